@@ -1,0 +1,1 @@
+//! Node's cluster protocol, spoken as the parent.

@@ -1,0 +1,1 @@
+//! The one loop: news in, the supervisor's orders out.

@@ -1,0 +1,1 @@
+//! The worker's JavaScript and where it is put for Node to load.

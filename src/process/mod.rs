@@ -1,0 +1,1 @@
+//! Processes: starting, signalling and reaping them.

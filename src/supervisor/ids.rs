@@ -1,0 +1,59 @@
+//! The names things go by: a worker's slot, one life in it, a moment, a listening endpoint.
+//!
+//! Invariant: a [`Life`] is never given twice, so news that carries an old one can be told from new.
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// A worker's slot, 1..=N: what JS luster calls `wid`. Kept over restarts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct WorkerId(pub u32);
+
+/// One process in a slot. Grows with each fork; workers see it as `cluster.worker.id`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Life(pub u32);
+
+/// A point on the monotonic clock, in milliseconds since an origin only the driver knows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
+pub struct Moment(pub u64);
+
+/// What a worker listens on, as it asked for it; two requests for the same thing are equal.
+///
+/// Shown to users as `tcp 127.0.0.1:8080`, `tcp *:8080` (no host given), `unix /run/app.sock`, `udp *:53`.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Endpoint(Arc<str>);
+
+impl Moment {
+    /// The moment `duration` later; far ends saturate.
+    #[must_use]
+    pub fn after(self, duration: Duration) -> Self {
+        Self(self.0.saturating_add(u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)))
+    }
+
+    /// How long ago `earlier` was; zero if it is not in the past.
+    #[must_use]
+    pub fn since(self, earlier: Self) -> Duration {
+        Duration::from_millis(self.0.saturating_sub(earlier.0))
+    }
+}
+
+impl Endpoint {
+    /// Names an endpoint by the text users see.
+    #[must_use]
+    pub fn new(text: &str) -> Self {
+        Self(Arc::from(text))
+    }
+}
+
+impl fmt::Display for WorkerId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}", self.0)
+    }
+}
+
+impl fmt::Display for Endpoint {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
