@@ -1,8 +1,25 @@
 //! Decides what happens to each worker. Owns no process, clock or descriptor: news and the time come in,
 //! orders go out, and the same news at the same moments always yields the same orders.
+//!
+//! Invariants: a slot's seat has at most one living process; an order always names the life it is meant for;
+//! news of an earlier life changes nothing; after a stop nothing is started.
 
+#![deny(clippy::wildcard_enum_match_arm)]
+
+mod deaths;
+mod event;
+mod fleet;
 mod ids;
+mod life;
+mod order;
 mod policy;
+mod rollout;
+mod slot;
+#[cfg(test)]
+mod tests;
 
+pub use event::{Ending, Event, Refusal, RefusalCause, Request};
+pub use fleet::Supervisor;
 pub use ids::{Endpoint, Life, Moment, WorkerId};
+pub use order::{AbortReason, Death, Notice, Order, Outcome, Overdue, Signal, StopReason, Then};
 pub use policy::{Policy, Readiness, RestartOrder};

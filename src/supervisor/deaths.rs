@@ -1,0 +1,142 @@
+//! Counts a slot's deaths: when a worker is given up, and how long to wait before the next start.
+//!
+//! Two separate counts. *Sequential* deaths are JS luster's (`control.exitThreshold`,
+//! `control.allowedSequentialDeaths`). *Young* deaths drive the back-off and do not depend on the
+//! configuration, so that a worker which dies at boot never spins.
+
+use std::time::Duration;
+
+use super::policy::Policy;
+
+/// For the back-off, a life shorter than this is young.
+const YOUNG: Duration = Duration::from_secs(1);
+/// The pause before the start that follows the second young death.
+const FIRST_PAUSE: Duration = Duration::from_millis(100);
+/// No pause is longer, jitter included.
+const LONGEST_PAUSE: Duration = Duration::from_secs(5);
+
+/// The deaths of one slot.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Deaths {
+    sequential: u32,
+    young: u32,
+}
+
+/// What is to be done after a death.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Verdict {
+    /// Start again at once.
+    Again,
+    /// Start again after a pause.
+    AgainAfter(Duration),
+    /// Do not start again; so many sequential deaths.
+    GiveUp(u32),
+}
+
+impl Deaths {
+    /// No death yet.
+    pub(super) const NONE: Self = Self { sequential: 0, young: 0 };
+
+    /// Counts a death nobody asked for. `lived` is the time online, `None` if it never was.
+    /// `jitter` is a random number that spreads the pauses of a fleet.
+    pub(super) fn count(&mut self, lived: Option<Duration>, policy: &Policy, jitter: u32) -> Verdict {
+        if let Some(threshold) = policy.exit_threshold {
+            let sequential = lived.is_none_or(|lived| lived < threshold);
+            self.sequential = if sequential { self.sequential.saturating_add(1) } else { 0 };
+            if self.sequential > policy.allowed_sequential_deaths {
+                return Verdict::GiveUp(self.sequential);
+            }
+        }
+        let young = lived.is_none_or(|lived| lived < YOUNG);
+        self.young = if young { self.young.saturating_add(1) } else { 0 };
+        match self.young {
+            0 | 1 => Verdict::Again,
+            young => Verdict::AgainAfter(pause(young, jitter)),
+        }
+    }
+
+    /// Forgets everything: an operator brings the slot back.
+    pub(super) const fn forget(&mut self) {
+        *self = Self::NONE;
+    }
+}
+
+/// Doubles from [`FIRST_PAUSE`] with each young death after the second, less up to a quarter of jitter.
+fn pause(young: u32, jitter: u32) -> Duration {
+    let doublings = young.saturating_sub(2).min(16);
+    let full = FIRST_PAUSE.saturating_mul(1 << doublings).min(LONGEST_PAUSE);
+    full - full * (jitter % 256) / 1024
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::tests::policy;
+    use super::*;
+
+    const fn ms(n: u64) -> Option<Duration> {
+        Some(Duration::from_millis(n))
+    }
+
+    #[test]
+    fn the_first_young_death_is_answered_at_once_and_later_ones_after_growing_pauses() {
+        let mut deaths = Deaths::NONE;
+        let policy = policy(1);
+        let verdicts: Vec<_> = (0..9).map(|_| deaths.count(None, &policy, 0)).collect();
+        let pauses = [100, 200, 400, 800, 1600, 3200, 5000, 5000];
+        assert_eq!(verdicts[0], Verdict::Again);
+        for (verdict, pause) in verdicts[1..].iter().zip(pauses) {
+            assert_eq!(*verdict, Verdict::AgainAfter(Duration::from_millis(pause)));
+        }
+    }
+
+    #[test]
+    fn jitter_only_shortens_a_pause_and_by_a_quarter_at_most() {
+        for jitter in [1, 255, 256, u32::MAX] {
+            let pause = pause(3, jitter);
+            assert!(pause <= Duration::from_millis(200) && pause >= Duration::from_millis(150), "{pause:?}");
+        }
+    }
+
+    #[test]
+    fn a_life_over_a_second_ends_the_pauses_whatever_the_threshold_says() {
+        let mut deaths = Deaths::NONE;
+        let mut policy = policy(1);
+        policy.exit_threshold = ms(60_000);
+        policy.allowed_sequential_deaths = 100;
+        deaths.count(None, &policy, 0);
+        deaths.count(None, &policy, 0);
+        assert_eq!(deaths.count(ms(1000), &policy, 0), Verdict::Again);
+        assert_eq!(deaths.count(ms(10), &policy, 0), Verdict::Again, "the count of young deaths began anew");
+    }
+
+    #[test]
+    fn more_sequential_deaths_than_allowed_give_the_worker_up() {
+        let mut deaths = Deaths::NONE;
+        let mut policy = policy(1);
+        policy.exit_threshold = ms(5000);
+        policy.allowed_sequential_deaths = 1;
+        assert_eq!(deaths.count(ms(10), &policy, 0), Verdict::Again);
+        assert_eq!(deaths.count(ms(10), &policy, 0), Verdict::GiveUp(2));
+    }
+
+    #[test]
+    fn a_life_that_outlives_the_threshold_resets_the_count() {
+        let mut deaths = Deaths::NONE;
+        let mut policy = policy(1);
+        policy.exit_threshold = ms(5000);
+        policy.allowed_sequential_deaths = 1;
+        deaths.count(None, &policy, 0);
+        assert_eq!(deaths.count(ms(5000), &policy, 0), Verdict::Again);
+        assert_eq!(deaths.count(None, &policy, 0), Verdict::Again);
+        assert_eq!(deaths.count(None, &policy, 0), Verdict::GiveUp(2));
+    }
+
+    #[test]
+    fn without_a_threshold_no_worker_is_ever_given_up() {
+        let mut deaths = Deaths::NONE;
+        let policy = policy(1);
+        for _ in 0..10_000 {
+            assert!(!matches!(deaths.count(None, &policy, 7), Verdict::GiveUp(_)));
+        }
+    }
+}

@@ -1,0 +1,85 @@
+//! The news the supervisor takes: what happened to which life, and what the operator asks.
+//!
+//! Invariant: news about a process always carries its [`Life`], so that late news changes nothing.
+
+use super::ids::{Endpoint, Life};
+
+/// Something that happened.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Event {
+    /// The operator asks for something.
+    Asked(Request),
+    /// The life ordered by `Spawn` could not be started.
+    NotStarted {
+        /// The life that never was.
+        life: Life,
+        /// One clause for the operator: what failed.
+        reason: String,
+    },
+    /// Its Node is up; user code has not run yet.
+    Online(Life),
+    /// Its app has loaded and it calls itself ready.
+    SaidReady(Life),
+    /// It listens on an endpoint.
+    Listening(Life, Endpoint),
+    /// It closed an endpoint.
+    Closed(Life, Endpoint),
+    /// It was refused an endpoint it asked for.
+    Refused(Life, Refusal),
+    /// It has answered our request to suspend.
+    Suspended(Life),
+    /// It began to leave by itself: it drains and will exit.
+    Leaving(Life),
+    /// It closed its channel: nothing more can be said to it.
+    Left(Life),
+    /// It broke the protocol; the clause says how.
+    Broken(Life, String),
+    /// Its process has ended and was reaped.
+    Exited(Life, Ending),
+}
+
+/// What an operator can ask.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Request {
+    /// Start every worker.
+    Start,
+    /// Replace every worker, [`Policy::parallel`](super::Policy::parallel) at a time.
+    RollOut,
+    /// Replace every worker, all at once.
+    RestartAll,
+    /// Stop every worker gracefully, then finish. Wins over everything asked before and after.
+    Stop,
+    /// Kill every process at once, then finish.
+    Kill,
+}
+
+/// How a process ended.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Ending {
+    /// It called `exit` with this code.
+    Code(i32),
+    /// A signal ended it; the name is for the operator (`SIGKILL`).
+    Signal(String),
+    /// It never started; the clause says why.
+    NotStarted(String),
+}
+
+/// A listen that was refused.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Refusal {
+    /// What it wanted to listen on.
+    pub endpoint: Endpoint,
+    /// Whether privilege was what lacked.
+    pub cause: RefusalCause,
+    /// One clause for the operator.
+    pub reason: String,
+}
+
+/// The kinds of refusal that lead to different exit codes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum RefusalCause {
+    /// The kernel did not permit it.
+    NotPermitted,
+    /// Anything else: in use, no such address, …
+    Other,
+}

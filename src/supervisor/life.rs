@@ -1,0 +1,392 @@
+//! One process from its start to its end: where it is, and what its passing deadlines mean.
+//!
+//! ```text
+//!             online              told ready, listens
+//!  Launching ───────▶ Loading ───────────────▶ Ready
+//!      │                 │                        │
+//!      │ asked to stop, late, broken              │ asked to stop, leaves by itself, broken
+//!      ▼                 ▼                        ▼
+//!   Stopping: Suspending ─▶ Disconnecting ─▶ Left      (then, from any of them, the exit)
+//! ```
+//!
+//! - A life that is not online has nothing to drain, so stopping it is a signal.
+//! - *Suspending* ends with the worker's answer or after ten seconds, whichever is first.
+//! - A life that leaves by itself, or whose channel is gone, is never told to disconnect:
+//!   a second disconnect dialogue kills a Node worker.
+//! - Deadlines count from the beginning of the stop and are not renewed. A life that has left its channel
+//!   can do no more good as a worker: if the operator set no deadline, ours applies.
+//!
+//! Invariant: each signal is sent at most once a life.
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use super::event::Refusal;
+use super::ids::{Endpoint, Life, Moment};
+use super::order::{Notice, Order, Overdue, Signal, StopReason};
+use super::policy::{Policy, Readiness};
+use super::{Order::Say, WorkerId};
+
+/// How long the suspend functions may take (JS luster's limit for a call with an answer).
+const SUSPEND_LIMIT: Duration = Duration::from_secs(10);
+/// From leaving the channel to SIGTERM, where `control.stopTimeout` says nothing.
+const LINGER: Duration = Duration::from_secs(10);
+/// From leaving the channel to SIGKILL, where `control.killTimeout` says nothing.
+const LINGER_KILL: Duration = Duration::from_secs(20);
+/// From an unannounced end of the channel to SIGTERM. Node exits at once when that happens, so a process
+/// that is still there is no longer a worker.
+const UNANNOUNCED: Duration = Duration::from_secs(2);
+/// From SIGTERM to SIGKILL for a life that is not worth waiting for, where `control.killTimeout` says nothing.
+const LAST_WORDS: Duration = Duration::from_secs(5);
+/// How long a replacement that says it is ready may take to listen where its predecessor did, before it
+/// counts as ready all the same; without it an app that moved to another port would block a roll-out for ever.
+const SETTLE_LIMIT: Duration = Duration::from_secs(10);
+
+/// A process of a slot.
+#[derive(Debug, Clone)]
+pub(super) struct Occupant {
+    pub(super) worker: WorkerId,
+    pub(super) life: Life,
+    pub(super) forked: Moment,
+    pub(super) stage: Stage,
+    /// What it listens on.
+    pub(super) endpoints: BTreeSet<Endpoint>,
+    /// The last listen it was refused.
+    pub(super) refusal: Option<Refusal>,
+    /// When it became ready, if it ever did.
+    pub(super) ready_since: Option<Moment>,
+    pub(super) settling: Settling,
+}
+
+/// What becomes of a life that says it is ready but does not listen where its predecessor did.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Settling {
+    /// After a while it counts as ready all the same: an app may have moved to another port.
+    Lenient,
+    /// Never: a roll-out waits for it with a deadline of its own, and fails.
+    Strict,
+}
+
+/// Where a life is.
+#[derive(Debug, Clone)]
+pub(super) enum Stage {
+    /// Ordered or forked, not online.
+    Launching {
+        /// When `control.forkTimeout` expires.
+        give_up: Option<Moment>,
+    },
+    /// Online, not ready.
+    Loading {
+        online: Moment,
+        /// When it said it is ready, if it did.
+        said_ready: Option<Moment>,
+    },
+    /// Ready.
+    Ready { online: Moment },
+    /// On its way out.
+    Stopping { online: Option<Moment>, intent: Intent, farewell: Farewell, deadlines: Deadlines },
+}
+
+/// Whether the end of a stopping life counts as a death.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Intent {
+    /// We want it gone.
+    Ours,
+    /// It goes by itself, or has to because it failed.
+    ItsOwn,
+}
+
+/// How far the goodbye has got.
+#[derive(Debug, Clone)]
+pub(super) enum Farewell {
+    /// Its suspend functions run.
+    Suspending { until: Moment },
+    /// It drains: told to disconnect, or leaving by itself.
+    Draining,
+    /// Its channel is closed, or it is beyond talking to.
+    Silent,
+}
+
+/// When patience ends.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Deadlines {
+    terminate: Option<(Moment, Overdue)>,
+    kill: Option<(Moment, Overdue)>,
+}
+
+impl Deadlines {
+    fn of_a_stop(now: Moment, policy: &Policy) -> Self {
+        let at = |wait: Option<Duration>| wait.map(|wait| (now.after(wait), Overdue::Stop(wait)));
+        Self { terminate: at(policy.stop_timeout), kill: at(policy.kill_timeout) }
+    }
+
+    /// SIGTERM has just been ordered; SIGKILL follows.
+    fn after_a_signal(now: Moment, policy: &Policy) -> Self {
+        let wait = policy.kill_timeout.unwrap_or(LAST_WORDS);
+        Self { terminate: None, kill: Some((now.after(wait), Overdue::Stop(wait))) }
+    }
+
+    fn left_the_channel(&mut self, now: Moment, policy: &Policy) {
+        let at = |wait: Duration| Some((now.after(wait), Overdue::Exit(wait)));
+        if policy.stop_timeout.is_none() {
+            self.terminate = at(LINGER);
+        }
+        if policy.kill_timeout.is_none() && self.kill.is_none() {
+            let after_terminate = policy.stop_timeout.unwrap_or(Duration::ZERO).saturating_add(LAST_WORDS);
+            self.kill = at(LINGER_KILL.max(after_terminate));
+        }
+    }
+
+    /// The channel ended without a word.
+    fn vanished(now: Moment) -> Self {
+        let at = |wait: Duration| Some((now.after(wait), Overdue::Exit(wait)));
+        Self { terminate: at(UNANNOUNCED), kill: at(UNANNOUNCED + LAST_WORDS) }
+    }
+
+    fn next(&self) -> Option<Moment> {
+        let moments = [&self.terminate, &self.kill];
+        moments.into_iter().filter_map(|due| due.as_ref().map(|(at, _)| *at)).min()
+    }
+}
+
+impl Occupant {
+    /// A life ordered now.
+    pub(super) fn ordered(now: Moment, worker: WorkerId, life: Life, policy: &Policy) -> Self {
+        let give_up = policy.fork_timeout.map(|wait| now.after(wait));
+        let stage = Stage::Launching { give_up };
+        Self {
+            worker,
+            life,
+            forked: now,
+            stage,
+            endpoints: BTreeSet::new(),
+            refusal: None,
+            ready_since: None,
+            settling: Settling::Lenient,
+        }
+    }
+
+    /// How long it has been online at `now`; `None` if it never was.
+    pub(super) fn lived(&self, now: Moment) -> Option<Duration> {
+        let online = match self.stage {
+            Stage::Launching { .. } => None,
+            Stage::Loading { online, .. } | Stage::Ready { online } => Some(online),
+            Stage::Stopping { online, .. } => online,
+        };
+        online.map(|online| now.since(online))
+    }
+
+    pub(super) const fn is_stopping(&self) -> bool {
+        matches!(self.stage, Stage::Stopping { .. })
+    }
+
+    /// Whether we asked for its end.
+    pub(super) const fn is_unwanted(&self) -> bool {
+        matches!(self.stage, Stage::Stopping { intent: Intent::Ours, .. })
+    }
+
+    pub(super) fn comes_online(&mut self, now: Moment, orders: &mut Vec<Order>) {
+        match self.stage {
+            Stage::Launching { .. } => {
+                self.stage = Stage::Loading { online: now, said_ready: None };
+                orders.push(Say(Notice::Online(self.worker, self.life)));
+            }
+            // Only the first counts; one on its way out is not held up by coming online.
+            Stage::Loading { .. } | Stage::Ready { .. } | Stage::Stopping { .. } => {}
+        }
+    }
+
+    pub(super) const fn says_ready(&mut self, now: Moment) {
+        match &mut self.stage {
+            Stage::Loading { said_ready, .. } if said_ready.is_none() => *said_ready = Some(now),
+            // `ready` comes after `online`, once, and means nothing any more to one on its way out.
+            Stage::Loading { .. }
+            | Stage::Launching { .. }
+            | Stage::Ready { .. }
+            | Stage::Stopping { .. } => {}
+        }
+    }
+
+    /// Becomes ready if it says so and listens on what is `expected`; says whether it just did.
+    pub(super) fn settles(
+        &mut self,
+        now: Moment,
+        expected: &BTreeSet<Endpoint>,
+        policy: &Policy,
+        orders: &mut Vec<Order>,
+    ) -> Settled {
+        let Stage::Loading { online, said_ready: Some(said_ready) } = self.stage else {
+            return Settled::No;
+        };
+        let missing: BTreeSet<_> = match policy.readiness {
+            Readiness::Automatic => expected.difference(&self.endpoints).cloned().collect(),
+            Readiness::Manual => BTreeSet::new(),
+        };
+        let overdue = match self.settling {
+            Settling::Lenient => now >= said_ready.after(SETTLE_LIMIT),
+            Settling::Strict => false,
+        };
+        if !missing.is_empty() && !overdue {
+            return Settled::No;
+        }
+        self.stage = Stage::Ready { online };
+        self.ready_since = Some(now);
+        if !missing.is_empty() {
+            orders.push(Say(Notice::ReadyWithout(self.worker, self.life, missing)));
+        }
+        orders.push(Say(Notice::Ready(self.worker, self.life, now.since(self.forked))));
+        orders.push(Order::Settle(self.life));
+        Settled::JustNow
+    }
+
+    /// We want it gone, gracefully.
+    pub(super) fn stop(&mut self, now: Moment, why: StopReason, policy: &Policy, orders: &mut Vec<Order>) {
+        match &mut self.stage {
+            Stage::Launching { .. } => {
+                orders.push(Say(Notice::Stopping(self.worker, self.life, why)));
+                self.condemn(now, Intent::Ours, policy, orders);
+            }
+            Stage::Loading { online, .. } | Stage::Ready { online } => {
+                self.stage = Stage::Stopping {
+                    online: Some(*online),
+                    intent: Intent::Ours,
+                    farewell: Farewell::Suspending { until: now.after(SUSPEND_LIMIT) },
+                    deadlines: Deadlines::of_a_stop(now, policy),
+                };
+                orders.push(Say(Notice::Stopping(self.worker, self.life, why)));
+                orders.push(Order::Suspend(self.life));
+            }
+            // It is going already; its clock started then. Its end is now wanted.
+            Stage::Stopping { intent, .. } => *intent = Intent::Ours,
+        }
+    }
+
+    /// It failed and is not worth a goodbye: SIGTERM now, SIGKILL soon.
+    pub(super) fn fail(&mut self, now: Moment, why: StopReason, policy: &Policy, orders: &mut Vec<Order>) {
+        if matches!(self.stage, Stage::Stopping { farewell: Farewell::Silent, .. }) {
+            return; // Signalled or gone already.
+        }
+        orders.push(Say(Notice::Stopping(self.worker, self.life, why)));
+        let intent = if self.is_unwanted() { Intent::Ours } else { Intent::ItsOwn };
+        self.condemn(now, intent, policy, orders);
+    }
+
+    /// SIGKILL at once.
+    pub(super) fn kill(&mut self, orders: &mut Vec<Order>) {
+        let online = self.online();
+        let farewell = Farewell::Silent;
+        self.stage =
+            Stage::Stopping { online, intent: Intent::Ours, farewell, deadlines: Deadlines::default() };
+        orders.push(Order::Signal(self.life, Signal::Kill));
+    }
+
+    fn condemn(&mut self, now: Moment, intent: Intent, policy: &Policy, orders: &mut Vec<Order>) {
+        let deadlines = Deadlines::after_a_signal(now, policy);
+        self.stage = Stage::Stopping { online: self.online(), intent, farewell: Farewell::Silent, deadlines };
+        orders.push(Order::Signal(self.life, Signal::Terminate));
+    }
+
+    const fn online(&self) -> Option<Moment> {
+        match self.stage {
+            Stage::Launching { .. } => None,
+            Stage::Loading { online, .. } | Stage::Ready { online } => Some(online),
+            Stage::Stopping { online, .. } => online,
+        }
+    }
+
+    /// Its suspend functions are done.
+    pub(super) fn suspended(&mut self, orders: &mut Vec<Order>) {
+        let life = self.life;
+        if let Stage::Stopping { farewell: farewell @ Farewell::Suspending { .. }, .. } = &mut self.stage {
+            *farewell = Farewell::Draining;
+            orders.push(Order::Disconnect(life));
+        }
+    }
+
+    /// It began to leave by itself (`exitedAfterDisconnect`), or it closed its channel.
+    pub(super) fn leaves(&mut self, now: Moment, how: Leaves, policy: &Policy) {
+        match &mut self.stage {
+            Stage::Stopping { farewell, deadlines, .. } => match (how, &*farewell) {
+                (Leaves::Channel, Farewell::Suspending { .. } | Farewell::Draining) => {
+                    *farewell = Farewell::Silent;
+                    deadlines.left_the_channel(now, policy);
+                }
+                // Its own disconnect crossed our stop: telling it again would kill it.
+                (Leaves::Drains, Farewell::Suspending { .. }) => *farewell = Farewell::Draining,
+                (Leaves::Drains, Farewell::Draining | Farewell::Silent)
+                | (Leaves::Channel, Farewell::Silent) => {}
+            },
+            Stage::Launching { .. } | Stage::Loading { .. } | Stage::Ready { .. } => {
+                let (farewell, deadlines) = match how {
+                    Leaves::Drains => (Farewell::Draining, Deadlines::of_a_stop(now, policy)),
+                    Leaves::Channel => (Farewell::Silent, Deadlines::vanished(now)),
+                };
+                self.stage =
+                    Stage::Stopping { online: self.online(), intent: Intent::ItsOwn, farewell, deadlines };
+            }
+        }
+    }
+
+    /// Acts on every deadline that has passed.
+    pub(super) fn wake(&mut self, now: Moment, policy: &Policy, orders: &mut Vec<Order>) {
+        match &mut self.stage {
+            Stage::Launching { give_up: Some(at) } if *at <= now => {
+                let limit = at.since(self.forked);
+                self.fail(now, StopReason::LaunchTimedOut(limit), policy, orders);
+            }
+            Stage::Stopping { farewell, deadlines, .. } => {
+                if matches!(farewell, Farewell::Suspending { until } if *until <= now) {
+                    *farewell = Farewell::Draining;
+                    orders.push(Say(Notice::SuspendUnanswered(self.worker, self.life)));
+                    orders.push(Order::Disconnect(self.life));
+                }
+                for (due, signal) in
+                    [(&mut deadlines.terminate, Signal::Terminate), (&mut deadlines.kill, Signal::Kill)]
+                {
+                    if let Some((_, overdue)) = due.take_if(|(at, _)| *at <= now) {
+                        orders.push(Say(Notice::Signalled(self.worker, self.life, signal, overdue)));
+                        orders.push(Order::Signal(self.life, signal));
+                    }
+                }
+            }
+            // The limit of a launch not reached; readiness has its deadline in `settles`.
+            Stage::Launching { .. } | Stage::Loading { .. } | Stage::Ready { .. } => {}
+        }
+    }
+
+    /// When [`Self::wake`] or [`Self::settles`] next has something to do.
+    pub(super) fn next_wake(&self) -> Option<Moment> {
+        match &self.stage {
+            Stage::Launching { give_up } => *give_up,
+            Stage::Loading { said_ready, .. } => match self.settling {
+                Settling::Lenient => said_ready.map(|at| at.after(SETTLE_LIMIT)),
+                Settling::Strict => None,
+            },
+            Stage::Ready { .. } => None,
+            Stage::Stopping { farewell, deadlines, .. } => {
+                let suspend = match farewell {
+                    Farewell::Suspending { until } => Some(*until),
+                    Farewell::Draining | Farewell::Silent => None,
+                };
+                [suspend, deadlines.next()].into_iter().flatten().min()
+            }
+        }
+    }
+}
+
+/// Whether a life has just become ready.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[must_use]
+pub(super) enum Settled {
+    JustNow,
+    No,
+}
+
+/// How a life goes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Leaves {
+    /// It drains and will close its channel.
+    Drains,
+    /// Its channel is closed.
+    Channel,
+}

@@ -1,0 +1,170 @@
+//! What the supervisor answers: orders for the driver, and notices for whoever watches.
+//!
+//! Invariant: an order that touches a process names the life it is meant for.
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use super::event::{Ending, Refusal};
+use super::ids::{Endpoint, Life, WorkerId};
+use super::policy::RestartOrder;
+
+/// One thing for the driver to do, in the order given.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Order {
+    /// Start a process for the worker; answer [`Event::NotStarted`](super::Event::NotStarted) if that fails.
+    Spawn(WorkerId, Life),
+    /// Ask it to run its suspend functions; answer [`Event::Suspended`](super::Event::Suspended).
+    Suspend(Life),
+    /// Offer it nothing more and tell it to close its servers, drain and leave.
+    Disconnect(Life),
+    /// Send it a signal.
+    Signal(Life, Signal),
+    /// It has taken over: listeners of its slot that it does not hold are given up.
+    Settle(Life),
+    /// The slot has no process and gets none: its listeners are given up.
+    Abandon(WorkerId),
+    /// Tell whoever watches.
+    Say(Notice),
+    /// Everything is over; nothing more is ordered after this.
+    Finish(Outcome),
+}
+
+/// The signals the supervisor uses.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Signal {
+    /// SIGTERM.
+    Terminate,
+    /// SIGKILL.
+    Kill,
+}
+
+/// How it all ended.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Outcome {
+    /// Stopped as asked.
+    Stopped,
+    /// Every worker is dead: what each last died of.
+    AllDead(Vec<Death>),
+}
+
+/// The end of a life that nobody asked for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Death {
+    /// Whose slot.
+    pub worker: WorkerId,
+    /// Which life.
+    pub life: Life,
+    /// How it ended.
+    pub ending: Ending,
+    /// The last listen it was refused, which is likely why.
+    pub refusal: Option<Refusal>,
+}
+
+/// Something worth telling.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Notice {
+    /// A life is online.
+    Online(WorkerId, Life),
+    /// A life listens.
+    Listening(WorkerId, Life, Endpoint),
+    /// A life was refused a listen.
+    Refused(WorkerId, Life, Refusal),
+    /// A life is ready, this long after its fork.
+    Ready(WorkerId, Life, Duration),
+    /// A life counts as ready although it does not listen on these, which its predecessor did.
+    ReadyWithout(WorkerId, Life, BTreeSet<Endpoint>),
+    /// A life is being stopped.
+    Stopping(WorkerId, Life, StopReason),
+    /// A life did not answer the request to suspend in time and is disconnected anyway.
+    SuspendUnanswered(WorkerId, Life),
+    /// A life got a signal because the deadline for something passed.
+    Signalled(WorkerId, Life, Signal, Overdue),
+    /// A life ended. What follows is said with it.
+    Exited {
+        /// Whose slot.
+        worker: WorkerId,
+        /// Which life.
+        life: Life,
+        /// How it ended.
+        ending: Ending,
+        /// How long it was online; `None` if it never was.
+        lived: Option<Duration>,
+        /// What comes now.
+        then: Then,
+    },
+    /// A roll-out began over this many workers.
+    RollOutBegan(usize, RestartOrder),
+    /// A request to restart joined the roll-out under way; this many workers are still to come.
+    RollOutExtended(usize),
+    /// A roll-out is complete.
+    RollOutFinished {
+        /// How many replacements were made.
+        replaced: usize,
+        /// How long it took.
+        took: Duration,
+    },
+    /// A roll-out was stopped by a failing replacement; workers not yet replaced are untouched.
+    RollOutAborted {
+        /// Where it failed.
+        worker: WorkerId,
+        /// The replacement that failed.
+        life: Life,
+        /// Why.
+        reason: AbortReason,
+        /// How many workers had been replaced before.
+        replaced: usize,
+    },
+    /// A roll-out was cut short by a stop.
+    RollOutCancelled,
+    /// Everything is being stopped; this many processes are left.
+    ShuttingDown(usize),
+    /// Everything is being killed; this many processes are left.
+    Killing(usize),
+}
+
+/// Why a life is being stopped.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum StopReason {
+    /// luster stops.
+    Shutdown,
+    /// It is being replaced.
+    Replaced,
+    /// It did not come online within `control.forkTimeout`.
+    LaunchTimedOut(Duration),
+    /// It was to replace another and was given up.
+    GivenUp,
+    /// It broke the protocol.
+    Broken(String),
+}
+
+/// Which deadline passed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Overdue {
+    /// To end, since it was told to or began to.
+    Stop(Duration),
+    /// To exit, since it left its channel.
+    Exit(Duration),
+}
+
+/// What follows an exit.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Then {
+    /// It was asked for, or the life was on its way out already.
+    Nothing,
+    /// Its replacement is started at once.
+    StartAtOnce,
+    /// Its replacement is started after a pause, because it keeps dying young.
+    StartAfter(Duration),
+    /// It died too often: this many sequential deaths.
+    Dead(u32),
+}
+
+/// Why a roll-out was aborted.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum AbortReason {
+    /// The replacement was not ready within this time.
+    NotReady(Duration),
+    /// The replacement ended before it was ready.
+    Died(Ending),
+}

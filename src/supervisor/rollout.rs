@@ -1,0 +1,112 @@
+//! What a roll-out still has to do: which workers wait for their turn, and where each one under way stands.
+//!
+//! Invariants: a worker waits at most once, however often a restart is asked for; no more than `width` steps are
+//! under way. Whether a step succeeds is decided in `fleet`.
+
+use std::collections::{BTreeMap, VecDeque};
+
+use super::ids::{Life, Moment, WorkerId};
+use super::policy::RestartOrder;
+
+/// A roll-out under way.
+#[derive(Debug)]
+pub(super) struct RollOut {
+    pub(super) order: RestartOrder,
+    width: usize,
+    waiting: VecDeque<WorkerId>,
+    steps: BTreeMap<WorkerId, Step>,
+    pub(super) replaced: usize,
+    pub(super) began: Moment,
+}
+
+/// Where the replacement of one worker stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Step {
+    /// The old life is on its way out; then a new one starts.
+    Ending { old: Life },
+    /// The new life has started and is not ready.
+    Starting { new: Life, give_up: Option<Moment> },
+    /// The new life is ready; the old one drains (start-first).
+    Draining { old: Life },
+}
+
+impl RollOut {
+    pub(super) const fn new(now: Moment, order: RestartOrder, width: usize) -> Self {
+        Self { order, width, waiting: VecDeque::new(), steps: BTreeMap::new(), replaced: 0, began: now }
+    }
+
+    /// From now on so many at a time, in this order.
+    pub(super) const fn hurry(&mut self, order: RestartOrder, width: usize) {
+        self.order = order;
+        self.width = width;
+    }
+
+    /// Queues a worker, unless it waits already or its new life has not been started yet.
+    pub(super) fn queue(&mut self, worker: WorkerId) {
+        let will_be_new = matches!(self.steps.get(&worker), Some(Step::Ending { .. }));
+        if !will_be_new && !self.waiting.contains(&worker) {
+            self.waiting.push_back(worker);
+        }
+    }
+
+    /// The next worker whose turn it is, among those that `can_begin`. A worker queued again waits for its own
+    /// step to end.
+    pub(super) fn next_turn(&mut self, can_begin: impl Fn(WorkerId) -> bool) -> Option<WorkerId> {
+        if self.steps.len() >= self.width {
+            return None;
+        }
+        let is_free = |worker: &WorkerId| !self.steps.contains_key(worker) && can_begin(*worker);
+        let index = self.waiting.iter().position(is_free)?;
+        self.waiting.remove(index)
+    }
+
+    pub(super) fn step(&self, worker: WorkerId) -> Option<Step> {
+        self.steps.get(&worker).copied()
+    }
+
+    pub(super) fn set(&mut self, worker: WorkerId, step: Step) {
+        self.steps.insert(worker, step);
+    }
+
+    /// The worker's step is over.
+    pub(super) fn finish(&mut self, worker: WorkerId, result: StepResult) {
+        self.steps.remove(&worker);
+        match result {
+            StepResult::Replaced => self.replaced += 1,
+            StepResult::LeftQueue => {}
+        }
+    }
+
+    pub(super) fn is_complete(&self) -> bool {
+        self.waiting.is_empty() && self.steps.is_empty()
+    }
+
+    pub(super) fn still_waiting(&self) -> usize {
+        self.waiting.len()
+    }
+
+    /// The first replacement whose time to become ready is over.
+    pub(super) fn overdue(&self, now: Moment) -> Option<(WorkerId, Life)> {
+        self.steps.iter().find_map(|(worker, step)| match step {
+            Step::Starting { new, give_up: Some(at) } if *at <= now => Some((*worker, *new)),
+            Step::Starting { .. } | Step::Ending { .. } | Step::Draining { .. } => None,
+        })
+    }
+
+    pub(super) fn next_wake(&self) -> Option<Moment> {
+        let give_up = |step: &Step| match step {
+            Step::Starting { give_up, .. } => *give_up,
+            Step::Ending { .. } | Step::Draining { .. } => None,
+        };
+        self.steps.values().filter_map(give_up).min()
+    }
+}
+
+/// How a worker's step ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum StepResult {
+    /// The new life is ready and the old one gone.
+    Replaced,
+    /// It restarts for its own reasons, or is dead: the roll-out goes on without it (as JS luster's queue).
+    LeftQueue,
+}

@@ -1,0 +1,338 @@
+//! Stories of single workers: boot, death, stop.
+
+use std::time::Duration;
+
+use super::harness::{Behaviour, World, ms, policy};
+use crate::supervisor::{
+    Ending, Endpoint, Event, Life, Notice, Outcome, Overdue, Readiness, Refusal, RefusalCause, Request,
+    Signal, Then, WorkerId,
+};
+
+#[test]
+fn every_worker_is_started_at_once() {
+    let mut world = World::new(policy(3));
+    world.ask(Request::Start);
+    assert_eq!(world.spawned.len(), 3);
+    assert!(world.spawned.iter().all(|(at, _, _)| *at == world.now));
+}
+
+#[test]
+fn a_worker_that_dies_is_replaced_at_once_in_its_own_slot() {
+    let mut world = World::serving(policy(2));
+    world.pass(10_000);
+    let old = world.life(2);
+    world.dies(old, Ending::Signal("SIGKILL".into()));
+    assert_eq!(world.starts(2), 2);
+    assert_eq!(world.spawned.last().map(|(at, worker, _)| (*at, *worker)), Some((world.now, WorkerId(2))));
+    assert_eq!(world.starts(1), 1, "its neighbour is left alone");
+}
+
+#[test]
+fn a_worker_that_dies_at_boot_is_started_again_with_growing_pauses() {
+    let mut world = World::new(policy(1)).scripted(|_, _| Behaviour::dying_at(5));
+    world.ask(Request::Start);
+    world.pass(20_000);
+    let starts: Vec<_> = world.spawned.iter().map(|(at, _, _)| at.0).collect();
+    let gaps: Vec<_> = starts.windows(2).map(|pair| pair[1] - pair[0]).collect();
+    assert_eq!(gaps[0], 5, "the first death is answered at once");
+    assert!(gaps[1..].windows(2).all(|pair| pair[1] > pair[0] || pair[1] > 3700), "{gaps:?}");
+    assert!(*gaps.last().expect("several starts") <= 5005, "no pause is over five seconds: {gaps:?}");
+}
+
+#[test]
+fn a_worker_that_dies_young_too_often_is_left_dead_and_its_death_is_told() {
+    let mut policy = policy(2);
+    policy.exit_threshold = ms(5000);
+    policy.allowed_sequential_deaths = 3;
+    let script =
+        |worker, _| if worker == WorkerId(1) { Behaviour::dying_at(50) } else { Behaviour::default() };
+    let mut world = World::new(policy).scripted(script);
+    world.ask(Request::Start);
+    world.pass(60_000);
+    assert_eq!(world.starts(1), 4);
+    assert!(world.said(|notice| matches!(notice, Notice::Exited { then: Then::Dead(4), .. })));
+    assert_eq!(world.ready(), 1, "the other worker serves on");
+    assert_eq!(world.outcome, None);
+}
+
+#[test]
+fn when_every_worker_is_dead_it_is_over_and_each_last_death_is_named() {
+    let mut policy = policy(2);
+    policy.exit_threshold = ms(5000);
+    let mut world = World::new(policy).scripted(|_, _| Behaviour::dying_at(50));
+    world.ask(Request::Start);
+    world.run_until("the end", |world| world.outcome.is_some());
+    let Some(Outcome::AllDead(deaths)) = &world.outcome else { panic!("{:?}", world.outcome) };
+    let told: Vec<_> = deaths.iter().map(|death| (death.worker, death.ending.clone())).collect();
+    assert_eq!(told, [(WorkerId(1), Ending::Code(1)), (WorkerId(2), Ending::Code(1))]);
+}
+
+#[test]
+fn a_death_remembers_the_listen_that_was_refused() {
+    let mut policy = policy(1);
+    policy.exit_threshold = ms(5000);
+    let mut world = World::new(policy);
+    world.ask(Request::Start);
+    world.pass(20);
+    let refusal = Refusal {
+        endpoint: Endpoint::new("tcp *:80"),
+        cause: RefusalCause::NotPermitted,
+        reason: "permission denied".into(),
+    };
+    let life = world.life(1);
+    world.news(Event::Refused(life, refusal.clone()));
+    world.dies(life, Ending::Code(1));
+    let Some(Outcome::AllDead(deaths)) = &world.outcome else { panic!("{:?}", world.outcome) };
+    assert_eq!(deaths[0].refusal, Some(refusal));
+}
+
+#[test]
+fn a_process_that_cannot_be_started_counts_as_a_young_death() {
+    let mut policy = policy(1);
+    policy.exit_threshold = ms(5000);
+    let mut world = World::new(policy);
+    world.ask(Request::Start);
+    // The world's process stands for the one that never was.
+    let life = world.life(1);
+    world.dies(life, Ending::NotStarted("no such file".into()));
+    assert!(matches!(world.outcome, Some(Outcome::AllDead(_))));
+}
+
+#[test]
+fn a_worker_not_online_in_time_gets_sigterm_and_is_started_again() {
+    let mut policy = policy(1);
+    policy.fork_timeout = ms(300);
+    let script = |_, start| {
+        if start == 1 { Behaviour { online: None, ..Behaviour::default() } } else { Behaviour::default() }
+    };
+    let mut world = World::new(policy).scripted(script);
+    world.ask(Request::Start);
+    world.pass(299);
+    assert_eq!(world.signals(Life(1)), []);
+    world.pass(1);
+    assert_eq!(world.signals(Life(1)), [Signal::Terminate]);
+    world.run_until("ready", |world| world.ready() == 1);
+    assert_eq!(world.starts(1), 2);
+}
+
+#[test]
+fn a_hung_boot_that_ignores_sigterm_is_killed() {
+    let mut policy = policy(1);
+    policy.fork_timeout = ms(300);
+    let hung = || Behaviour { online: None, heeds_sigterm: None, ..Behaviour::default() };
+    let mut world =
+        World::new(policy).scripted(move |_, start| if start == 1 { hung() } else { Behaviour::default() });
+    world.ask(Request::Start);
+    world.run_until("ready", |world| world.ready() == 1);
+    assert!(world.now.0 < 1000 + 300 + 6000);
+}
+
+#[test]
+fn a_stop_suspends_then_disconnects_and_ends_when_all_are_gone() {
+    let mut world = World::serving(policy(2));
+    world.ask(Request::Stop);
+    world.run_until("the end", |world| world.outcome.is_some());
+    assert_eq!(world.outcome, Some(Outcome::Stopped));
+    assert_eq!(world.processes(), 0);
+}
+
+#[test]
+fn a_suspend_without_an_answer_is_cut_after_ten_seconds() {
+    let script = |_, _| Behaviour { answers_suspend: None, ..Behaviour::default() };
+    let mut world = World::new(policy(1)).scripted(script);
+    world.ask(Request::Start);
+    world.pass(1000);
+    world.ask(Request::Stop);
+    world.pass(9_999);
+    assert!(!world.said(|notice| matches!(notice, Notice::SuspendUnanswered(..))));
+    world.run_until("the end", |world| world.outcome.is_some());
+    assert!(world.said(|notice| matches!(notice, Notice::SuspendUnanswered(..))));
+}
+
+#[test]
+fn stop_and_kill_timeouts_count_from_the_stop() {
+    let mut policy = policy(1);
+    (policy.stop_timeout, policy.kill_timeout) = (ms(500), ms(900));
+    let script = |_, _| Behaviour { answers_suspend: None, heeds_sigterm: None, ..Behaviour::default() };
+    let mut world = World::new(policy).scripted(script);
+    world.ask(Request::Start);
+    world.pass(1000);
+    world.ask(Request::Stop);
+    world.pass(500);
+    assert_eq!(world.signals(Life(1)), [Signal::Terminate]);
+    world.pass(399);
+    assert_eq!(world.signals(Life(1)), [Signal::Terminate]);
+    world.pass(1);
+    assert_eq!(world.outcome, Some(Outcome::Stopped));
+}
+
+#[test]
+fn without_timeouts_a_draining_worker_is_waited_for() {
+    let script = |_, _| Behaviour { drains: Some(3_600_000), ..Behaviour::default() };
+    let mut world = World::new(policy(1)).scripted(script);
+    world.ask(Request::Start);
+    world.pass(1000);
+    world.ask(Request::Stop);
+    world.pass(3_599_000);
+    assert_eq!((world.signals(Life(1)), world.outcome.clone()), (&[][..], None));
+    world.run_until("the end", |world| world.outcome.is_some());
+}
+
+#[test]
+fn a_worker_that_left_its_channel_and_stays_is_ended_although_no_timeout_is_set() {
+    let script = |_, _| Behaviour { exits_after_leaving: None, heeds_sigterm: None, ..Behaviour::default() };
+    let mut world = World::new(policy(1)).scripted(script);
+    world.ask(Request::Start);
+    world.pass(1000);
+    world.ask(Request::Stop);
+    world.run_until("the end", |world| world.outcome.is_some());
+    assert!(
+        world.said(|notice| matches!(notice, Notice::Signalled(_, _, Signal::Terminate, Overdue::Exit(_))))
+    );
+    assert!(world.said(|notice| matches!(notice, Notice::Signalled(_, _, Signal::Kill, Overdue::Exit(_)))));
+}
+
+#[test]
+fn a_worker_whose_channel_ends_without_a_word_is_ended_soon_and_replaced() {
+    let mut world = World::serving(policy(1));
+    let old = world.life(1);
+    world.news(Event::Left(old));
+    world.run_until("a replacement", |world| world.starts(1) == 2);
+    assert!(world.now.0 < 5000, "{:?}", world.now);
+}
+
+#[test]
+fn a_worker_that_leaves_by_itself_is_not_told_to_and_is_replaced() {
+    let mut policy = policy(1);
+    policy.stop_timeout = ms(500);
+    let script = |_, start| Behaviour {
+        leaves_by_itself: (start == 1).then_some(100),
+        drains: Some(400),
+        ..Behaviour::default()
+    };
+    let mut world = World::new(policy).scripted(script);
+    world.ask(Request::Start);
+    world.run_until("a replacement is ready", |world| world.starts(1) == 2 && world.ready() == 1);
+    assert!(!world.said(|notice| matches!(notice, Notice::Signalled(..))));
+}
+
+#[test]
+fn a_second_stop_changes_nothing_and_a_kill_ends_everything_at_once() {
+    let script = |_, _| Behaviour { drains: None, ..Behaviour::default() };
+    let mut world = World::new(policy(3)).scripted(script);
+    world.ask(Request::Start);
+    world.pass(1000);
+    world.ask(Request::Stop);
+    world.pass(1000);
+    world.ask(Request::Stop);
+    assert_eq!(world.processes(), 3);
+    let then = world.now;
+    world.ask(Request::Kill);
+    world.run_until("the end", |world| world.outcome.is_some());
+    assert_eq!((world.outcome.clone(), world.now), (Some(Outcome::Stopped), then));
+}
+
+#[test]
+fn a_stop_during_a_pause_or_a_boot_ends_without_starting_anything() {
+    let script = |worker, _| {
+        if worker == WorkerId(1) {
+            Behaviour::dying_at(1)
+        } else {
+            Behaviour { online: None, ..Behaviour::default() }
+        }
+    };
+    let mut world = World::new(policy(2)).scripted(script);
+    world.ask(Request::Start);
+    world.pass(50);
+    world.ask(Request::Stop);
+    world.run_until("the end", |world| world.outcome.is_some());
+    assert_eq!(world.outcome, Some(Outcome::Stopped));
+}
+
+#[test]
+fn a_worker_that_breaks_the_protocol_is_ended_and_replaced_and_the_others_serve_on() {
+    let mut world = World::serving(policy(2));
+    let (bad, good) = (world.life(1), world.life(2));
+    world.news(Event::Broken(bad, "a frame is not JSON".into()));
+    assert_eq!(world.signals(bad), [Signal::Terminate]);
+    world.run_until("two are ready", |world| world.ready() == 2);
+    assert_eq!((world.starts(1), world.life(2)), (2, good));
+}
+
+#[test]
+fn late_news_of_an_earlier_life_changes_nothing() {
+    let mut world = World::serving(policy(1));
+    world.pass(10_000);
+    let old = world.life(1);
+    world.dies(old, Ending::Code(0));
+    world.run_until("ready again", |world| world.ready() == 1);
+    let (starts, notices) = (world.starts(1), world.notices.len());
+    for late in [
+        Event::Online(old),
+        Event::SaidReady(old),
+        Event::Suspended(old),
+        Event::Leaving(old),
+        Event::Left(old),
+        Event::Broken(old, "late".into()),
+        Event::Listening(old, Endpoint::new("tcp *:1")),
+        Event::Exited(old, Ending::Code(3)),
+    ] {
+        world.news(late);
+    }
+    assert_eq!((world.starts(1), world.notices.len()), (starts, notices));
+}
+
+#[test]
+fn ready_means_listening_where_the_predecessor_listened() {
+    let script = |_, start| Behaviour {
+        listens: if start == 1 { vec!["tcp *:80", "tcp *:81"] } else { vec!["tcp *:80"] },
+        ..Behaviour::default()
+    };
+    let mut world = World::new(policy(1)).scripted(script);
+    world.ask(Request::Start);
+    world.pass(10_000);
+    let first = world.life(1);
+    world.dies(first, Ending::Code(1));
+    world.pass(1000);
+    let second = world.life(1);
+    let is_ready = |notice: &Notice| matches!(notice, Notice::Ready(_, life, _) if *life == second);
+    assert!(!world.said(is_ready));
+    world.news(Event::Listening(second, Endpoint::new("tcp *:81")));
+    assert!(world.said(is_ready));
+}
+
+#[test]
+fn an_app_that_moved_to_another_port_counts_as_ready_after_a_while() {
+    let script = |_, start| Behaviour {
+        listens: if start == 1 { vec!["tcp *:80"] } else { vec!["tcp *:90"] },
+        ..Behaviour::default()
+    };
+    let mut world = World::new(policy(1)).scripted(script);
+    world.ask(Request::Start);
+    world.pass(5_000);
+    world.ask(Request::RollOut);
+    world.run_until("the roll-out ends", |world| world.said(|n| matches!(n, Notice::RollOutFinished { .. })));
+    assert!(world.said(|notice| matches!(notice, Notice::ReadyWithout(..))));
+}
+
+#[test]
+fn manual_readiness_asks_nothing_but_the_word_of_the_app() {
+    let mut policy = policy(1);
+    policy.readiness = Readiness::Manual;
+    let script = |_, _| Behaviour { ready: None, listens: vec![], ..Behaviour::default() };
+    let mut world = World::new(policy).scripted(script);
+    world.ask(Request::Start);
+    world.pass(60_000);
+    assert!(!world.said(|notice| matches!(notice, Notice::Ready(..))));
+    let life = world.life(1);
+    world.news(Event::SaidReady(life));
+    assert!(
+        world.said(|notice| matches!(notice, Notice::Ready(_, _, took) if *took == Duration::from_secs(60)))
+    );
+}
+
+#[test]
+fn an_idle_fleet_has_nothing_to_wake_up_for() {
+    let world = World::serving(policy(8));
+    assert_eq!(world.supervisor.next_wake(), None);
+}
