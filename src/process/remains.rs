@@ -1,0 +1,164 @@
+//! The end of everything below the master: what detached itself from workers, and what was ours before we began.
+//!
+//! Invariants: orphans come to us and not to PID 1, from [`adopt_orphans`] on; only our own children that are not
+//! reaped yet are signalled, so never a stranger with a dead one's number. A child's own children become ours when
+//! it dies, so repeating "signal all children, reap the dead" reaches the whole tree, from the top.
+//! Blocks: it runs when the workers are gone and the master has nothing else to do.
+
+use std::fs;
+use std::io;
+use std::time::{Duration, Instant};
+
+use nix::sys::signal::{Signal, kill};
+
+use super::Pid;
+use super::sys::{self, Found, Then, Which};
+
+/// Between two looks at what still lives.
+const NAP: Duration = Duration::from_millis(5);
+
+/// How long [`end_remains`] waits.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Patience {
+    /// From SIGTERM to SIGKILL.
+    pub terminate: Duration,
+    /// From SIGKILL to giving up.
+    pub kill: Duration,
+}
+
+impl Default for Patience {
+    /// One second to end by themselves, two for the kernel to end them.
+    fn default() -> Self {
+        Self { terminate: Duration::from_secs(1), kill: Duration::from_secs(2) }
+    }
+}
+
+/// Has orphans below this process come to it instead of to PID 1.
+///
+/// # Errors
+/// Never, on a kernel that luster runs on.
+pub fn adopt_orphans() -> io::Result<()> {
+    Ok(nix::sys::prctl::set_child_subreaper(true)?)
+}
+
+/// Ends and reaps all children, whoever started them: SIGTERM, then SIGKILL. Blocks for at most the sum of
+/// `patience`, and not at all if there are none.
+///
+/// Answers with the children that outlived even that: processes stuck in the kernel (state D), or running with
+/// rights we do not have.
+#[must_use]
+pub fn end_remains(patience: Patience) -> Vec<Pid> {
+    if end_by(Signal::SIGTERM, patience.terminate) == Outcome::Survivors {
+        let _ = end_by(Signal::SIGKILL, patience.kill);
+    }
+    match reap_all() {
+        Outcome::Nobody => Vec::new(),
+        Outcome::Survivors => children(),
+    }
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Outcome {
+    Nobody,
+    Survivors,
+}
+
+/// Signals each child once, those that turn up meanwhile too, until there is none or the time is over.
+fn end_by(signal: Signal, patience: Duration) -> Outcome {
+    let start = Instant::now();
+    let mut told = Vec::new();
+    while reap_all() == Outcome::Survivors {
+        let living = children();
+        // A number not listed any more may come back as another process.
+        told.retain(|pid| living.contains(pid));
+        for pid in living {
+            if !told.contains(&pid) {
+                tell(pid, signal);
+                told.push(pid);
+            }
+        }
+        if start.elapsed() >= patience {
+            return Outcome::Survivors;
+        }
+        std::thread::sleep(NAP);
+    }
+    Outcome::Nobody
+}
+
+fn tell(pid: Pid, signal: Signal) {
+    // Refused only to those that run with rights we do not have; they are reported at the end.
+    let _ = kill(pid.for_nix(), signal);
+    // A stopped process would not see SIGTERM before it goes on.
+    let _ = kill(pid.for_nix(), Signal::SIGCONT);
+}
+
+fn reap_all() -> Outcome {
+    loop {
+        match sys::wait(Which::Any, Then::Reap) {
+            Ok(Found::Dead(..)) => {}
+            Ok(Found::Living) => return Outcome::Survivors,
+            Ok(Found::Nobody) | Err(_) => return Outcome::Nobody,
+        }
+    }
+}
+
+/// Our children, dead ones not reaped yet included. Empty if `/proc` is missing or shows another pid namespace,
+/// whose numbers would mean other processes to us.
+fn children() -> Vec<Pid> {
+    let ours = std::process::id().to_string();
+    if fs::read_link("/proc/self").is_ok_and(|link| link.as_os_str() == ours.as_str()) {
+        listed_children().or_else(|_| searched_children()).unwrap_or_default()
+    } else {
+        Vec::new()
+    }
+}
+
+/// From the kernel's own list, if it keeps one (`CONFIG_PROC_CHILDREN`).
+fn listed_children() -> io::Result<Vec<Pid>> {
+    let mut pids = Vec::new();
+    for thread in fs::read_dir("/proc/self/task")? {
+        let list = fs::read_to_string(thread?.path().join("children"))?;
+        pids.extend(list.split_ascii_whitespace().filter_map(|pid| Pid::new(pid.parse().ok()?)));
+    }
+    Ok(pids)
+}
+
+/// From every process's own word for who its parent is.
+fn searched_children() -> io::Result<Vec<Pid>> {
+    let is_ours = |pid: &Pid| {
+        fs::read_to_string(format!("/proc/{pid}/stat"))
+            .is_ok_and(|stat| parent_in(&stat) == Some(std::process::id()))
+    };
+    let all =
+        fs::read_dir("/proc")?.filter_map(|entry| Pid::new(entry.ok()?.file_name().to_str()?.parse().ok()?));
+    Ok(all.filter(is_ours).collect())
+}
+
+/// The fourth field of a stat line. The second, the name in parentheses, may hold anything, so it is skipped from
+/// the right.
+fn parent_in(stat: &str) -> Option<u32> {
+    let (_, after_name) = stat.rsplit_once(')')?;
+    after_name.split_ascii_whitespace().nth(1)?.parse().ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Pid, listed_children, parent_in, searched_children};
+
+    #[test]
+    fn a_name_full_of_parentheses_does_not_hide_the_parent() {
+        assert_eq!(parent_in("12 (a) S 1 (b)) R 345 12 12 0"), Some(345));
+        assert_eq!(parent_in("12 (sleep) S 7 12 12 0"), Some(7));
+        assert_eq!(parent_in("nonsense"), None);
+    }
+
+    #[test]
+    fn both_ways_to_list_children_find_ours() {
+        let mut child = std::process::Command::new("sleep").arg("100").spawn().unwrap();
+        let pid = Pid::new(i32::try_from(child.id()).unwrap()).unwrap();
+        assert!(listed_children().unwrap().contains(&pid));
+        assert!(searched_children().unwrap().contains(&pid));
+        child.kill().unwrap();
+        child.wait().unwrap();
+    }
+}

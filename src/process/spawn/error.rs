@@ -1,0 +1,171 @@
+//! Why a worker could not be started, and what the operator can do about it.
+
+use std::io;
+use std::path::{Path, PathBuf};
+
+use nix::errno::Errno;
+use thiserror::Error;
+
+/// Why a worker could not be started. No process is left behind.
+#[derive(Debug, Error)]
+pub enum SpawnError {
+    /// Nothing at the path, or the interpreter or loader it asks for is missing.
+    #[error(
+        "cannot start {}: it does not exist, or the interpreter or loader it needs does not; \
+         check the path, and that it was built for this system", program.display()
+    )]
+    NotFound {
+        /// What should have been started.
+        program: PathBuf,
+    },
+    /// The file may not be executed, or is not a program.
+    #[error(
+        "cannot start {}: {source}; check that it is a program, has its x bit set, may be run by this user \
+         and lies on a file system mounted without noexec", program.display()
+    )]
+    NotExecutable {
+        /// What should have been started.
+        program: PathBuf,
+        /// What the kernel said.
+        source: io::Error,
+    },
+    /// The descriptor table of this process (EMFILE) or of the system (ENFILE) is full.
+    #[error(
+        "cannot start {}: {source}; raise the hard limit on open files (ulimit -Hn, LimitNOFILE=) or fs.file-max",
+        program.display()
+    )]
+    OutOfDescriptors {
+        /// What should have been started.
+        program: PathBuf,
+        /// What the kernel said.
+        source: io::Error,
+    },
+    /// The system or the container is out of processes (EAGAIN) or memory (ENOMEM).
+    #[error(
+        "cannot start {}: {source}; raise the limit on processes (ulimit -u, TasksMax=, pids.max) or free memory",
+        program.display()
+    )]
+    OutOfProcesses {
+        /// What should have been started.
+        program: PathBuf,
+        /// What the kernel said.
+        source: io::Error,
+    },
+    /// A zero byte in the program's path, an argument or an environment variable.
+    #[error("cannot start {}: {what} contains a zero byte; remove it", program.display())]
+    ZeroByte {
+        /// What should have been started.
+        program: PathBuf,
+        /// Where the byte is.
+        what: &'static str,
+    },
+    /// Anything else.
+    #[error("cannot start {}: {step} failed: {source}", program.display())]
+    Other {
+        /// What should have been started.
+        program: PathBuf,
+        /// What was being done.
+        step: Step,
+        /// What the kernel said.
+        source: io::Error,
+    },
+}
+
+/// What is done to start a worker, in this order.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
+#[repr(u8)]
+pub enum Step {
+    /// Opening what the start needs, in the master.
+    #[error("opening descriptors")]
+    Open,
+    /// Splitting the process.
+    #[error("fork")]
+    Fork,
+    /// Opening the new process's pidfd, in the master.
+    #[error("pidfd_open")]
+    Pidfd,
+    /// Entering a session of its own.
+    #[error("setsid")]
+    Session,
+    /// Asking to be killed when the master dies.
+    #[error("setting the parent-death signal")]
+    DeathSignal,
+    /// Placing stdin or the channel.
+    #[error("placing the descriptors")]
+    Descriptors,
+    /// Going back to the limit luster was started with.
+    #[error("restoring the limit on open files")]
+    Limit,
+    /// Becoming the program.
+    #[error("exec")]
+    Exec,
+}
+
+/// A step that failed; small and plain, as it crosses a pipe from the new process.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Failure {
+    pub(super) step: Step,
+    pub(super) errno: Errno,
+}
+
+impl Step {
+    const ALL: [Self; 8] = [
+        Self::Open,
+        Self::Fork,
+        Self::Pidfd,
+        Self::Session,
+        Self::DeathSignal,
+        Self::Descriptors,
+        Self::Limit,
+        Self::Exec,
+    ];
+
+    /// Attaches the step to what the kernel said.
+    pub(super) fn failed(self) -> impl Fn(Errno) -> Failure {
+        move |errno| Failure { step: self, errno }
+    }
+}
+
+impl Failure {
+    /// How many bytes a failure takes in the pipe: few enough to be written whole or not at all.
+    pub(super) const SIZE: usize = 5;
+
+    pub(super) fn to_bytes(self) -> [u8; Self::SIZE] {
+        let [a, b, c, d] = (self.errno as i32).to_ne_bytes();
+        [self.step as u8, a, b, c, d]
+    }
+
+    pub(super) fn from_bytes([step, errno @ ..]: [u8; Self::SIZE]) -> Self {
+        let step = Step::ALL.into_iter().find(|known| *known as u8 == step).unwrap_or(Step::Exec);
+        Self { step, errno: Errno::from_raw(i32::from_ne_bytes(errno)) }
+    }
+
+    /// The failure in the operator's terms.
+    pub(super) fn of(self, program: &Path) -> SpawnError {
+        let program = program.to_path_buf();
+        let source = io::Error::from(self.errno);
+        match (self.step, self.errno) {
+            (_, Errno::EMFILE | Errno::ENFILE) => SpawnError::OutOfDescriptors { program, source },
+            (_, Errno::EAGAIN | Errno::ENOMEM) => SpawnError::OutOfProcesses { program, source },
+            (Step::Exec, Errno::ENOENT | Errno::ENOTDIR) => SpawnError::NotFound { program },
+            (Step::Exec, Errno::EACCES | Errno::EPERM | Errno::ENOEXEC | Errno::EISDIR) => {
+                SpawnError::NotExecutable { program, source }
+            }
+            (step, _) => SpawnError::Other { program, step, source },
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Failure, Step};
+    use nix::errno::Errno;
+
+    #[test]
+    fn a_failure_survives_the_pipe() {
+        for step in Step::ALL {
+            let failure = Failure { step, errno: Errno::E2BIG };
+            assert_eq!(Failure::from_bytes(failure.to_bytes()), failure);
+        }
+    }
+}

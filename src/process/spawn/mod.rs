@@ -1,0 +1,8 @@
+//! Starting a worker: what to start, the new process between fork and exec, and how it can fail.
+
+mod error;
+mod start;
+mod sys;
+
+pub use error::{SpawnError, Step};
+pub use start::{Change, Start};

@@ -1,0 +1,191 @@
+//! The fork, and the new process's few steps until it becomes the program.
+//!
+//! Not `std::process::Command`: that unblocks signals while the master's handlers are still in place (a SIGTERM
+//! then would be told to the master, through its handler's pipe that both share, and lost to the worker), it keeps
+//! the ignored signals luster was started with, and it gives no pipe by which to see whether the master lives.
+//!
+//! Invariants: between fork and exec only async-signal-safe calls are made, nothing is allocated and nothing can
+//! panic; every way out of [`start`] with an error leaves no process and no zombie.
+#![expect(unsafe_code, reason = "fork and exec, and what comes between them")]
+
+use std::convert::Infallible;
+use std::ffi::{CString, c_char};
+use std::os::fd::{AsRawFd, BorrowedFd, OwnedFd, RawFd};
+use std::ptr;
+
+use nix::errno::Errno;
+use nix::fcntl::OFlag;
+use nix::libc;
+use nix::sys::resource::{Resource, setrlimit};
+use nix::sys::signal::{SigSet, SigmaskHow, Signal};
+use nix::unistd::{ForkResult, fork};
+
+use super::error::{Failure, Step};
+use crate::process::{Child, DescriptorLimit, Pid, sys};
+
+/// Where a Node worker finds its channel; the caller says so in `NODE_CHANNEL_FD`.
+const CHANNEL: RawFd = 3;
+
+/// What the process is to become.
+pub(super) struct Image {
+    pub(super) program: CString,
+    pub(super) args: Vec<CString>,
+    pub(super) env: Vec<CString>,
+}
+
+/// A start with everything opened and allocated.
+pub(super) struct Plan<'a> {
+    pub(super) image: &'a Image,
+    pub(super) channel: BorrowedFd<'a>,
+    /// What becomes descriptor 0, unless that is inherited.
+    pub(super) stdin: Option<BorrowedFd<'a>>,
+    pub(super) limit: DescriptorLimit,
+}
+
+/// Starts the process; comes back when it runs the program or never will.
+pub(super) fn start(plan: &Plan<'_>) -> Result<Child, Failure> {
+    let args = pointers(&plan.image.args);
+    let env = pointers(&plan.image.env);
+    let (answer, report) = nix::unistd::pipe2(OFlag::O_CLOEXEC).map_err(Step::Open.failed())?;
+    // Until the new process has dropped the master's handlers no signal may reach it.
+    let mask = SigSet::all().thread_swap_mask(SigmaskHow::SIG_SETMASK).map_err(Step::Fork.failed())?;
+    // SAFETY: the new process makes async-signal-safe calls only (see `become_program`) and never returns.
+    let forked = unsafe { fork() };
+    if let Ok(ForkResult::Child) = forked {
+        become_program(plan, &args, &env, answer.as_raw_fd(), report.as_raw_fd());
+    }
+    // Setting a mask that was in force before cannot fail.
+    let _ = mask.thread_set_mask();
+    match forked.map_err(Step::Fork.failed())? {
+        ForkResult::Child => unreachable!("the new process never comes here"),
+        ForkResult::Parent { child } => {
+            drop(report);
+            await_program(child, &answer)
+        }
+    }
+}
+
+fn await_program(pid: nix::unistd::Pid, answer: &OwnedFd) -> Result<Child, Failure> {
+    // Not reaped yet, so the number is still its own.
+    let pidfd = sys::open_pidfd(pid).map_err(Step::Pidfd.failed()).inspect_err(|_| {
+        let _ = nix::sys::signal::kill(pid, Signal::SIGKILL);
+        reap_failed(pid);
+    })?;
+    let mut bytes = [0; Failure::SIZE];
+    let read = loop {
+        match nix::unistd::read(answer, &mut bytes) {
+            Err(Errno::EINTR) => {}
+            other => break other,
+        }
+    };
+    // Nothing: exec closed the pipe. A process killed before exec looks the same, and is found by `reap`.
+    if read != Ok(Failure::SIZE) {
+        let pid = Pid::new(pid.as_raw()).ok_or(Failure { step: Step::Fork, errno: Errno::EINVAL })?;
+        return Ok(Child::new(pid, pidfd));
+    }
+    reap_failed(pid);
+    Err(Failure::from_bytes(bytes))
+}
+
+/// Takes the status of a process that is on its way out, so that it leaves no zombie.
+fn reap_failed(pid: nix::unistd::Pid) {
+    while nix::sys::wait::waitpid(pid, None) == Err(Errno::EINTR) {}
+}
+
+fn pointers(strings: &[CString]) -> Vec<*const c_char> {
+    strings.iter().map(|string| string.as_ptr()).chain([ptr::null()]).collect()
+}
+
+/// In the new process: becomes the program, or reports why not and ends.
+fn become_program(
+    plan: &Plan<'_>,
+    args: &[*const c_char],
+    env: &[*const c_char],
+    answer: RawFd,
+    report: RawFd,
+) -> ! {
+    let Err(failure) = try_become(plan, args, env, answer, report);
+    let bytes = failure.to_bytes();
+    // SAFETY: writes from a buffer of this size to our own end of the pipe, then leaves without running anything
+    // of the master's (no destructors, no atexit).
+    unsafe {
+        libc::write(report, bytes.as_ptr().cast(), bytes.len());
+        libc::_exit(127);
+    }
+}
+
+fn try_become(
+    plan: &Plan<'_>,
+    args: &[*const c_char],
+    env: &[*const c_char],
+    answer: RawFd,
+    report: RawFd,
+) -> Result<Infallible, Failure> {
+    // SAFETY: this process's copy of the master's end, used by nobody here.
+    unsafe { libc::close(answer) };
+    forget_dispositions();
+    leave_session()?;
+    die_with_master(report)?;
+    // Stdin first: its source may be descriptor 3, which the channel takes.
+    if let Some(stdin) = plan.stdin {
+        place(stdin.as_raw_fd(), 0).map_err(Step::Descriptors.failed())?;
+    }
+    // Never the report's number: 0 to 2 are open, so as the second of two descriptors it is above 3.
+    place(plan.channel.as_raw_fd(), CHANNEL).map_err(Step::Descriptors.failed())?;
+    // Everything else is close-on-exec by birth; this is the net below, for libraries that forget (Linux 5.11).
+    let _ = sys::close_at_exec_from(CHANNEL.unsigned_abs() + 1);
+    setrlimit(Resource::RLIMIT_NOFILE, plan.limit.soft, plan.limit.hard).map_err(Step::Limit.failed())?;
+    SigSet::empty().thread_set_mask().map_err(Step::Exec.failed())?;
+    // SAFETY: the path and both arrays are null-terminated and outlive the call; this process is a copy of the
+    // one that made them.
+    unsafe { libc::execve(plan.image.program.as_ptr(), args.as_ptr(), env.as_ptr()) };
+    Err(Failure { step: Step::Exec, errno: Errno::last() })
+}
+
+/// A session of its own makes a group of its own, and leaves the terminal: its Ctrl-C reaches the master only, and
+/// a worker that logs to it is not stopped by `tostop`. (Ignoring SIGTTOU would not do: Node resets it.)
+/// A session's leader cannot change its group, so what is in the group stays findable by the worker's number.
+fn leave_session() -> Result<(), Failure> {
+    nix::unistd::setsid().map(drop).map_err(Step::Session.failed())
+}
+
+/// Asks for SIGKILL when the master dies, and dies at once if it is dead already.
+///
+/// The master holds the pipe's only reading end, which the kernel closes before it sends death signals: if the end
+/// is still there now, the signal will come. Comparing `getppid` would say the same except across pid namespaces.
+fn die_with_master(report: RawFd) -> Result<(), Failure> {
+    nix::sys::prctl::set_pdeathsig(Signal::SIGKILL).map_err(Step::DeathSignal.failed())?;
+    let mut pipe = libc::pollfd { fd: report, events: 0, revents: 0 };
+    // SAFETY: one valid entry, and no waiting.
+    let ready = unsafe { libc::poll(&raw mut pipe, 1, 0) };
+    if ready > 0 && pipe.revents & libc::POLLERR != 0 {
+        // SAFETY: ends this process; nobody is left to be told.
+        unsafe { libc::_exit(127) };
+    }
+    Ok(())
+}
+
+/// Ignored signals survive exec; those that luster or its starter ignores (SIGPIPE, `nohup`'s SIGHUP, SIGINT of a
+/// shell's background job) are not the worker's business.
+fn forget_dispositions() {
+    // SAFETY: sigaction is a C struct of integers and a nullable function address; zeroes mean SIG_DFL.
+    let default: libc::sigaction = unsafe { std::mem::zeroed() };
+    for number in 1..=libc::SIGRTMAX() {
+        // SAFETY: `default` is valid. SIGKILL, SIGSTOP and libc's own two refuse, which is as well: none of them
+        // can be ignored.
+        unsafe { libc::sigaction(number, &raw const default, ptr::null_mut()) };
+    }
+}
+
+/// Puts an open descriptor at a number, to be kept at exec.
+fn place(from: RawFd, to: RawFd) -> Result<(), Errno> {
+    let placed = if from == to {
+        // dup2 would leave close-on-exec as it is.
+        // SAFETY: clears a flag of a descriptor that stays open.
+        unsafe { libc::fcntl(to, libc::F_SETFD, 0) }
+    } else {
+        // SAFETY: what `to` names in this process is either being replaced on purpose or closes at exec anyway.
+        unsafe { libc::dup2(from, to) }
+    };
+    Errno::result(placed).map(drop)
+}

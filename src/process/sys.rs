@@ -1,0 +1,134 @@
+//! The calls that neither std nor nix wraps safely: pidfds, waiting, descriptors by bare number.
+//! (Starting a process has its own file, `spawn/sys.rs`.)
+//!
+//! Invariant: nothing here keeps a descriptor or decides anything; each function is one call, made safe to use.
+#![expect(unsafe_code, reason = "system calls without a safe wrapper; each block is justified")]
+
+use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
+use std::ptr;
+
+use nix::errno::Errno;
+use nix::libc;
+use nix::sys::signal::Signal;
+
+use super::{CoreDump, ExitStatus, Pid};
+
+/// Which child to wait for.
+#[derive(Clone, Copy)]
+pub(super) enum Which {
+    Any,
+    Only(Pid),
+}
+
+/// What to do with the child found.
+#[derive(Clone, Copy)]
+pub(super) enum Then {
+    /// Leave it a zombie, so that its number and its group's stay taken.
+    Leave,
+    Reap,
+}
+
+/// What a wait that does not block found.
+pub(super) enum Found {
+    Dead(Pid, ExitStatus),
+    /// There are children, none of them dead.
+    Living,
+    /// There are no (such) children.
+    Nobody,
+}
+
+/// Looks for a dead child without blocking.
+///
+/// Not nix's `waitid`: that fails for a child killed by a real-time signal, after having reaped it.
+pub(super) fn wait(which: Which, then: Then) -> Result<Found, Errno> {
+    let (kind, id) = match which {
+        Which::Any => (libc::P_ALL, 0),
+        Which::Only(pid) => (libc::P_PID, pid.as_raw().unsigned_abs()),
+    };
+    let flags = libc::WEXITED
+        | libc::WNOHANG
+        | match then {
+            Then::Leave => libc::WNOWAIT,
+            Then::Reap => 0,
+        };
+    // SAFETY: siginfo_t is a C struct of integers and pointers; all zeroes is a valid value of it.
+    let mut info: libc::siginfo_t = unsafe { std::mem::zeroed() };
+    // SAFETY: `info` is a valid place to write to for the duration of the call.
+    match Errno::result(unsafe { libc::waitid(kind, id, &raw mut info, flags) }) {
+        // A wait that does not block is not interrupted either; should it be, the next signal asks again.
+        Err(Errno::EINTR) => return Ok(Found::Living),
+        Err(Errno::ECHILD) => return Ok(Found::Nobody),
+        Err(errno) => return Err(errno),
+        Ok(_) => {}
+    }
+    // SAFETY: waitid fills in the child's fields, or leaves the zeroes when no child is dead.
+    let (pid, status) = unsafe { (info.si_pid(), info.si_status()) };
+    let Some(pid) = Pid::new(pid) else { return Ok(Found::Living) };
+    let status = match info.si_code {
+        libc::CLD_KILLED => ExitStatus::Signal { number: status, core: CoreDump::None },
+        libc::CLD_DUMPED => ExitStatus::Signal { number: status, core: CoreDump::Written },
+        _ => ExitStatus::Code(status),
+    };
+    Ok(Found::Dead(pid, status))
+}
+
+/// A descriptor that names the process for ever, close-on-exec.
+pub(super) fn open_pidfd(pid: nix::unistd::Pid) -> Result<OwnedFd, Errno> {
+    // SAFETY: the call takes two integers.
+    let raw = Errno::result(unsafe { libc::syscall(libc::SYS_pidfd_open, pid.as_raw(), 0) })?;
+    let raw = RawFd::try_from(raw).map_err(|_| Errno::EBADF)?;
+    // SAFETY: the kernel has just opened it and nobody else knows of it.
+    Ok(unsafe { OwnedFd::from_raw_fd(raw) })
+}
+
+/// Sends a signal to the process behind a pidfd.
+pub(super) fn signal_through(pidfd: BorrowedFd<'_>, signal: Signal) -> Result<(), Errno> {
+    send(pidfd, signal as libc::c_int)
+}
+
+/// Sends nothing (signal 0), to see whether the call works.
+pub(super) fn probe_through(pidfd: BorrowedFd<'_>) -> Result<(), Errno> {
+    send(pidfd, 0)
+}
+
+fn send(pidfd: BorrowedFd<'_>, signal: libc::c_int) -> Result<(), Errno> {
+    let no_info = ptr::null::<libc::siginfo_t>();
+    // SAFETY: the descriptor is open, and a null siginfo asks for what kill() would send.
+    let sent = unsafe { libc::syscall(libc::SYS_pidfd_send_signal, pidfd.as_raw_fd(), signal, no_info, 0) };
+    Errno::result(sent).map(drop)
+}
+
+/// Whether the number names an open descriptor.
+pub(super) fn is_open(number: RawFd) -> bool {
+    // SAFETY: F_GETFD reads a flag of whatever is there, and fails if nothing is.
+    (unsafe { libc::fcntl(number, libc::F_GETFD) }) >= 0
+}
+
+/// Has a descriptor close at exec.
+pub(super) fn close_at_exec(number: RawFd) -> Result<(), Errno> {
+    // SAFETY: sets a flag that only matters at exec; closes nothing, takes no pointer.
+    Errno::result(unsafe { libc::fcntl(number, libc::F_SETFD, libc::FD_CLOEXEC) }).map(drop)
+}
+
+/// Has every descriptor from this number on close at exec. Linux 5.11; safe between fork and exec.
+pub(super) fn close_at_exec_from(first: libc::c_uint) -> Result<(), Errno> {
+    // SAFETY: as `close_at_exec`, for a range.
+    let done =
+        unsafe { libc::syscall(libc::SYS_close_range, first, libc::c_uint::MAX, libc::CLOSE_RANGE_CLOEXEC) };
+    Errno::result(done).map(drop)
+}
+
+/// Lets this process write to its terminal from the background, even if that is set to `tostop`.
+pub(super) fn ignore_terminal_output_stop() {
+    // SAFETY: replaces a disposition by "ignore"; no handler is involved. It fails only for bad signal numbers.
+    unsafe { libc::signal(libc::SIGTTOU, libc::SIG_IGN) };
+}
+
+/// Whether hang-ups are ignored, as `nohup` arranges it.
+pub(super) fn ignores_hang_up() -> bool {
+    // SAFETY: sigaction is a C struct of integers and a nullable function address; zeroes are valid.
+    let mut now: libc::sigaction = unsafe { std::mem::zeroed() };
+    // SAFETY: a null new action only asks; `now` is a valid place for the answer.
+    let asked = unsafe { libc::sigaction(libc::SIGHUP, ptr::null(), &raw mut now) };
+    asked == 0 && now.sa_sigaction == libc::SIG_IGN
+}
