@@ -1,0 +1,98 @@
+//! The command line: what the user typed, and nothing of what it means.
+//!
+//! `luster [OPTIONS] [CONFIG]` runs; `luster check [CONFIG]` only looks. A configuration whose name is that of a
+//! command is given with its folder: `luster ./check`.
+
+use std::ffi::OsString;
+use std::path::PathBuf;
+
+use clap::{ArgAction, Args, Parser, Subcommand, ValueEnum};
+
+/// Keeps Node.js workers alive and restarts them without dropping a request.
+#[derive(Debug, Parser)]
+#[command(
+    version,
+    args_conflicts_with_subcommands = true,
+    after_help = "Signals: SIGTERM, SIGINT and SIGQUIT stop gracefully (a second one kills), SIGHUP restarts the \
+                  workers one by one.\nExit codes: 0 stopped as asked, 1 all workers dead, 2 usage, 70 fault of \
+                  luster, 71 no node or a failed fork or exec, 77 not permitted, 78 configuration."
+)]
+pub struct Cli {
+    /// A command; without one, luster runs the workers of CONFIG.
+    #[command(subcommand)]
+    pub command: Option<Command>,
+    /// What running takes.
+    #[command(flatten)]
+    pub run: Run,
+}
+
+/// What else luster can do.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Checks a configuration and starts nothing
+    Check(Check),
+}
+
+/// Arguments of a run.
+#[derive(Debug, Args)]
+pub struct Run {
+    #[command(flatten)]
+    #[expect(missing_docs, reason = "clap would show it")]
+    pub source: Source,
+    /// Prints the settings in force and where each comes from, and starts nothing
+    #[arg(long)]
+    pub print_config: bool,
+    #[command(flatten)]
+    #[expect(missing_docs, reason = "clap would show it")]
+    pub output: Output,
+}
+
+/// Arguments of `check`.
+#[derive(Debug, Args)]
+pub struct Check {
+    #[command(flatten)]
+    #[expect(missing_docs, reason = "clap would show it")]
+    pub source: Source,
+    /// Prints the settings in force and where each comes from
+    #[arg(long)]
+    pub print_config: bool,
+    #[command(flatten)]
+    #[expect(missing_docs, reason = "clap would show it")]
+    pub output: Output,
+}
+
+/// Where the configuration is and which Node runs it.
+#[derive(Debug, Args)]
+pub struct Source {
+    /// The configuration, found as Node's require() would (.js, .json, .cjs, .mjs, .json5) [default: luster.conf]
+    pub config: Option<PathBuf>,
+    /// The Node.js program [default: node on PATH]
+    #[arg(long, value_name = "PROGRAM", env = "LUSTER_NODE", hide_env_values = true)]
+    pub node: Option<OsString>,
+    /// A flag for every worker's Node, such as --node-arg=--max-http-header-size=16384; repeatable
+    #[arg(long, value_name = "FLAG", allow_hyphen_values = true)]
+    pub node_arg: Vec<OsString>,
+}
+
+/// How luster tells what happens.
+#[derive(Debug, Args)]
+pub struct Output {
+    /// Tells more; twice: everything
+    #[arg(short, long, action = ArgAction::Count)]
+    pub verbose: u8,
+    /// Tells only warnings and errors; twice: only errors
+    #[arg(short, long, action = ArgAction::Count, conflicts_with = "verbose")]
+    pub quiet: u8,
+    /// The form of log lines on stderr
+    #[arg(long, value_enum, value_name = "FORMAT", default_value_t = LogFormat::Text)]
+    pub log_format: LogFormat,
+}
+
+/// The form of a log line.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum LogFormat {
+    /// For people; with colour on a terminal.
+    Text,
+    /// One JSON object a line.
+    Json,
+}

@@ -1,0 +1,194 @@
+//! Turns notices into log lines: one sentence each, naming the worker and its pid.
+//!
+//! Fields for machines: `event` always, `wid` and `pid` where a worker is meant, more where it helps.
+
+use std::time::Duration;
+
+use tracing::{debug, error, info, warn};
+
+use crate::supervisor::{
+    AbortReason, Death, Ending, Life, Notice, Overdue, RestartOrder, Signal, StopReason, Then, WorkerId,
+};
+
+/// Writes the line for a notice. `pid` finds a life's process number; 0 stands for none.
+pub(super) fn tell(notice: &Notice, pid: impl Fn(Life) -> i32) {
+    match notice {
+        Notice::Online(wid, life) => {
+            let pid = pid(*life);
+            debug!(event = "online", wid = wid.0, pid, "worker {wid} (pid {pid}) is online");
+        }
+        Notice::Listening(wid, life, endpoint) => {
+            let pid = pid(*life);
+            let on = endpoint.to_string();
+            debug!(event = "listening", wid = wid.0, pid, on, "worker {wid} (pid {pid}) listens on {endpoint}");
+        }
+        Notice::Refused(wid, life, refusal) => {
+            let (pid, on, reason) = (pid(*life), &refusal.endpoint, &refusal.reason);
+            warn!(event = "refused", wid = wid.0, pid, on = %on, reason,
+                "worker {wid} (pid {pid}) cannot listen on {on}: {reason}");
+        }
+        Notice::Ready(wid, life, took) => {
+            let (pid, ms) = (pid(*life), millis(*took));
+            info!(event = "ready", wid = wid.0, pid, ms, "worker {wid} (pid {pid}) is ready after {ms} ms");
+        }
+        Notice::ReadyWithout(wid, life, missing) => {
+            let pid = pid(*life);
+            let missing = missing.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
+            warn!(event = "ready_without", wid = wid.0, pid, missing,
+                "worker {wid} (pid {pid}) says it is ready but does not listen on {missing}, as its predecessor \
+                 did; it counts as ready");
+        }
+        Notice::Stopping(wid, life, why) => stopping(*wid, pid(*life), why),
+        Notice::SuspendUnanswered(wid, life) => {
+            let pid = pid(*life);
+            warn!(event = "suspend_unanswered", wid = wid.0, pid,
+                "worker {wid} (pid {pid}) did not finish its suspend functions within 10 s; it is disconnected \
+                 all the same");
+        }
+        Notice::Signalled(wid, life, signal, overdue) => signalled(*wid, pid(*life), *signal, *overdue),
+        Notice::Exited { worker, life, ending, lived, then } => {
+            exited(*worker, pid(*life), ending, *lived, *then);
+        }
+        Notice::RollOutBegan(..)
+        | Notice::RollOutExtended(_)
+        | Notice::RollOutFinished { .. }
+        | Notice::RollOutAborted { .. }
+        | Notice::RollOutCancelled => roll_out(notice, pid),
+        Notice::ShuttingDown(processes) => {
+            info!(event = "stopping_all", processes, "stopping {processes} workers");
+        }
+        Notice::Killing(processes) => {
+            warn!(event = "killing_all", processes, "killing {processes} workers at once");
+        }
+    }
+}
+
+fn stopping(wid: WorkerId, pid: i32, why: &StopReason) {
+    let event = "stopping";
+    match why {
+        StopReason::Shutdown | StopReason::Replaced => {
+            debug!(event, wid = wid.0, pid, "worker {wid} (pid {pid}) is stopped");
+        }
+        StopReason::LaunchTimedOut(limit) => {
+            let ms = millis(*limit);
+            warn!(event, wid = wid.0, pid, ms,
+                "worker {wid} (pid {pid}) was not online within {ms} ms (control.forkTimeout); it gets SIGTERM");
+        }
+        StopReason::GivenUp => {
+            warn!(event, wid = wid.0, pid, "worker {wid} (pid {pid}), a failed replacement, is stopped");
+        }
+        StopReason::Broken(how) => {
+            warn!(event, wid = wid.0, pid, how,
+                "worker {wid} (pid {pid}) broke the protocol on its channel: {how}; it gets SIGTERM");
+        }
+    }
+}
+
+fn signalled(wid: WorkerId, pid: i32, signal: Signal, overdue: Overdue) {
+    let (name, key) = match signal {
+        Signal::Terminate => ("SIGTERM", "control.stopTimeout"),
+        Signal::Kill => ("SIGKILL", "control.killTimeout"),
+    };
+    let event = "signalled";
+    match overdue {
+        Overdue::Stop(limit) => {
+            let ms = millis(limit);
+            warn!(event, wid = wid.0, pid, signal = name, ms,
+                "worker {wid} (pid {pid}) has not ended within {ms} ms ({key}); it gets {name}");
+        }
+        Overdue::Exit(limit) => {
+            let ms = millis(limit);
+            warn!(event, wid = wid.0, pid, signal = name, ms,
+                "worker {wid} (pid {pid}) left its channel {ms} ms ago and still runs; it gets {name} \
+                 ({key} would set another limit)");
+        }
+    }
+}
+
+fn exited(wid: WorkerId, pid: i32, ending: &Ending, lived: Option<Duration>, then: Then) {
+    let how = how(ending);
+    let ms = lived.map(millis);
+    let age = match (ending, ms) {
+        (Ending::NotStarted(_), _) => String::new(),
+        (Ending::Code(_) | Ending::Signal(_), None) => " before it was online".to_owned(),
+        (Ending::Code(_) | Ending::Signal(_), Some(ms)) => format!(" after {ms} ms"),
+    };
+    let who = if pid == 0 { format!("worker {wid}") } else { format!("worker {wid} (pid {pid})") };
+    let event = "exit";
+    match then {
+        Then::Nothing => info!(event, wid = wid.0, pid, how, ms, "{who} {how}{age}"),
+        Then::StartAtOnce => {
+            info!(event, wid = wid.0, pid, how, ms, then = "restart", "{who} {how}{age}; it is started again");
+        }
+        Then::StartAfter(pause) => {
+            let pause_ms = millis(pause);
+            warn!(event, wid = wid.0, pid, how, ms, then = "restart", pause_ms,
+                "{who} {how}{age}; it keeps dying young and is started again in {pause_ms} ms");
+        }
+        Then::Dead(deaths) => {
+            error!(event, wid = wid.0, pid, how, ms, then = "dead", deaths,
+                "{who} {how}{age}; that is sequential death {deaths}, more than control.allowedSequentialDeaths: \
+                 the worker is left dead");
+        }
+    }
+}
+
+fn roll_out(notice: &Notice, pid: impl Fn(Life) -> i32) {
+    match notice {
+        Notice::RollOutBegan(workers, order) => {
+            let order = match order {
+                RestartOrder::StopFirst => "stop-first",
+                RestartOrder::StartFirst => "start-first",
+            };
+            info!(event = "roll_out_began", workers, order, "rolling restart of {workers} workers, {order}");
+        }
+        Notice::RollOutExtended(waiting) => {
+            info!(event = "roll_out_extended", waiting,
+                "a restart is under way; the request joins it, {waiting} workers wait for their turn");
+        }
+        Notice::RollOutFinished { replaced, took } => {
+            let ms = millis(*took);
+            info!(event = "roll_out_finished", replaced, ms,
+                "rolling restart finished: {replaced} workers replaced in {ms} ms");
+        }
+        Notice::RollOutAborted { worker: wid, life, reason, replaced } => {
+            let pid = pid(*life);
+            let why = match reason {
+                AbortReason::NotReady(limit) => {
+                    format!("was not ready within {} ms (control.readyTimeout)", millis(*limit))
+                }
+                AbortReason::Died(ending) => format!("{} before it was ready", how(ending)),
+            };
+            error!(event = "roll_out_aborted", wid = wid.0, pid, replaced, why,
+                "rolling restart aborted: the replacement of worker {wid} (pid {pid}) {why}; {replaced} workers \
+                 were replaced, the others stay as they are");
+        }
+        Notice::RollOutCancelled => {
+            info!(event = "roll_out_cancelled", "rolling restart cancelled: luster stops");
+        }
+        other => debug!(event = "other", "{other:?}"),
+    }
+}
+
+/// What a death was of, for the line that says why luster ended.
+pub(super) fn cause(death: &Death) -> String {
+    let how = how(&death.ending);
+    match &death.refusal {
+        Some(refusal) => {
+            format!("worker {} {how} after it could not listen on {}: {}", death.worker, refusal.endpoint, refusal.reason)
+        }
+        None => format!("worker {} {how}", death.worker),
+    }
+}
+
+fn how(ending: &Ending) -> String {
+    match ending {
+        Ending::Code(code) => format!("exited with code {code}"),
+        Ending::Signal(name) => format!("was killed by {name}"),
+        Ending::NotStarted(reason) => format!("could not be started: {reason}"),
+    }
+}
+
+fn millis(duration: Duration) -> u64 {
+    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
+}

@@ -1,0 +1,151 @@
+//! The loop itself, from the first fork to the exit code.
+
+use std::future::pending;
+use std::io;
+use std::os::fd::{AsRawFd, RawFd};
+use std::time::Instant;
+
+use tokio::io::Interest;
+use tokio::io::unix::AsyncFd;
+use tracing::{error, info};
+
+use super::launch::Launcher;
+use super::narrate;
+use super::perform::Hands;
+use super::translate::{self, Stops};
+use crate::Exit;
+use crate::cluster::{Balance, Cluster, Progress};
+use crate::process::{Asked, Left, Received, Signals};
+use crate::supervisor::{Death, Ending, Event, Moment, Outcome, Policy, RefusalCause, Request, Supervisor};
+
+/// What is to be run.
+#[derive(Debug)]
+pub struct Job {
+    /// How workers are kept.
+    pub policy: Policy,
+    /// How connections find them.
+    pub balance: Balance,
+    /// How they are started.
+    pub launcher: Launcher,
+}
+
+/// Runs the workers until they are stopped or all dead. Blocks.
+///
+/// # Errors
+/// The kernel refuses what the loop itself needs: an epoll instance, the signals' pipe.
+pub fn run(job: Job) -> io::Result<Exit> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    runtime.block_on(drive(job))
+}
+
+async fn drive(job: Job) -> io::Result<Exit> {
+    let mut signals = Signals::listen()?;
+    let cluster = Cluster::new(job.balance)?;
+    let readiness = AsyncFd::with_interest(Watched(cluster.as_fd().as_raw_fd()), Interest::READABLE)?;
+    let clock = Clock(Instant::now());
+    let supervisor = Supervisor::new(job.policy, std::process::id());
+    let mut hands = Hands::new(supervisor, cluster, job.launcher);
+    let mut stops = Stops::None;
+    let mut progress = Progress::Idle;
+    let mut dead = Left::Nothing;
+    hands.handle(clock.now(), Event::Asked(Request::Start));
+    while hands.outcome.is_none() {
+        let due = hands.next_wake();
+        tokio::select! {
+            // Requests first: no load may keep a stop from being heard. The dead next, because their
+            // connections wait for others. Deadlines before traffic, which never ends.
+            biased;
+            received = signals.next() => match received {
+                Received::Asked(asked) => {
+                    announce(asked);
+                    hands.handle(clock.now(), Event::Asked(translate::request(asked, &mut stops)));
+                }
+                Received::ChildChanged => dead = hands.reap(clock.now()),
+            },
+            () = ready_now(dead == Left::More) => dead = hands.reap(clock.now()),
+            () = clock.reaches(due) => hands.wake(clock.now()),
+            () = ready_now(progress == Progress::More) => progress = hands.process(clock.now()),
+            guard = readiness.readable() => {
+                // Cleared first: an event that comes while we work sets it again.
+                guard?.clear_ready();
+                progress = hands.process(clock.now());
+            }
+        }
+    }
+    hands.clean_up();
+    Ok(hands.outcome.as_ref().map_or(Exit::Internal, conclude))
+}
+
+/// Ready at once, or never. Yields once, so that the other branches are looked at.
+async fn ready_now(now: bool) {
+    if now {
+        tokio::task::yield_now().await;
+    } else {
+        pending().await
+    }
+}
+
+/// The cluster's epoll instance; the cluster owns and closes it.
+struct Watched(RawFd);
+
+impl AsRawFd for Watched {
+    fn as_raw_fd(&self) -> RawFd {
+        self.0
+    }
+}
+
+/// The monotonic clock as the supervisor counts it.
+struct Clock(Instant);
+
+impl Clock {
+    fn now(&self) -> Moment {
+        Moment(0).after(self.0.elapsed())
+    }
+
+    /// Waits until then; for ever without a moment.
+    async fn reaches(&self, moment: Option<Moment>) {
+        match moment {
+            Some(moment) => {
+                let at = self.0 + moment.since(Moment(0));
+                tokio::time::sleep_until(at.into()).await;
+            }
+            None => pending().await,
+        }
+    }
+}
+
+fn announce(asked: Asked) {
+    match asked {
+        Asked::Stop(cause) => info!(event = "asked", "got {cause}"),
+        Asked::Restart => info!(event = "asked", "got SIGHUP"),
+    }
+}
+
+/// Says how it ended, and with which code.
+fn conclude(outcome: &Outcome) -> Exit {
+    match outcome {
+        Outcome::Stopped => {
+            info!(event = "stopped", "stopped");
+            Exit::Stopped
+        }
+        Outcome::AllDead(deaths) => {
+            let causes = deaths.iter().map(narrate::cause).collect::<Vec<_>>().join("; ");
+            error!(event = "all_dead", causes, "every worker is dead: {causes}");
+            common_cause(deaths)
+        }
+    }
+}
+
+/// The exit code for what all workers died of, if it is the same for all.
+fn common_cause(deaths: &[Death]) -> Exit {
+    let not_started = |death: &Death| matches!(death.ending, Ending::NotStarted(_));
+    let not_permitted =
+        |death: &Death| death.refusal.as_ref().is_some_and(|refusal| refusal.cause == RefusalCause::NotPermitted);
+    if deaths.iter().all(not_started) {
+        Exit::ForkOrExec
+    } else if deaths.iter().all(not_permitted) {
+        Exit::Permission
+    } else {
+        Exit::AllWorkersDead
+    }
+}

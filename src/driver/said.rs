@@ -1,0 +1,112 @@
+//! luster's own messages on a worker's channel (contract section 7): read and written.
+//!
+//! Invariant: whatever a worker sends, it is at most ignored.
+
+use serde::{Deserialize, Serialize};
+use serde_json::value::RawValue;
+
+/// The callback id of our one call with an answer. A life is suspended once, so one id does.
+const SUSPEND_CALLBACK: &str = "luster.suspend";
+
+/// What a worker says in luster's language.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Said {
+    /// `ready`, from `core.master.broadcastWorkerEvent`.
+    Ready,
+    /// Any other worker event.
+    Event(String),
+    /// The answer to our request to suspend.
+    Suspended,
+    /// The answer to a call nobody made.
+    StrayCallback,
+    /// A command no master registered.
+    UnknownCommand(String),
+    /// A message of the app's own.
+    Foreign,
+}
+
+#[derive(Deserialize)]
+struct Envelope<'a> {
+    #[serde(borrow)]
+    cmd: std::borrow::Cow<'a, str>,
+    #[serde(borrow, default)]
+    args: Vec<&'a RawValue>,
+}
+
+/// Understands a user message.
+pub(super) fn parse(message: &RawValue) -> Said {
+    let Ok(envelope) = serde_json::from_str::<Envelope<'_>>(message.get()) else { return Said::Foreign };
+    let Some(command) = envelope.cmd.strip_prefix("luster_") else { return Said::Foreign };
+    let first = envelope.args.first().and_then(|arg| serde_json::from_str::<String>(arg.get()).ok());
+    match (command, first) {
+        ("core.master.broadcastWorkerEvent", Some(event)) if event == "ready" => Said::Ready,
+        ("core.master.broadcastWorkerEvent", Some(event)) => Said::Event(event),
+        ("core.callback", Some(id)) if id == SUSPEND_CALLBACK => Said::Suspended,
+        ("core.callback", _) => Said::StrayCallback,
+        (command, _) => Said::UnknownCommand(command.to_owned()),
+    }
+}
+
+/// A command to a worker.
+#[derive(Debug, Serialize)]
+pub(super) struct Command<T> {
+    cmd: &'static str,
+    args: T,
+}
+
+/// What a worker cannot know by itself; it loads the app when it has it.
+#[derive(Debug, Serialize)]
+pub(super) struct ForeignProperties {
+    pid: i32,
+}
+
+/// Tells a worker its foreign properties.
+pub(super) const fn foreign_properties(pid: i32) -> Command<[ForeignProperties; 1]> {
+    Command { cmd: "luster_core.worker.applyForeignProperties", args: [ForeignProperties { pid }] }
+}
+
+/// Asks a worker to run its suspend functions and answer.
+pub(super) const fn suspend() -> Command<((), &'static str)> {
+    Command { cmd: "luster_core.worker.suspend", args: ((), SUSPEND_CALLBACK) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn said(json: &str) -> Said {
+        parse(&RawValue::from_string(json.to_owned()).unwrap())
+    }
+
+    #[test]
+    fn the_words_of_a_worker_are_understood() {
+        let cases = [
+            (r#"{"cmd":"luster_core.master.broadcastWorkerEvent","args":["ready"]}"#, Said::Ready),
+            (
+                r#"{"cmd":"luster_core.master.broadcastWorkerEvent","args":["loaded","/app.js"]}"#,
+                Said::Event("loaded".into()),
+            ),
+            (r#"{"cmd":"luster_core.callback","args":["luster.suspend",null]}"#, Said::Suspended),
+            (r#"{"cmd":"luster_core.callback","args":["other"]}"#, Said::StrayCallback),
+            (r#"{"cmd":"luster_mine","args":[1]}"#, Said::UnknownCommand("mine".into())),
+        ];
+        for (json, expected) in cases {
+            assert_eq!(said(json), expected, "{json}");
+        }
+    }
+
+    #[test]
+    fn anything_else_is_the_apps_own() {
+        for json in [r#""hello""#, "1", "null", "[1]", r#"{"cmd":1}"#, r#"{"cmd":"x"}"#, r#"{"args":["ready"]}"#] {
+            assert_eq!(said(json), Said::Foreign, "{json}");
+        }
+    }
+
+    #[test]
+    fn our_commands_have_the_form_of_js_luster() {
+        let suspend = serde_json::to_string(&suspend()).unwrap();
+        assert_eq!(suspend, r#"{"cmd":"luster_core.worker.suspend","args":[null,"luster.suspend"]}"#);
+        let properties = serde_json::to_string(&foreign_properties(7)).unwrap();
+        assert_eq!(properties, r#"{"cmd":"luster_core.worker.applyForeignProperties","args":[{"pid":7}]}"#);
+    }
+}

@@ -1,0 +1,299 @@
+//! A luster in a folder of its own: written, started, watched through its JSON log, and gone at the end.
+
+use std::collections::BTreeMap;
+use std::ffi::OsString;
+use std::io::{BufRead, BufReader, Read};
+use std::os::unix::process::{CommandExt, ExitStatusExt};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::{Arc, Mutex};
+use std::time::Instant;
+
+use serde_json::Value;
+use tempfile::TempDir;
+
+use super::{PATIENCE, eventually};
+
+/// A luster to be started.
+pub(crate) struct Luster {
+    pub(crate) folder: TempDir,
+    args: Vec<OsString>,
+    env: BTreeMap<String, Option<String>>,
+    config: Option<PathBuf>,
+    limit: Option<u64>,
+}
+
+/// A luster that runs.
+pub(crate) struct Running {
+    child: Child,
+    /// Every line of the log, as JSON; lines that are not become strings.
+    log: Arc<Mutex<Vec<Value>>>,
+    stdout: Arc<Mutex<String>>,
+    readers: Vec<std::thread::JoinHandle<()>>,
+    pub(crate) folder: TempDir,
+}
+
+impl Luster {
+    /// An empty folder.
+    pub(crate) fn new() -> Self {
+        let folder = tempfile::Builder::new().prefix("luster-it-").tempdir().expect("a temporary folder");
+        Self { folder, args: Vec::new(), env: BTreeMap::new(), config: None, limit: None }
+    }
+
+    /// A folder with this app and this configuration (`app` is filled in).
+    pub(crate) fn with(app: &str, config: Value) -> Self {
+        Self::new().file("worker.js", app).config(config)
+    }
+
+    /// A configuration for `worker.js`.
+    pub(crate) fn config(self, mut config: Value) -> Self {
+        if config.get("app").is_none() {
+            config["app"] = "worker.js".into();
+        }
+        let text = serde_json::to_string_pretty(&config).expect("JSON");
+        self.file("luster.conf.json", &text)
+    }
+
+    pub(crate) fn file(self, name: &str, text: &str) -> Self {
+        let path = self.folder.path().join(name);
+        std::fs::create_dir_all(path.parent().expect("a folder")).expect("writable");
+        std::fs::write(path, text).expect("writable");
+        self
+    }
+
+    pub(crate) fn arg(mut self, arg: impl Into<OsString>) -> Self {
+        self.args.push(arg.into());
+        self
+    }
+
+    pub(crate) fn env(mut self, name: &str, value: &str) -> Self {
+        self.env.insert(name.into(), Some(value.into()));
+        self
+    }
+
+    pub(crate) fn without_env(mut self, name: &str) -> Self {
+        self.env.insert(name.into(), None);
+        self
+    }
+
+    /// Uses this configuration file instead of the one in the folder.
+    pub(crate) fn config_file(mut self, path: impl Into<PathBuf>) -> Self {
+        self.config = Some(path.into());
+        self
+    }
+
+    /// Uses another Node than the one on PATH.
+    pub(crate) fn node(self, node: &super::Node) -> Self {
+        self.arg("--node").arg(node.path.as_os_str())
+    }
+
+    /// Limits the descriptors (soft and hard).
+    pub(crate) fn descriptors(mut self, limit: u64) -> Self {
+        self.limit = Some(limit);
+        self
+    }
+
+    pub(crate) fn path(&self) -> &Path {
+        self.folder.path()
+    }
+
+    fn command(&self, form: &[&str]) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_luster"));
+        command.args(form).args(&self.args).args(&self.config).current_dir(self.folder.path()).stdin(Stdio::null());
+        for (name, value) in &self.env {
+            match value {
+                Some(value) => command.env(name, value),
+                None => command.env_remove(name),
+            };
+        }
+        if let Some(limit) = self.limit {
+            // SAFETY: setrlimit is async-signal-safe.
+            #[expect(unsafe_code, reason = "a child with a small limit")]
+            unsafe {
+                command.pre_exec(move || {
+                    nix::sys::resource::setrlimit(nix::sys::resource::Resource::RLIMIT_NOFILE, limit, limit)?;
+                    Ok(())
+                });
+            }
+        }
+        command
+    }
+
+    /// Starts it, with everything in the log as JSON.
+    pub(crate) fn start(self) -> Running {
+        let mut command = self.command(&["-v", "--log-format", "json"]);
+        let mut child =
+            command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("the binary is built");
+        let (log, stdout) = (Arc::new(Mutex::new(Vec::new())), Arc::new(Mutex::new(String::new())));
+        let (err, out) = (child.stderr.take().expect("piped"), child.stdout.take().expect("piped"));
+        let (log_in, out_in) = (log.clone(), stdout.clone());
+        let readers = vec![
+            std::thread::spawn(move || {
+                for line in BufReader::new(err).lines().map_while(Result::ok) {
+                    let value = serde_json::from_str(&line).unwrap_or(Value::String(line));
+                    log_in.lock().expect("unpoisoned").push(value);
+                }
+            }),
+            std::thread::spawn(move || {
+                let (mut out, mut buffer) = (out, [0; 4096]);
+                while let Ok(read @ 1..) = out.read(&mut buffer) {
+                    out_in.lock().expect("unpoisoned").push_str(&String::from_utf8_lossy(&buffer[..read]));
+                }
+            }),
+        ];
+        Running { child, log, stdout, readers, folder: self.folder }
+    }
+
+    /// Runs it to its end, which must come; answers with its exit code, stdout and stderr (as people see it).
+    #[track_caller]
+    pub(crate) fn output(self) -> (i32, String, String) {
+        let mut command = self.command(&[]);
+        let mut child =
+            command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("the binary is built");
+        let read = |mut from: Box<dyn Read + Send>| {
+            std::thread::spawn(move || {
+                let mut text = Vec::new();
+                let _ = from.read_to_end(&mut text);
+                String::from_utf8_lossy(&text).into_owned()
+            })
+        };
+        let out = read(Box::new(child.stdout.take().expect("piped")));
+        let err = read(Box::new(child.stderr.take().expect("piped")));
+        let status = wait(&mut child).unwrap_or_else(|| {
+            let _ = child.kill();
+            panic!("luster did not end within {PATIENCE:?}")
+        });
+        (code(status), out.join().expect("read"), err.join().expect("read"))
+    }
+}
+
+impl Running {
+    pub(crate) fn pid(&self) -> i32 {
+        i32::try_from(self.child.id()).expect("a pid")
+    }
+
+    pub(crate) fn path(&self) -> &Path {
+        self.folder.path()
+    }
+
+    /// The log so far.
+    pub(crate) fn log(&self) -> Vec<Value> {
+        self.log.lock().expect("unpoisoned").clone()
+    }
+
+    /// The log lines of this kind, so far.
+    pub(crate) fn events(&self, kind: &str) -> Vec<Value> {
+        self.log().into_iter().filter(|line| line["event"] == kind).collect()
+    }
+
+    pub(crate) fn stdout(&self) -> String {
+        self.stdout.lock().expect("unpoisoned").clone()
+    }
+
+    /// Waits for the log line number `count` of this kind, and gives it.
+    #[track_caller]
+    pub(crate) fn await_event(&self, kind: &str, count: usize) -> Value {
+        self.await_event_where(kind, count, |_| true)
+    }
+
+    /// Waits for the log line number `count` of this kind for which `wanted` holds.
+    #[track_caller]
+    pub(crate) fn await_event_where(&self, kind: &str, count: usize, wanted: impl Fn(&Value) -> bool) -> Value {
+        let deadline = Instant::now() + PATIENCE;
+        loop {
+            let found = self.events(kind).into_iter().filter(|line| wanted(line)).nth(count - 1);
+            if let Some(line) = found {
+                return line;
+            }
+            let told = self.log().iter().map(Value::to_string).collect::<Vec<_>>().join("\n");
+            assert!(Instant::now() < deadline, "no {kind:?} number {count} within {PATIENCE:?}:\n{told}");
+            std::thread::sleep(std::time::Duration::from_millis(5)); // poll
+        }
+    }
+
+    /// Waits until this many workers have become ready since the start.
+    #[track_caller]
+    pub(crate) fn await_ready(&self, count: usize) {
+        self.await_event("ready", count);
+    }
+
+    /// Waits until the workers have begun to listen this often since the start.
+    #[track_caller]
+    pub(crate) fn await_listening(&self, count: usize) {
+        self.await_event("listening", count);
+    }
+
+    /// The pid of the life of this worker that was started last.
+    pub(crate) fn worker_pid(&self, wid: u32) -> i32 {
+        let forks = self.events("fork");
+        let last = forks.iter().rfind(|line| line["wid"] == wid).expect("the worker was started");
+        i32::try_from(last["pid"].as_i64().expect("a pid")).expect("a pid")
+    }
+
+    /// Every worker process that was ever started.
+    pub(crate) fn all_pids(&self) -> Vec<i32> {
+        let pid = |line: &Value| i32::try_from(line["pid"].as_i64().expect("a pid")).expect("a pid");
+        self.events("fork").iter().map(pid).collect()
+    }
+
+    pub(crate) fn signal(&self, signal: nix::sys::signal::Signal) {
+        nix::sys::signal::kill(nix::unistd::Pid::from_raw(self.pid()), signal).expect("luster is there");
+    }
+
+    /// Asks for a rolling restart and waits until it is over; answers with its last line.
+    #[track_caller]
+    pub(crate) fn roll_out(&self) -> Value {
+        let ended = |line: &&Value| line["event"] == "roll_out_finished" || line["event"] == "roll_out_aborted";
+        let before = self.log().iter().filter(ended).count();
+        self.signal(nix::sys::signal::Signal::SIGHUP);
+        eventually("the rolling restart ends", || self.log().iter().filter(ended).nth(before).cloned())
+    }
+
+    /// Stops it and waits for its end: the exit code, and the rest of what was observed.
+    #[track_caller]
+    pub(crate) fn stop(mut self) -> (i32, Vec<Value>) {
+        self.signal(nix::sys::signal::Signal::SIGTERM);
+        let code = self.await_end();
+        (code, self.log())
+    }
+
+    /// Waits for its end and gives its exit code; 128 + n for signal n.
+    #[track_caller]
+    pub(crate) fn await_end(&mut self) -> i32 {
+        let status = wait(&mut self.child).unwrap_or_else(|| {
+            let told = self.log().iter().map(Value::to_string).collect::<Vec<_>>().join("\n");
+            panic!("luster did not end within {PATIENCE:?}:\n{told}")
+        });
+        for reader in self.readers.drain(..) {
+            let _ = reader.join();
+        }
+        code(status)
+    }
+
+    pub(crate) fn has_ended(&mut self) -> bool {
+        matches!(self.child.try_wait(), Ok(Some(_)))
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        // Its workers are killed by the kernel with it.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+fn wait(child: &mut Child) -> Option<ExitStatus> {
+    let deadline = Instant::now() + PATIENCE;
+    while Instant::now() < deadline {
+        if let Ok(Some(status)) = child.try_wait() {
+            return Some(status);
+        }
+        std::thread::sleep(std::time::Duration::from_millis(5)); // poll
+    }
+    None
+}
+
+fn code(status: ExitStatus) -> i32 {
+    status.code().unwrap_or_else(|| 128 + status.signal().unwrap_or(0))
+}

@@ -1,0 +1,35 @@
+//! What every story needs: a running luster that is gone afterwards, clients that count, Node in several versions.
+//!
+//! Invariant: nothing sleeps for a fixed time; everything waits for a condition, with a deadline.
+
+mod client;
+mod load;
+mod luster;
+mod nodes;
+mod ports;
+mod procfs;
+
+pub(crate) use client::{Connection, Reply, Target, get};
+pub(crate) use load::{Load, Report, Style};
+pub(crate) use luster::{Luster, Running};
+pub(crate) use nodes::{Node, node, nodes};
+pub(crate) use ports::{free_port, free_ports};
+pub(crate) use procfs::{children, is_alive, state};
+
+use std::time::{Duration, Instant};
+
+/// Long enough for a slow machine under load; a story that gets here has failed.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
+
+/// Waits until `condition` gives a value.
+#[track_caller]
+pub(crate) fn eventually<T>(what: &str, mut condition: impl FnMut() -> Option<T>) -> T {
+    let deadline = Instant::now() + PATIENCE;
+    loop {
+        if let Some(value) = condition() {
+            return value;
+        }
+        assert!(Instant::now() < deadline, "not within {PATIENCE:?}: {what}");
+        std::thread::sleep(Duration::from_millis(5)); // poll
+    }
+}
