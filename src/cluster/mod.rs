@@ -1,1 +1,39 @@
-//! Node's cluster protocol, spoken as the parent.
+//! Node's cluster protocol, spoken as the parent: unmodified Node workers believe a Node primary started them.
+//!
+//! One [`Cluster`] owns every worker's channel and every listening socket. It is driven: it does I/O only inside
+//! the calls its owner makes, never waits, reads no clock, starts no thread and logs nothing; what happened comes
+//! out as [`News`]. The wire, and each of its traps, is described in `docs/design/` and in the files here.
+//!
+//! Invariants: nothing a worker writes can stop, crash or starve the others; every queue here has a bound; a
+//! connection that was accepted is closed by us only once a worker has taken it or its listener is gone.
+
+mod alarm;
+mod bind;
+mod channel;
+mod cluster;
+mod deal;
+mod frame;
+mod gauge;
+mod group;
+mod handle;
+mod hear;
+mod listen;
+mod listener;
+mod message;
+mod news;
+mod outbox;
+mod place;
+mod pump;
+mod query;
+mod reply;
+mod sys;
+mod unix_path;
+mod worker;
+
+#[cfg(test)]
+mod tests;
+
+pub use cluster::Cluster;
+pub use frame::MAX_FRAME;
+pub use handle::{HandleKind, UnsupportedHandle, UserHandle};
+pub use news::{Balance, News, Progress, SendOutcome, Violation};

@@ -1,0 +1,150 @@
+//! Opens the sockets workers listen on, by the rules Node's primary has.
+//!
+//! Invariant: every socket is non-blocking and close-on-exec from birth (a blocking one would freeze the worker it
+//! is handed to), and is in the listening state when it leaves this file, so that connections wait instead of
+//! being refused while no worker has it.
+
+use std::net::SocketAddr;
+use std::os::fd::{AsFd, AsRawFd, OwnedFd};
+
+use nix::errno::Errno;
+use nix::sys::socket::{
+    AddressFamily, SockFlag, SockType, SockaddrLike, SockaddrStorage, UnixAddr, bind, getsockname,
+    setsockopt, socket, sockopt,
+};
+
+use crate::cluster::place::{Families, Host, Place};
+use crate::cluster::query::{Options, Reuse};
+use crate::cluster::sys;
+use crate::cluster::unix_path::{self, SocketFile};
+
+/// An open socket and what is to be known of it.
+#[derive(Debug)]
+pub(super) struct Bound {
+    pub(super) socket: OwnedFd,
+    /// Its file, if it has one.
+    pub(super) file: Option<SocketFile>,
+}
+
+/// Whether a TCP port is bound once, or once per slot.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Sharing {
+    Alone,
+    Group,
+}
+
+/// Binds, and listens where that has a meaning.
+pub(super) fn open(place: &Place, options: Options, sharing: Sharing) -> Result<Bound, Errno> {
+    match place {
+        Place::Tcp { host, port, families } => {
+            tcp(host.at(*port), *families, options, sharing).map(Bound::without_file)
+        }
+        Place::TcpAnywhere { port, families } => {
+            tcp_anywhere(*port, *families, options, sharing).map(Bound::without_file)
+        }
+        Place::Udp { host, port, families } => {
+            udp(host.at(*port), *families, options.reuse).map(Bound::without_file)
+        }
+        Place::Path(path) => unix_path::open(path, options),
+        Place::Abstract(name) => abstract_name(name, options).map(Bound::without_file),
+    }
+}
+
+/// One more socket of a reuseport group, where its first one is.
+pub(super) fn open_beside(first: &OwnedFd, place: &Place, options: Options) -> Result<OwnedFd, Errno> {
+    let families = match place {
+        Place::Tcp { families, .. } | Place::TcpAnywhere { families, .. } | Place::Udp { families, .. } => {
+            *families
+        }
+        Place::Path(_) | Place::Abstract(_) => Families::Both,
+    };
+    let address = address_of(first).ok_or(Errno::EINVAL)?;
+    tcp(address, families, options, Sharing::Group)
+}
+
+/// The address a TCP or UDP socket is bound to.
+pub(super) fn address_of(socket: &OwnedFd) -> Option<SocketAddr> {
+    let storage: SockaddrStorage = getsockname(socket.as_raw_fd()).ok()?;
+    let v4 = storage.as_sockaddr_in().map(|v4| SocketAddr::V4((*v4).into()));
+    v4.or_else(|| storage.as_sockaddr_in6().map(|v6| SocketAddr::V6((*v6).into())))
+}
+
+/// A new socket as all of ours are.
+pub(super) fn new_socket(family: AddressFamily, kind: SockType) -> Result<OwnedFd, Errno> {
+    socket(family, kind, SockFlag::SOCK_NONBLOCK | SockFlag::SOCK_CLOEXEC, None)
+}
+
+impl Bound {
+    fn without_file(socket: OwnedFd) -> Self {
+        Self { socket, file: None }
+    }
+}
+
+fn tcp_anywhere(port: u16, families: Families, options: Options, sharing: Sharing) -> Result<OwnedFd, Errno> {
+    match tcp(Host::ANY6.at(port), families, options, sharing) {
+        // Somebody has the port: falling back to IPv4 would give this worker half of what it asked for.
+        Err(Errno::EADDRINUSE) => Err(Errno::EADDRINUSE),
+        // No IPv6 here.
+        Err(_) => tcp(Host::ANY4.at(port), Families::Both, options, sharing),
+        Ok(socket) => Ok(socket),
+    }
+}
+
+fn tcp(
+    address: SocketAddr,
+    families: Families,
+    options: Options,
+    sharing: Sharing,
+) -> Result<OwnedFd, Errno> {
+    let socket = new_socket(family_of(address), SockType::Stream)?;
+    setsockopt(&socket, sockopt::ReuseAddr, &true)?;
+    match sharing {
+        Sharing::Alone => {}
+        Sharing::Group => setsockopt(&socket, sockopt::ReusePort, &true)?,
+    }
+    bind_to(&socket, address, families)?;
+    sys::listen(socket.as_fd(), options.backlog)?;
+    Ok(socket)
+}
+
+fn udp(address: SocketAddr, families: Families, reuse: Reuse) -> Result<OwnedFd, Errno> {
+    let socket = new_socket(family_of(address), SockType::Datagram)?;
+    match reuse {
+        Reuse::No => {}
+        Reuse::Address => setsockopt(&socket, sockopt::ReuseAddr, &true)?,
+    }
+    bind_to(&socket, address, families)?;
+    Ok(socket)
+}
+
+fn bind_to(socket: &OwnedFd, address: SocketAddr, families: Families) -> Result<(), Errno> {
+    if address.is_ipv6() {
+        // Always said, because the system's default may be either.
+        setsockopt(socket, sockopt::Ipv6V6Only, &(families == Families::Only6))?;
+    }
+    bind_socket(socket, &SockaddrStorage::from(address))
+}
+
+fn family_of(address: SocketAddr) -> AddressFamily {
+    if address.is_ipv6() { AddressFamily::Inet6 } else { AddressFamily::Inet }
+}
+
+fn abstract_name(name: &str, options: Options) -> Result<OwnedFd, Errno> {
+    // Node's primary binds the name padded with NULs to the full length, and its clients connect to that.
+    let mut padded = name.as_bytes().to_vec();
+    if padded.len() < ABSTRACT_NAME {
+        padded.resize(ABSTRACT_NAME, 0);
+    }
+    let socket = new_socket(AddressFamily::Unix, SockType::Stream)?;
+    bind_socket(&socket, &UnixAddr::new_abstract(&padded)?)?;
+    sys::listen(socket.as_fd(), options.backlog)?;
+    Ok(socket)
+}
+
+/// The bytes of a unix address after the leading NUL.
+const ABSTRACT_NAME: usize = 107;
+
+/// Binds to an address of any family.
+pub(super) fn bind_socket(socket: &OwnedFd, address: &dyn SockaddrLike) -> Result<(), Errno> {
+    bind(socket.as_raw_fd(), address)
+}

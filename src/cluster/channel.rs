@@ -1,0 +1,99 @@
+//! The socket to one worker: how it is made, and how it is read.
+//!
+//! Invariant: after an edge of readiness it is read until it is known to be empty, so no edge is ever missed.
+
+use std::collections::VecDeque;
+use std::io;
+use std::os::fd::{AsFd, OwnedFd};
+
+use nix::errno::Errno;
+use nix::fcntl::{FcntlArg, OFlag, fcntl};
+use nix::sys::socket::{AddressFamily, SockFlag, SockType, setsockopt, socketpair, sockopt};
+
+use crate::cluster::Violation;
+use crate::cluster::frame::FrameBuffer;
+use crate::cluster::sys;
+
+/// The default holds some 280 short messages, for the kernel counts its own overhead.
+const SEND_BUFFER: usize = 1 << 20;
+
+/// Descriptors without a message that may be waiting; Node never has more than one.
+const MAX_STRAY: usize = 16;
+
+/// The reading side of a channel.
+#[derive(Debug)]
+pub(super) struct Channel {
+    pub(super) socket: OwnedFd,
+    /// Arrived, and not yet claimed by a wrapper.
+    pub(super) descriptors: VecDeque<OwnedFd>,
+    pub(super) readiness: Readiness,
+}
+
+/// What is known of the socket.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Readiness {
+    /// Empty: there will be an edge.
+    Drained,
+    /// There may be something.
+    Readable,
+    /// There may be something, and then the end; there will be no further edge.
+    HungUp,
+}
+
+/// What one read brought.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Heard {
+    /// So many bytes.
+    Bytes(usize),
+    /// Nothing for now.
+    Nothing,
+    /// Nothing ever again.
+    End,
+}
+
+/// A socket pair for a worker: ours, non-blocking, and the worker's. Both close on exec.
+pub(super) fn pair() -> io::Result<(OwnedFd, OwnedFd)> {
+    let (ours, theirs) = socketpair(AddressFamily::Unix, SockType::Stream, None, SockFlag::SOCK_CLOEXEC)?;
+    // Each end has its own flags; the worker sets its own end as it likes.
+    fcntl(&ours, FcntlArg::F_SETFL(OFlag::O_RDWR | OFlag::O_NONBLOCK))?;
+    for end in [&ours, &theirs] {
+        // A smaller buffer only means more waiting.
+        let _ = setsockopt(end, sockopt::SndBuf, &SEND_BUFFER);
+    }
+    Ok((ours, theirs))
+}
+
+impl Channel {
+    pub(super) fn new(socket: OwnedFd) -> Self {
+        Self { socket, descriptors: VecDeque::new(), readiness: Readiness::Drained }
+    }
+
+    /// Reads once.
+    pub(super) fn receive(&mut self, frames: &mut FrameBuffer) -> Result<Heard, Violation> {
+        let space = frames.space();
+        let room = space.len();
+        let received = match sys::receive(self.socket.as_fd(), space, &mut self.descriptors) {
+            Ok(received) => received,
+            Err(Errno::EAGAIN) => {
+                self.readiness = Readiness::Drained;
+                return Ok(Heard::Nothing);
+            }
+            Err(Errno::EINTR) => return Ok(Heard::Bytes(0)),
+            // The worker died with our words unread.
+            Err(Errno::ECONNRESET) => return Ok(Heard::End),
+            Err(errno) => return Err(Violation::Unreadable(errno)),
+        };
+        if received.len == 0 {
+            return Ok(Heard::End);
+        }
+        frames.filled(received.len);
+        if self.descriptors.len() > MAX_STRAY {
+            return Err(Violation::StrayDescriptors);
+        }
+        // A short read means empty, but the kernel also stops behind a descriptor, and the end gives no second edge.
+        if received.len < room && received.descriptors == 0 && self.readiness == Readiness::Readable {
+            self.readiness = Readiness::Drained;
+        }
+        Ok(Heard::Bytes(received.len))
+    }
+}

@@ -1,0 +1,211 @@
+//! The room's one object, and what its owner may ask of it.
+//!
+//! Invariants: every descriptor of the room is owned here; a life is known from `attach` to `detach`, and nothing is
+//! said of it outside of that.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::io;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::sync::Arc;
+
+use nix::errno::Errno;
+use nix::sys::epoll::{Epoll, EpollCreateFlags, EpollEvent, EpollFlags};
+use nix::sys::eventfd::{EfdFlags, EventFd};
+use serde::Serialize;
+
+use crate::cluster::alarm::Alarm;
+use crate::cluster::listener::{Listener, ListenerId};
+use crate::cluster::news::{Balance, News, Progress, SendOutcome};
+use crate::cluster::outbox::Cargo;
+use crate::cluster::pump::Token;
+use crate::cluster::worker::{Dialogue, Stage, Standing, Worker};
+use crate::cluster::{UserHandle, channel, reply};
+use crate::supervisor::{Life, Moment, WorkerId};
+
+/// The parent's side of Node's cluster: all channels, all listeners.
+///
+/// Its owner watches [`Cluster::as_fd`], calls [`Cluster::process`] when that is readable or after
+/// [`Progress::More`], and [`Cluster::wake`] at [`Cluster::next_wake`]. All calls return at once.
+#[derive(Debug)]
+pub struct Cluster {
+    pub(super) balance: Balance,
+    pub(super) epoll: Epoll,
+    /// Rung by handles of workers' sockets when they are closed.
+    pub(super) bell: Arc<EventFd>,
+    pub(super) workers: BTreeMap<Life, Worker>,
+    pub(super) listeners: BTreeMap<ListenerId, Listener>,
+    /// Workers to read, each at most once.
+    pub(super) to_read: VecDeque<Life>,
+    /// Listeners that may have connections to deal out, each at most once.
+    pub(super) to_deal: VecDeque<ListenerId>,
+    pub(super) alarm: Alarm,
+    /// No descriptors were left; until then, or until one of ours is closed, nothing is accepted.
+    pub(super) starved: Option<Moment>,
+    /// How many offers were made.
+    pub(super) turns: u64,
+    pub(super) next_listener: u32,
+    pub(super) doors: Doors,
+}
+
+/// Whether workers may still listen.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Doors {
+    Open,
+    Closed,
+}
+
+impl Cluster {
+    /// A cluster without workers.
+    pub fn new(balance: Balance) -> io::Result<Self> {
+        let epoll = Epoll::new(EpollCreateFlags::EPOLL_CLOEXEC)?;
+        let bell = Arc::new(EventFd::from_flags(EfdFlags::EFD_CLOEXEC | EfdFlags::EFD_NONBLOCK)?);
+        let edge = EpollFlags::EPOLLIN | EpollFlags::EPOLLET;
+        epoll.add(bell.as_fd(), EpollEvent::new(edge, Token::Bell.into()))?;
+        Ok(Self {
+            balance,
+            epoll,
+            bell,
+            workers: BTreeMap::new(),
+            listeners: BTreeMap::new(),
+            to_read: VecDeque::new(),
+            to_deal: VecDeque::new(),
+            alarm: Alarm::default(),
+            starved: None,
+            turns: 0,
+            next_listener: 0,
+            doors: Doors::Open,
+        })
+    }
+
+    /// Readable when [`Cluster::process`] has something to do.
+    #[must_use]
+    pub fn as_fd(&self) -> BorrowedFd<'_> {
+        self.epoll.0.as_fd()
+    }
+
+    /// A channel for a worker to be: our end, for [`Cluster::attach`], and the end the worker inherits, which still
+    /// closes on exec and is to be put in place with `dup2`.
+    pub fn channel_pair() -> io::Result<(OwnedFd, OwnedFd)> {
+        channel::pair()
+    }
+
+    /// Begins to speak with a life of a slot. Two lives of one slot may be attached at once.
+    pub fn attach(&mut self, slot: WorkerId, life: Life, channel: OwnedFd) -> io::Result<()> {
+        let edges = EpollFlags::EPOLLIN | EpollFlags::EPOLLRDHUP | EpollFlags::EPOLLET;
+        self.epoll.add(channel.as_fd(), EpollEvent::new(edges, Token::Channel(life).into()))?;
+        self.workers.insert(life, Worker::new(slot, channel));
+        Ok(())
+    }
+
+    /// Does the I/O that is ready, within bounds, and appends what happened.
+    pub fn process(&mut self, now: Moment, news: &mut Vec<News>) -> Progress {
+        self.gather(now);
+        self.pump(now, news)
+    }
+
+    /// When [`Cluster::wake`] is to be called; `None` as long as nothing waits for time to pass.
+    #[must_use]
+    pub fn next_wake(&self) -> Option<Moment> {
+        self.alarm.at()
+    }
+
+    /// Does what the time has come for. Waking too early is harmless.
+    pub fn wake(&mut self, now: Moment, news: &mut Vec<News>) -> Progress {
+        if self.alarm.take_due(now).is_some() {
+            self.rouse(now);
+        }
+        self.pump(now, news)
+    }
+
+    /// Sends a message of the application's. Before a worker's own code listens for messages they are lost in it.
+    pub fn send(
+        &mut self,
+        life: Life,
+        message: &impl Serialize,
+        handle: Option<UserHandle>,
+        now: Moment,
+    ) -> SendOutcome {
+        let Some(worker) = self.workers.get_mut(&life).filter(|worker| worker.is_heard()) else {
+            return SendOutcome::Unreachable;
+        };
+        let bytes = match reply::user(message, handle.as_ref().map(UserHandle::kind)) {
+            Ok(bytes) => bytes,
+            Err(outcome) => return outcome,
+        };
+        if !worker.outbox.has_room_for(bytes.len()) {
+            return SendOutcome::Full;
+        }
+        worker.post(bytes, handle.map(Cargo::User), now);
+        self.after_write(life);
+        SendOutcome::Taken
+    }
+
+    /// A life's end begins: it is offered no further connection, and what it closes from now on waits for the slot's
+    /// next life.
+    pub fn steer_away(&mut self, life: Life) {
+        if let Some(worker) =
+            self.workers.get_mut(&life).filter(|worker| worker.standing == Standing::Serving)
+        {
+            worker.standing = Standing::Steered;
+            self.rebalance_held_by(life);
+        }
+    }
+
+    /// Tells a life to close its servers, finish its connections and go. Does nothing the second time, or when it
+    /// has announced that it leaves.
+    pub fn disconnect(&mut self, life: Life, now: Moment) {
+        self.steer_away(life);
+        let Some(worker) = self.workers.get_mut(&life) else { return };
+        match (worker.dialogue, worker.is_heard()) {
+            (Dialogue::None, true) => {
+                worker.dialogue = Dialogue::Ours;
+                worker.post(reply::DISCONNECT.to_vec(), None, now);
+                self.after_write(life);
+            }
+            (Dialogue::None, false) | (Dialogue::Ours | Dialogue::Theirs, _) => {}
+        }
+    }
+
+    /// A life's process is gone. Connections it had not taken go to other workers; what it listened on waits for the
+    /// slot's next life.
+    ///
+    /// What it wrote last is lost unless [`News::Left`] was reported first.
+    pub fn detach(&mut self, life: Life) {
+        self.release(life);
+        if let Some(worker) = self.workers.remove(&life) {
+            self.forget_channel(&worker);
+            self.descriptors_freed();
+        }
+    }
+
+    /// A life has taken over what it is going to: its slot's claims on anything else expire.
+    pub fn life_ready(&mut self, life: Life) {
+        let Some(worker) = self.workers.get_mut(&life) else { return };
+        worker.stage = Stage::Ready;
+        let slot = worker.slot;
+        self.drop_claims(slot);
+    }
+
+    /// A slot gets no further life: its claims are dropped.
+    pub fn slot_abandoned(&mut self, slot: WorkerId) {
+        self.drop_claims(slot);
+    }
+
+    /// Closes every listener and removes their socket files. Workers that ask from now on get no answer.
+    pub fn close_all(&mut self) {
+        self.doors = Doors::Closed;
+        for id in self.listeners.keys().copied().collect::<Vec<_>>() {
+            self.close_listener(id);
+        }
+    }
+
+    /// Stops watching a channel. It is then closed when its worker is dropped.
+    pub(super) fn forget_channel(&self, worker: &Worker) {
+        match self.epoll.delete(worker.channel.socket.as_fd()) {
+            // Not there any more if the life had left.
+            Ok(()) | Err(Errno::ENOENT) => {}
+            // There is nothing to undo; an event of an unknown life is ignored.
+            Err(_) => {}
+        }
+    }
+}

@@ -1,0 +1,171 @@
+//! Deals connections out to workers: who gets the next one, and what becomes of one that is refused.
+//!
+//! Invariants: a connection is accepted only when some worker can be offered it, so the rest wait in the kernel;
+//! our copy is closed when a worker has taken it, and a refused or lost one goes first to the next worker; nothing
+//! here repeats without news from a worker, the kernel or the alarm.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use crate::cluster::listener::{Drawn, Listener, ListenerId, Temper};
+use crate::cluster::message::Verdict;
+use crate::cluster::worker::Worker;
+use crate::cluster::{Cluster, Progress};
+use crate::supervisor::{Life, Moment};
+
+/// Connections dealt out in one turn.
+const TURN_OFFERS: usize = 256;
+
+/// Without descriptors, accepting is tried again after this, should none of ours be closed before.
+const STARVED: Duration = Duration::from_millis(100);
+
+/// How dealing one connection of a listener went.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Dealt {
+    One,
+    /// Nobody is waiting.
+    Dry,
+    /// No worker can take one, or we cannot accept one.
+    Stalled,
+}
+
+impl Cluster {
+    /// Deals out what can be, one connection of each listener in turn.
+    pub(super) fn deal(&mut self, now: Moment) -> Progress {
+        let mut stalled = Vec::new();
+        for _ in 0..TURN_OFFERS {
+            let Some(id) = self.to_deal.pop_front() else { break };
+            match self.deal_one(id, now) {
+                Dealt::One => self.to_deal.push_back(id),
+                Dealt::Stalled => stalled.push(id),
+                Dealt::Dry => {
+                    if let Some(listener) = self.listeners.get_mut(&id) {
+                        listener.in_line = false;
+                    }
+                }
+            }
+        }
+        let progress = if self.to_deal.is_empty() { Progress::Idle } else { Progress::More };
+        // They stay in line: whatever frees a worker brings us here.
+        self.to_deal.extend(stalled);
+        progress
+    }
+
+    /// Puts a listener in line for its connections to be dealt out.
+    pub(super) fn line_up_listener(&mut self, id: ListenerId) {
+        if let Some(listener) = self.listeners.get_mut(&id).filter(|listener| !listener.in_line) {
+            listener.in_line = true;
+            self.to_deal.push_back(id);
+        }
+    }
+
+    /// What a worker did with a connection.
+    pub(super) fn judged(&mut self, life: Life, seq: u64, verdict: Verdict, now: Moment) {
+        let Some(offer) = self.workers.get_mut(&life).and_then(|worker| worker.settle(seq)) else { return };
+        let listener = self.listeners.get_mut(&offer.listener);
+        match (verdict, listener) {
+            (Verdict::Accepted, listener) => {
+                drop(offer.connection);
+                if let Some(holder) = listener.and_then(|listener| listener.holder_mut(life)) {
+                    holder.accepted();
+                }
+                self.descriptors_freed();
+            }
+            (Verdict::Refused, Some(listener)) => {
+                if let Some(holder) = listener.holder_mut(life) {
+                    holder.refused(now);
+                }
+                listener.waiting.push_front(offer.connection);
+                self.line_up_listener(offer.listener);
+            }
+            (Verdict::Refused, None) => self.descriptors_freed(),
+        }
+    }
+
+    /// Takes back all connections a life had not taken.
+    pub(super) fn reclaim_offers(&mut self, life: Life) {
+        let Some(worker) = self.workers.get_mut(&life) else { return };
+        // Newest first, each to the front: the oldest is then the first again.
+        while let Some(offer) = worker.offers.pop_back() {
+            if let Some(listener) = self.listeners.get_mut(&offer.listener) {
+                listener.waiting.push_front(offer.connection);
+                if !listener.in_line {
+                    listener.in_line = true;
+                    self.to_deal.push_back(offer.listener);
+                }
+            }
+        }
+    }
+
+    /// A descriptor of ours was closed: accepting may go on.
+    pub(super) fn descriptors_freed(&mut self) {
+        self.starved = None;
+    }
+
+    fn deal_one(&mut self, id: ListenerId, now: Moment) -> Dealt {
+        let Some(listener) = self.listeners.get_mut(&id) else { return Dealt::Dry };
+        loop {
+            let Some(chosen) = choose(listener, &self.workers, now) else {
+                if let Some(until) = first_shy(listener, now) {
+                    self.alarm.set(until);
+                }
+                return Dealt::Stalled;
+            };
+            let connection = match (listener.waiting.pop_front(), self.starved) {
+                (Some(connection), _) => connection,
+                (None, Some(_)) => return Dealt::Stalled,
+                (None, None) => match listener.draw() {
+                    Drawn::Connection(connection) => connection,
+                    Drawn::Dry => return Dealt::Dry,
+                    Drawn::Starved => {
+                        let until = now.after(STARVED);
+                        self.starved = Some(until);
+                        self.alarm.set(until);
+                        return Dealt::Stalled;
+                    }
+                },
+            };
+            let life = listener.holders[chosen].life;
+            let Some(worker) = self.workers.get_mut(&life) else { return Dealt::Stalled };
+            match worker.offer(listener, connection, now) {
+                Ok(()) => {
+                    self.turns += 1;
+                    worker.turn = self.turns;
+                    listener.holders[chosen].offered(now);
+                    return Dealt::One;
+                }
+                Err(connection) => {
+                    // Its channel is full or closed; it is not chosen again until that has changed.
+                    listener.waiting.push_front(connection);
+                    self.after_write(life);
+                    match self.listeners.contains_key(&id) {
+                        true => return Dealt::One,
+                        false => return Dealt::Dry,
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// The holder with the fewest connections on offer; of those, the one that was last offered one the longest ago.
+fn choose(listener: &Listener, workers: &BTreeMap<Life, Worker>, now: Moment) -> Option<usize> {
+    let able = listener.holders.iter().enumerate().filter_map(|(index, holder)| {
+        let worker = workers.get(&holder.life)?;
+        let willing = match holder.temper {
+            Temper::Willing => true,
+            Temper::Shy { until, .. } => until <= now,
+        };
+        (willing && worker.has_capacity(now)).then_some((worker.offers.len(), worker.turn, index))
+    });
+    able.min().map(|(_, _, index)| index)
+}
+
+/// When the first of those that refused may be asked again.
+fn first_shy(listener: &Listener, now: Moment) -> Option<Moment> {
+    let shy = listener.holders.iter().filter_map(|holder| match holder.temper {
+        Temper::Willing => None,
+        Temper::Shy { until, .. } => Some(until).filter(|until| *until > now),
+    });
+    shy.min()
+}

@@ -1,0 +1,159 @@
+//! Splits a worker's byte stream into lines, one JSON message each. Knows nothing of what they say.
+//!
+//! Invariants: however the stream is cut into reads, the same lines come out; a byte is searched for the newline
+//! once; no more than one frame over [`MAX_FRAME`] is ever buffered.
+
+use memchr::memchr;
+
+use crate::cluster::Violation;
+
+/// The longest message a worker may send, in bytes. Node has no limit; without one a worker could fill our memory.
+pub const MAX_FRAME: usize = 16 << 20;
+
+/// How much room one read is given at least.
+const READ_SIZE: usize = 32 << 10;
+
+/// A buffer grown beyond this by a long message is given back once it is empty.
+const KEEP_SIZE: usize = 256 << 10;
+
+/// Bytes received, some of them whole lines.
+#[derive(Debug, Default)]
+pub(super) struct FrameBuffer {
+    /// All initialised, so that reads can go straight into the tail.
+    bytes: Vec<u8>,
+    /// Where the next line begins.
+    start: usize,
+    /// Up to where there is no newline.
+    scanned: usize,
+    /// Up to where bytes were received.
+    end: usize,
+}
+
+impl FrameBuffer {
+    /// Where the next bytes go: at least [`READ_SIZE`] of them.
+    pub(super) fn space(&mut self) -> &mut [u8] {
+        self.make_room();
+        &mut self.bytes[self.end..]
+    }
+
+    /// Says that the first `len` bytes of `space` were received.
+    pub(super) fn filled(&mut self, len: usize) {
+        self.end = (self.end + len).min(self.bytes.len());
+    }
+
+    /// The next whole line, without its newline.
+    pub(super) fn next_line(&mut self) -> Result<Option<&[u8]>, Violation> {
+        let Some(offset) = memchr(b'\n', &self.bytes[self.scanned..self.end]) else {
+            self.scanned = self.end;
+            return if self.end - self.start > MAX_FRAME { Err(Violation::FrameTooLong) } else { Ok(None) };
+        };
+        let newline = self.scanned + offset;
+        let line = self.start..newline;
+        self.start = newline + 1;
+        self.scanned = self.start;
+        match line.len() {
+            0 => Err(Violation::EmptyFrame),
+            len if len > MAX_FRAME => Err(Violation::FrameTooLong),
+            _ => Ok(Some(&self.bytes[line])),
+        }
+    }
+
+    fn make_room(&mut self) {
+        if self.start == self.end {
+            (self.start, self.scanned, self.end) = (0, 0, 0);
+            if self.bytes.len() > KEEP_SIZE {
+                self.bytes = Vec::new();
+            }
+        }
+        if self.bytes.len() - self.end >= READ_SIZE {
+            return;
+        }
+        self.bytes.copy_within(self.start..self.end, 0);
+        self.end -= self.start;
+        self.scanned -= self.start;
+        self.start = 0;
+        if self.bytes.len() - self.end < READ_SIZE {
+            let len = (self.end + READ_SIZE).max(self.bytes.len().saturating_mul(2));
+            self.bytes.resize(len, 0);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn feed(frames: &mut FrameBuffer, bytes: &[u8]) {
+        for chunk in bytes.chunks(READ_SIZE) {
+            frames.space()[..chunk.len()].copy_from_slice(chunk);
+            frames.filled(chunk.len());
+        }
+    }
+
+    fn drain(frames: &mut FrameBuffer) -> Result<Vec<Vec<u8>>, Violation> {
+        let mut lines = Vec::new();
+        while let Some(line) = frames.next_line()? {
+            lines.push(line.to_vec());
+        }
+        Ok(lines)
+    }
+
+    proptest! {
+        #[test]
+        fn any_cut_of_the_stream_gives_the_same_lines(
+            lines in prop::collection::vec("[a-z]{1,200}", 0..40),
+            cuts in prop::collection::vec(1_usize..300, 1..60),
+        ) {
+            let stream: Vec<u8> = lines.iter().flat_map(|line| line.bytes().chain([b'\n'])).collect();
+            let mut frames = FrameBuffer::default();
+            let mut heard = Vec::new();
+            let mut rest = stream.as_slice();
+            for cut in cuts.iter().cycle() {
+                let (now, later) = rest.split_at((*cut).min(rest.len()));
+                feed(&mut frames, now);
+                heard.extend(drain(&mut frames).unwrap());
+                rest = later;
+                if rest.is_empty() { break; }
+            }
+            let expected: Vec<Vec<u8>> = lines.iter().map(|line| line.as_bytes().to_vec()).collect();
+            prop_assert_eq!(heard, expected);
+        }
+
+        #[test]
+        fn garbage_never_panics(bytes in prop::collection::vec(any::<u8>(), 0..4096)) {
+            let mut frames = FrameBuffer::default();
+            feed(&mut frames, &bytes);
+            let _ = drain(&mut frames);
+        }
+    }
+
+    #[test]
+    fn an_endless_line_is_refused_just_past_the_limit() {
+        let mut frames = FrameBuffer::default();
+        feed(&mut frames, &vec![b'x'; MAX_FRAME]);
+        assert_eq!(frames.next_line(), Ok(None));
+        feed(&mut frames, b"x");
+        assert_eq!(frames.next_line(), Err(Violation::FrameTooLong));
+    }
+
+    #[test]
+    fn an_empty_line_is_refused() {
+        let mut frames = FrameBuffer::default();
+        feed(&mut frames, b"1\n\n");
+        assert_eq!(frames.next_line(), Ok(Some(b"1".as_slice())));
+        assert_eq!(frames.next_line(), Err(Violation::EmptyFrame));
+    }
+
+    #[test]
+    fn a_long_message_does_not_keep_its_memory() {
+        let mut frames = FrameBuffer::default();
+        let mut long = vec![b'x'; 4 << 20];
+        long.push(b'\n');
+        feed(&mut frames, &long);
+        assert_eq!(drain(&mut frames).unwrap().len(), 1);
+        let _ = frames.space();
+        assert!(frames.bytes.len() <= KEEP_SIZE);
+    }
+}

@@ -1,0 +1,179 @@
+//! What each of a worker's messages leads to.
+//!
+//! Invariants: a descriptor that arrived is answered at once and exactly once, whatever comes of it; an answer the
+//! worker does not owe changes nothing.
+
+use std::os::fd::AsFd;
+
+use nix::errno::Errno;
+use serde_json::value::RawValue;
+
+use crate::cluster::listener::ListenerId;
+use crate::cluster::message::{Incoming, Verdict, Wrapper};
+use crate::cluster::outbox::Errand;
+use crate::cluster::query::Ask;
+use crate::cluster::worker::{Dialogue, Standing};
+use crate::cluster::{Cluster, News, UserHandle, reply};
+use crate::supervisor::{Life, Moment};
+
+/// A worker that loses this many connections in a row on the way cannot receive descriptors.
+const REFUSING: u32 = 8;
+
+/// How deep one wrapper may lie in another. Node sends a socket again wrapped twice.
+const WRAPPED: usize = 2;
+
+impl Cluster {
+    /// Hears one line of a worker's.
+    pub(super) fn hear(&mut self, life: Life, line: &[u8], now: Moment, news: &mut Vec<News>) {
+        let incoming = match Incoming::parse(line) {
+            Ok(incoming) => incoming,
+            Err(reason) => return self.break_off(life, reason, news),
+        };
+        match incoming {
+            Incoming::Ack => self.acked(life, now),
+            Incoming::Nack => self.nacked(life, now, news),
+            Incoming::Verdict { seq, verdict } => self.judged(life, seq, verdict, now),
+            Incoming::Handle(wrapper) => self.handle_arrived(life, &wrapper, now, news),
+            Incoming::Online => news.push(News::Online { life }),
+            Incoming::Query(ask) => self.asked(life, *ask, now, news),
+            Incoming::Listening(ask) => self.listening(life, &ask, news),
+            Incoming::Close { key } => self.server_closed(life, &key, news),
+            Incoming::Leaving { seq } => self.leaving(life, seq, now, news),
+            Incoming::CountSockets { key } => self.count_sockets(life, key, now),
+            Incoming::AwaitSockets { key } => self.await_sockets(life, key, now),
+            Incoming::Foreign => {}
+            Incoming::User(raw) => news.push(News::Said { life, message: raw.to_owned(), handle: None }),
+        }
+    }
+
+    /// Tells a worker which of the sockets it waits for are closed now.
+    pub(super) fn answer_closed_sockets(&mut self, life: Life, now: Moment) {
+        let Some(worker) = self.workers.get_mut(&life) else { return };
+        for key in worker.counts.take_closed() {
+            worker.post(reply::sockets_closed(&key), None, now);
+        }
+        self.after_write(life);
+    }
+
+    fn acked(&mut self, life: Life, now: Moment) {
+        let Some(worker) = self.workers.get_mut(&life) else { return };
+        match worker.outbox.answered(worker.channel.socket.as_fd(), now) {
+            Some(Errand::Offer(_) | Errand::Listener { .. } | Errand::User) => worker.nacks = 0,
+            None => {}
+        }
+        self.written_if_jammed(life);
+    }
+
+    /// A wrapper arrived bare. Of a connection no verdict will come; a listener's asker is told that it failed; a
+    /// socket of the application's is lost, as it is with Node.
+    fn nacked(&mut self, life: Life, now: Moment, news: &mut Vec<News>) {
+        let Some(worker) = self.workers.get_mut(&life) else { return };
+        let errand = worker.outbox.answered(worker.channel.socket.as_fd(), now);
+        worker.nacks += 1;
+        if worker.nacks == REFUSING {
+            news.push(News::Refusing { life });
+        }
+        match errand {
+            Some(Errand::Offer(seq)) => self.judged(life, seq, Verdict::Refused, now),
+            Some(Errand::Listener { id, seq }) => self.listener_lost(life, id, &seq, now),
+            Some(Errand::User) | None => {}
+        }
+        self.after_write(life);
+    }
+
+    fn handle_arrived(&mut self, life: Life, wrapper: &Wrapper<'_>, now: Moment, news: &mut Vec<News>) {
+        let Some(worker) = self.workers.get_mut(&life) else { return };
+        let Some(descriptor) = worker.channel.descriptors.pop_front() else {
+            worker.post(reply::NACK.to_vec(), None, now);
+            return self.after_write(life);
+        };
+        worker.post(reply::ACK.to_vec(), None, now);
+        if let Some((message, key)) = unwrap(wrapper) {
+            let counted = key.map(|key| worker.counts.add(key, &self.bell));
+            // What is no socket is closed here; the message is still the application's.
+            let handle = UserHandle::received(descriptor, counted).ok();
+            news.push(News::Said { life, message: message.to_owned(), handle });
+        }
+        self.after_write(life);
+    }
+
+    fn leaving(&mut self, life: Life, seq: &RawValue, now: Moment, news: &mut Vec<News>) {
+        let Some(worker) = self.workers.get_mut(&life) else { return };
+        match worker.dialogue {
+            Dialogue::None => {
+                worker.dialogue = Dialogue::Theirs;
+                worker.post(reply::released(seq), None, now);
+            }
+            // An acknowledgement would crash it; without one it finishes what we asked for.
+            Dialogue::Ours => {}
+            Dialogue::Theirs => return,
+        }
+        if worker.standing == Standing::Serving {
+            worker.standing = Standing::Steered;
+        }
+        news.push(News::Leaving { life });
+        self.rebalance_held_by(life);
+        self.after_write(life);
+    }
+
+    fn count_sockets(&mut self, life: Life, key: &RawValue, now: Moment) {
+        let Some(worker) = self.workers.get_mut(&life) else { return };
+        let count = worker.counts.of(key);
+        worker.post(reply::socket_count(key, count), None, now);
+        self.after_write(life);
+    }
+
+    fn await_sockets(&mut self, life: Life, key: &RawValue, now: Moment) {
+        if let Some(worker) = self.workers.get_mut(&life) {
+            worker.counts.await_none(key);
+        }
+        self.answer_closed_sockets(life, now);
+    }
+
+    /// The wrapper of a listening socket arrived without it: to the worker, its request is still open.
+    fn listener_lost(&mut self, life: Life, id: ListenerId, seq: &RawValue, now: Moment) {
+        self.give_up(life, id);
+        if let Some(worker) = self.workers.get_mut(&life) {
+            worker.post(reply::refused(seq, RawValue::NULL, Errno::EMFILE), None, now);
+        }
+    }
+
+    fn listening(&mut self, life: Life, ask: &Ask, news: &mut Vec<News>) {
+        let Ok(target) = &ask.target else { return };
+        let held = self.listeners.values().filter(|listener| listener.is_held_by(life));
+        let meant = held.into_iter().find(|listener| listener.is_meant_by(&target.share, target.index));
+        if let Some(listener) = meant {
+            news.push(News::Listening { life, endpoint: listener.endpoint.clone() });
+        }
+    }
+
+    /// An answer may have let more be written; on the hot path there is nothing to do.
+    fn written_if_jammed(&mut self, life: Life) {
+        if self.workers.get(&life).is_some_and(|worker| !worker.outbox.takes_offers()) {
+            self.after_write(life);
+        }
+    }
+}
+
+/// The application's message in a wrapper, and the key under which its socket is counted.
+fn unwrap<'a>(wrapper: &Wrapper<'a>) -> Option<(&'a RawValue, Option<&'a RawValue>)> {
+    let (mut inner, mut key) = (wrapper.msg?, wrapper.key);
+    for _ in 0..WRAPPED {
+        match Incoming::of(inner) {
+            Incoming::User(message) => return Some((message, key)),
+            Incoming::Handle(deeper) => (inner, key) = (deeper.msg?, key.or(deeper.key)),
+            Incoming::Ack
+            | Incoming::Nack
+            | Incoming::Verdict { .. }
+            | Incoming::Online
+            | Incoming::Query(_)
+            | Incoming::Listening(_)
+            | Incoming::Close { .. }
+            | Incoming::Leaving { .. }
+            | Incoming::CountSockets { .. }
+            | Incoming::AwaitSockets { .. }
+            | Incoming::Foreign => return None,
+        }
+    }
+    None
+}

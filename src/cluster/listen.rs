@@ -1,0 +1,302 @@
+//! Who listens on what: requests to listen, claims of slots whose next life is awaited, and when a listener closes.
+//!
+//! Invariants: every request is answered exactly once, unless the asker was told to go; a life holds a listener once;
+//! a listener closes when nobody holds it and nobody is awaited, and not before.
+
+use std::os::fd::{AsFd, OwnedFd};
+use std::sync::Arc;
+
+use nix::errno::Errno;
+use nix::sys::epoll::{EpollEvent, EpollFlags};
+use serde_json::value::RawValue;
+
+use crate::cluster::bind::{self, Bound, Sharing};
+use crate::cluster::cluster::Doors;
+use crate::cluster::group::{Group, Membership, Retap};
+use crate::cluster::listener::{Holder, Listener, ListenerId, Tap, TapFlow, Way};
+use crate::cluster::outbox::Cargo;
+use crate::cluster::place::Place;
+use crate::cluster::pump::Token;
+use crate::cluster::query::{Ask, Refusal, Target};
+use crate::cluster::reply::{self, Granted};
+use crate::cluster::worker::{Dialogue, Stage, Standing};
+use crate::cluster::{Balance, Cluster, News, unix_path};
+use crate::supervisor::{Life, Moment, WorkerId};
+
+/// How many listeners one life may hold.
+const MAX_HELD: usize = 1024;
+
+impl Cluster {
+    /// A worker wants to listen.
+    pub(super) fn asked(&mut self, life: Life, ask: Ask, now: Moment, news: &mut Vec<News>) {
+        let Some(worker) = self.workers.get(&life) else { return };
+        // Node's primary drops the requests of those it has told to go, too.
+        if worker.dialogue == Dialogue::Ours || self.doors == Doors::Closed {
+            return;
+        }
+        let Ask { seq, data, target } = ask;
+        let joined = target.and_then(|target| {
+            let endpoint = target.share.endpoint();
+            let refusal = |errno| Refusal { errno, endpoint: Some(endpoint) };
+            self.join(life, target, &data).map_err(refusal)
+        });
+        match joined {
+            Ok(id) => self.grant(life, id, seq, now),
+            Err(Refusal { errno, endpoint }) => {
+                if let Some(worker) = self.workers.get_mut(&life) {
+                    worker.post(reply::refused(&seq, &data, errno), None, now);
+                }
+                if let Some(endpoint) = endpoint {
+                    news.push(News::BindFailed { life, endpoint, error: errno.into() });
+                }
+            }
+        }
+        self.after_write(life);
+    }
+
+    /// A worker closed one of its servers.
+    pub(super) fn server_closed(&mut self, life: Life, key: &str, news: &mut Vec<News>) {
+        let Some(id) = key.parse().ok().map(ListenerId) else { return };
+        let Some(listener) = self.listeners.get(&id).filter(|listener| listener.is_held_by(life)) else {
+            return;
+        };
+        news.push(News::Closed { life, endpoint: listener.endpoint.clone() });
+        match self.workers.get(&life).is_some_and(|worker| worker.is_stopping()) {
+            true => self.pass_on(life, id),
+            false => self.give_up(life, id),
+        }
+    }
+
+    /// A life will hold nothing any more: its slot's next one is awaited.
+    pub(super) fn release(&mut self, life: Life) {
+        self.reclaim_offers(life);
+        let held = self.listeners.values().filter(|listener| listener.is_held_by(life));
+        for id in held.map(|listener| listener.id).collect::<Vec<_>>() {
+            self.pass_on(life, id);
+        }
+    }
+
+    /// A life holds a listener no more, and its slot wants it no more.
+    pub(super) fn give_up(&mut self, life: Life, id: ListenerId) {
+        self.let_go(life, id);
+        self.rebalance(id);
+        self.close_if_unwanted(id);
+    }
+
+    /// A slot's next life is not awaited any more.
+    pub(super) fn drop_claims(&mut self, slot: WorkerId) {
+        for id in self.listeners.keys().copied().collect::<Vec<_>>() {
+            if self.listeners.get_mut(&id).is_some_and(|listener| listener.awaited.remove(&slot)) {
+                self.close_if_unwanted(id);
+            }
+        }
+    }
+
+    /// Recomputes who serves, for all listeners a life holds.
+    pub(super) fn rebalance_held_by(&mut self, life: Life) {
+        let held = self.listeners.values().filter(|listener| listener.is_held_by(life));
+        for id in held.map(|listener| listener.id).collect::<Vec<_>>() {
+            self.rebalance(id);
+        }
+    }
+
+    /// Closes a listener, and with it the connections that wait for a worker.
+    pub(super) fn close_listener(&mut self, id: ListenerId) {
+        let Some(listener) = self.listeners.remove(&id) else { return };
+        for holder in &listener.holders {
+            if let Some(worker) = self.workers.get_mut(&holder.life) {
+                worker.held = worker.held.saturating_sub(1);
+            }
+        }
+        match &listener.way {
+            Way::Dealt(tap) => self.unwatch(&tap.socket),
+            Way::Handed(_) => {}
+            Way::Grouped(group) => group.open_taps().for_each(|socket| self.unwatch(socket)),
+        }
+        if let Some(file) = listener.file {
+            file.remove();
+        }
+        self.descriptors_freed();
+    }
+
+    /// A life holds a listener no more; its slot's next life does, unless one is there that had its chance.
+    fn pass_on(&mut self, life: Life, id: ListenerId) {
+        let Some(slot) = self.let_go(life, id) else { return };
+        let Some(listener) = self.listeners.get_mut(&id) else { return };
+        let mut others = self.workers.iter().filter(|(other, worker)| **other != life && worker.slot == slot);
+        let settled = others.any(|(other, worker)| {
+            let took_over = *other > life && worker.stage == Stage::Ready;
+            worker.is_heard() && (listener.is_held_by(*other) || took_over)
+        });
+        if !settled {
+            listener.awaited.insert(slot);
+        }
+        self.rebalance(id);
+        self.close_if_unwanted(id);
+    }
+
+    fn let_go(&mut self, life: Life, id: ListenerId) -> Option<WorkerId> {
+        let worker = self.workers.get_mut(&life)?;
+        let listener = self.listeners.get_mut(&id)?;
+        listener.holders.retain(|holder| holder.life != life);
+        worker.held = worker.held.saturating_sub(1);
+        Some(worker.slot)
+    }
+
+    fn close_if_unwanted(&mut self, id: ListenerId) {
+        let unwanted = |listener: &Listener| listener.holders.is_empty() && listener.awaited.is_empty();
+        if self.listeners.get(&id).is_some_and(unwanted) {
+            self.close_listener(id);
+        }
+    }
+
+    /// Makes a life a holder of what it asked for.
+    fn join(&mut self, life: Life, target: Target, data: &RawValue) -> Result<ListenerId, Errno> {
+        let worker = self.workers.get(&life).ok_or(Errno::ESRCH)?;
+        let (slot, held) = (worker.slot, worker.held);
+        if held >= MAX_HELD {
+            return Err(Errno::EMFILE);
+        }
+        let known = self.listeners.values().find(|listener| listener.share == target.share);
+        let id = match known {
+            // A second server of one worker's on one port: it would be so outside of a cluster, too.
+            Some(listener) if listener.is_held_by(life) => return Err(Errno::EADDRINUSE),
+            Some(listener) => listener.id,
+            None => self.open(slot, target.clone(), data)?,
+        };
+        if let Err(errno) = self.take_part(slot, id, &target) {
+            self.close_if_unwanted(id);
+            return Err(errno);
+        }
+        if let Some(listener) = self.listeners.get_mut(&id) {
+            listener.holders.push(Holder::new(life));
+            listener.awaited.remove(&slot);
+        }
+        if let Some(worker) = self.workers.get_mut(&life) {
+            worker.held += 1;
+        }
+        self.rebalance(id);
+        self.line_up_listener(id);
+        Ok(id)
+    }
+
+    /// Sees to it that a slot has its part in an open listener.
+    fn take_part(&mut self, slot: WorkerId, id: ListenerId, target: &Target) -> Result<(), Errno> {
+        let listener = self.listeners.get_mut(&id).ok_or(Errno::ESRCH)?;
+        if let Place::Path(path) = &listener.share.place {
+            unix_path::widen(path, target.options.mode)?;
+        }
+        match &mut listener.way {
+            Way::Dealt(_) | Way::Handed(_) => Ok(()),
+            Way::Grouped(group) if group.socket_of(slot).is_some() => Ok(()),
+            Way::Grouped(group) => {
+                let first = group.first_socket().ok_or(Errno::EINVAL)?;
+                let socket = bind::open_beside(first, &listener.share.place, listener.options)?;
+                group.add(slot, socket);
+                Ok(())
+            }
+        }
+    }
+
+    fn open(&mut self, slot: WorkerId, target: Target, data: &RawValue) -> Result<ListenerId, Errno> {
+        let manner = Manner::of(self.balance, &target.share.place);
+        let sharing = match manner {
+            Manner::Dealt | Manner::Handed => Sharing::Alone,
+            Manner::Grouped => Sharing::Group,
+        };
+        let Bound { socket, file } = bind::open(&target.share.place, target.options, sharing)?;
+        let id = ListenerId(self.next_listener);
+        let way = match manner {
+            Manner::Dealt => {
+                self.watch(&socket, id, 0)?;
+                Way::Dealt(Tap::new(Arc::new(socket), TapFlow::Dry))
+            }
+            Manner::Handed => Way::Handed(Arc::new(socket)),
+            Manner::Grouped => Way::Grouped(Group::new(slot, socket)),
+        };
+        self.next_listener += 1;
+        let mut listener = Listener::new(id, target.share, data.to_owned(), target.options, way);
+        listener.file = file;
+        self.listeners.insert(id, listener);
+        Ok(id)
+    }
+
+    /// Answers a request with its listener.
+    fn grant(&mut self, life: Life, id: ListenerId, seq: Box<RawValue>, now: Moment) {
+        let (Some(worker), Some(listener)) = (self.workers.get_mut(&life), self.listeners.get(&id)) else {
+            return;
+        };
+        let granted = Granted { seq: &seq, key: &listener.key, data: &listener.data };
+        let socket = match &listener.way {
+            Way::Dealt(_) => return worker.post(granted.dealt(listener.address), None, now),
+            Way::Handed(socket) => Some(socket),
+            Way::Grouped(group) => group.socket_of(worker.slot),
+        };
+        let kind = match listener.share.place {
+            Place::Udp { .. } => "dgram.Native",
+            Place::Tcp { .. } | Place::TcpAnywhere { .. } | Place::Path(_) | Place::Abstract(_) => {
+                "net.Native"
+            }
+        };
+        let bytes = granted.handed(kind);
+        let cargo = socket.map(|socket| Cargo::Listener { socket: Arc::clone(socket), id, seq: seq.clone() });
+        worker.post(bytes, cargo, now);
+    }
+
+    /// Recomputes which of a group's members serve, drain, or are left to us.
+    fn rebalance(&mut self, id: ListenerId) {
+        let Some(listener) = self.listeners.get_mut(&id) else { return };
+        let Way::Grouped(group) = &mut listener.way else { return };
+        let (holders, workers) = (&listener.holders, &self.workers);
+        let changes = group.rebalance(|slot| {
+            let lives = holders.iter().filter_map(|holder| workers.get(&holder.life));
+            let best = lives.filter(|worker| worker.slot == slot).map(|worker| worker.standing).min();
+            match best {
+                Some(Standing::Serving) => Membership::Serving,
+                Some(Standing::Steered | Standing::Broken | Standing::Left) => Membership::Draining,
+                None => Membership::Orphaned,
+            }
+        });
+        for change in changes {
+            match change {
+                Retap::Open { index, socket } => {
+                    // Should it not be watched, its queue is still emptied once, now.
+                    let _ = self.watch(&socket, id, index);
+                }
+                Retap::Shut { socket } => self.unwatch(&socket),
+            }
+        }
+        self.line_up_listener(id);
+    }
+
+    fn watch(&self, socket: &OwnedFd, id: ListenerId, index: usize) -> Result<(), Errno> {
+        let edge = EpollFlags::EPOLLIN | EpollFlags::EPOLLET;
+        self.epoll.add(socket.as_fd(), EpollEvent::new(edge, Token::Tap(id, index).into()))
+    }
+
+    fn unwatch(&self, socket: &OwnedFd) {
+        // It fails only for what is not watched.
+        let _ = self.epoll.delete(socket.as_fd());
+    }
+}
+
+/// How a place is served.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Manner {
+    Dealt,
+    Handed,
+    Grouped,
+}
+
+impl Manner {
+    fn of(balance: Balance, place: &Place) -> Self {
+        match (place, balance) {
+            // Datagrams cannot be accepted.
+            (Place::Udp { .. }, _) | (_, Balance::Shared) => Self::Handed,
+            (_, Balance::RoundRobin) => Self::Dealt,
+            (Place::Tcp { .. } | Place::TcpAnywhere { .. }, Balance::Reuseport) => Self::Grouped,
+            // A path cannot be bound twice.
+            (Place::Path(_) | Place::Abstract(_), Balance::Reuseport) => Self::Handed,
+        }
+    }
+}

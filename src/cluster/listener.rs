@@ -1,0 +1,243 @@
+//! A listening socket that outlives the workers who serve it.
+//!
+//! Invariants: it is open as long as a life holds it or a slot's next life is awaited; a connection in `waiting` has
+//! been accepted and is owed to some worker.
+
+use std::collections::{BTreeSet, VecDeque};
+use std::net::SocketAddr;
+use std::os::fd::{AsFd, OwnedFd};
+use std::sync::Arc;
+use std::time::Duration;
+
+use nix::errno::Errno;
+use serde_json::value::RawValue;
+
+use crate::cluster::bind;
+use crate::cluster::group::Group;
+use crate::cluster::place::{Place, Share};
+use crate::cluster::query::Options;
+use crate::cluster::unix_path::SocketFile;
+use crate::cluster::{reply, sys};
+use crate::supervisor::{Endpoint, Life, Moment, WorkerId};
+
+/// A listener's number, never given twice. It is its key on the wire, too.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct ListenerId(pub(super) u32);
+
+/// A holder that refused is asked again after this at first, then ever later, up to [`SHY_MOST`].
+const SHY_FIRST: Duration = Duration::from_millis(1);
+const SHY_MOST: Duration = Duration::from_millis(64);
+
+/// One thing workers listen on.
+#[derive(Debug)]
+pub(super) struct Listener {
+    pub(super) id: ListenerId,
+    pub(super) share: Share,
+    pub(super) endpoint: Endpoint,
+    /// The first asker's, given to all.
+    pub(super) data: Box<RawValue>,
+    pub(super) options: Options,
+    /// Where TCP and UDP are really bound.
+    pub(super) address: Option<SocketAddr>,
+    /// As JSON.
+    pub(super) key: String,
+    /// An offer, up to its number.
+    pub(super) newconn: Box<[u8]>,
+    pub(super) holders: Vec<Holder>,
+    /// Slots whose next life is expected to take it over.
+    pub(super) awaited: BTreeSet<WorkerId>,
+    /// Accepted, and refused or lost by a worker.
+    pub(super) waiting: VecDeque<OwnedFd>,
+    pub(super) way: Way,
+    pub(super) file: Option<SocketFile>,
+    /// Whether it is in line for its connections to be dealt out.
+    pub(super) in_line: bool,
+}
+
+/// A life that listens.
+#[derive(Debug)]
+pub(super) struct Holder {
+    pub(super) life: Life,
+    pub(super) temper: Temper,
+}
+
+/// How a holder took what it was offered.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Temper {
+    Willing,
+    /// It refused: full, or closing. Not before `until`.
+    Shy {
+        until: Moment,
+        delay: Duration,
+    },
+}
+
+/// How connections get to workers.
+#[derive(Debug)]
+pub(super) enum Way {
+    /// We accept and deal them out.
+    Dealt(Tap),
+    /// Every holder has the socket.
+    Handed(Arc<OwnedFd>),
+    /// Every slot has its own socket.
+    Grouped(Group),
+}
+
+/// A socket we may accept from.
+#[derive(Debug)]
+pub(super) struct Tap {
+    pub(super) socket: Arc<OwnedFd>,
+    pub(super) flow: TapFlow,
+}
+
+/// What is known of a tap.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum TapFlow {
+    /// It is not ours to accept from.
+    Shut,
+    /// Empty: there will be an edge.
+    Dry,
+    /// There may be connections.
+    Running,
+}
+
+/// What accepting brought.
+#[derive(Debug)]
+pub(super) enum Drawn {
+    Connection(OwnedFd),
+    Dry,
+    /// We are out of descriptors or memory.
+    Starved,
+}
+
+impl Listener {
+    pub(super) fn new(id: ListenerId, share: Share, data: Box<RawValue>, options: Options, way: Way) -> Self {
+        let key = format!("\"{}\"", id.0);
+        Self {
+            id,
+            endpoint: share.endpoint(),
+            share,
+            data,
+            options,
+            address: way.first_socket().and_then(|socket| bind::address_of(socket)),
+            newconn: reply::newconn_head(&key),
+            key,
+            holders: Vec::new(),
+            awaited: BTreeSet::new(),
+            waiting: VecDeque::new(),
+            way,
+            file: None,
+            in_line: false,
+        }
+    }
+
+    pub(super) fn is_held_by(&self, life: Life) -> bool {
+        self.holders.iter().any(|holder| holder.life == life)
+    }
+
+    pub(super) fn holder_mut(&mut self, life: Life) -> Option<&mut Holder> {
+        self.holders.iter_mut().find(|holder| holder.life == life)
+    }
+
+    /// Whether a worker that says it listens on `share` means this one. Port 0 has become a real one by then.
+    pub(super) fn is_meant_by(&self, share: &Share, index: u64) -> bool {
+        if *share == self.share {
+            return true;
+        }
+        let mut asked = share.place.clone();
+        match (&mut asked, self.address.map(|address| address.port())) {
+            (
+                Place::Tcp { port, .. } | Place::TcpAnywhere { port, .. } | Place::Udp { port, .. },
+                Some(bound),
+            ) if *port == bound => {
+                *port = 0;
+            }
+            _ => return false,
+        }
+        self.share == Share::of(asked, index)
+    }
+
+    /// Takes the next connection from the kernel.
+    pub(super) fn draw(&mut self) -> Drawn {
+        match &mut self.way {
+            Way::Dealt(tap) => tap.draw(),
+            Way::Handed(_) => Drawn::Dry,
+            Way::Grouped(group) => group.draw(),
+        }
+    }
+
+    /// Notes that one of its sockets may have connections.
+    pub(super) fn open_tap(&mut self, index: usize) {
+        let tap = match &mut self.way {
+            Way::Dealt(tap) => Some(tap),
+            Way::Handed(_) => None,
+            Way::Grouped(group) => group.tap_mut(index),
+        };
+        if let Some(tap) = tap.filter(|tap| tap.flow == TapFlow::Dry) {
+            tap.flow = TapFlow::Running;
+        }
+    }
+}
+
+impl Way {
+    fn first_socket(&self) -> Option<&Arc<OwnedFd>> {
+        match self {
+            Self::Dealt(tap) => Some(&tap.socket),
+            Self::Handed(socket) => Some(socket),
+            Self::Grouped(group) => group.first_socket(),
+        }
+    }
+}
+
+impl Tap {
+    pub(super) fn new(socket: Arc<OwnedFd>, flow: TapFlow) -> Self {
+        Self { socket, flow }
+    }
+
+    /// Accepts one connection.
+    pub(super) fn draw(&mut self) -> Drawn {
+        // A connection that was reset while it waited is not an end of those behind it.
+        for _ in 0..MAX_ABORTED {
+            if self.flow != TapFlow::Running {
+                return Drawn::Dry;
+            }
+            match sys::accept(self.socket.as_fd()) {
+                Ok(connection) => return Drawn::Connection(connection),
+                Err(Errno::EAGAIN | Errno::EINVAL | Errno::EBADF | Errno::ENOTSOCK) => {
+                    self.flow = TapFlow::Dry
+                }
+                Err(Errno::EMFILE | Errno::ENFILE | Errno::ENOBUFS | Errno::ENOMEM) => return Drawn::Starved,
+                Err(_) => {}
+            }
+        }
+        Drawn::Starved
+    }
+}
+
+/// So many failures in a row are a fault of the system's; it gets a pause.
+const MAX_ABORTED: usize = 64;
+
+impl Holder {
+    pub(super) fn new(life: Life) -> Self {
+        Self { life, temper: Temper::Willing }
+    }
+
+    /// It is being offered a connection: a shy one gets just that one for now.
+    pub(super) fn offered(&mut self, now: Moment) {
+        if let Temper::Shy { until, delay } = &mut self.temper {
+            *until = now.after(*delay);
+        }
+    }
+
+    pub(super) fn accepted(&mut self) {
+        self.temper = Temper::Willing;
+    }
+
+    pub(super) fn refused(&mut self, now: Moment) {
+        let delay = match self.temper {
+            Temper::Willing => SHY_FIRST,
+            Temper::Shy { delay, .. } => (delay * 2).min(SHY_MOST),
+        };
+        self.temper = Temper::Shy { until: now.after(delay), delay };
+    }
+}

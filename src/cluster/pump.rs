@@ -1,0 +1,311 @@
+//! Turns readiness into work: which channels are read, how much at a time, and when reading rests.
+//!
+//! Invariants: one call reads at most a turn's worth from each worker, so none starves another; what could not be
+//! done now is either in line, or has an edge or the alarm to bring it back.
+
+use std::mem;
+use std::os::fd::AsFd;
+
+use nix::sys::epoll::{EpollEvent, EpollFlags, EpollTimeout};
+
+use crate::cluster::channel::{Heard, Readiness};
+use crate::cluster::frame::FrameBuffer;
+use crate::cluster::gauge::{Flow, PAUSE};
+use crate::cluster::listener::ListenerId;
+use crate::cluster::outbox::Jam;
+use crate::cluster::worker::{Standing, Watch};
+use crate::cluster::{Cluster, News, Progress, Violation};
+use crate::supervisor::{Life, Moment};
+
+/// Messages heard from one worker in one turn.
+const TURN_MESSAGES: usize = 256;
+/// Bytes read from one worker in one turn, give or take one read.
+const TURN_BYTES: usize = 256 << 10;
+/// Events taken at once; those beyond wait in the kernel for the next turn.
+const EVENTS: usize = 256;
+
+/// What an event is about.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Token {
+    Channel(Life),
+    /// A socket of a listener's, by its index.
+    Tap(ListenerId, usize),
+    Bell,
+}
+
+const TAP: u64 = 1 << 63;
+const BELL: u64 = 1 << 62;
+
+impl From<Token> for u64 {
+    fn from(token: Token) -> Self {
+        match token {
+            Token::Channel(life) => Self::from(life.0),
+            Token::Tap(id, index) => TAP | ((index as Self) << 32) | Self::from(id.0),
+            Token::Bell => BELL,
+        }
+    }
+}
+
+impl From<u64> for Token {
+    fn from(data: u64) -> Self {
+        #[expect(clippy::cast_possible_truncation, reason = "the low half is the number")]
+        let low = data as u32;
+        if data & TAP != 0 {
+            Self::Tap(ListenerId(low), ((data & !TAP) >> 32) as usize)
+        } else if data & BELL != 0 {
+            Self::Bell
+        } else {
+            Self::Channel(Life(low))
+        }
+    }
+}
+
+/// How one worker's turn ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Turn {
+    /// Its share was used up.
+    Cut,
+    /// There is no more for now.
+    Over,
+}
+
+impl Cluster {
+    /// Takes the kernel's events and notes what they make possible.
+    pub(super) fn gather(&mut self, now: Moment) {
+        let mut events = [EpollEvent::empty(); EVENTS];
+        // It fails only when interrupted, and then there is a next time.
+        let count = self.epoll.wait(&mut events, EpollTimeout::ZERO).unwrap_or(0);
+        for event in &events[..count] {
+            match Token::from(event.data()) {
+                Token::Channel(life) => self.channel_event(life, event.events(), now),
+                Token::Tap(id, index) => self.tap_event(id, index),
+                Token::Bell => self.bell_rang(now),
+            }
+        }
+    }
+
+    /// Reads and deals, one turn each.
+    pub(super) fn pump(&mut self, now: Moment, news: &mut Vec<News>) -> Progress {
+        for _ in 0..self.to_read.len() {
+            let Some(life) = self.to_read.pop_front() else { break };
+            if let Some(worker) = self.workers.get_mut(&life) {
+                worker.in_line = false;
+            }
+            match self.read(life, now, news) {
+                Turn::Cut => self.line_up(life),
+                Turn::Over => {}
+            }
+        }
+        let dealing = self.deal(now);
+        if self.to_read.is_empty() { dealing } else { Progress::More }
+    }
+
+    /// Resumes what rested until now or later.
+    pub(super) fn rouse(&mut self, now: Moment) {
+        for life in self.workers.keys().copied().collect::<Vec<_>>() {
+            let Some(worker) = self.workers.get_mut(&life) else { continue };
+            match worker.paused {
+                Some(until) if until <= now => worker.paused = None,
+                Some(until) => self.alarm.set(until),
+                None => {}
+            }
+            match worker.outbox.jam() {
+                Jam::Busy(until) if until <= now => worker.outbox.unjam(worker.channel.socket.as_fd(), now),
+                Jam::Busy(until) => self.alarm.set(until),
+                Jam::Clear | Jam::Full | Jam::Severed => {}
+            }
+            self.after_write(life);
+        }
+        match self.starved {
+            Some(until) if until <= now => self.starved = None,
+            Some(until) => self.alarm.set(until),
+            None => {}
+        }
+    }
+
+    /// Puts a worker in line to be read, if it may be.
+    pub(super) fn line_up(&mut self, life: Life) {
+        if let Some(worker) = self.workers.get_mut(&life)
+            && !worker.in_line
+            && worker.may_be_read()
+        {
+            worker.in_line = true;
+            self.to_read.push_back(life);
+        }
+    }
+
+    /// To be called after anything was written to a worker: arranges for the rest, and for reading to go on.
+    pub(super) fn after_write(&mut self, life: Life) {
+        let Some(worker) = self.workers.get_mut(&life) else { return };
+        let wanted = match worker.outbox.jam() {
+            Jam::Full => Watch::InputAndRoom,
+            Jam::Busy(until) => {
+                self.alarm.set(until);
+                Watch::Input
+            }
+            Jam::Clear | Jam::Severed => Watch::Input,
+        };
+        if wanted != worker.watch && worker.is_heard() {
+            let input = EpollFlags::EPOLLIN | EpollFlags::EPOLLRDHUP | EpollFlags::EPOLLET;
+            let flags = match wanted {
+                Watch::Input => input,
+                Watch::InputAndRoom => input | EpollFlags::EPOLLOUT,
+            };
+            let mut event = EpollEvent::new(flags, Token::Channel(life).into());
+            // It fails only if the channel is not watched, and then it is not heard either.
+            if self.epoll.modify(worker.channel.socket.as_fd(), &mut event).is_ok() {
+                worker.watch = wanted;
+            }
+        }
+        self.line_up(life);
+    }
+
+    fn channel_event(&mut self, life: Life, events: EpollFlags, now: Moment) {
+        let Some(worker) = self.workers.get_mut(&life) else { return };
+        let ending = EpollFlags::EPOLLRDHUP | EpollFlags::EPOLLHUP | EpollFlags::EPOLLERR;
+        if events.intersects(ending) {
+            worker.channel.readiness = Readiness::HungUp;
+        } else if events.contains(EpollFlags::EPOLLIN) && worker.channel.readiness == Readiness::Drained {
+            worker.channel.readiness = Readiness::Readable;
+        }
+        if events.contains(EpollFlags::EPOLLOUT) {
+            worker.outbox.unjam(worker.channel.socket.as_fd(), now);
+            self.after_write(life);
+        }
+        self.line_up(life);
+    }
+
+    fn tap_event(&mut self, id: ListenerId, index: usize) {
+        if let Some(listener) = self.listeners.get_mut(&id) {
+            listener.open_tap(index);
+            self.line_up_listener(id);
+        }
+    }
+
+    fn bell_rang(&mut self, now: Moment) {
+        // It is silenced, so that the next ring is an edge.
+        let _ = self.bell.read();
+        self.descriptors_freed();
+        for life in self.workers.keys().copied().collect::<Vec<_>>() {
+            self.answer_closed_sockets(life, now);
+        }
+    }
+
+    /// Gives one worker its turn.
+    fn read(&mut self, life: Life, now: Moment, news: &mut Vec<News>) -> Turn {
+        let Some(worker) = self.workers.get_mut(&life) else { return Turn::Over };
+        // Taken out while its lines are read, because hearing them changes the worker.
+        let mut frames = mem::take(&mut worker.frames);
+        let turn = self.read_frames(life, &mut frames, now, news);
+        if let Some(worker) = self.workers.get_mut(&life) {
+            worker.frames = frames;
+        }
+        turn
+    }
+
+    fn read_frames(
+        &mut self,
+        life: Life,
+        frames: &mut FrameBuffer,
+        now: Moment,
+        news: &mut Vec<News>,
+    ) -> Turn {
+        let (mut bytes, mut messages) = (0, 0);
+        let turn = loop {
+            if !self.workers.get(&life).is_some_and(|worker| worker.is_heard()) {
+                return Turn::Over;
+            }
+            match frames.next_line() {
+                Ok(Some(line)) => {
+                    messages += 1;
+                    self.hear(life, line, now, news);
+                    if messages >= TURN_MESSAGES || self.is_choked(life) {
+                        break Turn::Cut;
+                    }
+                    continue;
+                }
+                Ok(None) => {}
+                Err(reason) => {
+                    self.break_off(life, reason, news);
+                    return Turn::Over;
+                }
+            }
+            if bytes >= TURN_BYTES {
+                break Turn::Cut;
+            }
+            let Some(worker) = self.workers.get_mut(&life).filter(|worker| worker.may_be_read()) else {
+                break Turn::Over;
+            };
+            match worker.channel.receive(frames) {
+                Ok(Heard::Bytes(count)) => bytes += count,
+                Ok(Heard::Nothing) => break Turn::Over,
+                Ok(Heard::End) => {
+                    self.leave(life, news);
+                    return Turn::Over;
+                }
+                Err(reason) => {
+                    self.break_off(life, reason, news);
+                    return Turn::Over;
+                }
+            }
+        };
+        self.measure(life, bytes, messages, now, news);
+        self.end_turn(life, turn)
+    }
+
+    /// A turn cut short may leave whole lines in the buffer, of which the socket will not tell.
+    fn end_turn(&mut self, life: Life, turn: Turn) -> Turn {
+        if let (Turn::Cut, Some(worker)) = (turn, self.workers.get_mut(&life))
+            && worker.channel.readiness == Readiness::Drained
+        {
+            worker.channel.readiness = Readiness::Readable;
+        }
+        turn
+    }
+
+    /// Whether a worker lets our answers pile up.
+    fn is_choked(&self, life: Life) -> bool {
+        self.workers.get(&life).is_some_and(|worker| worker.outbox.is_over())
+    }
+
+    /// Slows a worker down that writes too much.
+    fn measure(&mut self, life: Life, bytes: usize, messages: usize, now: Moment, news: &mut Vec<News>) {
+        let Some(worker) = self.workers.get_mut(&life) else { return };
+        let flow = worker.gauge.spend(now, bytes, messages);
+        match flow {
+            Flow::Fair => return,
+            Flow::FloodToReport => news.push(News::Flooding { life }),
+            Flow::Flood => {}
+        }
+        let until = now.after(PAUSE);
+        worker.paused = Some(until);
+        self.alarm.set(until);
+    }
+
+    /// The end of a channel, with everything before it heard.
+    fn leave(&mut self, life: Life, news: &mut Vec<News>) {
+        if let Some(worker) = self.workers.get_mut(&life) {
+            worker.standing = Standing::Left;
+            worker.outbox.sever();
+            worker.channel.descriptors.clear();
+        }
+        if let Some(worker) = self.workers.get(&life) {
+            self.forget_channel(worker);
+        }
+        self.release(life);
+        news.push(News::Left { life });
+    }
+
+    /// Hears no more of a worker. Its connections stay with it until its process is gone.
+    pub(super) fn break_off(&mut self, life: Life, reason: Violation, news: &mut Vec<News>) {
+        if let Some(worker) = self.workers.get_mut(&life) {
+            worker.standing = Standing::Broken;
+            worker.channel.descriptors.clear();
+        }
+        if let Some(worker) = self.workers.get(&life) {
+            self.forget_channel(worker);
+        }
+        self.rebalance_held_by(life);
+        news.push(News::Broken { life, reason });
+    }
+}

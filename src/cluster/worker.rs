@@ -1,0 +1,182 @@
+//! What is known of one life: its channel, what it was offered, and how far its farewell has gone.
+//!
+//! Invariant: at most one farewell per life, begun by one side (a second crashes the worker): see [`Dialogue`].
+
+use std::collections::VecDeque;
+use std::os::fd::{AsFd, OwnedFd};
+use std::time::Duration;
+
+use crate::cluster::channel::{Channel, Readiness};
+use crate::cluster::frame::FrameBuffer;
+use crate::cluster::gauge::Gauge;
+use crate::cluster::handle::SocketCounts;
+use crate::cluster::listener::{Listener, ListenerId};
+use crate::cluster::outbox::{Cargo, Offered, Outbox};
+use crate::supervisor::{Moment, WorkerId};
+
+/// How many connections a worker may have on offer. More than one hides the time a reply takes to come back and be
+/// read; many would move the queue to where it cannot be shared out again.
+const WINDOW: usize = 4;
+
+/// A worker whose oldest offer has waited this long is busy elsewhere, and gets no more.
+const RESPONSIVE: Duration = Duration::from_millis(10);
+
+/// One life, as the room sees it.
+#[derive(Debug)]
+pub(super) struct Worker {
+    pub(super) slot: WorkerId,
+    pub(super) channel: Channel,
+    pub(super) frames: FrameBuffer,
+    pub(super) outbox: Outbox,
+    pub(super) offers: VecDeque<Offer>,
+    pub(super) standing: Standing,
+    pub(super) dialogue: Dialogue,
+    pub(super) stage: Stage,
+    pub(super) gauge: Gauge,
+    pub(super) paused: Option<Moment>,
+    pub(super) counts: SocketCounts,
+    pub(super) watch: Watch,
+    /// How many listeners it holds.
+    pub(super) held: usize,
+    /// When it was last offered a connection, counted in offers.
+    pub(super) turn: u64,
+    /// Wrappers refused since one was taken.
+    pub(super) nacks: u32,
+    /// Whether it is in line to be read.
+    pub(super) in_line: bool,
+    next_seq: u64,
+}
+
+/// A connection offered and not yet taken.
+#[derive(Debug)]
+pub(super) struct Offer {
+    pub(super) seq: u64,
+    pub(super) listener: ListenerId,
+    pub(super) connection: OwnedFd,
+    at: Moment,
+}
+
+/// What a life is good for, best first.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Standing {
+    /// New connections.
+    Serving,
+    /// Those it has: it is on its way out.
+    Steered,
+    /// Nothing: it has closed its channel.
+    Left,
+    /// Nothing: it broke the protocol.
+    Broken,
+}
+
+/// Who began the farewell.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Dialogue {
+    /// Nobody.
+    None,
+    /// We did: its own announcement is then never acknowledged, and its requests are not answered.
+    Ours,
+    /// It did, and was acknowledged: it is then never told to disconnect.
+    Theirs,
+}
+
+/// Whether a life has taken over all it is going to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Stage {
+    Starting,
+    Ready,
+}
+
+/// What the channel's socket is watched for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Watch {
+    /// The usual: watching for room too would wake us each time the worker reads.
+    Input,
+    /// While something could not be written.
+    InputAndRoom,
+}
+
+impl Worker {
+    pub(super) fn new(slot: WorkerId, socket: OwnedFd) -> Self {
+        Self {
+            slot,
+            channel: Channel::new(socket),
+            frames: FrameBuffer::default(),
+            outbox: Outbox::new(),
+            offers: VecDeque::new(),
+            standing: Standing::Serving,
+            dialogue: Dialogue::None,
+            stage: Stage::Starting,
+            gauge: Gauge::new(),
+            paused: None,
+            counts: SocketCounts::default(),
+            watch: Watch::Input,
+            held: 0,
+            turn: 0,
+            nacks: 0,
+            in_line: false,
+            next_seq: 1,
+        }
+    }
+
+    /// Whether it is still heard.
+    pub(super) fn is_heard(&self) -> bool {
+        match self.standing {
+            Standing::Serving | Standing::Steered => true,
+            Standing::Left | Standing::Broken => false,
+        }
+    }
+
+    /// Whether its end has been begun, so that what it closes waits for its successor.
+    pub(super) fn is_stopping(&self) -> bool {
+        self.standing != Standing::Serving || self.dialogue != Dialogue::None
+    }
+
+    /// Whether there may be something to read, and it may be read now.
+    pub(super) fn may_be_read(&self) -> bool {
+        self.is_heard()
+            && self.paused.is_none()
+            && self.channel.readiness != Readiness::Drained
+            && !self.outbox.is_over()
+    }
+
+    /// Whether it may be offered one more connection.
+    pub(super) fn has_capacity(&self, now: Moment) -> bool {
+        let responsive = match self.offers.front() {
+            None => true,
+            Some(oldest) => self.offers.len() < WINDOW && now.since(oldest.at) < RESPONSIVE,
+        };
+        responsive && self.standing == Standing::Serving && self.outbox.takes_offers()
+    }
+
+    /// Offers a connection; gives it back if it could not be written.
+    pub(super) fn offer(
+        &mut self,
+        listener: &Listener,
+        connection: OwnedFd,
+        now: Moment,
+    ) -> Result<(), OwnedFd> {
+        let seq = self.next_seq;
+        let socket = self.channel.socket.as_fd();
+        match self.outbox.offer(socket, &listener.newconn, seq, &connection, now) {
+            Offered::Held => Err(connection),
+            Offered::Sent => {
+                self.next_seq += 1;
+                self.offers.push_back(Offer { seq, listener: listener.id, connection, at: now });
+                Ok(())
+            }
+        }
+    }
+
+    /// Takes back the offer with this number, if it is still out.
+    pub(super) fn settle(&mut self, seq: u64) -> Option<Offer> {
+        // Answers come in the order of the offers.
+        let index = self.offers.iter().position(|offer| offer.seq == seq)?;
+        self.offers.remove(index)
+    }
+
+    /// Writes or queues a message.
+    pub(super) fn post(&mut self, bytes: Vec<u8>, cargo: Option<Cargo>, now: Moment) {
+        self.outbox.post(self.channel.socket.as_fd(), bytes, cargo, now);
+    }
+}
