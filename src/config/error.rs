@@ -1,0 +1,168 @@
+//! Why a configuration cannot be used, in words for the person who wrote it.
+//!
+//! Invariant: every message names the file, key or variable at fault; nothing here is coloured or logged.
+
+use std::fmt::{self, Write as _};
+use std::io;
+use std::path::PathBuf;
+use std::process::ExitStatus;
+use std::time::Duration;
+
+use crate::Exit;
+use crate::config::origin::Origin;
+
+/// Why a configuration cannot be used. Displays as the full text for the user, often of several paragraphs.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// There is no such file.
+    #[error("{}", not_found(wanted, tried))]
+    NotFound {
+        /// What was asked for.
+        wanted: PathBuf,
+        /// The files looked for, in order.
+        tried: Vec<PathBuf>,
+    },
+    /// The file or a directory on the way to it cannot be read.
+    #[error("{}: cannot read the configuration: {source}", path.display())]
+    Unreadable {
+        /// The file or directory.
+        path: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// A pipe, a device or the like: workers could not read it again.
+    #[error("{}: the configuration is not a regular file", path.display())]
+    NotAFile {
+        /// What was found.
+        path: PathBuf,
+    },
+    /// The file is larger than any configuration.
+    #[error("{}: the configuration is larger than {} MiB", path.display(), limit / (1024 * 1024))]
+    TooLarge {
+        /// The file.
+        path: PathBuf,
+        /// The limit in bytes.
+        limit: usize,
+    },
+    /// The text is not JSON or JSON5.
+    #[error("{at}: {message}\n{excerpt}{}", hint.map(|hint| format!("\n  hint: {hint}")).unwrap_or_default())]
+    Syntax {
+        /// Where.
+        at: Origin,
+        /// What is wrong.
+        message: String,
+        /// The line, with the place marked.
+        excerpt: String,
+        /// What may help.
+        hint: Option<&'static str>,
+    },
+    /// The configuration is a program, and it gave no configuration.
+    #[error("{name}: {failure}")]
+    Module {
+        /// The file as the user would name it.
+        name: String,
+        /// What happened.
+        failure: ModuleFailure,
+    },
+    /// The configuration is a program, and there is no `node` to run it.
+    #[error("{name}: this configuration is a program, and no `node` was found on PATH to run it")]
+    NoNode {
+        /// The file as the user would name it.
+        name: String,
+    },
+    /// The configuration is a program, and Node could not be started.
+    #[error("{name}: this configuration is a program, and {} could not be started: {source}", node.display())]
+    NodeFailed {
+        /// The file as the user would name it.
+        name: String,
+        /// The program.
+        node: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// The configuration was read but does not make sense.
+    #[error("{}", paragraphs(problems, warnings))]
+    Invalid {
+        /// Everything that is wrong, at least one.
+        problems: Vec<Problem>,
+        /// What else looked odd; often the cause.
+        warnings: Vec<String>,
+    },
+}
+
+/// Why a configuration that is a program gave no configuration.
+#[derive(Debug, thiserror::Error)]
+pub enum ModuleFailure {
+    /// It threw, or its promise was rejected; the text is the error with its stack.
+    #[error("the configuration threw an error\n\n{0}")]
+    Threw(String),
+    /// It ended Node itself.
+    #[error("the configuration ended Node ({0}) before giving its value; its output is above")]
+    Ended(ExitStatus),
+    /// It, or the promise it exports, took too long.
+    #[error("the configuration gave no value within {} s", .0.as_secs_f64())]
+    TimedOut(Duration),
+    /// Its value is larger than any configuration; the limit is in bytes.
+    #[error("the configuration's value is larger than {} MiB as JSON", .0 / (1024 * 1024))]
+    TooLarge(usize),
+    /// What arrived was not understood.
+    #[error("the configuration's value could not be read: {0}")]
+    Garbled(String),
+}
+
+/// One thing that is wrong.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Problem {
+    /// The dotted key, if one is at fault.
+    pub key: Option<String>,
+    /// What is wrong, quoting the key.
+    pub message: String,
+    /// Where the value was written.
+    pub origin: Origin,
+    /// The source line with the value marked, two lines of text.
+    pub excerpt: Option<String>,
+}
+
+impl Error {
+    /// The exit code this should end luster with.
+    #[must_use]
+    pub fn exit(&self) -> Exit {
+        match self {
+            Self::Unreadable { source, .. } if source.kind() == io::ErrorKind::PermissionDenied => {
+                Exit::Permission
+            }
+            Self::NoNode { .. } | Self::NodeFailed { .. } => Exit::ForkOrExec,
+            Self::NotFound { .. }
+            | Self::Unreadable { .. }
+            | Self::NotAFile { .. }
+            | Self::TooLarge { .. }
+            | Self::Syntax { .. }
+            | Self::Module { .. }
+            | Self::Invalid { .. } => Exit::Config,
+        }
+    }
+}
+
+impl fmt::Display for Problem {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {}", self.origin, self.message)?;
+        match &self.excerpt {
+            Some(excerpt) => write!(f, "\n{excerpt}"),
+            None => Ok(()),
+        }
+    }
+}
+
+fn not_found(wanted: &std::path::Path, tried: &[PathBuf]) -> String {
+    let mut text = format!("{}: there is no such configuration; looked for", wanted.display());
+    for path in tried {
+        let _ = write!(text, "\n  {}", path.display());
+    }
+    text
+}
+
+fn paragraphs(problems: &[Problem], warnings: &[String]) -> String {
+    let problems = problems.iter().map(ToString::to_string);
+    let warnings = warnings.iter().map(|warning| format!("warning: {warning}"));
+    problems.chain(warnings).collect::<Vec<_>>().join("\n\n")
+}

@@ -1,0 +1,161 @@
+//! Takes single values out of what was written, and notes what is wrong with them.
+//!
+//! Invariant: no method stops at a mistake: each notes it and gives `None`, so that one run tells of all mistakes.
+
+use std::ops::RangeInclusive;
+use std::time::Duration;
+
+use serde_json::Value;
+
+use crate::config::error::Problem;
+use crate::config::origin::Origins;
+use crate::config::written::{Found, Odd, Written};
+
+/// The longest time Node's timers can measure, in milliseconds (24 days); JS luster's would fire at once beyond it.
+const MAX_MILLIS: f64 = 2_147_483_647.0;
+
+/// Looks at values by dotted key, and collects what is wrong with them.
+pub(super) struct Inspector<'a> {
+    written: &'a Written,
+    origins: &'a Origins,
+    pub(super) problems: Vec<Problem>,
+    pub(super) warnings: Vec<String>,
+}
+
+impl<'a> Inspector<'a> {
+    pub(super) fn new(written: &'a Written, origins: &'a Origins) -> Self {
+        Self { written, origins, problems: Vec::new(), warnings: Vec::new() }
+    }
+
+    pub(super) fn written(&self) -> &'a Value {
+        &self.written.value
+    }
+
+    pub(super) fn has(&self, key: &str) -> bool {
+        self.at(key) != Found::Absent
+    }
+
+    pub(super) fn at(&self, key: &str) -> Found<'a> {
+        self.written.at(key)
+    }
+
+    pub(super) fn fail(&mut self, key: &str, message: String) {
+        self.problems.push(Problem {
+            key: Some(key.to_owned()),
+            message,
+            origin: self.origins.of(key),
+            excerpt: self.origins.excerpt(key),
+        });
+    }
+
+    /// Notes that the value is none of those expected.
+    pub(super) fn fail_value(&mut self, key: &str, expected: &str) {
+        let message = format!("Property \"{key}\" is {}, but {expected} is expected", self.shown(key));
+        self.fail(key, message);
+    }
+
+    pub(super) fn fail_type(&mut self, key: &str, expected: &str) {
+        let found = self.at(key);
+        let message =
+            format!("Property \"{key}\" type is \"{}\", but {expected} is expected", found.type_name());
+        self.fail(key, message);
+    }
+
+    pub(super) fn warn(&mut self, key: &str, message: &str) {
+        self.warnings.push(format!("{}: {message}", self.origins.of(key)));
+    }
+
+    pub(super) fn warn_at_key(&mut self, key: &str, message: String) {
+        self.warnings.push(format!("{}: {message}", self.origins.of_key(key)));
+    }
+
+    pub(super) fn text(&mut self, key: &str) -> Option<&'a str> {
+        match self.at(key) {
+            Found::Absent => None,
+            Found::Plain(Value::String(text)) => Some(text),
+            Found::Plain(_) | Found::Odd(_) => {
+                self.fail_type(key, "string");
+                None
+            }
+        }
+    }
+
+    pub(super) fn number(&mut self, key: &str) -> Option<f64> {
+        match self.at(key) {
+            Found::Absent => None,
+            Found::Plain(Value::Number(number)) => number.as_f64(),
+            Found::Odd(Odd::Infinity) => Some(f64::INFINITY),
+            Found::Odd(Odd::MinusInfinity) => Some(f64::NEG_INFINITY),
+            Found::Odd(Odd::NotANumber) => Some(f64::NAN),
+            Found::Plain(_) | Found::Odd(Odd::Other(_)) => {
+                self.fail_type(key, "number");
+                None
+            }
+        }
+    }
+
+    /// A whole number within limits; `8080.0` is whole.
+    pub(super) fn whole(&mut self, key: &str, limits: RangeInclusive<u32>) -> Option<u32> {
+        let number = self.number(key)?;
+        let whole = whole(number).filter(|whole| limits.contains(whole));
+        if whole.is_none() {
+            let (least, most) = limits.into_inner();
+            let expected = match most {
+                u32::MAX => format!("a whole number, {least} or more,"),
+                _ => format!("a whole number from {least} to {most}"),
+            };
+            self.fail_value(key, &expected);
+        }
+        whole
+    }
+
+    /// A time in milliseconds: fractions are rounded up, 0 and `false` mean no timer.
+    pub(super) fn timeout(&mut self, key: &str, default: Option<Duration>) -> Option<Duration> {
+        if matches!(self.at(key), Found::Absent) {
+            return default;
+        }
+        if matches!(self.at(key), Found::Plain(Value::Bool(false))) {
+            return None;
+        }
+        let millis = self.number(key)?;
+        if !(0.0..=MAX_MILLIS).contains(&millis) {
+            self.fail_value(key, "a number of milliseconds from 0 to 2147483647");
+            return None;
+        }
+        whole(millis.ceil()).filter(|&millis| millis > 0).map(|millis| Duration::from_millis(millis.into()))
+    }
+
+    pub(super) fn choice<T: Copy>(&mut self, key: &str, choices: &[(&str, T)]) -> Option<T> {
+        let text = self.text(key)?;
+        let chosen = choices.iter().find(|(name, _)| *name == text).map(|(_, choice)| *choice);
+        if chosen.is_none() {
+            let names: Vec<String> = choices.iter().map(|(name, _)| format!("\"{name}\"")).collect();
+            self.fail_value(key, &names.join(" or "));
+        }
+        chosen
+    }
+
+    /// The value as short text.
+    pub(super) fn shown(&self, key: &str) -> String {
+        const LIMIT: usize = 60;
+        let text = match self.at(key) {
+            Found::Absent => "absent".to_owned(),
+            Found::Plain(value) => value.to_string(),
+            Found::Odd(Odd::Infinity) => "Infinity".to_owned(),
+            Found::Odd(Odd::MinusInfinity) => "-Infinity".to_owned(),
+            Found::Odd(Odd::NotANumber) => "NaN".to_owned(),
+            Found::Odd(Odd::Other(name)) => format!("a {name}"),
+        };
+        match text.char_indices().nth(LIMIT) {
+            Some((end, _)) => format!("{}…", &text[..end]),
+            None => text,
+        }
+    }
+}
+
+/// The number as `u32`, if it is one.
+pub(super) fn whole(number: f64) -> Option<u32> {
+    let fits = number.fract() == 0.0 && (0.0..=f64::from(u32::MAX)).contains(&number);
+    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "whole and within u32")]
+    fits.then_some(number as u32)
+}

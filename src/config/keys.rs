@@ -1,0 +1,140 @@
+//! The names luster gives a meaning to, and the typing mistakes that look like them.
+//!
+//! Invariant: an unknown key is never an error; it may belong to the app or to an extension.
+
+use serde_json::Value;
+
+use crate::config::inspect::Inspector;
+
+/// Every key luster reads, in the order of the documentation.
+pub(super) const KEYS: &[&str] = &[
+    "app",
+    "workers",
+    "control.forkTimeout",
+    "control.stopTimeout",
+    "control.killTimeout",
+    "control.exitThreshold",
+    "control.allowedSequentialDeaths",
+    "control.triggerReadyStateManually",
+    "control.restart",
+    "control.parallel",
+    "control.readyTimeout",
+    "server.port",
+    "server.groups",
+    "server.portsPerGroup",
+    "server.balance",
+    "extensions",
+    "extensionsPath",
+    "extensionsLoadTimeout",
+    "maxEventListeners",
+    "properties.masterInspectPort",
+];
+
+/// The objects that known keys are in. `properties` is for users' own values.
+pub(super) const SECTIONS: &[&str] = &["control", "server", "properties"];
+
+/// The dotted paths of what was written and has no meaning to luster: whole values, not their insides.
+pub(super) fn unknown(written: &Value) -> Vec<String> {
+    let mut paths = Vec::new();
+    for (name, value) in written.as_object().into_iter().flatten() {
+        match value.as_object().filter(|_| SECTIONS.contains(&name.as_str())) {
+            Some(section) => paths.extend(section.keys().map(|key| format!("{name}.{key}"))),
+            None => paths.push(name.clone()),
+        }
+    }
+    paths.retain(|path| !KEYS.contains(&path.as_str()) && !SECTIONS.contains(&path.as_str()));
+    paths
+}
+
+/// Warns of unknown keys that look like a known one that was not given.
+pub(super) fn warn_of_near_misses(inspector: &mut Inspector<'_>) {
+    for path in unknown(inspector.written()) {
+        let near = KEYS.iter().filter(|key| !inspector.has(key)).find(|key| is_near(&path, key));
+        if let Some(key) = near {
+            inspector.warn_at_key(&path, format!("unknown key \"{path}\", did you mean \"{key}\"?"));
+        }
+    }
+    for path in inspector.written().as_object().into_iter().flatten().map(|(name, _)| name.clone()) {
+        let near =
+            SECTIONS.iter().filter(|section| !inspector.has(section)).find(|section| is_near(&path, section));
+        if let Some(section) = near {
+            inspector.warn_at_key(&path, format!("unknown key \"{path}\", did you mean \"{section}\"?"));
+        }
+    }
+}
+
+/// Whether someone who wrote `path` probably meant `key`.
+fn is_near(path: &str, key: &str) -> bool {
+    let lower = path.to_ascii_lowercase();
+    let (section, name) = key.rsplit_once('.').unwrap_or(("", key));
+    // A compound name such as `stopTimeout` outside its section is no accident; `port` or `restart` may be.
+    let compound = name.bytes().any(|b| b.is_ascii_uppercase());
+    if lower == key.to_ascii_lowercase() || (compound && lower == name.to_ascii_lowercase()) {
+        return true;
+    }
+    let (own_section, own_name) = path.rsplit_once('.').unwrap_or(("", path));
+    let allowed = match name.len() {
+        0..4 => return false,
+        4..9 => 1,
+        _ => 2,
+    };
+    own_section == section && distance(&own_name.to_ascii_lowercase(), &name.to_ascii_lowercase()) <= allowed
+}
+
+/// How many letters must be changed, added, dropped or swapped with a neighbour to get from one name to the other.
+fn distance(a: &str, b: &str) -> usize {
+    let (a, b): (Vec<char>, Vec<char>) = (a.chars().collect(), b.chars().collect());
+    // No known name is this long, and the table below is quadratic.
+    if a.len() > 64 {
+        return usize::MAX;
+    }
+    let mut rows = vec![vec![0; b.len() + 1]; a.len() + 1];
+    for i in 0..=a.len() {
+        for j in 0..=b.len() {
+            rows[i][j] = if i == 0 || j == 0 {
+                i + j
+            } else {
+                let change = rows[i - 1][j - 1] + usize::from(a[i - 1] != b[j - 1]);
+                let swapped = i > 1 && j > 1 && a[i - 1] == b[j - 2] && a[i - 2] == b[j - 1];
+                let swap = if swapped { rows[i - 2][j - 2] + 1 } else { usize::MAX };
+                change.min(swap).min(rows[i - 1][j] + 1).min(rows[i][j - 1] + 1)
+            };
+        }
+    }
+    rows[a.len()][b.len()]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn typing_mistakes_are_near_and_other_words_are_not() {
+        for (path, key) in [
+            ("worker", "workers"),
+            ("Workers", "workers"),
+            ("wrokers", "workers"),
+            ("control.stoptimeout", "control.stopTimeout"),
+            ("control.killTimout", "control.killTimeout"),
+            ("stopTimeout", "control.stopTimeout"),
+            ("server.portPerGroup", "server.portsPerGroup"),
+            ("extension", "extensions"),
+            ("server.prot", "server.port"),
+            ("App", "app"),
+        ] {
+            assert!(is_near(path, key), "{path}");
+        }
+        for path in
+            ["apps", "ap", "port", "restart", "work", "server.host", "logger", "control.stop", "x.workers"]
+        {
+            assert!(!KEYS.iter().any(|key| is_near(path, key)), "{path}");
+        }
+    }
+
+    #[test]
+    fn unknown_keys_are_told_whole_but_inside_sections_one_by_one() {
+        let written = json!({"app": 1, "my": {"a": 1}, "server": {"port": 1, "host": 2}, "properties": {"x": 1}, "control": 5});
+        assert_eq!(unknown(&written), ["my", "server.host", "properties.x"]);
+    }
+}

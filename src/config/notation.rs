@@ -1,0 +1,295 @@
+//! Reads JSON5, or the plain part of JavaScript's object literals, into a tree that knows where each value stands.
+//!
+//! Invariants: nesting deeper than [`MAX_DEPTH`] is a fault, never a stack overflow; in the `Literal` dialect a key
+//! that JavaScript treats specially (twice the same, `__proto__`, an array index) is a fault.
+
+use std::ops::Range;
+
+use serde_json::{Map, Number, Value};
+
+use crate::config::scan::{Dialect, Fault, Scanner};
+
+/// One less than `serde_json` allows, so that whatever is read here can also be written and read as JSON.
+pub(super) const MAX_DEPTH: usize = 127;
+
+/// A value and the bytes it takes in the text.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) struct Node {
+    pub(super) span: Range<usize>,
+    pub(super) content: Content,
+}
+
+/// What a value is.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) enum Content {
+    Null,
+    Bool(bool),
+    Number(f64),
+    Text(String),
+    List(Vec<Node>),
+    Table(Vec<Entry>),
+}
+
+/// One member of an object.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) struct Entry {
+    pub(super) key: String,
+    pub(super) key_span: Range<usize>,
+    pub(super) value: Node,
+}
+
+/// Reads a text that is one value and nothing else.
+pub(super) fn parse(text: &str) -> Result<Node, Fault> {
+    let mut scanner = Scanner::new(text, Dialect::Json5);
+    scanner.blanks()?;
+    let node = value(&mut scanner, 0)?;
+    scanner.blanks()?;
+    match scanner.peek() {
+        None => Ok(node),
+        Some(_) => scanner.fault("nothing more is expected after the value"),
+    }
+}
+
+/// Reads the value that begins at the scanner's place, and leaves the scanner behind it.
+pub(super) fn value(scanner: &mut Scanner<'_>, depth: usize) -> Result<Node, Fault> {
+    if depth > MAX_DEPTH {
+        return scanner.fault("values are nested too deeply");
+    }
+    let start = scanner.offset();
+    let content = match scanner.peek() {
+        None => return scanner.fault("a value is expected, but the file ends"),
+        Some('{') => Content::Table(table(scanner, depth)?),
+        Some('[') => Content::List(list(scanner, depth)?),
+        Some('"' | '\'') => Content::Text(scanner.string()?),
+        Some('-' | '+' | '.' | '0'..='9') => Content::Number(scanner.number()?),
+        Some(_) => word(scanner)?,
+    };
+    Ok(Node { span: start..scanner.offset(), content })
+}
+
+fn word(scanner: &mut Scanner<'_>) -> Result<Content, Fault> {
+    let here = scanner.clone();
+    let name = scanner.name()?;
+    match (name.as_deref(), scanner.dialect) {
+        (Some("null"), _) => Ok(Content::Null),
+        (Some("true"), _) => Ok(Content::Bool(true)),
+        (Some("false"), _) => Ok(Content::Bool(false)),
+        (Some("Infinity"), Dialect::Json5) => Ok(Content::Number(f64::INFINITY)),
+        (Some("NaN"), Dialect::Json5) => Ok(Content::Number(f64::NAN)),
+        _ => here.fault("a value is expected here"),
+    }
+}
+
+fn list(scanner: &mut Scanner<'_>, depth: usize) -> Result<Vec<Node>, Fault> {
+    let opening = scanner.clone();
+    scanner.next();
+    let mut items = Vec::new();
+    loop {
+        scanner.blanks()?;
+        if scanner.take("]") {
+            return Ok(items);
+        }
+        if scanner.peek().is_none() {
+            return opening.fault("this bracket is not closed");
+        }
+        items.push(value(scanner, depth + 1)?);
+        scanner.blanks()?;
+        if !scanner.take(",") && !matches!(scanner.peek(), Some(']') | None) {
+            return scanner.fault("a comma or a closing bracket is expected here");
+        }
+    }
+}
+
+fn table(scanner: &mut Scanner<'_>, depth: usize) -> Result<Vec<Entry>, Fault> {
+    let opening = scanner.clone();
+    scanner.next();
+    let mut entries: Vec<Entry> = Vec::new();
+    // Looking through `entries` for each new key would be quadratic, and files may be megabytes.
+    let mut seen = std::collections::HashSet::new();
+    loop {
+        scanner.blanks()?;
+        if scanner.take("}") {
+            return Ok(entries);
+        }
+        if scanner.peek().is_none() {
+            return opening.fault("this brace is not closed");
+        }
+        let entry = entry(scanner, depth)?;
+        if scanner.dialect == Dialect::Literal && (is_special(&entry.key) || !seen.insert(entry.key.clone()))
+        {
+            return Err(Fault { offset: entry.key_span.start, message: "this key is not plain" });
+        }
+        entries.push(entry);
+        scanner.blanks()?;
+        if !scanner.take(",") && !matches!(scanner.peek(), Some('}') | None) {
+            return scanner.fault("a comma or a closing brace is expected here");
+        }
+    }
+}
+
+fn entry(scanner: &mut Scanner<'_>, depth: usize) -> Result<Entry, Fault> {
+    let start = scanner.offset();
+    let key = match scanner.peek() {
+        Some('"' | '\'') => scanner.string()?,
+        _ => match scanner.name()? {
+            Some(name) => name,
+            None => return scanner.fault("a key is expected here"),
+        },
+    };
+    let key_span = start..scanner.offset();
+    scanner.blanks()?;
+    if !scanner.take(":") {
+        return scanner.fault("a colon is expected here");
+    }
+    scanner.blanks()?;
+    Ok(Entry { key, key_span, value: value(scanner, depth + 1)? })
+}
+
+/// Keys that JavaScript does not keep as written: one sets the prototype, array indices come first in the order.
+fn is_special(key: &str) -> bool {
+    key == "__proto__" || (!key.is_empty() && key.bytes().all(|b| b.is_ascii_digit()))
+}
+
+impl Node {
+    /// The entry at a dotted path; of a key given twice the last one counts, as in JSON.
+    pub(super) fn find(&self, path: &str) -> Option<&Entry> {
+        let (mut node, mut found) = (self, None);
+        for name in path.split('.') {
+            let Content::Table(entries) = &node.content else { return None };
+            let entry = entries.iter().rev().find(|entry| entry.key == name)?;
+            (node, found) = (&entry.value, Some(entry));
+        }
+        found
+    }
+
+    /// The value as JSON. Numbers with no fraction become whole numbers, as `JSON.stringify` writes them;
+    /// JSON has no infinite numbers, those become null.
+    pub(super) fn to_json(&self) -> Value {
+        match &self.content {
+            Content::Null => Value::Null,
+            Content::Bool(value) => Value::Bool(*value),
+            Content::Number(value) => json_number(*value),
+            Content::Text(value) => Value::String(value.clone()),
+            Content::List(items) => Value::Array(items.iter().map(Self::to_json).collect()),
+            Content::Table(entries) => {
+                let members = entries.iter().map(|entry| (entry.key.clone(), entry.value.to_json()));
+                Value::Object(members.collect::<Map<_, _>>())
+            }
+        }
+    }
+}
+
+fn json_number(value: f64) -> Value {
+    const EXACT: f64 = 9_007_199_254_740_992.0;
+    if value.fract() == 0.0 && value.abs() < EXACT {
+        #[expect(clippy::cast_possible_truncation, reason = "whole and below 2^53: exact")]
+        return Value::Number(Number::from(value as i64));
+    }
+    Number::from_f64(value).map_or(Value::Null, Value::Number)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn literal(text: &str) -> Result<Node, Fault> {
+        value(&mut Scanner::new(text, Dialect::Literal), 0)
+    }
+
+    /// Any JSON value, with the characters that need care in strings.
+    pub(super) fn any_json() -> impl Strategy<Value = Value> {
+        let leaf = prop_oneof![
+            Just(Value::Null),
+            any::<bool>().prop_map(Value::Bool),
+            (-1_000_000_000i64..1_000_000_000).prop_map(Value::from),
+            (-1_000_000i32..1_000_000).prop_map(|n| Value::from(f64::from(n) / 8.0 + 0.0625)),
+            "[a-z\"'\\\\\n\u{7f}é\u{2028}😀]{0,6}".prop_map(Value::String),
+        ];
+        leaf.prop_recursive(4, 24, 4, |inner| {
+            prop_oneof![
+                prop::collection::vec(inner.clone(), 0..4).prop_map(Value::Array),
+                prop::collection::vec(("[a-z$_ .é]{0,4}", inner), 0..4)
+                    .prop_map(|members| Value::Object(members.into_iter().collect())),
+            ]
+        })
+    }
+
+    #[test]
+    fn every_value_knows_where_it_stands() {
+        let text = "// c\n{ control: { stopTimeout: 'x' /* y */ }, }";
+        let tree = parse(text).unwrap();
+        let entry = tree.find("control.stopTimeout").unwrap();
+        assert_eq!(&text[entry.value.span.clone()], "'x'");
+        assert_eq!(&text[entry.key_span.clone()], "stopTimeout");
+        assert!(tree.find("control.stopTimeout.x").is_none());
+        assert!(tree.find("control.killTimeout").is_none());
+    }
+
+    #[test]
+    fn deep_nesting_is_a_fault_not_a_crash() {
+        for unit in ["[", "{a:"] {
+            let fault = parse(&unit.repeat(100_000)).unwrap_err();
+            assert_eq!(fault.message, "values are nested too deeply");
+        }
+    }
+
+    #[test]
+    fn whatever_json_would_not_keep_is_not_a_plain_literal() {
+        for text in [
+            "{a:1,a:2}",
+            "{__proto__:{}}",
+            "{'1':1}",
+            "{1:1}",
+            "{a}",
+            "{a(){}}",
+            "{get a(){}}",
+            "{[a]:1}",
+            "{...a}",
+            "[1,,2]",
+            "{a:undefined}",
+            "{a:NaN}",
+            "{a:-Infinity}",
+            "{a:`x`}",
+            "{a:/x/}",
+            "{a:-x}",
+            "{a:1+1}",
+            "{a:b}",
+            "{é:1}",
+            "{,}",
+        ] {
+            assert!(literal(text).is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn unclosed_things_are_named_where_they_open() {
+        assert_eq!(
+            parse("{a: [1, 2").unwrap_err(),
+            Fault { offset: 4, message: "this bracket is not closed" }
+        );
+        assert_eq!(parse("{a: 1").unwrap_err(), Fault { offset: 0, message: "this brace is not closed" });
+    }
+
+    proptest! {
+        #[test]
+        fn what_serde_writes_is_read_the_same(json in any_json()) {
+            let text = serde_json::to_string_pretty(&json).unwrap();
+            prop_assert_eq!(parse(&text).unwrap().to_json(), json);
+        }
+
+        #[test]
+        fn it_is_no_stricter_than_the_json5_crate(text in "[-+{}\\[\\],:'\"a0.x1 /*\n\\\\eN]{0,12}") {
+            if let Ok(theirs) = json5::from_str::<Value>(&text) {
+                let ours = parse(&text);
+                prop_assert!(ours.is_ok(), "{:?} is {} to json5 but {:?} to us", text, theirs, ours);
+            }
+        }
+
+        #[test]
+        fn no_text_makes_it_panic(text in "\\PC{0,40}") {
+            let _ = parse(&text);
+            let _ = literal(&text);
+        }
+    }
+}

@@ -1,0 +1,121 @@
+//! Where each value came from: a place in the file, `LUSTER_CONF`, or luster's own default.
+//!
+//! Invariant: an origin can be given for every dotted path, also for one that nobody wrote.
+
+use std::fmt;
+use std::ops::Range;
+
+use crate::config::notation::Node;
+use crate::config::text::Text;
+use crate::config::written::covers;
+
+/// Where one value came from.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Origin {
+    /// A place in the configuration file, as shown to the user: `luster.conf.json:3:5`.
+    File {
+        /// The file as the user would name it: relative to the working directory if it is below it.
+        name: String,
+        /// From 1.
+        line: usize,
+        /// From 1, in characters.
+        column: usize,
+    },
+    /// The configuration file as a whole: a program's values have no place, and neither has what is absent.
+    WholeFile {
+        /// The file, named as above.
+        name: String,
+    },
+    /// The environment variable `LUSTER_CONF`.
+    Environment,
+    /// Nobody wrote it.
+    Default,
+}
+
+/// Where all values came from.
+#[derive(Debug, Clone)]
+pub struct Origins {
+    name: String,
+    source: Option<(Text, Node)>,
+    /// Dotted paths that `LUSTER_CONF` set.
+    overridden: Vec<String>,
+}
+
+impl Origins {
+    /// For a file whose values have places.
+    pub(super) fn of_text(name: String, text: Text, tree: Node) -> Self {
+        Self { name, source: Some((text, tree)), overridden: Vec::new() }
+    }
+
+    /// For a file that was run.
+    pub(super) fn of_module(name: String) -> Self {
+        Self { name, source: None, overridden: Vec::new() }
+    }
+
+    pub(super) fn override_path(&mut self, path: &str) {
+        self.overridden.push(path.to_owned());
+    }
+
+    /// Where the value at this dotted path was written. Meant for paths that have a value: one that nobody
+    /// wrote is said to come from the file as a whole.
+    #[must_use]
+    pub fn of(&self, path: &str) -> Origin {
+        if self.is_overridden(path) {
+            return Origin::Environment;
+        }
+        match self.value_span(path) {
+            Some((text, span)) => self.place(text, span.start),
+            None => Origin::WholeFile { name: self.name.clone() },
+        }
+    }
+
+    /// Where the key of the value at this dotted path was written.
+    pub(super) fn of_key(&self, path: &str) -> Origin {
+        match &self.source {
+            Some((text, tree)) if !self.is_overridden(path) => match tree.find(path) {
+                Some(entry) => self.place(text, entry.key_span.start),
+                None => self.of(path),
+            },
+            Some(_) | None => self.of(path),
+        }
+    }
+
+    /// The source line with the value at this dotted path marked; `None` where there is none to show.
+    pub(super) fn excerpt(&self, path: &str) -> Option<String> {
+        if self.is_overridden(path) {
+            return None;
+        }
+        self.value_span(path).map(|(text, span)| text.excerpt(span))
+    }
+
+    /// The configuration file as the user would name it.
+    #[must_use]
+    pub fn file_name(&self) -> &str {
+        &self.name
+    }
+
+    fn is_overridden(&self, path: &str) -> bool {
+        self.overridden.iter().any(|above| covers(above, path))
+    }
+
+    fn value_span(&self, path: &str) -> Option<(&Text, Range<usize>)> {
+        let (text, tree) = self.source.as_ref()?;
+        Some((text, tree.find(path)?.value.span.clone()))
+    }
+
+    fn place(&self, text: &Text, offset: usize) -> Origin {
+        let position = text.position(offset);
+        Origin::File { name: self.name.clone(), line: position.line, column: position.column }
+    }
+}
+
+impl fmt::Display for Origin {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::File { name, line, column } => write!(f, "{name}:{line}:{column}"),
+            Self::WholeFile { name } => f.write_str(name),
+            Self::Environment => f.write_str("LUSTER_CONF"),
+            Self::Default => f.write_str("default"),
+        }
+    }
+}

@@ -1,0 +1,190 @@
+//! `LUSTER_CONF='path=value; path=value'`: properties overridden from the environment.
+//!
+//! Invariant: any text is accepted without a panic; what cannot be understood is a warning, and only a path through
+//! something that is not an object is a mistake.
+
+use serde_json::{Map, Value};
+
+use crate::config::error::Problem;
+use crate::config::origin::{Origin, Origins};
+use crate::config::written::Written;
+
+/// One item of the variable.
+#[derive(Debug, Clone, PartialEq)]
+enum Item {
+    Set(String, Value),
+    Remove(String),
+    /// Not understood, as written.
+    Ignored(String),
+}
+
+/// What came of it besides the new values.
+#[derive(Debug, Default)]
+pub(super) struct Outcome {
+    pub(super) problems: Vec<Problem>,
+    pub(super) warnings: Vec<String>,
+}
+
+/// Overrides what was written, which must be an object.
+pub(super) fn apply(variable: &str, written: &mut Written, origins: &mut Origins) -> Outcome {
+    let mut outcome = Outcome::default();
+    for item in items(variable) {
+        let (path, done) = match &item {
+            Item::Set(path, value) => (path, set(&mut written.value, path, value.clone())),
+            Item::Remove(path) => (path, remove(&mut written.value, path)),
+            Item::Ignored(text) => {
+                outcome
+                    .warnings
+                    .push(format!("LUSTER_CONF: \"{text}\" is ignored: it is not of the form path=value"));
+                continue;
+            }
+        };
+        match done {
+            Ok(()) => {
+                written.forget_odd(path);
+                origins.override_path(path);
+            }
+            Err(NotAnObject(at)) => outcome.problems.push(Problem {
+                key: Some(path.clone()),
+                message: format!("Property \"{at}\" already exists and is not an object"),
+                origin: Origin::Environment,
+                excerpt: None,
+            }),
+        }
+    }
+    outcome
+}
+
+/// Splits at semicolons outside double quotes. A quote always opens or closes, also after a backslash, as in
+/// JS luster.
+fn items(variable: &str) -> Vec<Item> {
+    let mut quoted = false;
+    let parts = variable.split(|c| {
+        quoted ^= c == '"';
+        c == ';' && !quoted
+    });
+    parts.map(str::trim).filter(|part| !part.is_empty()).map(item).collect()
+}
+
+fn item(text: &str) -> Item {
+    match text.split_once('=').map(|(path, value)| (path.trim(), value.trim())) {
+        None | Some(("", _)) => Item::Ignored(text.to_owned()),
+        Some((path, "")) => Item::Remove(path.to_owned()),
+        Some((path, value)) => {
+            let value = serde_json::from_str(value).unwrap_or_else(|_| Value::String(value.to_owned()));
+            Item::Set(path.to_owned(), value)
+        }
+    }
+}
+
+/// The dotted path of what stands in the way.
+struct NotAnObject(String);
+
+fn set(root: &mut Value, path: &str, value: Value) -> Result<(), NotAnObject> {
+    let (parents, name) = split(path);
+    let mut here = root;
+    for (depth, parent) in parents.iter().enumerate() {
+        here = object(here, &parents[..depth])?.entry(*parent).or_insert_with(|| Value::Object(Map::new()));
+    }
+    object(here, &parents)?.insert(name.to_owned(), value);
+    Ok(())
+}
+
+fn remove(root: &mut Value, path: &str) -> Result<(), NotAnObject> {
+    let (parents, name) = split(path);
+    let mut here = root;
+    for (depth, parent) in parents.iter().enumerate() {
+        // Nothing there: nothing to remove.
+        let Some(below) = object(here, &parents[..depth])?.get_mut(*parent) else { return Ok(()) };
+        here = below;
+    }
+    // Keeps the order of the others, which is the order of extensions.
+    object(here, &parents)?.shift_remove(name);
+    Ok(())
+}
+
+fn split(path: &str) -> (Vec<&str>, &str) {
+    let mut names: Vec<&str> = path.split('.').collect();
+    let name = names.pop().unwrap_or_default();
+    (names, name)
+}
+
+fn object<'a>(value: &'a mut Value, path: &[&str]) -> Result<&'a mut Map<String, Value>, NotAnObject> {
+    value.as_object_mut().ok_or_else(|| NotAnObject(path.join(".")))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+    use serde_json::json;
+
+    fn applied(variable: &str, value: Value) -> (Value, Outcome) {
+        let mut written = Written::plain(value);
+        let outcome = apply(variable, &mut written, &mut Origins::of_module("x".into()));
+        (written.value, outcome)
+    }
+
+    fn check(variable: &str, before: Value, after: Value) {
+        assert_eq!(applied(variable, before).0, after, "{variable}");
+    }
+
+    #[test]
+    fn values_are_json_if_they_parse_and_else_text() {
+        check("server.port=8080", json!({}), json!({"server": {"port": 8080}}));
+        check(
+            " app = ./debug.js ;workers=1; ",
+            json!({"app": "x", "a": 1}),
+            json!({"app": "./debug.js", "a": 1, "workers": 1}),
+        );
+        check("server={\"port\":8080}", json!({"server": {"groups": 2}}), json!({"server": {"port": 8080}}));
+        check("a=x=y", json!({}), json!({"a": "x=y"}));
+    }
+
+    #[test]
+    fn a_semicolon_in_quotes_belongs_to_the_value() {
+        check("a=\"x;y\";b=1", json!({}), json!({"a": "x;y", "b": 1}));
+        check("a=\"x;y", json!({}), json!({"a": "\"x;y"}));
+    }
+
+    #[test]
+    fn an_empty_value_removes() {
+        check("log=;a.b=;c.d=", json!({"log": 1, "a": {"b": 1, "x": 2}}), json!({"a": {"x": 2}}));
+    }
+
+    #[test]
+    fn a_path_through_something_else_is_a_mistake() {
+        for before in [json!({"a": {"b": 1}}), json!({"a": {"b": null}}), json!({"a": {"b": []}})] {
+            for variable in ["a.b.c=1", "a.b.c="] {
+                let (after, outcome) = applied(variable, before.clone());
+                assert_eq!(after, before);
+                assert_eq!(outcome.problems.len(), 1);
+                assert_eq!(
+                    outcome.problems[0].to_string(),
+                    "LUSTER_CONF: Property \"a.b\" already exists and is not an object"
+                );
+            }
+        }
+    }
+
+    #[test]
+    fn an_item_without_a_path_is_a_warning() {
+        let (after, outcome) = applied("workers; =5;a=1;;", json!({}));
+        assert_eq!(after, json!({"a": 1}));
+        assert_eq!(outcome.warnings.len(), 2, "{:?}", outcome.warnings);
+    }
+
+    proptest! {
+        #[test]
+        fn no_text_makes_it_panic(variable in "[a.=;\" {}1]{0,24}|\\PC{0,24}") {
+            let _ = applied(&variable, json!({"a": {"a": 1}}));
+        }
+
+        #[test]
+        fn what_is_set_can_be_read_back(names in prop::collection::vec("[a-z]{1,3}", 1..4), number in any::<i32>()) {
+            let (after, _) = applied(&format!(" {} = {number} ;", names.join(".")), json!({}));
+            let found = names.iter().fold(&after, |value, name| &value[name]);
+            prop_assert_eq!(found, &json!(number));
+        }
+    }
+}

@@ -1,0 +1,145 @@
+//! Reads the configuration file by its kind.
+//!
+//! Invariants: a file larger than [`SIZE_LIMIT`] is not taken into memory; `serde_json` decides what is JSON and the
+//! `json5` crate what is JSON5, our own reader only tells where things stand (and keeps deep nesting from `json5`).
+
+use std::fs::{self, File};
+use std::io::{self, Read};
+use std::path::Path;
+
+use serde_json::Value;
+
+use crate::config::error::Error;
+use crate::config::evaluate::{Exported, evaluate};
+use crate::config::find;
+use crate::config::literal::exported_literal;
+use crate::config::load::Request;
+use crate::config::notation;
+use crate::config::origin::{Origin, Origins};
+use crate::config::text::Text;
+use crate::config::written::{Written, type_name};
+
+/// The largest configuration file, and the largest value a program may give as JSON, in bytes.
+pub const SIZE_LIMIT: usize = 16 * 1024 * 1024;
+
+/// Where the configuration came from, and so how workers are to read it again.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Source {
+    /// A `.json` file.
+    Json,
+    /// A `.json5` file.
+    Json5,
+    /// JavaScript that only exports a plain object, read without Node.
+    Literal,
+    /// JavaScript that Node has run.
+    Module,
+}
+
+/// A configuration that was read, not yet judged.
+#[derive(Debug)]
+pub(super) struct Reading {
+    pub(super) source: Source,
+    pub(super) written: Written,
+    pub(super) origins: Origins,
+    /// JavaScript's name for what was found in place of an object.
+    pub(super) not_an_object: Option<String>,
+}
+
+/// Reads the file; `name` is the file as the user would name it.
+pub(super) fn read(file: &Path, name: &str, request: &Request) -> Result<Reading, Error> {
+    let text = Text::decode(&bytes(file)?);
+    match file.extension().and_then(|extension| extension.to_str()) {
+        Some("json") => json(name, text),
+        Some("json5") => json5(name, text),
+        _ => javascript(file, name, text, request),
+    }
+}
+
+fn bytes(file: &Path) -> Result<Vec<u8>, Error> {
+    let unreadable = |source: io::Error| Error::Unreadable { path: file.to_owned(), source };
+    // Asked before opening: opening a pipe would wait for its writer.
+    if !fs::metadata(file).map_err(unreadable)?.is_file() {
+        return Err(Error::NotAFile { path: file.to_owned() });
+    }
+    let mut bytes = Vec::new();
+    let limit = SIZE_LIMIT as u64 + 1;
+    File::open(file).and_then(|file| file.take(limit).read_to_end(&mut bytes)).map_err(unreadable)?;
+    if bytes.len() > SIZE_LIMIT {
+        return Err(Error::TooLarge { path: file.to_owned(), limit: SIZE_LIMIT });
+    }
+    Ok(bytes)
+}
+
+fn json(name: &str, text: Text) -> Result<Reading, Error> {
+    let tree = notation::parse(text.as_str());
+    match serde_json::from_str(text.as_str()) {
+        Ok(value) => Ok(reading(Source::Json, name, text, Written::plain(value), tree.ok())),
+        Err(error) => {
+            let offset = text.offset(error.line(), error.column());
+            let said = error.to_string();
+            // The place is told in our own way.
+            let message = said.split(" at line ").next().unwrap_or(&said);
+            let hint = tree.is_ok().then_some(
+                "JSON has no comments, trailing commas, single quotes or bare keys; name the file `.json5` to use them",
+            );
+            Err(syntax(name, &text, offset, message.to_owned(), hint))
+        }
+    }
+}
+
+fn json5(name: &str, text: Text) -> Result<Reading, Error> {
+    // First our own reader: the crate has no limit to nesting, and would overflow the stack.
+    let tree = notation::parse(text.as_str())
+        .map_err(|fault| syntax(name, &text, fault.offset, fault.message.to_owned(), None))?;
+    match json5::from_str::<Value>(text.as_str()) {
+        Ok(value) => {
+            let written = Written { value, ..Written::from_tree(&tree) };
+            Ok(reading(Source::Json5, name, text, written, Some(tree)))
+        }
+        Err(error) => {
+            let offset =
+                error.position().map_or(0, |position| text.offset(position.line + 1, position.column + 1));
+            let message = error.code().map_or_else(|| error.to_string(), |code| code.to_string());
+            Err(syntax(name, &text, offset, message, None))
+        }
+    }
+}
+
+fn javascript(file: &Path, name: &str, text: Text, request: &Request) -> Result<Reading, Error> {
+    let flavour = find::flavour(file);
+    if let Some(tree) = exported_literal(text.as_str(), flavour) {
+        let written = Written::from_tree(&tree);
+        return Ok(reading(Source::Literal, name, text, written, Some(tree)));
+    }
+    let origins = Origins::of_module(name.to_owned());
+    let (written, not_an_object) = match evaluate(file, name, flavour, request)? {
+        Exported::Object(written) => (written, None),
+        Exported::Other(kind) => (Written::plain(Value::Null), Some(kind)),
+    };
+    Ok(Reading { source: Source::Module, written, origins, not_an_object })
+}
+
+fn reading(
+    source: Source,
+    name: &str,
+    text: Text,
+    written: Written,
+    tree: Option<notation::Node>,
+) -> Reading {
+    let not_an_object = (!written.value.is_object()).then(|| type_name(&written.value).to_owned());
+    let origins = match tree {
+        Some(tree) => Origins::of_text(name.to_owned(), text, tree),
+        None => Origins::of_module(name.to_owned()),
+    };
+    Reading { source, written, origins, not_an_object }
+}
+
+fn syntax(name: &str, text: &Text, offset: usize, message: String, hint: Option<&'static str>) -> Error {
+    let position = text.position(offset);
+    Error::Syntax {
+        at: Origin::File { name: name.to_owned(), line: position.line, column: position.column },
+        message,
+        excerpt: text.excerpt(offset..offset),
+        hint,
+    }
+}

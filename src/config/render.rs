@@ -1,0 +1,76 @@
+//! Shows the settings in force, and where each came from, for `--print-config`.
+//!
+//! Invariant: the output is valid JSON: dotted keys in the order of the documentation, then unknown keys as written,
+//! each with its `value` and `from`.
+
+use std::time::Duration;
+
+use serde_json::{Map, Value, json};
+
+use crate::config::keys::{KEYS, unknown};
+use crate::config::load::Loaded;
+use crate::config::settings::{Balance, Port};
+use crate::supervisor::{Readiness, RestartOrder};
+
+/// The settings in force as a JSON object, ended by a line feed. `null` stands for "none".
+#[must_use]
+pub fn render(loaded: &Loaded) -> String {
+    let known = KEYS.iter().map(|&key| (key.to_owned(), in_force(loaded, key)));
+    let others = unknown(&loaded.written).into_iter().map(|path| {
+        let value = path.split('.').try_fold(&loaded.written, |value, name| value.get(name));
+        let value = value.cloned().unwrap_or_default();
+        (path, value)
+    });
+    let entries: Map<String, Value> = known
+        .chain(others)
+        .map(|(key, value)| {
+            let from = loaded.origin(&key).to_string();
+            (key, json!({ "value": value, "from": from }))
+        })
+        .collect();
+    format!("{:#}\n", Value::Object(entries))
+}
+
+/// The value that luster goes by.
+fn in_force(loaded: &Loaded, key: &str) -> Value {
+    let settings = &loaded.settings;
+    let (policy, server) = (&settings.policy, &settings.server);
+    match key {
+        "app" => json!(settings.app.to_string_lossy()),
+        "workers" => json!(policy.workers),
+        "control.forkTimeout" => millis(policy.fork_timeout),
+        "control.stopTimeout" => millis(policy.stop_timeout),
+        "control.killTimeout" => millis(policy.kill_timeout),
+        "control.exitThreshold" => millis(policy.exit_threshold),
+        "control.allowedSequentialDeaths" => json!(policy.allowed_sequential_deaths),
+        "control.triggerReadyStateManually" => json!(policy.readiness == Readiness::Manual),
+        "control.restart" => json!(match policy.restart {
+            RestartOrder::StopFirst => "stop-first",
+            RestartOrder::StartFirst => "start-first",
+        }),
+        "control.parallel" => json!(policy.parallel),
+        "control.readyTimeout" => millis(policy.ready_timeout),
+        "server.port" => match &server.port {
+            None => Value::Null,
+            Some(Port::Tcp(port)) => json!(port),
+            Some(Port::Unix(path)) => json!(path),
+        },
+        "server.groups" => json!(server.groups),
+        "server.portsPerGroup" => json!(server.ports_per_group),
+        "server.balance" => json!(match server.balance {
+            Balance::RoundRobin => "round-robin",
+            Balance::Shared => "shared",
+            Balance::Reuseport => "reuseport",
+        }),
+        "extensions" => loaded.written.get(key).cloned().unwrap_or_else(|| json!({})),
+        "extensionsPath" => json!(settings.extensions_path.to_string_lossy()),
+        "extensionsLoadTimeout" => millis(settings.extensions_load_timeout),
+        "maxEventListeners" => json!(settings.max_event_listeners),
+        "properties.masterInspectPort" => json!(settings.master_inspect_port),
+        _ => Value::Null,
+    }
+}
+
+fn millis(time: Option<Duration>) -> Value {
+    json!(time.map(|time| u64::try_from(time.as_millis()).unwrap_or(u64::MAX)))
+}

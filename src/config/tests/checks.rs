@@ -1,0 +1,330 @@
+//! What is a mistake, what is a warning, and how both are worded.
+
+use std::time::Duration;
+
+use crate::Exit;
+use crate::config::tests::{Story, json_error, json_loaded};
+use crate::config::{Balance, Port, render};
+use crate::supervisor::{Policy, Readiness, RestartOrder};
+
+/// Asserts that the configuration with these members is wrong with this one message.
+fn wrong(members: &str, message: &str) {
+    let error = json_error(&format!("{{\"app\": \"worker\",\n{members}}}"));
+    let first = error.lines().next().unwrap();
+    assert!(first.ends_with(message), "{members}\n{error}");
+    assert!(first.starts_with("luster.conf.json:2:"), "{members}\n{error}");
+    assert_eq!(error.matches(": Property").count(), 1, "{error}");
+}
+
+fn warnings(members: &str) -> Vec<String> {
+    json_loaded(members).warnings
+}
+
+#[test]
+fn every_default_is_filled_in() {
+    let story = Story::new().file("luster.conf.json", r#"{"app": "worker"}"#);
+    let settings = story.loaded().settings;
+    assert_eq!(settings.app, story.path().join("worker.js"));
+    assert_eq!(
+        settings.policy,
+        Policy {
+            workers: 4,
+            fork_timeout: None,
+            stop_timeout: None,
+            kill_timeout: None,
+            exit_threshold: None,
+            allowed_sequential_deaths: 0,
+            readiness: Readiness::Automatic,
+            restart: RestartOrder::StopFirst,
+            parallel: 1,
+            ready_timeout: None,
+        }
+    );
+    assert_eq!(settings.server.port, None);
+    assert_eq!((settings.server.groups, settings.server.ports_per_group), (1, 1));
+    assert_eq!(settings.server.balance, Balance::RoundRobin);
+    assert_eq!(settings.extensions_path, story.path());
+    assert_eq!(settings.extensions_load_timeout, Some(Duration::from_secs(10)));
+    assert_eq!((settings.max_event_listeners, settings.master_inspect_port), (100, None));
+}
+
+#[test]
+fn every_key_is_taken() {
+    let settings = json_loaded(
+        r#""workers": 4.0, "control": {"forkTimeout": 1, "stopTimeout": 2.5, "killTimeout": 3e3, "exitThreshold": 5,
+        "allowedSequentialDeaths": 10, "triggerReadyStateManually": true, "restart": "start-first", "parallel": 2},
+        "server": {"port": "8080", "groups": 2, "portsPerGroup": 5, "balance": "reuseport"},
+        "extensions": {"b": {}, "a": 1}, "extensionsPath": "../x", "extensionsLoadTimeout": 0,
+        "maxEventListeners": 7, "properties": {"masterInspectPort": 9229}"#,
+    )
+    .settings;
+    let policy = settings.policy;
+    assert_eq!(policy.fork_timeout, Some(Duration::from_millis(1)));
+    assert_eq!(policy.stop_timeout, Some(Duration::from_millis(3)), "fractions are rounded up");
+    assert_eq!(policy.kill_timeout, Some(Duration::from_secs(3)));
+    assert_eq!(policy.exit_threshold, Some(Duration::from_millis(5)));
+    assert_eq!((policy.workers, policy.allowed_sequential_deaths, policy.parallel), (4, 10, 2));
+    assert_eq!((policy.readiness, policy.restart), (Readiness::Manual, RestartOrder::StartFirst));
+    assert_eq!(policy.ready_timeout, Some(Duration::from_secs(60)));
+    assert_eq!(settings.server.port, Some(Port::Tcp(8080)));
+    assert_eq!((settings.server.groups, settings.server.ports_per_group), (2, 5));
+    assert_eq!(settings.server.balance, Balance::Reuseport);
+    assert_eq!(settings.extensions, ["b", "a"]);
+    assert_eq!(settings.extensions_load_timeout, None);
+    assert_eq!((settings.max_event_listeners, settings.master_inspect_port), (7, Some(9229)));
+}
+
+#[test]
+fn zero_and_false_and_null_sections_mean_no_timer() {
+    for control in [r#"{"stopTimeout": 0, "readyTimeout": 0}"#, r#"{"stopTimeout": false}"#, "null", "{}"] {
+        let policy = json_loaded(&format!(r#""control": {control}"#)).settings.policy;
+        assert_eq!((policy.stop_timeout, policy.ready_timeout), (None, None), "{control}");
+    }
+    let members = r#""control": {"restart": "start-first", "readyTimeout": 0}"#;
+    assert_eq!(json_loaded(members).settings.policy.ready_timeout, None);
+}
+
+#[test]
+fn a_wrong_type_is_told_in_the_words_of_js_luster_with_the_place_marked() {
+    assert_eq!(
+        json_error("{\n  \"app\": \"worker\",\n  \"workers\": \"four\"\n}"),
+        "luster.conf.json:3:14: Property \"workers\" type is \"string\", but number is expected\n\
+         \x20 3 |   \"workers\": \"four\"\n\
+         \x20   |              ^^^^^^"
+    );
+    wrong(r#""workers": null"#, "Property \"workers\" type is \"null\", but number is expected");
+    wrong(
+        r#""control": {"stopTimeout": "1"}"#,
+        "Property \"control.stopTimeout\" type is \"string\", but number is expected",
+    );
+    wrong(
+        r#""control": {"stopTimeout": true}"#,
+        "Property \"control.stopTimeout\" type is \"boolean\", but number is expected",
+    );
+    wrong(
+        r#""server": {"port": []}"#,
+        "Property \"server.port\" type is \"array\", but number or string is expected",
+    );
+    wrong(r#""extensions": []"#, "Property \"extensions\" type is \"array\", but object is expected");
+    wrong(r#""extensionsPath": 1"#, "Property \"extensionsPath\" type is \"number\", but string is expected");
+    wrong(r#""server": 8080"#, "Property \"server\" type is \"number\", but object is expected");
+}
+
+#[test]
+fn all_mistakes_are_told_at_once_each_in_its_paragraph() {
+    let error =
+        json_error(r#"{"worker": 2, "workers": 0, "control": {"killTimeout": -1}, "server": {"port": 0.5}}"#);
+    let paragraphs: Vec<&str> = error.split("\n\n").map(|text| text.lines().next().unwrap()).collect();
+    assert_eq!(
+        paragraphs,
+        [
+            "luster.conf.json: Required property \"app\" is absent",
+            "luster.conf.json:1:26: Property \"workers\" is 0, but a whole number from 1 to 10000 is expected",
+            "luster.conf.json:1:56: Property \"control.killTimeout\" is -1, but a number of milliseconds from 0 to 2147483647 is expected",
+            "luster.conf.json:1:80: Property \"server.port\" is 0.5, but a port from 1 to 65535 is expected",
+        ]
+    );
+}
+
+#[test]
+fn numbers_must_be_within_their_limits() {
+    for workers in ["0", "-1", "2.5", "10001", "1e300"] {
+        wrong(&format!(r#""workers": {workers}"#), "but a whole number from 1 to 10000 is expected");
+    }
+    wrong(r#""control": {"stopTimeout": 2147483648}"#, "from 0 to 2147483647 is expected");
+    wrong(
+        r#""control": {"allowedSequentialDeaths": -1}"#,
+        "is -1, but a whole number, 0 or more, is expected",
+    );
+    wrong(
+        r#""control": {"allowedSequentialDeaths": 1.5}"#,
+        "is 1.5, but a whole number, 0 or more, is expected",
+    );
+    wrong(r#""control": {"parallel": 5}"#, "is 5, but a whole number from 1 to 4 is expected");
+    wrong(r#""control": {"parallel": 0}"#, "is 0, but a whole number from 1 to 4 is expected");
+    wrong(r#""maxEventListeners": -1"#, "is -1, but a whole number, 0 or more, is expected");
+    wrong(r#""properties": {"masterInspectPort": 65535}"#, "but a whole number from 0 to 65531 is expected");
+    wrong(r#""server": {"groups": 0}"#, "is 0, but a whole number from 1 to 10000 is expected");
+    wrong(r#""server": {"portsPerGroup": 0}"#, "is 0, but a whole number from 1 to 65535 is expected");
+}
+
+#[test]
+fn words_must_be_among_those_known() {
+    wrong(r#""control": {"restart": "x"}"#, "is \"x\", but \"stop-first\" or \"start-first\" is expected");
+    wrong(
+        r#""server": {"balance": ""}"#,
+        "is \"\", but \"round-robin\" or \"shared\" or \"reuseport\" is expected",
+    );
+}
+
+#[test]
+fn more_groups_than_workers_is_a_mistake() {
+    wrong(
+        r#""workers": 2, "server": {"groups": 3}"#,
+        "is 3, but at most the number of workers, 2, is expected",
+    );
+    wrong(
+        r#""server": {"groups": 5}"#,
+        "is 5, but at most the number of workers, 4 (the number of CPUs this process may use), is expected",
+    );
+}
+
+#[test]
+fn the_last_groups_port_must_be_possible_too() {
+    wrong(
+        r#""workers": 3, "server": {"port": 65534, "groups": 3}"#,
+        "gives the last of 3 groups port 65536, but at most 65535 is possible",
+    );
+    json_loaded(r#""workers": 3, "server": {"port": 65533, "groups": 3}"#);
+    wrong(r#""server": {"port": 65536}"#, "is 65536, but a port from 1 to 65535 is expected");
+    wrong(r#""server": {"port": "70000"}"#, "is \"70000\", but a port from 1 to 65535 is expected");
+}
+
+#[test]
+fn what_javascript_takes_for_a_number_is_a_port_and_all_else_a_path() {
+    let port = |text: &str| json_loaded(&format!(r#""server": {{"port": {text}}}"#)).settings.server.port;
+    for text in
+        ["8080", "8080.0", "\"8080\"", "\" 8080 \"", "\"0x1f90\"", "\"8.08e3\"", "\"0b1111110010000\""]
+    {
+        assert_eq!(port(text), Some(Port::Tcp(8080)), "{text}");
+    }
+    for text in ["8080x", "/run/a.sock", "inf", "nan", "0x", "0x+1", "1 2"] {
+        assert_eq!(port(&format!("\"{text}\"")), Some(Port::Unix(text.to_owned())));
+    }
+    for text in ["0", "\"\"", "\" \""] {
+        assert_eq!(port(text), None, "{text}: what workers are told without a port");
+    }
+    wrong(r#""server": {"port": 0, "groups": 2}"#, "since there are several groups, is expected");
+}
+
+#[test]
+fn a_socket_path_must_fit_with_the_last_groups_number_in_it() {
+    let path = |length: usize| {
+        format!(r#""server": {{"port": "/{}*", "groups": 2, "portsPerGroup": 1000}}"#, "a".repeat(length))
+    };
+    json_loaded(&path(102));
+    let error = json_error(&format!(r#"{{"app": "worker", {}}}"#, path(103)));
+    assert!(error.contains("a socket path of 108 bytes, but at most 107 are possible: /aaa"), "{error}");
+}
+
+#[test]
+fn what_is_odd_but_works_is_a_warning() {
+    for (members, warning) in [
+        (
+            r#""control": {"stopTimeout": 2, "killTimeout": 1}"#,
+            "luster.conf.json:1:46: control.stopTimeout is longer than",
+        ),
+        (
+            r#""server": {"port": "/s", "groups": 2}"#,
+            "luster.conf.json:1:38: server.port has no \"*\", so all 2 groups share one socket",
+        ),
+        (
+            r#""workers": 5, "server": {"groups": 3}"#,
+            "5 workers do not divide into 3 groups: there will be 5 groups of at least 1",
+        ),
+        (
+            r#""control": {"triggerReadyStateManually": "no"}"#,
+            "is \"no\", which is taken for true; boolean is expected",
+        ),
+        (r#""worker": 2"#, "luster.conf.json:1:19: unknown key \"worker\", did you mean \"workers\"?"),
+        (
+            r#""control": {"stoptimeout": 2}"#,
+            "unknown key \"control.stoptimeout\", did you mean \"control.stopTimeout\"?",
+        ),
+        (r#""controls": {"stopTimeout": 2}"#, "unknown key \"controls\", did you mean \"control\"?"),
+    ] {
+        let warnings = warnings(members);
+        assert_eq!(warnings.len(), 1, "{members} {warnings:?}");
+        assert!(warnings[0].contains(warning), "{members} {warnings:?}");
+    }
+}
+
+#[test]
+fn unknown_keys_are_kept_in_silence() {
+    let loaded = json_loaded(r#""logger": {"level": 1}, "server": {"host": "x"}, "properties": {"a": 1}"#);
+    assert!(loaded.warnings.is_empty(), "{:?}", loaded.warnings);
+    assert_eq!(loaded.written["logger"]["level"], 1);
+}
+
+#[test]
+fn the_app_is_found_as_node_finds_a_main_module() {
+    let story = Story::new()
+        .file("luster.conf.json", "{}")
+        .file("a/index.js", "")
+        .file("b/package.json", r#"{"main": "x"}"#)
+        .file("b/x.js", "")
+        .file("c.mjs", "");
+    for (app, file) in
+        [("./worker", "worker.js"), ("a", "a/index.js"), ("./b/", "b/x.js"), ("c.mjs", "c.mjs")]
+    {
+        let mut request = story.request.clone();
+        request.luster_conf = Some(format!("app={app}").into());
+        assert_eq!(crate::config::load(&request).unwrap().settings.app, story.path().join(file));
+    }
+}
+
+#[test]
+fn a_missing_app_is_a_mistake_that_tells_what_was_looked_for() {
+    let error = json_error(r#"{"app": "./c"}"#);
+    assert!(
+        error.starts_with(
+            "luster.conf.json:1:9: Property \"app\" is \"./c\", but there is no such file; looked for\n  c\n  c.js\n  c.json\n  c.node\n"
+        ),
+        "{error}"
+    );
+    assert!(
+        json_error(r#"{"app": ""}"#)
+            .contains("Property \"app\" is \"\", but the path of the worker's main module is expected")
+    );
+}
+
+#[test]
+fn mistakes_exit_with_78() {
+    let story = Story::new().file("luster.conf.json", "{}");
+    assert_eq!(story.load().unwrap_err().exit(), Exit::Config);
+}
+
+#[test]
+fn the_environment_overrides_and_is_named_when_it_is_at_fault() {
+    let story = Story::new().file("luster.conf.json", r#"{"app": "worker", "workers": "x", "log": 1}"#);
+    let story = story.environment("workers=2; log=; oops");
+    let loaded = story.loaded();
+    assert_eq!(loaded.settings.policy.workers, 2);
+    assert_eq!(loaded.written.get("log"), None);
+    assert_eq!(loaded.warnings, ["LUSTER_CONF: \"oops\" is ignored: it is not of the form path=value"]);
+
+    let error = story.environment("workers=-2; app=; log.a=1").error();
+    let lines: Vec<&str> = error.split("\n\n").collect();
+    assert_eq!(
+        lines,
+        [
+            "LUSTER_CONF: Property \"log\" already exists and is not an object",
+            "LUSTER_CONF: Required property \"app\" is absent",
+            "LUSTER_CONF: Property \"workers\" is -2, but a whole number from 1 to 10000 is expected",
+        ]
+    );
+}
+
+#[test]
+fn the_settings_in_force_are_shown_with_their_origins() {
+    let story = Story::new()
+        .file(
+            "luster.conf.json",
+            "{\"my\": {\"x\": 1},\n \"app\": \"worker\", \"server\": {\"port\": \"80\", \"host\": \"h\"}}",
+        )
+        .environment("workers=2");
+    let shown: serde_json::Value = serde_json::from_str(&render(&story.loaded())).unwrap();
+    let shown = shown.as_object().unwrap();
+    let entry = |key: &str| (shown[key]["value"].clone(), shown[key]["from"].as_str().unwrap());
+    assert_eq!(entry("app").1, "luster.conf.json:2:9");
+    assert_eq!(entry("workers"), (2.into(), "LUSTER_CONF"));
+    assert_eq!(entry("server.port"), (80.into(), "luster.conf.json:2:38"));
+    assert_eq!(entry("control.stopTimeout"), (serde_json::Value::Null, "default"));
+    assert_eq!(entry("my"), (serde_json::json!({"x": 1}), "luster.conf.json:1:8"));
+    assert_eq!(entry("server.host").1, "luster.conf.json:2:52");
+    let keys: Vec<&String> = shown.keys().collect();
+    assert_eq!(
+        (keys[0].as_str(), keys[1].as_str(), keys[keys.len() - 1].as_str()),
+        ("app", "workers", "server.host")
+    );
+}

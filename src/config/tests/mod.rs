@@ -1,0 +1,84 @@
+//! Whole readings over real files: what a folder and an environment lead to.
+
+mod checks;
+mod node;
+mod reading;
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use serde_json::Value;
+use tempfile::TempDir;
+
+use crate::config::{EVALUATION_DEADLINE, Error, Loaded, Request, load};
+
+/// A folder with files, and the request to read a configuration there. It always holds `worker.js`.
+struct Story {
+    root: TempDir,
+    request: Request,
+}
+
+impl Story {
+    fn new() -> Self {
+        let root = tempfile::tempdir().unwrap();
+        let request = Request {
+            config: None,
+            cwd: root.path().to_owned(),
+            luster_conf: None,
+            node: Some(PathBuf::from("node")),
+            node_arguments: Vec::new(),
+            program: PathBuf::from("/usr/bin/luster"),
+            cpus: 4,
+            evaluation_deadline: EVALUATION_DEADLINE,
+        };
+        Self { root, request }.file("worker.js", "")
+    }
+
+    fn file(self, path: &str, body: impl AsRef<[u8]>) -> Self {
+        let path = self.root.path().join(path);
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        fs::write(path, body).unwrap();
+        self
+    }
+
+    fn config(mut self, config: &str) -> Self {
+        self.request.config = Some(config.into());
+        self
+    }
+
+    fn environment(mut self, luster_conf: &str) -> Self {
+        self.request.luster_conf = Some(luster_conf.into());
+        self
+    }
+
+    fn path(&self) -> &Path {
+        self.root.path()
+    }
+
+    fn load(&self) -> Result<Loaded, Error> {
+        load(&self.request)
+    }
+
+    fn loaded(&self) -> Loaded {
+        self.load().unwrap_or_else(|error| panic!("{error}"))
+    }
+
+    fn value(&self) -> Value {
+        self.loaded().written
+    }
+
+    fn error(&self) -> String {
+        let error = self.load().unwrap_err();
+        error.to_string().replace(&format!("{}/", self.path().display()), "")
+    }
+}
+
+/// The error of a `luster.conf.json`.
+fn json_error(body: &str) -> String {
+    Story::new().file("luster.conf.json", body).error()
+}
+
+/// A `luster.conf.json` that is right, with these members besides `app`.
+fn json_loaded(members: &str) -> Loaded {
+    Story::new().file("luster.conf.json", format!(r#"{{"app": "worker", {members}}}"#)).loaded()
+}
