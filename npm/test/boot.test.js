@@ -1,17 +1,14 @@
 // How a worker starts: the main module, the configuration, extensions, readiness, `require('luster')`.
 
 const assert = require('assert');
-const cluster = require('cluster');
 const fs = require('fs');
 const path = require('path');
-const { preload, ready, start, test, until, write } = require('./parent');
+const { ready, start, test, until, write } = require('./parent');
 
 const [major, minor] = process.versions.node.split('.').map(Number);
 const hasHooks = major > 20 || (major === 20 && minor >= 6) || (major === 18 && minor >= 19);
 const stripsTypes = major >= 24;
-const hasRequireOfModule = major >= 22;
 
-const ANY = { extensions: {} };
 
 test('a CommonJS application is the main module and sees nothing of ours', async () => {
     const app = write('plain/app.js', `
@@ -328,8 +325,7 @@ test('NODE_DEBUG=luster:eex traces events', async () => {
 });
 
 test('the listener limit is the configured one', async () => {
-    const app = write('limit/app.js', 'process.send({ max: require("luster").getMaxListeners(), net: require("net").Server.prototype.listen.name })');
+    const app = write('limit/app.js', 'process.send({ max: require("luster").getMaxListeners() })');
     const life = await ready({ app, config: { maxEventListeners: 42 } });
     assert.strictEqual((await life.message(m => m.max)).max, 42);
-    assert.ok(fs.existsSync(preload) && cluster.isPrimary && ANY && hasRequireOfModule !== undefined);
 });

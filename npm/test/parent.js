@@ -66,7 +66,25 @@ class Life {
         worker.on('error', () => {});
         worker.process.stdout.on('data', text => { this.output += text; });
         worker.process.stderr.on('data', text => { this.errors += text; });
-        worker.process.on('close', (code, signal) => { this.exit = signal || code; lives--; });
+        this._noteEnd(worker.process);
+    }
+
+    /** Gone when it has exited and all it printed is here. ('close' never comes once we have closed the channel.) */
+    _noteEnd(child) {
+        let missing = 3;
+        let end;
+        const closed = () => {
+            if (--missing === 0) {
+                this.exit = end;
+                lives--;
+            }
+        };
+        child.stdout.on('close', closed);
+        child.stderr.on('close', closed);
+        child.on('exit', (code, signal) => {
+            end = signal || code;
+            closed();
+        });
     }
 
     _onMessage(message) {

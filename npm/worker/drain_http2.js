@@ -16,10 +16,18 @@ exports.apply = function apply(server) {
     }
 };
 
-/** Tells the client, in a frame of its own: sessions write whole frames. */
-exports.notify = function notify(socket) {
-    if (socket.writable) {
+/**
+ * Tells the client, in a frame of its own (sessions write whole frames), and closes the session as soon as the client
+ * has read it: its answer to a ping sent behind the notice comes after every stream it opened before.
+ */
+exports.notify = function notify(socket, session) {
+    if (socket.writable && !session.closed && !session.destroyed) {
         socket.write(NOTICE);
+        session.ping(error => {
+            if (!error) {
+                exports.close(session);
+            }
+        });
     }
 };
 

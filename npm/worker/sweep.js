@@ -9,11 +9,11 @@ const { kLingering } = require('./drain_http1');
 
 /** How long a client that holds an open connection may take to send the request it already meant to send. */
 const GRACE = 300;
-/** How long a client may go on sending after it has been answered. */
+/** How long a client may go on sending after its last answer, or leave an HTTP/2 notice unread. */
 const LINGER_LIMIT = 5000;
 const TICK = 50;
 
-/** What was last seen of a connection: `{since, bytes}`, and for HTTP/2 `closed`. */
+/** What was last seen of a connection: `{first, since, bytes, lingering}`. */
 const observed = new WeakMap();
 
 exports.start = function start() {
@@ -43,7 +43,7 @@ function observe({ socket, session }, now) {
         last = { first: now, since: now, bytes: socket.bytesRead, lingering: null };
         observed.set(socket, last);
         if (session) {
-            require('./drain_http2').notify(socket);
+            require('./drain_http2').notify(socket, session);
         }
     } else if (last.bytes !== socket.bytesRead) {
         last.bytes = socket.bytesRead;
@@ -53,7 +53,7 @@ function observe({ socket, session }, now) {
 }
 
 function sweepSession(session, last, now) {
-    if (now - last.first >= GRACE) {
+    if (now - last.first >= LINGER_LIMIT) {
         require('./drain_http2').close(session);
     }
 }
