@@ -1,0 +1,436 @@
+// How a worker stops: nobody who uses a connection notices, everybody who does not is let go soon.
+
+const assert = require('assert');
+const cluster = require('cluster');
+const http = require('http');
+const http2 = require('http2');
+const https = require('https');
+const net = require('net');
+const tls = require('tls');
+const { serving, test, until, write } = require('./parent');
+
+const APP = 'http.js';
+const TLS_OPTIONS = { rejectUnauthorized: false };
+
+/** A raw client: what it has received, and whether it has ended. */
+class Client {
+    constructor(socket) {
+        this.socket = socket;
+        this.received = '';
+        this.ended = false;
+        this.error = null;
+        socket.on('data', data => { this.received += data.toString('latin1'); });
+        socket.on('end', () => { this.ended = true; });
+        socket.on('close', () => { this.ended = true; });
+        socket.on('error', error => { this.error = error; });
+    }
+
+    static async open(port, secure) {
+        const socket = secure ? tls.connect(Object.assign({ port, host: '127.0.0.1' }, TLS_OPTIONS)) : net.connect(port, '127.0.0.1');
+        const client = new Client(socket);
+        await new Promise((resolve, reject) => {
+            socket.once(secure ? 'secureConnect' : 'connect', resolve);
+            socket.once('error', reject);
+        });
+        return client;
+    }
+
+    get(path, ...headers) {
+        this.socket.write([`GET ${path} HTTP/1.1`, 'Host: x', ...headers, '', ''].join('\r\n'));
+    }
+
+    async has(text) {
+        await until(() => `${text} in ${JSON.stringify(this.received)} (${this.error})`, () => this.received.includes(text));
+    }
+
+    async end() {
+        await until(() => `the end after ${JSON.stringify(this.received)}`, () => this.ended);
+        assert.strictEqual(this.error, null);
+    }
+}
+
+function count(text, part) {
+    return text.split(part).length - 1;
+}
+
+/** Stops the worker; what is measured runs from the moment the master's disconnect went out. */
+async function stopTimed(life) {
+    await life.suspend();
+    const begin = Date.now();
+    life.worker.disconnect();
+    assert.strictEqual(await life.ended(), 0, life.errors);
+    return Date.now() - begin;
+}
+
+for (const kind of ['http', 'https', 'http2', 'http2s']) {
+    test(`${kind}: an unused worker stops at once`, async () => {
+        const life = await serving({ app: APP, env: { KIND: kind } });
+        const took = await stopTimed(life);
+        assert.ok(took < 250, `${took} ms`);
+    });
+}
+
+for (const secure of [false, true]) {
+    const env = { KIND: secure ? 'https' : 'http' };
+    const name = env.KIND;
+
+    test(`${name}: idle connections go after the grace, fresh and used ones alike`, async () => {
+        const life = await serving({ app: APP, env });
+        const fresh = await Client.open(life.port, secure);
+        const used = await Client.open(life.port, secure);
+        used.get('/a');
+        await used.has('hello /a');
+        const took = await stopTimed(life);
+        await Promise.all([fresh.end(), used.end()]);
+        assert.ok(took >= 250 && took < 1000, `${took} ms`);
+    });
+
+    test(`${name}: a request on a kept connection, while stopping, is answered with close`, async () => {
+        const life = await serving({ app: APP, env });
+        const kept = await Client.open(life.port, secure);
+        const fresh = await Client.open(life.port, secure);
+        kept.get('/1');
+        await kept.has('hello /1');
+        assert.ok(!/connection: close/i.test(kept.received));
+        await life.suspend();
+        life.worker.disconnect();
+        kept.get('/2');
+        fresh.get('/3');
+        await kept.has('hello /2');
+        await fresh.has('hello /3');
+        await Promise.all([kept.end(), fresh.end()]);
+        assert.strictEqual(count(kept.received.toLowerCase(), 'connection: close'), 1);
+        assert.strictEqual(count(fresh.received.toLowerCase(), 'connection: close'), 1);
+        assert.strictEqual(await life.ended(), 0);
+    });
+
+    test(`${name}: an answer in progress is finished, with close if its head is not out`, async () => {
+        const life = await serving({ app: APP, env });
+        const slow = await Client.open(life.port, secure);
+        const stream = await Client.open(life.port, secure);
+        slow.get('/slow?ms=700');
+        stream.get('/stream?ms=700');
+        await stream.has('begin;');
+        await stopTimed(life);
+        await slow.end();
+        await stream.end();
+        assert.match(slow.received, /connection: close[^]*slow$/i);
+        assert.match(stream.received, /end\r\n0\r\n\r\n$/);
+    });
+
+    test(`${name}: slow senders of a head or a body are waited for`, async () => {
+        const life = await serving({ app: APP, env });
+        const head = await Client.open(life.port, secure);
+        const body = await Client.open(life.port, secure);
+        const again = await Client.open(life.port, secure);
+        again.get('/0');
+        await again.has('hello /0');
+        head.socket.write('GET /head HTTP/1.1\r\nHo');
+        body.socket.write('POST /body HTTP/1.1\r\nHost: x\r\nContent-Length: 4\r\n\r\nab');
+        again.socket.write('GET /again HT');
+        // The worker has read all that when it has answered a later request.
+        const probe = await Client.open(life.port, secure);
+        probe.get('/probe');
+        await probe.has('hello /probe');
+        await life.suspend();
+        life.worker.disconnect();
+        await probe.end();
+        await new Promise(resolve => setTimeout(resolve, 600));
+        head.socket.write('st: x\r\n\r\n');
+        body.socket.write('cd');
+        again.socket.write('TP/1.1\r\nHost: x\r\n\r\n');
+        await head.has('hello /head');
+        await body.has('body 4');
+        await again.has('hello /again');
+        assert.strictEqual(await life.ended(), 0);
+    });
+
+    test(`${name}: pipelined requests are all answered, the last with close`, async () => {
+        const life = await serving({ app: APP, env });
+        const before = await Client.open(life.port, secure);
+        const during = await Client.open(life.port, secure);
+        before.get('/slow?ms=300');
+        before.get('/b');
+        before.get('/c');
+        const probe = await Client.open(life.port, secure);
+        probe.get('/probe');
+        await probe.has('hello /probe');
+        await life.suspend();
+        life.worker.disconnect();
+        during.socket.write(['/x', '/y', '/z'].map(p => `GET ${p} HTTP/1.1\r\nHost: x\r\n\r\n`).join(''));
+        await before.end();
+        await during.end();
+        assert.match(before.received, /slow[^]*hello \/b[^]*hello \/c$/);
+        assert.match(during.received, /hello \/x[^]*hello \/y[^]*hello \/z$/);
+        assert.strictEqual(count(during.received.toLowerCase(), 'connection: close'), 1);
+        // Not in what was behind the slow answer: those heads were made before the stop.
+        for (const client of [before, during]) {
+            assert.ok(!/connection: close[^]*HTTP\/1\.1/i.test(client.received), client.received);
+        }
+        assert.strictEqual(await life.ended(), 0);
+    });
+
+    test(`${name}: keep-alive set by the application is overruled, its other headers are not`, async () => {
+        const life = await serving({ app: APP, env });
+        const clients = [];
+        for (const path of ['/keep-alive-set', '/keep-alive-written', '/keep-alive-object']) {
+            const client = await Client.open(life.port, secure);
+            client.path = path;
+            clients.push(client);
+        }
+        const probe = await Client.open(life.port, secure);
+        await life.suspend();
+        life.worker.disconnect();
+        for (const client of clients) {
+            client.get(client.path);
+        }
+        for (const client of clients) {
+            await client.end();
+            assert.match(client.received, /^HTTP\/1\.1 200/);
+            assert.strictEqual(count(client.received.toLowerCase(), '\r\nconnection: close\r\n'), 1);
+            assert.ok(!/keep-alive/i.test(client.received), client.received);
+        }
+        assert.match(clients[2].received, /X-Own: 1/);
+        await probe.end();
+        assert.strictEqual(await life.ended(), 0);
+    });
+
+    test(`${name}: an early answer to a body still coming is read by its client`, async () => {
+        const life = await serving({ app: APP, env });
+        const client = await Client.open(life.port, secure);
+        client.socket.write('POST /early HTTP/1.1\r\nHost: x\r\nContent-Length: 3000000\r\n\r\n');
+        await client.has('too much');
+        const other = await Client.open(life.port, secure);
+        await life.suspend();
+        life.worker.disconnect();
+        other.socket.write('POST /early HTTP/1.1\r\nHost: x\r\nContent-Length: 3000000\r\n\r\n');
+        other.socket.write(Buffer.alloc(3000000, 'y'));
+        await other.has('too much');
+        client.socket.end();
+        await other.end();
+        assert.match(other.received, /connection: close/i);
+    });
+
+    test(`${name}: upgraded connections are left alone`, async () => {
+        const life = await serving({ app: APP, env });
+        const client = await Client.open(life.port, secure);
+        client.get('/', 'Connection: Upgrade', 'Upgrade: echo');
+        await client.has('101 Switching');
+        await life.suspend();
+        life.worker.disconnect();
+        await new Promise(resolve => setTimeout(resolve, 700));
+        assert.strictEqual(client.ended, false);
+        client.socket.write('still here');
+        await client.has('still here');
+        client.socket.write('bye');
+        await client.end();
+        assert.strictEqual(await life.ended(), 0);
+    });
+}
+
+test('https: a handshake in progress is waited for, then served', async () => {
+    const life = await serving({ app: APP, env: { KIND: 'https' } });
+    const raw = net.connect(life.port, '127.0.0.1');
+    await new Promise(resolve => raw.once('connect', resolve));
+    const probe = await Client.open(life.port, true);
+    await life.suspend();
+    life.worker.disconnect();
+    await new Promise(resolve => setTimeout(resolve, 100));
+    const socket = tls.connect(Object.assign({ socket: raw }, TLS_OPTIONS));
+    const client = new Client(socket);
+    await new Promise(resolve => socket.once('secureConnect', resolve));
+    client.get('/late');
+    await client.has('hello /late');
+    await client.end();
+    await probe.end();
+    assert.strictEqual(await life.ended(), 0);
+});
+
+test('http: the application\'s own close, while stopping, resets nobody', async () => {
+    const life = await serving({ app: APP });
+    const fresh = await Client.open(life.port);
+    const used = await Client.open(life.port);
+    used.get('/1');
+    await used.has('hello /1');
+    await life.suspend();
+    life.worker.send('close server');
+    fresh.get('/f');
+    used.get('/u');
+    await fresh.has('hello /f');
+    await used.has('hello /u');
+    await life.message(m => m === 'server closed');
+    life.worker.disconnect();
+    assert.strictEqual(await life.ended(), 0);
+});
+
+test('http: cluster.worker.disconnect() by the application drains too', async () => {
+    const app = write('own/app.js', `
+        require('http').createServer((q, r) => setTimeout(() => r.end('done'), 200)).listen(0, '127.0.0.1');
+        process.on('message', m => m === 'leave' && require('cluster').worker.disconnect());`);
+    const life = await serving({ app });
+    const busy = await Client.open(life.port);
+    const fresh = await Client.open(life.port);
+    busy.get('/');
+    life.worker.send('leave');
+    await busy.end();
+    await fresh.end();
+    assert.match(busy.received, /connection: close[^]*done/i);
+    assert.strictEqual(await life.ended(), 0);
+});
+
+test('http: round robin instead of a shared handle', async () => {
+    const life = await serving({ app: APP, schedule: cluster.SCHED_RR });
+    const kept = await Client.open(life.port);
+    kept.get('/1');
+    await kept.has('hello /1');
+    await life.suspend();
+    life.worker.disconnect();
+    kept.get('/2');
+    await kept.has('hello /2');
+    await kept.end();
+    assert.strictEqual(await life.ended(), 0);
+});
+
+test('http: an exclusive server ends with the worker', async () => {
+    const app = write('exclusive/app.js', `
+        const s = require('http').createServer((q, r) => r.end('x'));
+        s.listen({ port: 0, host: '127.0.0.1', exclusive: true }, () => process.send({ port: s.address().port }));`);
+    const { ready } = require('./parent');
+    const life = await ready({ app });
+    const { port } = await life.message(m => m.port);
+    const client = await Client.open(port);
+    await stopTimed(life);
+    await client.end();
+});
+
+test('net: a plain server keeps Node\'s own behaviour', async () => {
+    const app = write('plainnet/app.js', `
+        require('net').createServer(s => s.on('data', d => s.write(d)).on('end', () => s.end())).listen(0, '127.0.0.1');`);
+    const life = await serving({ app });
+    const client = await Client.open(life.port);
+    await life.suspend();
+    life.worker.disconnect();
+    await new Promise(resolve => setTimeout(resolve, 700));
+    client.socket.write('echo');
+    await client.has('echo');
+    client.socket.end();
+    assert.strictEqual(await life.ended(), 0);
+});
+
+function openSession(port, secure) {
+    const session = http2.connect(`${secure ? 'https' : 'http'}://127.0.0.1:${port}`, TLS_OPTIONS);
+    session.goaways = [];
+    session.errors = [];
+    session.on('goaway', (code, last) => session.goaways.push([code, last]));
+    session.on('error', error => session.errors.push(error));
+    return session;
+}
+
+function fetchStream(session, path) {
+    return new Promise((resolve, reject) => {
+        const stream = session.request({ ':path': path });
+        let text = '';
+        stream.on('data', data => { text += data; });
+        stream.on('end', () => resolve(text));
+        stream.on('error', reject);
+        stream.on('close', () => reject(new Error(`stream closed: ${stream.rstCode}`)));
+    });
+}
+
+for (const secure of [false, true]) {
+    const env = { KIND: secure ? 'http2s' : 'http2' };
+
+    test(`${env.KIND}: streams under way and those that cross the notice are answered`, async () => {
+        const life = await serving({ app: APP, env });
+        const session = openSession(life.port, secure);
+        const idle = openSession(life.port, secure);
+        assert.strictEqual(await fetchStream(idle, '/i'), 'hello /i');
+        assert.strictEqual(await fetchStream(session, '/1'), 'hello /1');
+        const slow = fetchStream(session, '/slow?ms=900');
+        const large = Array.from({ length: 5 }, () => fetchStream(session, '/large'));
+        life.call('core.worker.suspend', null, 'x');
+        const crossing = [];
+        const timer = setInterval(() => session.goaways.length === 0 && crossing.push(fetchStream(session, '/c')), 1);
+        await life.message(m => m.args && m.args[0] === 'x');
+        life.worker.disconnect();
+        await until('the notice', () => session.goaways.length > 0);
+        clearInterval(timer);
+        assert.deepStrictEqual(session.goaways[0], [0, 2 ** 31 - 1]);
+        const answers = await Promise.all(crossing);
+        assert.deepStrictEqual(answers, crossing.map(() => 'hello /c'));
+        for (const text of await Promise.all(large)) {
+            assert.strictEqual(text.length, 1e6);
+        }
+        assert.strictEqual(await slow, 'slow');
+        assert.strictEqual(await life.ended(), 0);
+        assert.deepStrictEqual([...session.errors, ...idle.errors], []);
+    });
+}
+
+test('http2s: HTTP/1 clients of an HTTP/2 server', async () => {
+    const life = await serving({ app: APP, env: { KIND: 'http2s' } });
+    const kept = await Client.open(life.port, true);
+    const fresh = await Client.open(life.port, true);
+    kept.get('/1');
+    await kept.has('hello /1');
+    await life.suspend();
+    life.worker.disconnect();
+    kept.get('/2');
+    await kept.has('hello /2');
+    await kept.end();
+    await fresh.end();
+    assert.match(kept.received, /connection: close/i);
+    assert.strictEqual(await life.ended(), 0);
+});
+
+/** `users` clients that send one request after another until told to stop; every failure is kept. */
+function load(port, users, { keepAlive, secure }) {
+    const client = secure ? https : http;
+    const agent = new client.Agent(Object.assign({ keepAlive, maxSockets: users }, TLS_OPTIONS));
+    const result = { answered: 0, failures: [], stopped: false };
+    const paths = ['/a', '/slow?ms=5', '/large', '/stream?ms=2', '/keep-alive-set'];
+    const once = () => new Promise(resolve => {
+        const path = paths[(result.answered + Math.floor(Math.random() * 3)) % paths.length];
+        const post = Math.random() < 0.2;
+        const options = { port, host: '127.0.0.1', path: post ? '/body' : path, agent, method: post ? 'POST' : 'GET' };
+        const request = client.request(options, response => {
+            response.on('data', () => {});
+            response.on('end', () => { result.answered++; resolve(); });
+            response.on('error', error => { result.failures.push(`${path} response ${error.code}`); resolve(); });
+        });
+        request.on('error', error => { result.failures.push(`${path} ${error.code} reused=${request.reusedSocket}`); resolve(); });
+        request.end(post ? Buffer.alloc(20000) : undefined);
+    });
+    const user = async () => {
+        while (!result.stopped) {
+            await once();
+        }
+    };
+    result.done = Promise.all(Array.from({ length: users }, user)).then(() => agent.destroy());
+    return result;
+}
+
+const CYCLES = Number(process.env.LUSTER_CYCLES || 10);
+
+for (const { name, keepAlive, secure, schedule } of [
+    { name: 'http, keep-alive', keepAlive: true },
+    { name: 'http, one request per connection', keepAlive: false },
+    { name: 'http, keep-alive, round robin', keepAlive: true, schedule: cluster.SCHED_RR },
+    { name: 'https, keep-alive', keepAlive: true, secure: true },
+]) {
+    test(`no request fails over ${CYCLES} replacements: ${name}`, async () => {
+        const options = { app: APP, env: { KIND: secure ? 'https' : 'http', port: '0' }, schedule };
+        const lives = [await serving(options), await serving(options)];
+        const generator = load(lives[0].port, 12, { keepAlive, secure });
+        for (let i = 0; i < CYCLES; i++) {
+            const before = generator.answered;
+            await until('answers', () => generator.answered > before + 100);
+            lives.push(await serving(options));
+            assert.strictEqual(await lives.shift().stop(), 0);
+        }
+        generator.stopped = true;
+        await generator.done;
+        console.log(`# ${name}: ${generator.answered} answered, ${generator.failures.length} failed`);
+        assert.deepStrictEqual(generator.failures, []);
+    });
+}

@@ -1,0 +1,169 @@
+// The master in these tests: Node's own cluster primary, speaking luster's messages.
+//
+// Invariant: nothing waits for a fixed time; every wait names what it waits for and fails with what was seen instead.
+
+const cluster = require('cluster');
+const fs = require('fs');
+const os = require('os');
+const path = require('path');
+
+const WAIT_LIMIT = 20000;
+const folder = fs.mkdtempSync(path.join(os.tmpdir(), 'luster-js-'));
+const preload = path.join(folder, 'preload.js');
+fs.writeFileSync(preload, require('./bundle'));
+process.on('exit', () => fs.rmSync(folder, { recursive: true, force: true }));
+
+const APPS = path.join(__dirname, 'apps');
+let lives = 0;
+
+/** A file of the test's own, below a fresh folder. */
+exports.write = function write(name, text) {
+    const file = path.join(folder, name);
+    fs.mkdirSync(path.dirname(file), { recursive: true });
+    fs.writeFileSync(file, text);
+    return file;
+};
+
+exports.preload = preload;
+
+/** Waits until `condition()` is true. */
+exports.until = async function until(what, condition) {
+    const deadline = Date.now() + WAIT_LIMIT;
+    while (!condition()) {
+        if (Date.now() > deadline) {
+            throw new Error(`waited in vain for ${typeof what === 'function' ? what() : what}`);
+        }
+        await new Promise(resolve => setTimeout(resolve, 2));
+    }
+};
+
+class Life {
+    constructor({ app, config, boot, env, nodeArgs = [], schedule = cluster.SCHED_NONE }) {
+        this.events = [];
+        this.messages = [];
+        this.output = '';
+        this.errors = '';
+        this.exit = null;
+        cluster.schedulingPolicy = schedule;
+        const main = path.resolve(APPS, app);
+        cluster.setupPrimary({ exec: main, execArgv: [...nodeArgs, '-r', preload], silent: true });
+        this.worker = cluster.fork(Object.assign({
+            LUSTER_WID: '7',
+            port: '0',
+            LUSTER_BOOT: JSON.stringify(boot || {
+                v: 1, config: null, format: 'value', value: Object.assign({ app: main }, config), baseDir: APPS,
+            }),
+        }, env));
+        this._listen();
+        lives++;
+    }
+
+    _listen() {
+        const { worker } = this;
+        worker.on('online', () => this.call('core.worker.applyForeignProperties', { pid: worker.process.pid }));
+        worker.on('message', message => this._onMessage(message));
+        worker.on('listening', address => { this.address = address; });
+        worker.on('error', () => {});
+        worker.process.stdout.on('data', text => { this.output += text; });
+        worker.process.stderr.on('data', text => { this.errors += text; });
+        this._noteEnd(worker.process);
+    }
+
+    /** Gone when it has exited and all it printed is here. ('close' never comes once we have closed the channel.) */
+    _noteEnd(child) {
+        let missing = 3;
+        let end;
+        const closed = () => {
+            if (--missing === 0) {
+                this.exit = end;
+                lives--;
+            }
+        };
+        child.stdout.on('close', closed);
+        child.stderr.on('close', closed);
+        child.on('exit', (code, signal) => {
+            end = signal || code;
+            closed();
+        });
+    }
+
+    _onMessage(message) {
+        if (message.cmd === 'luster_core.master.broadcastWorkerEvent') {
+            this.events.push(message.args[0]);
+        }
+        this.messages.push(message);
+    }
+
+    call(name, ...args) {
+        this.worker.send({ cmd: `luster_${name}`, args }, undefined, undefined, () => {});
+    }
+
+    event(name) {
+        return exports.until(
+            () => `event ${name} of ${this.events}; exit ${this.exit}; ${this.output}${this.errors}`,
+            () => this.events.includes(name));
+    }
+
+    /** Until the application has answered `{command: …}` style messages of its own. */
+    async message(matches) {
+        let found;
+        await exports.until(
+            () => `a message; exit ${this.exit}; ${this.errors}`,
+            () => (found = this.messages.find(matches)) !== undefined);
+        return found;
+    }
+
+    async ended() {
+        await exports.until(() => `the exit of ${this.worker.process.pid}; ${this.errors}`, () => this.exit !== null);
+        return this.exit;
+    }
+
+    async suspend(id = `0_${Math.random()}`) {
+        this.call('core.worker.suspend', null, id);
+        await this.message(m => m.cmd === 'luster_core.callback' && m.args[0] === id);
+    }
+
+    /** What the master does to stop a worker. */
+    async stop() {
+        await this.suspend();
+        this.worker.disconnect();
+        return this.ended();
+    }
+}
+
+exports.start = options => new Life(options);
+
+exports.ready = async function ready(options) {
+    const life = new Life(options);
+    await life.event('ready');
+    return life;
+};
+
+/** Ready, and listening on `life.port`. */
+exports.serving = async function serving(options) {
+    const life = await exports.ready(options);
+    await exports.until('listening', () => life.address !== undefined);
+    life.port = life.address.port;
+    return life;
+};
+
+const tests = [];
+exports.test = (name, body) => tests.push({ name, body });
+
+/** Runs this file's tests one after another. */
+setImmediate(async () => {
+    const wanted = process.env.LUSTER_TEST || '';
+    for (const { name, body } of tests.filter(test => test.name.includes(wanted))) {
+        try {
+            await body();
+            console.log(`ok ${name}`);
+        } catch (error) {
+            console.log(`not ok ${name}\n${error.stack}`);
+        }
+        for (const worker of Object.values(cluster.workers)) {
+            worker.process.kill('SIGKILL');
+        }
+        await exports.until('all workers to be gone', () => lives === 0);
+    }
+    process.exit();
+});
