@@ -54,6 +54,7 @@ fn a_master_in_a_terminal_ends_with_it_and_its_workers_have_none() {
         assert!(lines.any(|line| line.unwrap().contains("waiting")));
         // The shell and `script`, which holds the terminal's other side; the master is in a session of its own.
         kill(Pid::from_raw(-i32::try_from(script.id()).unwrap()), Signal::SIGKILL).unwrap();
+        script.wait().unwrap();
         until("the master saw it", || {
             std::fs::read_to_string(&verdict).is_ok_and(|text| text == "the loss of its terminal")
         });
