@@ -104,34 +104,20 @@ fn reap_all() -> Outcome {
 
 /// Our children, dead ones not reaped yet included. Empty if `/proc` is missing or shows another pid namespace,
 /// whose numbers would mean other processes to us.
+///
+/// Asks every process who its parent is. The kernel's own list (`/proc/self/task/*/children`) is not built into
+/// every kernel, and one way that always works is enough for the last seconds of a master.
 fn children() -> Vec<Pid> {
-    let ours = std::process::id().to_string();
-    if fs::read_link("/proc/self").is_ok_and(|link| link.as_os_str() == ours.as_str()) {
-        listed_children().or_else(|_| searched_children()).unwrap_or_default()
-    } else {
-        Vec::new()
-    }
-}
-
-/// From the kernel's own list, if it keeps one (`CONFIG_PROC_CHILDREN`).
-fn listed_children() -> io::Result<Vec<Pid>> {
-    let mut pids = Vec::new();
-    for thread in fs::read_dir("/proc/self/task")? {
-        let list = fs::read_to_string(thread?.path().join("children"))?;
-        pids.extend(list.split_ascii_whitespace().filter_map(|pid| Pid::new(pid.parse().ok()?)));
-    }
-    Ok(pids)
-}
-
-/// From every process's own word for who its parent is.
-fn searched_children() -> io::Result<Vec<Pid>> {
-    let is_ours = |pid: &Pid| {
-        fs::read_to_string(format!("/proc/{pid}/stat"))
-            .is_ok_and(|stat| parent_in(&stat) == Some(std::process::id()))
-    };
-    let all =
-        fs::read_dir("/proc")?.filter_map(|entry| Pid::new(entry.ok()?.file_name().to_str()?.parse().ok()?));
-    Ok(all.filter(is_ours).collect())
+    let ours = std::process::id();
+    let shows_us =
+        fs::read_link("/proc/self").is_ok_and(|link| link.as_os_str() == ours.to_string().as_str());
+    let Some(all) = shows_us.then(|| fs::read_dir("/proc").ok()).flatten() else { return Vec::new() };
+    all.filter_map(|entry| Pid::new(entry.ok()?.file_name().to_str()?.parse().ok()?))
+        .filter(|pid| {
+            // Gone meanwhile: not a child of ours, those stay until reaped.
+            fs::read_to_string(format!("/proc/{pid}/stat")).is_ok_and(|stat| parent_in(&stat) == Some(ours))
+        })
+        .collect()
 }
 
 /// The fourth field of a stat line. The second, the name in parentheses, may hold anything, so it is skipped from
@@ -143,7 +129,7 @@ fn parent_in(stat: &str) -> Option<u32> {
 
 #[cfg(test)]
 mod tests {
-    use super::{Pid, listed_children, parent_in, searched_children};
+    use super::{Pid, children, parent_in};
 
     #[test]
     fn a_name_full_of_parentheses_does_not_hide_the_parent() {
@@ -153,11 +139,11 @@ mod tests {
     }
 
     #[test]
-    fn both_ways_to_list_children_find_ours() {
+    fn our_children_are_found_among_all_processes() {
         let mut child = std::process::Command::new("sleep").arg("100").spawn().unwrap();
         let pid = Pid::new(i32::try_from(child.id()).unwrap()).unwrap();
-        assert!(listed_children().unwrap().contains(&pid));
-        assert!(searched_children().unwrap().contains(&pid));
+        assert!(children().contains(&pid));
+        assert!(!children().contains(&Pid::new(1).unwrap()));
         child.kill().unwrap();
         child.wait().unwrap();
     }

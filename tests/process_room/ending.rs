@@ -1,0 +1,139 @@
+//! How workers and what they leave behind end.
+
+use std::io::{BufRead, BufReader};
+use std::process::Stdio;
+use std::time::Duration;
+
+use luster::process::{ExitStatus, Left, Patience, Signal, adopt_orphans, end_remains, reap};
+
+use crate::alone::{alone, children, command, end_of, is_alone, line, pid, shell, stat, until};
+
+const SHORT: Patience = Patience { terminate: Duration::from_millis(100), kill: Duration::from_secs(10) };
+const LONG: Patience = Patience { terminate: Duration::from_secs(20), kill: Duration::ZERO };
+
+#[test]
+fn an_end_is_told_as_it_was() {
+    alone("ending::an_end_is_told_as_it_was", || {
+        let end = |script: &str| end_of(&shell(script).0).status.to_string();
+        assert_eq!(end("exit 0"), "exited with code 0");
+        assert_eq!(end("exit 255"), "exited with code 255");
+        assert_eq!(end("kill -9 $$"), "was killed by SIGKILL");
+        assert_eq!(end("kill -36 $$"), "was killed by SIGRTMIN+2");
+        assert_eq!(end("ulimit -c 0; kill -ABRT $$"), "was killed by SIGABRT");
+        assert_eq!(children(), []);
+    });
+}
+
+#[test]
+fn the_master_killed_kills_its_workers() {
+    const MASTER: &str = "ending::the_master_killed_kills_its_workers";
+    alone(MASTER, || {
+        adopt_orphans().unwrap();
+        let mut master = command("exec \"$0\" \"$@\"", "ending::a_master_that_waits_to_be_killed");
+        let mut master = master.stdout(Stdio::piped()).spawn().unwrap();
+        let lines = BufReader::new(master.stdout.take().unwrap()).lines();
+        let worker =
+            lines.map(Result::unwrap).find_map(|line| Some(pid(line.split_once("worker ")?.1))).unwrap();
+        master.kill().unwrap();
+        master.wait().unwrap();
+        // It is ours now, and nobody else has killed it.
+        until("the worker is reaped", || {
+            let _ = reap(|_| None);
+            stat(worker, 3).is_none()
+        });
+    });
+}
+
+/// Not a test by itself: the middle process of the one above.
+#[test]
+fn a_master_that_waits_to_be_killed() {
+    if is_alone("ending::a_master_that_waits_to_be_killed") {
+        let (worker, channel) = shell("trap '' TERM HUP; exec sleep 1000");
+        println!("worker {}", worker.pid());
+        // Ends only with the worker, which does not end by itself.
+        crate::alone::all(&channel);
+    }
+}
+
+#[test]
+fn what_is_left_of_a_group_dies_with_the_worker() {
+    alone("ending::what_is_left_of_a_group_dies_with_the_worker", || {
+        adopt_orphans().unwrap();
+        let (worker, channel) = shell("sh -c 'trap \"\" TERM HUP; sleep 1000' & echo $! >&3");
+        let left_behind = pid(&line(&channel));
+        assert_eq!(end_of(&worker).status, ExitStatus::Code(0));
+        until("the rest of the group is reaped", || {
+            let _ = reap(|_| None);
+            stat(left_behind, 3).is_none() && children().is_empty()
+        });
+    });
+}
+
+#[test]
+fn a_detached_process_outlives_its_worker_but_not_the_master() {
+    alone("ending::a_detached_process_outlives_its_worker_but_not_the_master", || {
+        adopt_orphans().unwrap();
+        let (worker, channel) = shell("setsid sh -c 'echo $$ >&3; exec 3>&-; exec sleep 1000' & wait");
+        let detached = pid(&line(&channel));
+        assert!(worker.signal(Signal::Kill).is_ok());
+        end_of(&worker);
+        until("it is ours", || children() == [detached]);
+        assert_ne!(stat(detached, 3).as_deref(), Some("Z"));
+        assert_eq!(end_remains(LONG), []);
+        assert_eq!(stat(detached, 3), None);
+    });
+}
+
+#[test]
+fn a_whole_tree_ends_stubborn_and_stopped_ones_too() {
+    alone("ending::a_whole_tree_ends_stubborn_and_stopped_ones_too", || {
+        adopt_orphans().unwrap();
+        let stubborn = "trap \"\" TERM; echo >&3; sleep 1000; sleep 1000";
+        let stopped = "echo >&3; kill -STOP $$";
+        let script =
+            format!("setsid sh -c '{stubborn}' & sh -c '{stopped}' & (setsid sh -c '{stubborn}' &); wait");
+        let (_worker, channel) = shell(&script);
+        for _ in 0..3 {
+            let mut byte = [0];
+            std::io::Read::read_exact(&mut &channel, &mut byte).unwrap();
+        }
+        assert_eq!(end_remains(SHORT), []);
+        assert_eq!(children(), []);
+    });
+}
+
+#[test]
+fn a_stopped_process_gets_to_see_its_sigterm() {
+    alone("ending::a_stopped_process_gets_to_see_its_sigterm", || {
+        let (worker, _channel) = shell("kill -STOP $$");
+        until("it is stopped", || stat(worker.pid(), 3).as_deref() == Some("T"));
+        assert_eq!(end_remains(LONG), []);
+    });
+}
+
+#[test]
+fn without_children_there_is_nothing_to_wait_for() {
+    alone("ending::without_children_there_is_nothing_to_wait_for", || {
+        assert_eq!(end_remains(Patience::default()), []);
+    });
+}
+
+#[test]
+fn a_storm_of_orphans_is_reaped_in_bounded_steps() {
+    alone("ending::a_storm_of_orphans_is_reaped_in_bounded_steps", || {
+        adopt_orphans().unwrap();
+        let script = "i=0; while [ $i -lt 1100 ]; do (: &); i=$((i+1)); done; echo >&3; read x <&3; exit 4";
+        let (worker, channel) = shell(script);
+        line(&channel);
+        until("all are zombies of ours", || {
+            let dead = children().into_iter().filter(|child| stat(*child, 3).as_deref() == Some("Z"));
+            dead.count() == 1100
+        });
+        let first = reap(|_| None);
+        assert_eq!((first.exits.len(), first.left), (0, Left::More));
+        assert_eq!(reap(|_| None).left, Left::Nothing);
+        assert_eq!(children(), [worker.pid()]);
+        drop(channel);
+        assert_eq!(end_of(&worker).status, ExitStatus::Code(4));
+    });
+}
