@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::ffi::OsString;
-use std::io::{BufRead, BufReader};
+use std::io::{BufRead, BufReader, Seek};
 use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
@@ -25,10 +25,14 @@ pub(crate) fn alone_under(preamble: &str, name: &str, body: impl FnOnce()) {
     if is_alone(name) {
         return body();
     }
-    let output = command(&format!("{preamble}\"$0\" \"$@\""), name).output().unwrap();
-    let told = String::from_utf8_lossy(&output.stdout);
-    let complained = String::from_utf8_lossy(&output.stderr);
-    assert!(output.status.success() && told.contains("1 passed"), "{told}\n{complained}");
+    // A file and not a pipe, which processes left behind by a failed body would hold open.
+    let mut told = tempfile::tempfile().unwrap();
+    let mut command = command(&format!("{preamble}\"$0\" \"$@\""), name);
+    command.stdout(told.try_clone().unwrap()).stderr(told.try_clone().unwrap());
+    let status = command.status().unwrap();
+    told.rewind().unwrap();
+    let told = std::io::read_to_string(told).unwrap();
+    assert!(status.success() && told.contains("1 passed"), "{told}");
 }
 
 /// Whether this process was started for this test only.

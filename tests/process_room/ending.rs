@@ -2,7 +2,7 @@
 
 use std::io::{BufRead, BufReader};
 use std::process::Stdio;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use luster::process::{ExitStatus, Left, Patience, Signal, adopt_orphans, end_remains, reap};
 
@@ -10,6 +10,13 @@ use crate::alone::{alone, children, command, end_of, is_alone, line, pid, shell,
 
 const SHORT: Patience = Patience { terminate: Duration::from_millis(100), kill: Duration::from_secs(10) };
 const LONG: Patience = Patience { terminate: Duration::from_secs(20), kill: Duration::ZERO };
+
+/// Ends what remains, which must not take more than SIGTERM.
+fn ends_when_asked() {
+    let start = Instant::now();
+    assert_eq!(end_remains(LONG), []);
+    assert!(start.elapsed() < LONG.terminate, "SIGKILL was needed");
+}
 
 #[test]
 fn an_end_is_told_as_it_was() {
@@ -48,7 +55,7 @@ fn the_master_killed_kills_its_workers() {
 #[test]
 fn a_master_that_waits_to_be_killed() {
     if is_alone("ending::a_master_that_waits_to_be_killed") {
-        let (worker, channel) = shell("trap '' TERM HUP; exec sleep 1000");
+        let (worker, channel) = shell("trap '' TERM HUP; exec sleep 100");
         println!("worker {}", worker.pid());
         // Ends only with the worker, which does not end by itself.
         crate::alone::all(&channel);
@@ -59,7 +66,7 @@ fn a_master_that_waits_to_be_killed() {
 fn what_is_left_of_a_group_dies_with_the_worker() {
     alone("ending::what_is_left_of_a_group_dies_with_the_worker", || {
         adopt_orphans().unwrap();
-        let (worker, channel) = shell("sh -c 'trap \"\" TERM HUP; sleep 1000' & echo $! >&3");
+        let (worker, channel) = shell("sh -c 'trap \"\" TERM HUP; sleep 100' & echo $! >&3");
         let left_behind = pid(&line(&channel));
         assert_eq!(end_of(&worker).status, ExitStatus::Code(0));
         until("the rest of the group is reaped", || {
@@ -73,13 +80,13 @@ fn what_is_left_of_a_group_dies_with_the_worker() {
 fn a_detached_process_outlives_its_worker_but_not_the_master() {
     alone("ending::a_detached_process_outlives_its_worker_but_not_the_master", || {
         adopt_orphans().unwrap();
-        let (worker, channel) = shell("setsid sh -c 'echo $$ >&3; exec 3>&-; exec sleep 1000' & wait");
+        let (worker, channel) = shell("setsid sh -c 'echo $$ >&3; exec 3>&-; exec sleep 100' & wait");
         let detached = pid(&line(&channel));
         assert!(worker.signal(Signal::Kill).is_ok());
         end_of(&worker);
         until("it is ours", || children() == [detached]);
         assert_ne!(stat(detached, 3).as_deref(), Some("Z"));
-        assert_eq!(end_remains(LONG), []);
+        ends_when_asked();
         assert_eq!(stat(detached, 3), None);
     });
 }
@@ -88,7 +95,7 @@ fn a_detached_process_outlives_its_worker_but_not_the_master() {
 fn a_whole_tree_ends_stubborn_and_stopped_ones_too() {
     alone("ending::a_whole_tree_ends_stubborn_and_stopped_ones_too", || {
         adopt_orphans().unwrap();
-        let stubborn = "trap \"\" TERM; echo >&3; sleep 1000; sleep 1000";
+        let stubborn = "trap \"\" TERM; echo >&3; sleep 100; sleep 100";
         let stopped = "echo >&3; kill -STOP $$";
         let script =
             format!("setsid sh -c '{stubborn}' & sh -c '{stopped}' & (setsid sh -c '{stubborn}' &); wait");
@@ -107,7 +114,7 @@ fn a_stopped_process_gets_to_see_its_sigterm() {
     alone("ending::a_stopped_process_gets_to_see_its_sigterm", || {
         let (worker, _channel) = shell("kill -STOP $$");
         until("it is stopped", || stat(worker.pid(), 3).as_deref() == Some("T"));
-        assert_eq!(end_remains(LONG), []);
+        ends_when_asked();
     });
 }
 

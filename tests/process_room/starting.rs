@@ -21,7 +21,7 @@ fn a_worker_inherits_stdio_and_its_channel_only() {
     alone("starting::a_worker_inherits_stdio_and_its_channel_only", || {
         // Without close-on-exec, as a careless library would open it.
         let _leak = nix::unistd::pipe().unwrap();
-        let worker = start("/bin/sleep", &["1000"], UnixStream::pair().unwrap().0).unwrap();
+        let worker = start("/bin/sleep", &["100"], UnixStream::pair().unwrap().0).unwrap();
         // Once it has loaded its libraries.
         until("only these are open", || {
             let open = fs::read_dir(format!("/proc/{}/fd", worker.pid())).unwrap();
