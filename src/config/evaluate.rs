@@ -1,7 +1,8 @@
 //! Runs a configuration that is a program, in a Node of its own, and brings back its value.
 //!
-//! Invariants: the process is gone when [`evaluate`] returns, whatever happened; what the program prints goes to
-//! luster's own output untouched; the value comes over a separate pipe, at most [`SIZE_LIMIT`] bytes of it.
+//! Invariants: the process is gone when [`evaluate`] returns, whatever happened; what the program prints goes
+//! to luster's own output untouched; the value comes over a separate pipe, at most [`SIZE_LIMIT`] bytes of
+//! it.
 
 use std::collections::BTreeMap;
 use std::ffi::OsStr;

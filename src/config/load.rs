@@ -1,6 +1,7 @@
 //! The way from the command line's CONFIG to settings: find, read, override, check.
 //!
-//! Invariant: nothing is taken from the environment but what the [`Request`] holds, so that tests can give it.
+//! Invariant: nothing is taken from the environment but what the [`Request`] holds, so that tests can give
+//! it.
 
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};

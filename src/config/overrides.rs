@@ -1,7 +1,7 @@
 //! `LUSTER_CONF='path=value; path=value'`: properties overridden from the environment.
 //!
-//! Invariant: any text is accepted without a panic; what cannot be understood is a warning, and only a path through
-//! something that is not an object is a mistake.
+//! Invariant: any text is accepted without a panic; what cannot be understood is a warning, and only a path
+//! through something that is not an object is a mistake.
 
 use serde_json::{Map, Value};
 

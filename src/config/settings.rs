@@ -1,19 +1,22 @@
 //! What luster is to do, once the configuration has been read and judged.
 //!
-//! Invariant: every value is within its limits and every default is filled in; a `Settings` that exists can be used.
+//! Invariant: every value is within its limits and every default is filled in; a `Settings` that exists can
+//! be used.
 
 use std::path::PathBuf;
 use std::time::Duration;
 
 use crate::supervisor::Policy;
 
-/// The most workers that can be asked for: far above what one machine runs, far below what would exhaust it at once.
+/// The most workers that can be asked for: far above what one machine runs, far below what would exhaust it
+/// at once.
 pub const MAX_WORKERS: u32 = 10_000;
 
 /// Everything the configuration decides. Each field's key is in brackets.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Settings {
-    /// The worker's main module: an absolute path to an existing file, found as Node finds a main module [`app`].
+    /// The worker's main module: an absolute path to an existing file, found as Node finds a main module
+    /// [`app`].
     pub app: PathBuf,
     /// The folder that the configuration's relative paths start from.
     pub base_dir: PathBuf,
