@@ -1,6 +1,6 @@
 //! Runs a configuration that is a program, in a Node of its own, and brings back its value.
 //!
-//! Invariants: the process is gone when [`evaluate`] returns, whatever happened; what the program prints goes
+//! Invariants: the process is gone when [`evaluate()`] returns, whatever happened; what the program prints goes
 //! to luster's own output untouched; the value comes over a separate pipe, at most [`SIZE_LIMIT`] bytes of
 //! it.
 

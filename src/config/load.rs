@@ -23,7 +23,7 @@ use crate::config::settings::Settings;
 /// The file looked for when the command line names none; extensions are tried.
 const DEFAULT_CONFIG: &str = "luster.conf";
 
-/// What [`load`] needs from outside.
+/// What [`load()`] needs from outside.
 #[derive(Debug, Clone)]
 pub struct Request {
     /// The command line's CONFIG.
