@@ -1,7 +1,7 @@
 //! Judges the configuration key by key: every mistake at once, or the settings it means.
 //!
-//! Invariant: the rules of all keys are here and nowhere else; a key that is wrong is replaced by its default, so that
-//! the rules after it can still be applied.
+//! Invariant: the rules of all keys are here and nowhere else; a key that is wrong is replaced by its
+//! default, so that the rules after it can still be applied.
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -101,7 +101,10 @@ fn policy(inspector: &mut Inspector<'_>, cpus: u32) -> Policy {
     if let (Some(stop), Some(kill)) = (policy.stop_timeout, policy.kill_timeout)
         && stop > kill
     {
-        inspector.warn("control.stopTimeout", "control.stopTimeout is longer than control.killTimeout, so workers are killed before they are asked to end");
+        inspector.warn(
+            "control.stopTimeout",
+            "control.stopTimeout is longer than control.killTimeout, so workers get SIGKILL before SIGTERM",
+        );
     }
     policy
 }
@@ -157,7 +160,10 @@ fn server(inspector: &mut Inspector<'_>, workers: u32) -> Server {
     if used != groups {
         inspector.warn(
             "server.groups",
-            &format!("{workers} workers do not divide into {groups} groups: there will be {used} groups of at least {}", workers / groups),
+            &format!(
+                "{workers} workers do not divide into {groups} groups: there will be {used} groups of at least {}",
+                workers / groups
+            ),
         );
     }
     check_ports(inspector, &server, used);
@@ -174,8 +180,8 @@ fn groups(inspector: &mut Inspector<'_>, workers: u32) -> u32 {
     1
 }
 
-/// What JavaScript takes for a number is a TCP port, all else is a path. Port 0 is no port: that is what workers
-/// are told without one.
+/// What JavaScript takes for a number is a TCP port, all else is a path. Port 0 is no port: that is what
+/// workers are told without one.
 fn port(inspector: &mut Inspector<'_>) -> Option<Port> {
     const KEY: &str = "server.port";
     let number = match inspector.at(KEY) {

@@ -13,6 +13,7 @@
     const inspect = require('util').inspect;
     const pathToFileURL = require('url').pathToFileURL;
     const EventEmitter = require('events');
+    const webcrypto = require('crypto').webcrypto;
 
     const [fd, sizeLimit, depthLimit, program, file, flavour, ...rest] = process.argv.slice(1);
 
@@ -144,6 +145,25 @@
     // Without `-e`, this script and what some Nodes keep after it.
     process.execArgv = process.execArgv.slice(0, process.execArgv.lastIndexOf('-e'));
 
+    // `-e` puts modules and CommonJS's own names among the globals, where a real program would not find them. What is
+    // a global everywhere stays; `crypto` has been hidden by the module of that name, and comes back where it was.
+    const tidyGlobals = () => {
+        const everywhere = ['process', 'console'];
+        for (const name of ['require', 'module', 'exports', '__filename', '__dirname', ...Module.builtinModules]) {
+            if (!everywhere.includes(name)) {
+                delete globalThis[name];
+            }
+        }
+        if (parseInt(process.versions.node, 10) >= 19) {
+            Object.defineProperty(globalThis, 'crypto', {
+                configurable: true,
+                enumerable: true,
+                get: () => webcrypto,
+                set: undefined,
+            });
+        }
+    };
+
     // A configuration may ask luster who it is; there need not be a package to ask.
     const stub = new Module('luster', null);
     stub.exports = Object.assign(new EventEmitter(), { isMaster: true, isWorker: false, extensions: {} });
@@ -176,12 +196,18 @@
         }
     };
 
-    (async () => {
+    const run = async () => {
         const value = await exported(await load());
         if (value === null || typeof value !== 'object' || Array.isArray(value)) {
             reply({ type: typeOf(value), value: null, odd });
         }
         const copy = plain(value, [], []);
         reply({ type: typeOf(copy), value: copy, odd });
-    })().catch(fail);
+    };
+
+    // Not at once: when `-e` is done with this script, it puts one of its globals back.
+    setImmediate(() => {
+        tidyGlobals();
+        run().catch(fail);
+    });
 }

@@ -1,7 +1,8 @@
 //! Runs a configuration that is a program, in a Node of its own, and brings back its value.
 //!
-//! Invariants: the process is gone when [`evaluate`] returns, whatever happened; what the program prints goes to
-//! luster's own output untouched; the value comes over a separate pipe, at most [`SIZE_LIMIT`] bytes of it.
+//! Invariants: the process is gone when [`evaluate()`] returns, whatever happened; what the program prints goes
+//! to luster's own output untouched; the value comes over a separate pipe, at most [`SIZE_LIMIT`] bytes of
+//! it.
 
 use std::collections::BTreeMap;
 use std::ffi::OsStr;
@@ -203,5 +204,31 @@ fn understand(answer: &[u8]) -> Result<Exported, ModuleFailure> {
         }
         Some(other) => Ok(Exported::Other(other.to_owned())),
         None => Err(ModuleFailure::Garbled("it has no type".to_owned())),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_evaluator_is_nobodys_worker_and_sees_the_requests_variable() {
+        let mut request = Request::from_surroundings(None, None, Vec::new()).unwrap();
+        request.luster_conf = Some("a=1".into());
+        let (_ours, theirs) = nix::unistd::pipe2(OFlag::O_CLOEXEC).unwrap();
+        let command = command(Path::new("node"), Path::new("/c.js"), Flavour::CommonJs, &request, theirs);
+        let variable = |name: &str| command.get_envs().find(|(key, _)| *key == name).map(|(_, value)| value);
+        assert_eq!(variable("NODE_UNIQUE_ID"), Some(None));
+        assert_eq!(variable("NODE_CHANNEL_FD"), Some(None));
+        assert_eq!(variable("LUSTER_CONF"), Some(Some(OsStr::new("a=1"))));
+    }
+
+    #[test]
+    fn an_answer_is_taken_only_when_it_is_whole_and_not_too_large() {
+        assert!(body(b"").unwrap().is_none());
+        assert!(body(b"12\n{}").unwrap().is_none());
+        assert_eq!(body(b"2\n{}x").unwrap().unwrap(), b"{}");
+        assert!(matches!(body(b"x\n"), Err(ModuleFailure::Garbled(_))));
+        assert!(matches!(body(b"99999999999\n"), Err(ModuleFailure::TooLarge(_))));
     }
 }

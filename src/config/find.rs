@@ -202,12 +202,14 @@ mod tests {
         let root = tree(&[
             ("package.json", r#"{"type":"module"}"#),
             ("a.js", ""),
+            ("deep/er/a.js", ""),
             ("n/package.json", "{}"),
             ("n/a.js", ""),
         ]);
         let flavour_of = |name: &str| flavour(&root.path().join(name));
         assert_eq!(flavour_of("a.js"), Flavour::EsModule);
         assert_eq!(flavour_of("n/a.js"), Flavour::CommonJs);
+        assert_eq!(flavour_of("deep/er/a.js"), Flavour::EsModule);
         assert_eq!(flavour_of("a.mjs"), Flavour::EsModule);
         assert_eq!(flavour_of("a.cjs"), Flavour::CommonJs);
         assert_eq!(flavour_of("luster.conf"), Flavour::CommonJs);

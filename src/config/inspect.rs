@@ -1,6 +1,7 @@
 //! Takes single values out of what was written, and notes what is wrong with them.
 //!
-//! Invariant: no method stops at a mistake: each notes it and gives `None`, so that one run tells of all mistakes.
+//! Invariant: no method stops at a mistake: each notes it and gives `None`, so that one run tells of all
+//! mistakes.
 
 use std::ops::RangeInclusive;
 use std::time::Duration;
@@ -11,7 +12,8 @@ use crate::config::error::Problem;
 use crate::config::origin::Origins;
 use crate::config::written::{Found, Odd, Written};
 
-/// The longest time Node's timers can measure, in milliseconds (24 days); JS luster's would fire at once beyond it.
+/// The longest time Node's timers can measure, in milliseconds (24 days); JS luster's would fire at once
+/// beyond it.
 const MAX_MILLIS: f64 = 2_147_483_647.0;
 
 /// Looks at values by dotted key, and collects what is wrong with them.

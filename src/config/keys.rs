@@ -81,7 +81,8 @@ fn is_near(path: &str, key: &str) -> bool {
     own_section == section && distance(&own_name.to_ascii_lowercase(), &name.to_ascii_lowercase()) <= allowed
 }
 
-/// How many letters must be changed, added, dropped or swapped with a neighbour to get from one name to the other.
+/// How many letters must be changed, added, dropped or swapped with a neighbour to get from one name to the
+/// other.
 fn distance(a: &str, b: &str) -> usize {
     let (a, b): (Vec<char>, Vec<char>) = (a.chars().collect(), b.chars().collect());
     // No known name is this long, and the table below is quadratic.

@@ -1,4 +1,5 @@
-//! Recognises a JavaScript module that does nothing but export a plain object, so that Node need not be started.
+//! Recognises a JavaScript module that does nothing but export a plain object, so that Node need not be
+//! started.
 //!
 //! Invariant: `None` is always a right answer; `Some` is given only where Node would see the very same value.
 

@@ -1,6 +1,7 @@
 //! The way from the command line's CONFIG to settings: find, read, override, check.
 //!
-//! Invariant: nothing is taken from the environment but what the [`Request`] holds, so that tests can give it.
+//! Invariant: nothing is taken from the environment but what the [`Request`] holds, so that tests can give
+//! it.
 
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
@@ -22,7 +23,7 @@ use crate::config::settings::Settings;
 /// The file looked for when the command line names none; extensions are tried.
 const DEFAULT_CONFIG: &str = "luster.conf";
 
-/// What [`load`] needs from outside.
+/// What [`load()`] needs from outside.
 #[derive(Debug, Clone)]
 pub struct Request {
     /// The command line's CONFIG.

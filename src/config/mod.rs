@@ -2,10 +2,11 @@
 //!
 //! Stages, each in its own file: `find` (which file) → `read` (what was written: JSON, JSON5, a JavaScript
 //! literal, or a module run by Node in `evaluate`) → `overrides` (`LUSTER_CONF`) → `check` (every mistake at
-//! once, or [`Settings`]). [`load`] walks them; [`render`] shows the outcome.
+//! once, or [`Settings`]). [`load()`] walks them; [`render()`] shows the outcome.
 //!
-//! Invariants: nothing here starts a worker or opens a socket; the only process it may start is the evaluator,
-//! and that one is gone when [`load`] returns; unknown keys are kept, because apps and extensions read them.
+//! Invariants: nothing here starts a worker or opens a socket; the only process it may start is the
+//! evaluator, and that one is gone when [`load()`] returns; unknown keys are kept, because apps and extensions
+//! read them.
 
 mod check;
 mod error;

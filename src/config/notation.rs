@@ -1,7 +1,8 @@
-//! Reads JSON5, or the plain part of JavaScript's object literals, into a tree that knows where each value stands.
+//! Reads JSON5, or the plain part of JavaScript's object literals, into a tree that knows where each value
+//! stands.
 //!
-//! Invariants: nesting deeper than [`MAX_DEPTH`] is a fault, never a stack overflow; in the `Literal` dialect a key
-//! that JavaScript treats specially (twice the same, `__proto__`, an array index) is a fault.
+//! Invariants: nesting deeper than [`MAX_DEPTH`] is a fault, never a stack overflow; in the `Literal` dialect
+//! a key that JavaScript treats specially (twice the same, `__proto__`, an array index) is a fault.
 
 use std::ops::Range;
 
@@ -145,7 +146,8 @@ fn entry(scanner: &mut Scanner<'_>, depth: usize) -> Result<Entry, Fault> {
     Ok(Entry { key, key_span, value: value(scanner, depth + 1)? })
 }
 
-/// Keys that JavaScript does not keep as written: one sets the prototype, array indices come first in the order.
+/// Keys that JavaScript does not keep as written: one sets the prototype, array indices come first in the
+/// order.
 fn is_special(key: &str) -> bool {
     key == "__proto__" || (!key.is_empty() && key.bytes().all(|b| b.is_ascii_digit()))
 }

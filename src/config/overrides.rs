@@ -1,7 +1,7 @@
 //! `LUSTER_CONF='path=value; path=value'`: properties overridden from the environment.
 //!
-//! Invariant: any text is accepted without a panic; what cannot be understood is a warning, and only a path through
-//! something that is not an object is a mistake.
+//! Invariant: any text is accepted without a panic; what cannot be understood is a warning, and only a path
+//! through something that is not an object is a mistake.
 
 use serde_json::{Map, Value};
 
@@ -116,6 +116,7 @@ fn object<'a>(value: &'a mut Value, path: &[&str]) -> Result<&'a mut Map<String,
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::config::notation::parse;
     use proptest::prelude::*;
     use serde_json::json;
 
@@ -150,6 +151,16 @@ mod tests {
     #[test]
     fn an_empty_value_removes() {
         check("log=;a.b=;c.d=", json!({"log": 1, "a": {"b": 1, "x": 2}}), json!({"a": {"x": 2}}));
+    }
+
+    #[test]
+    fn the_others_keep_their_order_and_oddities_go_with_their_values() {
+        let (after, _) = applied("a=", json!({"a": 1, "b": 2, "c": 3, "d": 4}));
+        assert_eq!(after.to_string(), r#"{"b":2,"c":3,"d":4}"#);
+
+        let mut written = Written::from_tree(&parse("{a: {b: Infinity}, c: NaN}").unwrap());
+        apply("a={}", &mut written, &mut Origins::of_module("x".into()));
+        assert_eq!(written.odd.keys().collect::<Vec<_>>(), ["c"]);
     }
 
     #[test]

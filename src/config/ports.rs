@@ -1,7 +1,8 @@
-//! Which worker is in which port group, and what it is told to listen on. The layout is JS luster's, worker by worker.
+//! Which worker is in which port group, and what it is told to listen on. The layout is JS luster's, worker
+//! by worker.
 //!
-//! Invariants: pure; groups are filled in order; the number of groups *used* may exceed the number asked for when
-//! workers do not divide evenly (5 workers in 3 groups make 5 groups of 1), exactly as in JS luster.
+//! Invariants: pure; groups are filled in order; the number of groups *used* may exceed the number asked for
+//! when workers do not divide evenly (5 workers in 3 groups make 5 groups of 1), exactly as in JS luster.
 
 use crate::config::settings::{Port, Server};
 use crate::supervisor::WorkerId;
@@ -37,7 +38,8 @@ impl Server {
         workers / self.workers_per_group(workers)
     }
 
-    /// The value of `port` for a group counted from 0: a TCP port, a socket's path, or `0` if no port is configured.
+    /// The value of `port` for a group counted from 0: a TCP port, a socket's path, or `0` if no port is
+    /// configured.
     pub(super) fn port_of_group(&self, group: u32) -> String {
         let offset = u64::from(group) * u64::from(self.ports_per_group);
         match &self.port {
@@ -97,7 +99,8 @@ mod tests {
         assert_eq!(ports(Some(Port::Unix("/s".into())), 2, 1, 2), ["/s", "/s"]);
     }
 
-    /// The rule as the contract tells it: walk the workers, move on when the group is full and another can be filled.
+    /// The rule as the contract tells it: walk the workers, move on when the group is full and another can be
+    /// filled.
     fn told(workers: u32, groups: u32) -> Vec<u32> {
         let per_group = workers / groups;
         let (mut group, mut inside, mut seats) = (0, 0, Vec::new());

@@ -1,7 +1,8 @@
 //! Reads the configuration file by its kind.
 //!
-//! Invariants: a file larger than [`SIZE_LIMIT`] is not taken into memory; `serde_json` decides what is JSON and the
-//! `json5` crate what is JSON5, our own reader only tells where things stand (and keeps deep nesting from `json5`).
+//! Invariants: a file larger than [`SIZE_LIMIT`] is not taken into memory; `serde_json` decides what is JSON
+//! and the `json5` crate what is JSON5, our own reader only tells where things stand (and keeps deep nesting
+//! from `json5`).
 
 use std::fs::{self, File};
 use std::io::{self, Read};
@@ -14,13 +15,16 @@ use crate::config::evaluate::{Exported, evaluate};
 use crate::config::find;
 use crate::config::literal::exported_literal;
 use crate::config::load::Request;
-use crate::config::notation;
+use crate::config::notation::{self, Content, Node};
 use crate::config::origin::{Origin, Origins};
 use crate::config::text::Text;
 use crate::config::written::{Written, type_name};
 
 /// The largest configuration file, and the largest value a program may give as JSON, in bytes.
 pub const SIZE_LIMIT: usize = 16 * 1024 * 1024;
+
+const JSON5_HINT: &str =
+    "JSON has no comments, trailing commas, single quotes or bare keys; name the file `.json5` to use them";
 
 /// Where the configuration came from, and so how workers are to read it again.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -79,9 +83,7 @@ fn json(name: &str, text: Text) -> Result<Reading, Error> {
             let said = error.to_string();
             // The place is told in our own way.
             let message = said.split(" at line ").next().unwrap_or(&said);
-            let hint = tree.is_ok().then_some(
-                "JSON has no comments, trailing commas, single quotes or bare keys; name the file `.json5` to use them",
-            );
+            let hint = tree.is_ok().then_some(JSON5_HINT);
             Err(syntax(name, &text, offset, message.to_owned(), hint))
         }
     }
@@ -111,6 +113,20 @@ fn javascript(file: &Path, name: &str, text: Text, request: &Request) -> Result<
         let written = Written::from_tree(&tree);
         return Ok(reading(Source::Literal, name, text, written, Some(tree)));
     }
+    // To JavaScript an object alone is a block with labels, which exports nothing or is a puzzling syntax
+    // error.
+    if let Ok(Node { content: Content::Table(entries), span }) = notation::parse(text.as_str())
+        && !entries.is_empty()
+    {
+        let message = "this is not JavaScript, but that is what a file of this name is read as".to_owned();
+        return Err(syntax(
+            name,
+            &text,
+            span.start,
+            message,
+            Some("it reads as JSON5; name it `.json` or `.json5`"),
+        ));
+    }
     let origins = Origins::of_module(name.to_owned());
     let (written, not_an_object) = match evaluate(file, name, flavour, request)? {
         Exported::Object(written) => (written, None),
@@ -119,13 +135,7 @@ fn javascript(file: &Path, name: &str, text: Text, request: &Request) -> Result<
     Ok(Reading { source: Source::Module, written, origins, not_an_object })
 }
 
-fn reading(
-    source: Source,
-    name: &str,
-    text: Text,
-    written: Written,
-    tree: Option<notation::Node>,
-) -> Reading {
+fn reading(source: Source, name: &str, text: Text, written: Written, tree: Option<Node>) -> Reading {
     let not_an_object = (!written.value.is_object()).then(|| type_name(&written.value).to_owned());
     let origins = match tree {
         Some(tree) => Origins::of_text(name.to_owned(), text, tree),

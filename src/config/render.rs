@@ -1,7 +1,7 @@
 //! Shows the settings in force, and where each came from, for `--print-config`.
 //!
-//! Invariant: the output is valid JSON: dotted keys in the order of the documentation, then unknown keys as written,
-//! each with its `value` and `from`.
+//! Invariant: the output is valid JSON: dotted keys in the order of the documentation, then unknown keys as
+//! written, each with its `value` and `from`.
 
 use std::time::Duration;
 

@@ -1,7 +1,7 @@
 //! The small pieces of JSON5 and of JavaScript literals: blanks and comments, strings, numbers, names.
 //!
-//! Invariant: in the `Literal` dialect only what every JavaScript engine reads the same way is accepted; whatever
-//! is rare or odd is a fault, which sends the file to Node.
+//! Invariant: in the `Literal` dialect only what every JavaScript engine reads the same way is accepted;
+//! whatever is rare or odd is a fault, which sends the file to Node.
 
 use std::str::Chars;
 

@@ -1,48 +1,51 @@
 //! What luster is to do, once the configuration has been read and judged.
 //!
-//! Invariant: every value is within its limits and every default is filled in; a `Settings` that exists can be used.
+//! Invariant: every value is within its limits and every default is filled in; a `Settings` that exists can
+//! be used.
 
 use std::path::PathBuf;
 use std::time::Duration;
 
 use crate::supervisor::Policy;
 
-/// The most workers that can be asked for: far above what one machine runs, far below what would exhaust it at once.
+/// The most workers that can be asked for: far above what one machine runs, far below what would exhaust it
+/// at once.
 pub const MAX_WORKERS: u32 = 10_000;
 
-/// Everything the configuration decides. Each field's key is in brackets.
+/// Everything the configuration decides. Each field's key is in parentheses.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Settings {
-    /// The worker's main module: an absolute path to an existing file, found as Node finds a main module [`app`].
+    /// The worker's main module: an absolute path to an existing file, found as Node finds a main module
+    /// (`app`).
     pub app: PathBuf,
     /// The folder that the configuration's relative paths start from.
     pub base_dir: PathBuf,
-    /// How workers are started, watched, stopped and replaced [`workers`, `control.*`].
+    /// How workers are started, watched, stopped and replaced (`workers`, `control.*`).
     pub policy: Policy,
-    /// What workers listen on [`server.*`].
+    /// What workers listen on (`server.*`).
     pub server: Server,
-    /// The names of the extensions, in the order written [`extensions`].
+    /// The names of the extensions, in the order written (`extensions`).
     pub extensions: Vec<String>,
-    /// The absolute folder extensions are resolved from; the app's folder unless given [`extensionsPath`].
+    /// The absolute folder extensions are resolved from; the app's folder unless given (`extensionsPath`).
     pub extensions_path: PathBuf,
-    /// For all extensions to be configured; `None` is no limit [`extensionsLoadTimeout`].
+    /// For all extensions to be configured; `None` is no limit (`extensionsLoadTimeout`).
     pub extensions_load_timeout: Option<Duration>,
-    /// Node's warning limit for listeners of one event; 0 is no limit [`maxEventListeners`].
+    /// Node's warning limit for listeners of one event; 0 is no limit (`maxEventListeners`).
     pub max_event_listeners: u32,
-    /// Worker k's inspector listens on this port + k [`properties.masterInspectPort`].
+    /// Worker k's inspector listens on this port + k (`properties.masterInspectPort`).
     pub master_inspect_port: Option<u16>,
 }
 
 /// What workers listen on, and how connections are shared among them.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Server {
-    /// The first group's port [`server.port`].
+    /// The first group's port (`server.port`).
     pub port: Option<Port>,
-    /// How many groups were asked for, 1 to the number of workers [`server.groups`].
+    /// How many groups were asked for, 1 to the number of workers (`server.groups`).
     pub groups: u32,
-    /// The distance between two groups' ports, at least 1 [`server.portsPerGroup`].
+    /// The distance between two groups' ports, at least 1 (`server.portsPerGroup`).
     pub ports_per_group: u32,
-    /// How connections are shared among workers [`server.balance`].
+    /// How connections are shared among workers (`server.balance`).
     pub balance: Balance,
 }
 

@@ -1,6 +1,7 @@
 //! A source text with its name: turns byte offsets into lines and columns, and shows the place with a caret.
 //!
-//! Invariant: every offset is accepted, even past the end or inside a character; the answer is then the nearest place.
+//! Invariant: every offset is accepted, even past the end or inside a character; the answer is then the
+//! nearest place.
 
 use std::ops::Range;
 

@@ -1,7 +1,7 @@
 //! What the configuration says, before anyone has judged it.
 //!
-//! Invariant: `value` is plain JSON; what JSON cannot say (infinite numbers, functions, …) is remembered beside it
-//! by dotted path, so that complaints can name what was really written.
+//! Invariant: `value` is plain JSON; what JSON cannot say (infinite numbers, functions, …) is remembered
+//! beside it by dotted path, so that complaints can name what was really written.
 
 use std::collections::BTreeMap;
 

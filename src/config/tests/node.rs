@@ -175,6 +175,19 @@ fn a_program_sees_luster_as_its_master_would() {
 }
 
 #[test]
+fn a_program_finds_no_globals_that_workers_would_not() {
+    let list = "Object.getOwnPropertyNames(globalThis).sort().concat(typeof crypto.subtle, typeof fetch)";
+    let story = module(&format!("module.exports = {{app: 'worker', list: {list}}}"))
+        .file("plain.js", format!("console.log(JSON.stringify({list}))"));
+    let plain = std::process::Command::new("node").arg(story.path().join("plain.js")).output().unwrap();
+    assert_eq!(story.value()["list"], serde_json::from_slice::<Value>(&plain.stdout).unwrap());
+
+    let story = Story::new()
+        .file("c.mjs", "export const app = 'worker'; export const seen = typeof require + typeof module");
+    assert_eq!(story.config("c.mjs").value()["seen"], "undefinedundefined");
+}
+
+#[test]
 fn what_is_printed_is_not_taken_for_the_value() {
     let story = module(
         "console.log('{\"app\":\"no\"}'); console.error('5\\n{}'); module.exports = {app: 'work' + 'er'}",
@@ -258,7 +271,6 @@ fn a_thrown_error_is_shown_with_its_own_stack() {
         ("module.exports = Promise.reject(new TypeError('late'))", "TypeError: late"),
         ("require('./no-such-module')", "Cannot find module './no-such-module'"),
         ("module.exports = {", "luster.conf.js:1"),
-        ("{ \"app\": \"worker\" }", "luster.conf.js:1"),
     ] {
         let error = module(body).error();
         assert!(error.contains(message), "{body}\n{error}");

@@ -98,6 +98,16 @@ fn json_that_is_really_json5_gets_a_hint() {
 }
 
 #[test]
+fn json_that_would_be_run_as_javascript_is_told_its_right_name() {
+    let story = Story::new().file("luster.conf", "{\"app\": \"worker\"}");
+    assert_eq!(
+        story.error(),
+        "luster.conf:1:1: this is not JavaScript, but that is what a file of this name is read as\n  \
+         1 | {\"app\": \"worker\"}\n    | ^\n  hint: it reads as JSON5; name it `.json` or `.json5`"
+    );
+}
+
+#[test]
 fn deep_nesting_is_an_error_in_every_notation() {
     for (name, prefix) in [("c.json", ""), ("c.json5", ""), ("c.js", "module.exports = {a: ")] {
         let story = Story::new().file(name, format!("{prefix}{}", "[".repeat(100_000))).config(name);
