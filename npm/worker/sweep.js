@@ -13,7 +13,7 @@ const GRACE = 300;
 const LINGER_LIMIT = 5000;
 const TICK = 50;
 
-/** What was last seen of a connection: `{first, since, bytes, lingering}`. */
+/** What was last seen of a connection: since when it is silent, bytes read, when to close it at the latest. */
 const observed = new WeakMap();
 
 exports.start = function start() {
@@ -27,7 +27,7 @@ function sweep() {
     for (const connection of connections.list()) {
         const last = observe(connection, now);
         if (connection.session) {
-            sweepSession(connection.session, last, now);
+            sweepSession(connection, last, now);
         } else if (connection.socket[kLingering]) {
             sweepLingering(connection.socket, last, now);
         } else if (isOurs(connection)) {
@@ -36,15 +36,12 @@ function sweep() {
     }
 }
 
-/** Notes the connection's activity; greets a session met for the first time. */
-function observe({ socket, session }, now) {
+/** Notes the connection's activity. */
+function observe({ socket }, now) {
     let last = observed.get(socket);
     if (last === undefined) {
-        last = { first: now, since: now, bytes: socket.bytesRead, lingering: null };
+        last = { since: now, bytes: socket.bytesRead, closeAt: null };
         observed.set(socket, last);
-        if (session) {
-            require('./drain_http2').notify(socket, session);
-        }
     } else if (last.bytes !== socket.bytesRead) {
         last.bytes = socket.bytesRead;
         last.since = now;
@@ -52,18 +49,22 @@ function observe({ socket, session }, now) {
     return last;
 }
 
-function sweepSession(session, last, now) {
-    if (now - last.first >= LINGER_LIMIT) {
-        require('./drain_http2').close(session);
+/** A session that has been told closes itself; the time here is for one that could not be, or does not listen. */
+function sweepSession({ socket, session }, last, now) {
+    const http2 = require('./drain_http2');
+    if (last.closeAt === null) {
+        last.closeAt = now + (http2.notify(socket, session) ? LINGER_LIMIT : GRACE);
+    } else if (now >= last.closeAt) {
+        http2.close(session);
     }
 }
 
 function sweepLingering(socket, last, now) {
-    if (last.lingering === null) {
-        last.lingering = now;
+    if (last.closeAt === null) {
+        last.closeAt = now + LINGER_LIMIT;
         last.since = now;
     }
-    if (socket.writableFinished && (now - last.since >= GRACE || now - last.lingering >= LINGER_LIMIT)) {
+    if (socket.writableFinished && (now - last.since >= GRACE || now >= last.closeAt)) {
         socket.destroy();
     }
 }
