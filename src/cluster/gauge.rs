@@ -52,7 +52,9 @@ impl Gauge {
         let elapsed = i64::try_from(now.since(self.filled).as_millis()).unwrap_or(i64::MAX).min(BUCKET);
         self.filled = self.filled.max(now);
         let fill = |left: i64, rate: i64, spent: usize| {
-            (left + elapsed * rate).min(rate * BUCKET).saturating_sub(i64::try_from(spent).unwrap_or(i64::MAX))
+            (left + elapsed * rate)
+                .min(rate * BUCKET)
+                .saturating_sub(i64::try_from(spent).unwrap_or(i64::MAX))
         };
         self.bytes = fill(self.bytes, BYTES_PER_MILLISECOND, bytes);
         self.messages = fill(self.messages, MESSAGES_PER_MILLISECOND, messages);

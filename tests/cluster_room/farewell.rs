@@ -1,0 +1,76 @@
+//! How workers go, whoever begins it.
+
+use luster::cluster::{Balance, News};
+
+use crate::harness::{HTTP, Room, free_port, nodes};
+
+#[test]
+fn a_worker_that_is_told_to_go_finishes_first() {
+    for node in nodes() {
+        let mut room = Room::new(&node, Balance::RoundRobin);
+        let port = free_port();
+        let slow = "http.createServer((q,s)=>{process.send('asked');setTimeout(()=>s.end(''+id),300)})";
+        let life = room.start(1, &format!("{slow}.listen({port})"));
+        room.listening(life, 0);
+        let client = std::thread::spawn(move || crate::harness::request(port).unwrap());
+        room.said(life, "\"asked\"");
+        room.disconnect(life);
+        // A second word would crash it; the room keeps it back.
+        room.disconnect(life);
+        assert_eq!(room.exited(life), Some(0), "{node:?}");
+        assert_eq!(client.join().unwrap(), "1");
+        assert!(room.news.iter().any(|news| matches!(news, News::Left { .. })));
+    }
+}
+
+#[test]
+fn a_worker_that_goes_on_its_own_is_let_go() {
+    for node in nodes() {
+        for how in ["cluster.worker.disconnect()", "cluster.worker.kill()"] {
+            let mut room = Room::new(&node, Balance::RoundRobin);
+            let port = free_port();
+            let life = room.start(1, &format!("{HTTP}.listen({port},()=>{how})"));
+            room.until("leave", |room| {
+                room.news.iter().any(|news| matches!(news, News::Leaving { .. })).then_some(())
+            });
+            // Too late to tell it to.
+            room.disconnect(life);
+            assert_eq!(room.exited(life), Some(0), "{node:?} {how}");
+        }
+    }
+}
+
+#[test]
+fn both_at_once_is_no_crash() {
+    for node in nodes() {
+        let mut room = Room::new(&node, Balance::RoundRobin);
+        let port = free_port();
+        let late = "process.on('message',()=>{setTimeout(()=>cluster.worker.disconnect(),50)})";
+        let slow = "http.createServer((q,s)=>{process.send('asked');setTimeout(()=>s.end(''+id),300)})";
+        let life = room.start(1, &format!("{slow}.listen({port});{late}"));
+        room.listening(life, 0);
+        let client = std::thread::spawn(move || crate::harness::request(port).unwrap());
+        room.said(life, "\"asked\"");
+        let now = room.now();
+        let _ = room.cluster.send(life, &"go", None, now);
+        room.disconnect(life);
+        assert_eq!(room.exited(life), Some(0), "{node:?}");
+        assert_eq!(client.join().unwrap(), "1");
+    }
+}
+
+#[test]
+fn a_worker_that_just_closes_its_channel_has_left() {
+    for node in nodes() {
+        let mut room = Room::new(&node, Balance::RoundRobin);
+        let life = room.start(1, "process.send('last',()=>process.disconnect())");
+        room.until("left", |room| {
+            room.news.iter().any(|news| matches!(news, News::Left { .. })).then_some(())
+        });
+        let order: Vec<_> = room.news.iter().map(std::mem::discriminant).collect();
+        let said = room.news.iter().position(|news| matches!(news, News::Said { .. }));
+        let left = room.news.iter().position(|news| matches!(news, News::Left { .. }));
+        assert!(said.is_some() && said < left, "{order:?}");
+        assert_eq!(room.exited(life), Some(0), "{node:?}");
+    }
+}
