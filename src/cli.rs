@@ -4,9 +4,12 @@
 //! command is given with its folder: `luster ./check`.
 
 use std::ffi::OsString;
+use std::io::Write;
 use std::path::PathBuf;
 
 use clap::{ArgAction, Args, Parser, Subcommand, ValueEnum};
+
+use crate::Exit;
 
 /// Keeps Node.js workers alive and restarts them without dropping a request.
 #[derive(Debug, Parser)]
@@ -17,82 +20,102 @@ use clap::{ArgAction, Args, Parser, Subcommand, ValueEnum};
                   workers one by one.\nExit codes: 0 stopped as asked, 1 all workers dead, 2 usage, 70 fault of \
                   luster, 71 no node or a failed fork or exec, 77 not permitted, 78 configuration."
 )]
-pub struct Cli {
+pub(crate) struct Cli {
     /// A command; without one, luster runs the workers of CONFIG.
     #[command(subcommand)]
-    pub command: Option<Command>,
+    pub(crate) command: Option<Command>,
     /// What running takes.
     #[command(flatten)]
-    pub run: Run,
+    pub(crate) run: Run,
 }
 
 /// What else luster can do.
 #[derive(Debug, Subcommand)]
-pub enum Command {
+pub(crate) enum Command {
     /// Checks a configuration and starts nothing
     Check(Check),
 }
 
 /// Arguments of a run.
 #[derive(Debug, Args)]
-pub struct Run {
+pub(crate) struct Run {
     #[command(flatten)]
-    #[expect(missing_docs, reason = "clap would show it")]
-    pub source: Source,
+    pub(crate) source: Source,
     /// Prints the settings in force and where each comes from, and starts nothing
     #[arg(long)]
-    pub print_config: bool,
+    pub(crate) print_config: bool,
     #[command(flatten)]
-    #[expect(missing_docs, reason = "clap would show it")]
-    pub output: Output,
+    pub(crate) output: Output,
 }
 
 /// Arguments of `check`.
 #[derive(Debug, Args)]
-pub struct Check {
+pub(crate) struct Check {
     #[command(flatten)]
-    #[expect(missing_docs, reason = "clap would show it")]
-    pub source: Source,
+    pub(crate) source: Source,
     /// Prints the settings in force and where each comes from
     #[arg(long)]
-    pub print_config: bool,
+    pub(crate) print_config: bool,
     #[command(flatten)]
-    #[expect(missing_docs, reason = "clap would show it")]
-    pub output: Output,
+    pub(crate) output: Output,
 }
 
 /// Where the configuration is and which Node runs it.
 #[derive(Debug, Args)]
-pub struct Source {
+pub(crate) struct Source {
     /// The configuration, found as Node's require() would (.js, .json, .cjs, .mjs, .json5) [default: luster.conf]
-    pub config: Option<PathBuf>,
+    pub(crate) config: Option<PathBuf>,
     /// The Node.js program [default: node on PATH]
     #[arg(long, value_name = "PROGRAM", env = "LUSTER_NODE", hide_env_values = true)]
-    pub node: Option<OsString>,
+    pub(crate) node: Option<OsString>,
     /// A flag for every worker's Node, such as --node-arg=--max-http-header-size=16384; repeatable
     #[arg(long, value_name = "FLAG", allow_hyphen_values = true)]
-    pub node_arg: Vec<OsString>,
+    pub(crate) node_arg: Vec<OsString>,
 }
 
 /// How luster tells what happens.
 #[derive(Debug, Args)]
-pub struct Output {
+pub(crate) struct Output {
     /// Tells more; twice: everything
     #[arg(short, long, action = ArgAction::Count)]
-    pub verbose: u8,
+    pub(crate) verbose: u8,
     /// Tells only warnings and errors; twice: only errors
     #[arg(short, long, action = ArgAction::Count, conflicts_with = "verbose")]
-    pub quiet: u8,
+    pub(crate) quiet: u8,
     /// The form of log lines on stderr
     #[arg(long, value_enum, value_name = "FORMAT", default_value_t = LogFormat::Text)]
-    pub log_format: LogFormat,
+    pub(crate) log_format: LogFormat,
 }
 
 /// The form of a log line.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub enum LogFormat {
+pub(crate) enum LogFormat {
     /// For people; with colour on a terminal.
     Text,
     /// One JSON object a line.
     Json,
+}
+
+/// Writes to stdout. A reader that has gone away is no fault.
+pub(crate) fn print(text: &str) -> Exit {
+    let mut out = std::io::stdout().lock();
+    match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
+        Ok(()) => Exit::Stopped,
+        Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => Exit::Stopped,
+        Err(_) => Exit::Internal,
+    }
+}
+
+/// Writes to stderr, outside the log.
+pub(crate) fn complain(text: &str) {
+    // Where complaining fails there is nobody left to tell.
+    let _ = writeln!(std::io::stderr(), "{}", text.trim_end());
+}
+
+/// Understands the command line, or says with which code to end.
+pub(crate) fn parse() -> Result<Cli, Exit> {
+    Cli::try_parse().map_err(|error| {
+        let _ = error.print();
+        if error.use_stderr() { Exit::Usage } else { Exit::Stopped }
+    })
 }

@@ -81,10 +81,12 @@ impl Launcher {
     fn inspector_arg(&self, worker: WorkerId) -> Option<OsString> {
         let wanted = ["--inspect", "--inspect-brk", "--inspect-port", "--debug-port"];
         let options = std::env::var("NODE_OPTIONS").unwrap_or_default();
-        let flags = self.node_args.iter().filter_map(|arg| arg.to_str()).chain(options.split_whitespace());
-        let inspects = |flag: &&str| wanted.contains(&flag.split('=').next().unwrap_or_default());
-        let flag = flags.filter(inspects).last()?;
-        let written = flag.split_once('=').and_then(|(_, value)| value.rsplit(':').next()?.parse::<u32>().ok());
+        // The command line has the last word.
+        let flags = self.node_args.iter().rev().filter_map(|arg| arg.to_str());
+        let mut flags = flags.chain(options.split_whitespace().rev());
+        let flag = flags.find(|flag| wanted.contains(&flag.split('=').next().unwrap_or_default()))?;
+        let written =
+            flag.split_once('=').and_then(|(_, value)| value.rsplit(':').next()?.parse::<u32>().ok());
         let base = self.inspect_port.map_or_else(|| written.unwrap_or(INSPECTOR), u32::from);
         // Node wraps from the last port to the first unprivileged one.
         let port = base + worker.0;

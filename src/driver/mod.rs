@@ -10,6 +10,7 @@ mod narrate;
 mod perform;
 mod run;
 mod said;
+mod sys;
 mod translate;
 
 pub use launch::Launcher;

@@ -2,12 +2,14 @@
 //!
 //! Fields for machines: `event` always, `wid` and `pid` where a worker is meant, more where it helps.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use tracing::{debug, error, info, warn};
 
 use crate::supervisor::{
-    AbortReason, Death, Ending, Life, Notice, Overdue, RestartOrder, Signal, StopReason, Then, WorkerId,
+    AbortReason, Death, Ending, Endpoint, Life, Notice, Overdue, RestartOrder, Signal, StopReason, Then,
+    WorkerId,
 };
 
 /// Writes the line for a notice. `pid` finds a life's process number; 0 stands for none.
@@ -20,30 +22,31 @@ pub(super) fn tell(notice: &Notice, pid: impl Fn(Life) -> i32) {
         Notice::Listening(wid, life, endpoint) => {
             let pid = pid(*life);
             let on = endpoint.to_string();
-            debug!(event = "listening", wid = wid.0, pid, on, "worker {wid} (pid {pid}) listens on {endpoint}");
+            debug!(
+                event = "listening",
+                wid = wid.0,
+                pid,
+                on,
+                "worker {wid} (pid {pid}) listens on {endpoint}"
+            );
         }
         Notice::Refused(wid, life, refusal) => {
             let (pid, on, reason) = (pid(*life), &refusal.endpoint, &refusal.reason);
             warn!(event = "refused", wid = wid.0, pid, on = %on, reason,
                 "worker {wid} (pid {pid}) cannot listen on {on}: {reason}");
         }
-        Notice::Ready(wid, life, took) => {
-            let (pid, ms) = (pid(*life), millis(*took));
-            info!(event = "ready", wid = wid.0, pid, ms, "worker {wid} (pid {pid}) is ready after {ms} ms");
-        }
-        Notice::ReadyWithout(wid, life, missing) => {
-            let pid = pid(*life);
-            let missing = missing.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
-            warn!(event = "ready_without", wid = wid.0, pid, missing,
-                "worker {wid} (pid {pid}) says it is ready but does not listen on {missing}, as its predecessor \
-                 did; it counts as ready");
-        }
+        Notice::Ready(wid, life, took) => ready(*wid, pid(*life), millis(*took)),
+        Notice::ReadyWithout(wid, life, missing) => ready_without(*wid, pid(*life), missing),
         Notice::Stopping(wid, life, why) => stopping(*wid, pid(*life), why),
         Notice::SuspendUnanswered(wid, life) => {
             let pid = pid(*life);
-            warn!(event = "suspend_unanswered", wid = wid.0, pid,
+            warn!(
+                event = "suspend_unanswered",
+                wid = wid.0,
+                pid,
                 "worker {wid} (pid {pid}) did not finish its suspend functions within 10 s; it is disconnected \
-                 all the same");
+                 all the same"
+            );
         }
         Notice::Signalled(wid, life, signal, overdue) => signalled(*wid, pid(*life), *signal, *overdue),
         Notice::Exited { worker, life, ending, lived, then } => {
@@ -63,6 +66,22 @@ pub(super) fn tell(notice: &Notice, pid: impl Fn(Life) -> i32) {
     }
 }
 
+fn ready(wid: WorkerId, pid: i32, ms: u64) {
+    info!(event = "ready", wid = wid.0, pid, ms, "worker {wid} (pid {pid}) is ready after {ms} ms");
+}
+
+fn ready_without(wid: WorkerId, pid: i32, missing: &BTreeSet<Endpoint>) {
+    let missing = missing.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
+    warn!(
+        event = "ready_without",
+        wid = wid.0,
+        pid,
+        missing,
+        "worker {wid} (pid {pid}) says it is ready but does not listen on {missing}, as its predecessor did; it \
+         counts as ready"
+    );
+}
+
 fn stopping(wid: WorkerId, pid: i32, why: &StopReason) {
     let event = "stopping";
     match why {
@@ -71,15 +90,25 @@ fn stopping(wid: WorkerId, pid: i32, why: &StopReason) {
         }
         StopReason::LaunchTimedOut(limit) => {
             let ms = millis(*limit);
-            warn!(event, wid = wid.0, pid, ms,
-                "worker {wid} (pid {pid}) was not online within {ms} ms (control.forkTimeout); it gets SIGTERM");
+            warn!(
+                event,
+                wid = wid.0,
+                pid,
+                ms,
+                "worker {wid} (pid {pid}) was not online within {ms} ms (control.forkTimeout); it gets SIGTERM"
+            );
         }
         StopReason::GivenUp => {
             warn!(event, wid = wid.0, pid, "worker {wid} (pid {pid}), a failed replacement, is stopped");
         }
         StopReason::Broken(how) => {
-            warn!(event, wid = wid.0, pid, how,
-                "worker {wid} (pid {pid}) broke the protocol on its channel: {how}; it gets SIGTERM");
+            warn!(
+                event,
+                wid = wid.0,
+                pid,
+                how,
+                "worker {wid} (pid {pid}) broke the protocol on its channel: {how}; it gets SIGTERM"
+            );
         }
     }
 }
@@ -93,14 +122,26 @@ fn signalled(wid: WorkerId, pid: i32, signal: Signal, overdue: Overdue) {
     match overdue {
         Overdue::Stop(limit) => {
             let ms = millis(limit);
-            warn!(event, wid = wid.0, pid, signal = name, ms,
-                "worker {wid} (pid {pid}) has not ended within {ms} ms ({key}); it gets {name}");
+            warn!(
+                event,
+                wid = wid.0,
+                pid,
+                signal = name,
+                ms,
+                "worker {wid} (pid {pid}) has not ended within {ms} ms ({key}); it gets {name}"
+            );
         }
         Overdue::Exit(limit) => {
             let ms = millis(limit);
-            warn!(event, wid = wid.0, pid, signal = name, ms,
+            warn!(
+                event,
+                wid = wid.0,
+                pid,
+                signal = name,
+                ms,
                 "worker {wid} (pid {pid}) left its channel {ms} ms ago and still runs; it gets {name} \
-                 ({key} would set another limit)");
+                 ({key} would set another limit)"
+            );
         }
     }
 }
@@ -118,17 +159,41 @@ fn exited(wid: WorkerId, pid: i32, ending: &Ending, lived: Option<Duration>, the
     match then {
         Then::Nothing => info!(event, wid = wid.0, pid, how, ms, "{who} {how}{age}"),
         Then::StartAtOnce => {
-            info!(event, wid = wid.0, pid, how, ms, then = "restart", "{who} {how}{age}; it is started again");
+            info!(
+                event,
+                wid = wid.0,
+                pid,
+                how,
+                ms,
+                then = "restart",
+                "{who} {how}{age}; it is started again"
+            );
         }
         Then::StartAfter(pause) => {
             let pause_ms = millis(pause);
-            warn!(event, wid = wid.0, pid, how, ms, then = "restart", pause_ms,
-                "{who} {how}{age}; it keeps dying young and is started again in {pause_ms} ms");
+            warn!(
+                event,
+                wid = wid.0,
+                pid,
+                how,
+                ms,
+                then = "restart",
+                pause_ms,
+                "{who} {how}{age}; it keeps dying young and is started again in {pause_ms} ms"
+            );
         }
         Then::Dead(deaths) => {
-            error!(event, wid = wid.0, pid, how, ms, then = "dead", deaths,
+            error!(
+                event,
+                wid = wid.0,
+                pid,
+                how,
+                ms,
+                then = "dead",
+                deaths,
                 "{who} {how}{age}; that is sequential death {deaths}, more than control.allowedSequentialDeaths: \
-                 the worker is left dead");
+                 the worker is left dead"
+            );
         }
     }
 }
@@ -143,13 +208,18 @@ fn roll_out(notice: &Notice, pid: impl Fn(Life) -> i32) {
             info!(event = "roll_out_began", workers, order, "rolling restart of {workers} workers, {order}");
         }
         Notice::RollOutExtended(waiting) => {
-            info!(event = "roll_out_extended", waiting,
-                "a restart is under way; the request joins it, {waiting} workers wait for their turn");
+            info!(
+                event = "roll_out_extended",
+                waiting,
+                "a restart is under way; the request joins it, {waiting} workers wait for their turn"
+            );
         }
         Notice::RollOutFinished { replaced, took } => {
             let ms = millis(*took);
-            info!(event = "roll_out_finished", replaced, ms,
-                "rolling restart finished: {replaced} workers replaced in {ms} ms");
+            info!(
+                event = "roll_out_finished",
+                replaced, ms, "rolling restart finished: {replaced} workers replaced in {ms} ms"
+            );
         }
         Notice::RollOutAborted { worker: wid, life, reason, replaced } => {
             let pid = pid(*life);
@@ -159,9 +229,15 @@ fn roll_out(notice: &Notice, pid: impl Fn(Life) -> i32) {
                 }
                 AbortReason::Died(ending) => format!("{} before it was ready", how(ending)),
             };
-            error!(event = "roll_out_aborted", wid = wid.0, pid, replaced, why,
+            error!(
+                event = "roll_out_aborted",
+                wid = wid.0,
+                pid,
+                replaced,
+                why,
                 "rolling restart aborted: the replacement of worker {wid} (pid {pid}) {why}; {replaced} workers \
-                 were replaced, the others stay as they are");
+                 were replaced, the others stay as they are"
+            );
         }
         Notice::RollOutCancelled => {
             info!(event = "roll_out_cancelled", "rolling restart cancelled: luster stops");
@@ -175,7 +251,10 @@ pub(super) fn cause(death: &Death) -> String {
     let how = how(&death.ending);
     match &death.refusal {
         Some(refusal) => {
-            format!("worker {} {how} after it could not listen on {}: {}", death.worker, refusal.endpoint, refusal.reason)
+            format!(
+                "worker {} {how} after it could not listen on {}: {}",
+                death.worker, refusal.endpoint, refusal.reason
+            )
         }
         None => format!("worker {} {how}", death.worker),
     }

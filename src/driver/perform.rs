@@ -47,25 +47,27 @@ impl Hands {
         while let Some(event) = events.pop_front() {
             debug!(event = "event", "{event:?}");
             let orders = self.supervisor.handle(now, event);
-            self.perform_all(orders, &mut events);
+            self.perform_all(now, orders, &mut events);
         }
     }
 
     /// Lets the supervisor and the cluster act on what is due.
-    pub(super) fn wake(&mut self, now: Moment) {
+    pub(super) fn wake(&mut self, now: Moment) -> Progress {
+        let mut progress = Progress::Idle;
         if self.cluster.next_wake().is_some_and(|at| at <= now) {
             let mut news = std::mem::take(&mut self.news);
-            self.cluster.wake(now, &mut news);
+            progress = self.cluster.wake(now, &mut news);
             self.take_in(now, news);
         }
         if self.supervisor.next_wake().is_some_and(|at| at <= now) {
             let mut events = VecDeque::new();
             let orders = self.supervisor.wake(now);
-            self.perform_all(orders, &mut events);
+            self.perform_all(now, orders, &mut events);
             for event in events {
                 self.handle(now, event);
             }
         }
+        progress
     }
 
     pub(super) fn next_wake(&self) -> Option<Moment> {
@@ -83,7 +85,8 @@ impl Hands {
     /// Collects the dead.
     pub(super) fn reap(&mut self, now: Moment) -> process::Left {
         let children = &self.children;
-        let known = |pid: Pid| children.iter().find(|(_, process)| process.child.pid() == pid).map(|(life, _)| *life);
+        let known =
+            |pid: Pid| children.iter().find(|(_, process)| process.child.pid() == pid).map(|(life, _)| *life);
         let harvest = process::reap(known);
         if !harvest.exits.is_empty() {
             // What the dead wrote last says why they died. Bounded, as the living may write for ever.
@@ -99,13 +102,13 @@ impl Hands {
         harvest.left
     }
 
-    fn perform_all(&mut self, orders: Vec<Order>, events: &mut VecDeque<Event>) {
+    fn perform_all(&mut self, now: Moment, orders: Vec<Order>, events: &mut VecDeque<Event>) {
         for order in orders {
-            self.perform(order, events);
+            self.perform(now, order, events);
         }
     }
 
-    fn perform(&mut self, order: Order, events: &mut VecDeque<Event>) {
+    fn perform(&mut self, now: Moment, order: Order, events: &mut VecDeque<Event>) {
         match order {
             Order::Spawn(worker, life) => match self.spawn(worker, life) {
                 Ok(pid) => {
@@ -113,11 +116,8 @@ impl Hands {
                 }
                 Err(error) => events.push_back(Event::NotStarted { life, reason: error.to_string() }),
             },
-            Order::Suspend(life) => self.say(life, &said::suspend()),
-            Order::Disconnect(life) => {
-                self.cluster.steer_away(life);
-                self.cluster.disconnect(life);
-            }
+            Order::Suspend(life) => self.say(now, life, &said::suspend()),
+            Order::Disconnect(life) => self.cluster.disconnect(life, now),
             Order::Signal(life, signal) => self.signal(life, signal),
             Order::Settle(life) => self.cluster.life_ready(life),
             Order::Abandon(worker) => self.cluster.slot_abandoned(worker),
@@ -155,18 +155,29 @@ impl Hands {
             Ok(Delivery::Sent | Delivery::Gone) => {}
             Err(error) => {
                 let (wid, pid) = (process.worker, process.child.pid().as_raw());
-                warn!(event = "signal_failed", wid = wid.0, pid, "worker {wid} (pid {pid}) cannot get {name}: {error}");
+                warn!(
+                    event = "signal_failed",
+                    wid = wid.0,
+                    pid,
+                    "worker {wid} (pid {pid}) cannot get {name}: {error}"
+                );
             }
         }
     }
 
-    fn say(&mut self, life: Life, message: &impl serde::Serialize) {
-        match self.cluster.send(life, message, None) {
+    fn say(&mut self, now: Moment, life: Life, message: &impl serde::Serialize) {
+        match self.cluster.send(life, message, None, now) {
             SendOutcome::Taken | SendOutcome::Unreachable => {}
             // The deadlines that wait for the answer take care of the rest.
-            outcome @ (SendOutcome::Full | SendOutcome::Reserved | SendOutcome::TooLong | SendOutcome::Unserializable) => {
+            outcome @ (SendOutcome::Full
+            | SendOutcome::Reserved
+            | SendOutcome::TooLong
+            | SendOutcome::Unserializable) => {
                 let (wid, pid) = self.name(life);
-                warn!(event = "unsent", wid, pid, "worker {wid} (pid {pid}) does not take a message: {outcome:?}");
+                warn!(
+                    event = "unsent",
+                    wid, pid, "worker {wid} (pid {pid}) does not take a message: {outcome:?}"
+                );
             }
         }
     }
@@ -182,7 +193,7 @@ impl Hands {
         match news {
             News::Online { life } => {
                 let pid = self.pid(life);
-                self.say(life, &said::foreign_properties(pid));
+                self.say(now, life, &said::foreign_properties(pid));
                 self.handle(now, Event::Online(life));
             }
             News::Listening { life, endpoint } => self.handle(now, Event::Listening(life, endpoint)),
@@ -197,14 +208,22 @@ impl Hands {
             News::Broken { life, reason } => self.handle(now, Event::Broken(life, reason.to_string())),
             News::Refusing { life } => {
                 let (wid, pid) = self.name(life);
-                warn!(event = "refusing", wid, pid,
+                warn!(
+                    event = "refusing",
+                    wid,
+                    pid,
                     "worker {wid} (pid {pid}) cannot take connections: it is likely out of descriptors (ulimit -n); \
-                     they go to other workers");
+                     they go to other workers"
+                );
             }
             News::Flooding { life } => {
                 let (wid, pid) = self.name(life);
-                warn!(event = "flooding", wid, pid,
-                    "worker {wid} (pid {pid}) floods its channel with messages; it is read more slowly");
+                warn!(
+                    event = "flooding",
+                    wid,
+                    pid,
+                    "worker {wid} (pid {pid}) floods its channel with messages; it is read more slowly"
+                );
             }
         }
     }
@@ -219,8 +238,13 @@ impl Hands {
             }
             Said::UnknownCommand(name) => {
                 let (wid, pid) = self.name(life);
-                debug!(event = "unknown_command", wid, pid, name,
-                    "worker {wid} (pid {pid}) calls {name:?}, which nothing on the master has registered");
+                debug!(
+                    event = "unknown_command",
+                    wid,
+                    pid,
+                    name,
+                    "worker {wid} (pid {pid}) calls {name:?}, which nothing on the master has registered"
+                );
             }
             Said::StrayCallback | Said::Foreign => {}
         }

@@ -2,16 +2,14 @@
 
 use std::future::pending;
 use std::io;
-use std::os::fd::{AsRawFd, RawFd};
 use std::time::Instant;
 
-use tokio::io::Interest;
-use tokio::io::unix::AsyncFd;
 use tracing::{error, info};
 
 use super::launch::Launcher;
 use super::narrate;
 use super::perform::Hands;
+use super::sys;
 use super::translate::{self, Stops};
 use crate::Exit;
 use crate::cluster::{Balance, Cluster, Progress};
@@ -41,7 +39,8 @@ pub fn run(job: Job) -> io::Result<Exit> {
 async fn drive(job: Job) -> io::Result<Exit> {
     let mut signals = Signals::listen()?;
     let cluster = Cluster::new(job.balance)?;
-    let readiness = AsyncFd::with_interest(Watched(cluster.as_fd().as_raw_fd()), Interest::READABLE)?;
+    // A duplicate, so that the watch and the cluster each own what they use.
+    let readiness = sys::watch(cluster.as_fd().try_clone_to_owned()?)?;
     let clock = Clock(Instant::now());
     let supervisor = Supervisor::new(job.policy, std::process::id());
     let mut hands = Hands::new(supervisor, cluster, job.launcher);
@@ -63,7 +62,11 @@ async fn drive(job: Job) -> io::Result<Exit> {
                 Received::ChildChanged => dead = hands.reap(clock.now()),
             },
             () = ready_now(dead == Left::More) => dead = hands.reap(clock.now()),
-            () = clock.reaches(due) => hands.wake(clock.now()),
+            () = clock.reaches(due) => match hands.wake(clock.now()) {
+                Progress::More => progress = Progress::More,
+                // What was left to do before is still left.
+                Progress::Idle => {}
+            },
             () = ready_now(progress == Progress::More) => progress = hands.process(clock.now()),
             guard = readiness.readable() => {
                 // Cleared first: an event that comes while we work sets it again.
@@ -82,15 +85,6 @@ async fn ready_now(now: bool) {
         tokio::task::yield_now().await;
     } else {
         pending().await
-    }
-}
-
-/// The cluster's epoll instance; the cluster owns and closes it.
-struct Watched(RawFd);
-
-impl AsRawFd for Watched {
-    fn as_raw_fd(&self) -> RawFd {
-        self.0
     }
 }
 
@@ -139,8 +133,9 @@ fn conclude(outcome: &Outcome) -> Exit {
 /// The exit code for what all workers died of, if it is the same for all.
 fn common_cause(deaths: &[Death]) -> Exit {
     let not_started = |death: &Death| matches!(death.ending, Ending::NotStarted(_));
-    let not_permitted =
-        |death: &Death| death.refusal.as_ref().is_some_and(|refusal| refusal.cause == RefusalCause::NotPermitted);
+    let not_permitted = |death: &Death| {
+        death.refusal.as_ref().is_some_and(|refusal| refusal.cause == RefusalCause::NotPermitted)
+    };
     if deaths.iter().all(not_started) {
         Exit::ForkOrExec
     } else if deaths.iter().all(not_permitted) {

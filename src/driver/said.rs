@@ -97,7 +97,9 @@ mod tests {
 
     #[test]
     fn anything_else_is_the_apps_own() {
-        for json in [r#""hello""#, "1", "null", "[1]", r#"{"cmd":1}"#, r#"{"cmd":"x"}"#, r#"{"args":["ready"]}"#] {
+        for json in
+            [r#""hello""#, "1", "null", "[1]", r#"{"cmd":1}"#, r#"{"cmd":"x"}"#, r#"{"args":["ready"]}"#]
+        {
             assert_eq!(said(json), Said::Foreign, "{json}");
         }
     }

@@ -3,7 +3,7 @@
 use std::io;
 
 use crate::process::{Asked, ExitStatus};
-use crate::supervisor::{Ending, Endpoint, RefusalCause, Refusal, Request};
+use crate::supervisor::{Ending, Endpoint, Refusal, RefusalCause, Request};
 
 /// How often a stop has been asked for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

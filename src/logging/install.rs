@@ -10,7 +10,7 @@ use super::text::{Colour, Stamp, Text};
 use crate::cli::{LogFormat, Output};
 
 /// Sends log lines to stderr from now on. Only the first call counts.
-pub fn install(output: &Output) {
+pub(crate) fn install(output: &Output) {
     let level = match (output.verbose, output.quiet) {
         (0, 0) => LevelFilter::INFO,
         (0, 1) => LevelFilter::WARN,

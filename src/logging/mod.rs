@@ -6,4 +6,4 @@ mod install;
 mod sink;
 mod text;
 
-pub use install::install;
+pub(crate) use install::install;

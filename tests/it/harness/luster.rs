@@ -99,7 +99,12 @@ impl Luster {
 
     fn command(&self, form: &[&str]) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_luster"));
-        command.args(form).args(&self.args).args(&self.config).current_dir(self.folder.path()).stdin(Stdio::null());
+        command
+            .args(form)
+            .args(&self.args)
+            .args(&self.config)
+            .current_dir(self.folder.path())
+            .stdin(Stdio::null());
         for (name, value) in &self.env {
             match value {
                 Some(value) => command.env(name, value),
@@ -198,7 +203,12 @@ impl Running {
 
     /// Waits for the log line number `count` of this kind for which `wanted` holds.
     #[track_caller]
-    pub(crate) fn await_event_where(&self, kind: &str, count: usize, wanted: impl Fn(&Value) -> bool) -> Value {
+    pub(crate) fn await_event_where(
+        &self,
+        kind: &str,
+        count: usize,
+        wanted: impl Fn(&Value) -> bool,
+    ) -> Value {
         let deadline = Instant::now() + PATIENCE;
         loop {
             let found = self.events(kind).into_iter().filter(|line| wanted(line)).nth(count - 1);
@@ -243,7 +253,8 @@ impl Running {
     /// Asks for a rolling restart and waits until it is over; answers with its last line.
     #[track_caller]
     pub(crate) fn roll_out(&self) -> Value {
-        let ended = |line: &&Value| line["event"] == "roll_out_finished" || line["event"] == "roll_out_aborted";
+        let ended =
+            |line: &&Value| line["event"] == "roll_out_finished" || line["event"] == "roll_out_aborted";
         let before = self.log().iter().filter(ended).count();
         self.signal(nix::sys::signal::Signal::SIGHUP);
         eventually("the rolling restart ends", || self.log().iter().filter(ended).nth(before).cloned())

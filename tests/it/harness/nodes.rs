@@ -34,7 +34,11 @@ pub(crate) fn node(major: u32) -> Node {
             .args(["install", "--no-audit", "--no-fund", "--no-save", "--prefix", prefix, &package])
             .output()
             .expect("npm is there");
-        assert!(output.status.success(), "npm install {package}: {}", String::from_utf8_lossy(&output.stderr));
+        assert!(
+            output.status.success(),
+            "npm install {package}: {}",
+            String::from_utf8_lossy(&output.stderr)
+        );
     }
     Node { major, path }
 }

@@ -15,7 +15,9 @@ pub(crate) fn free_ports(count: u16) -> u16 {
     let base = 12_000 + u16::try_from(std::process::id() % 1_000).expect("small") * 16;
     loop {
         let first = base + NEXT.fetch_add(count, Ordering::Relaxed) % 4_000;
-        let free = |port: u16| TcpListener::bind(("127.0.0.1", port)).is_ok() && TcpListener::bind(("::", port)).is_ok();
+        let free = |port: u16| {
+            TcpListener::bind(("127.0.0.1", port)).is_ok() && TcpListener::bind(("::", port)).is_ok()
+        };
         if (first..first + count).all(free) {
             return first;
         }

@@ -18,6 +18,8 @@ pub(crate) fn children(pid: i32) -> Vec<i32> {
         let stat = fs::read_to_string(format!("/proc/{candidate}/stat")).ok()?;
         stat.rsplit_once(") ")?.1.split(' ').nth(1)?.parse().ok()
     };
-    let processes = fs::read_dir("/proc").expect("/proc").filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok());
+    let processes = fs::read_dir("/proc")
+        .expect("/proc")
+        .filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok());
     processes.filter(|candidate| parent(*candidate) == Some(pid)).collect()
 }
