@@ -8,13 +8,14 @@ use std::path::{Path, PathBuf};
 use serde_json::{Value, json};
 use tracing::{error, info, warn};
 
-use crate::cli::{Cli, Command, LogFormat, Output, Source};
+use crate::Exit;
+use crate::cli::{self, Cli, Command, LogFormat, Output, Source};
 use crate::cluster;
 use crate::config::{self, Loaded};
 use crate::driver::{self, Job, Launcher};
+use crate::logging;
 use crate::preload::{Places, Preload};
 use crate::process::{self, DescriptorLimit};
-use crate::{Exit, cli, logging};
 
 /// Runs the command.
 pub(crate) fn run(cli: &Cli) -> Exit {

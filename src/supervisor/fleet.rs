@@ -8,21 +8,21 @@ use std::collections::HashMap;
 use super::deaths::Verdict;
 use super::event::{Ending, Event, Request};
 use super::ids::{Life, Moment, WorkerId};
-use super::life::{Leaves, Occupant, Settled, Settling};
+use super::life::{Leaves, Occupant, Settled};
 use super::order::{AbortReason, Death, Notice, Order, Outcome, StopReason, Then};
 use super::policy::{Policy, RestartOrder};
-use super::rollout::{RollOut, Step, StepResult};
+use super::rollout::RollOut;
 use super::slot::{Place, Seat, Slot};
 use Order::Say;
 
 /// Decides what happens to each worker. See the module's head for what it never does.
 #[derive(Debug)]
 pub struct Supervisor {
-    policy: Policy,
-    slots: Vec<Slot>,
+    pub(super) policy: Policy,
+    pub(super) slots: Vec<Slot>,
     /// Which slot each living life is in.
     homes: HashMap<Life, WorkerId>,
-    roll_out: Option<RollOut>,
+    pub(super) roll_out: Option<RollOut>,
     goal: Goal,
     last_life: u32,
     jitter: u32,
@@ -128,7 +128,7 @@ impl Supervisor {
         self.homes.len()
     }
 
-    fn slot(&mut self, worker: WorkerId) -> &mut Slot {
+    pub(super) fn slot(&mut self, worker: WorkerId) -> &mut Slot {
         &mut self.slots[slot_index(worker)]
     }
 
@@ -196,14 +196,14 @@ impl Supervisor {
     }
 
     /// Starts a process in a slot nobody sits in.
-    fn spawn(&mut self, now: Moment, worker: WorkerId, orders: &mut Vec<Order>) {
+    pub(super) fn spawn(&mut self, now: Moment, worker: WorkerId, orders: &mut Vec<Order>) {
         let life = self.new_life(worker);
         let occupant = Occupant::ordered(now, worker, life, &self.policy);
         self.slot(worker).seat = Seat::Taken(occupant);
         orders.push(Order::Spawn(worker, life));
     }
 
-    fn new_life(&mut self, worker: WorkerId) -> Life {
+    pub(super) fn new_life(&mut self, worker: WorkerId) -> Life {
         self.last_life += 1;
         let life = Life(self.last_life);
         self.homes.insert(life, worker);
@@ -260,51 +260,6 @@ impl Supervisor {
         }
     }
 
-    /// What the end of a life means for the roll-out.
-    fn step_after_end(
-        &mut self,
-        now: Moment,
-        ended: &Occupant,
-        place: Place,
-        ending: Ending,
-        orders: &mut Vec<Order>,
-    ) {
-        let (worker, life) = (ended.worker, ended.life);
-        let Some(roll_out) = &mut self.roll_out else { return };
-        match roll_out.step(worker) {
-            Some(Step::Ending { old }) if old == life => match self.slots[slot_index(worker)].sitting_mut() {
-                Some(new) => roll_out.set(worker, starting(now, new, &self.policy)),
-                // It was leaving by itself when its turn came, and has died too often.
-                None => roll_out.finish(worker, StepResult::LeftQueue),
-            },
-            Some(Step::Starting { new, .. }) if new == life => match (roll_out.order, place) {
-                (RestartOrder::StopFirst, Place::Seat | Place::Departing) => {
-                    roll_out.finish(worker, StepResult::LeftQueue);
-                }
-                (RestartOrder::StartFirst, _) | (RestartOrder::StopFirst, Place::Successor) => {
-                    self.abort(now, worker, life, AbortReason::Died(ending), orders);
-                }
-            },
-            Some(Step::Draining { old }) if old == life => roll_out.finish(worker, StepResult::Replaced),
-            // The end of a life that is no part of the step: an old one beside its successor, a failed one.
-            Some(Step::Ending { .. } | Step::Starting { .. } | Step::Draining { .. }) | None => {}
-        }
-    }
-
-    /// Queues every worker, in a roll-out of its own or in the one under way.
-    fn roll_out_all(&mut self, now: Moment, order: RestartOrder, width: usize, orders: &mut Vec<Order>) {
-        let extended = self.roll_out.is_some();
-        let roll_out = self.roll_out.get_or_insert_with(|| RollOut::new(now, order, width));
-        roll_out.hurry(order, width);
-        for slot in &self.slots {
-            roll_out.queue(slot.worker);
-        }
-        orders.push(Say(match extended {
-            true => Notice::RollOutExtended(roll_out.still_waiting()),
-            false => Notice::RollOutBegan(roll_out.still_waiting(), order),
-        }));
-    }
-
     /// Moves everything on as far as it goes: readiness, turns of the roll-out, the end.
     fn advance(&mut self, now: Moment, orders: &mut Vec<Order>) {
         if self.goal == Goal::Serve {
@@ -345,88 +300,6 @@ impl Supervisor {
         }
     }
 
-    /// A life has just become ready: a successor takes the seat, and its elder is told to go.
-    fn step_after_ready(&mut self, now: Moment, worker: WorkerId, life: Life, orders: &mut Vec<Order>) {
-        let slot = &mut self.slots[slot_index(worker)];
-        let takes_over = slot.successor.as_ref().is_some_and(|successor| successor.life == life);
-        let old = if takes_over { slot.promote() } else { None };
-        let old = old.map(|old| {
-            old.stop(now, StopReason::Replaced, &self.policy, orders);
-            old.life
-        });
-        let Some(roll_out) = &mut self.roll_out else { return };
-        if matches!(roll_out.step(worker), Some(Step::Starting { new, .. }) if new == life) {
-            match old {
-                Some(old) => roll_out.set(worker, Step::Draining { old }),
-                None => roll_out.finish(worker, StepResult::Replaced),
-            }
-        }
-    }
-
-    /// Whose turn it is in the roll-out. A slot that still has a departing life waits, so that lives which
-    /// drain for long never pile up.
-    fn next_turn(&mut self) -> Option<WorkerId> {
-        let slots = &self.slots;
-        self.roll_out.as_mut()?.next_turn(|worker| slots[slot_index(worker)].departing.is_empty())
-    }
-
-    /// It is this worker's turn in the roll-out.
-    fn begin_step(&mut self, now: Moment, worker: WorkerId, orders: &mut Vec<Order>) {
-        let Some(order) = self.roll_out.as_ref().map(|roll_out| roll_out.order) else { return };
-        let slot = &mut self.slots[slot_index(worker)];
-        // An operator's restart is a new beginning; it also brings a dead worker back and ends a pause.
-        slot.deaths.forget();
-        let step = match (&mut slot.seat, order) {
-            (Seat::Taken(old), _) if old.is_stopping() => Step::Ending { old: old.life },
-            (Seat::Taken(old), RestartOrder::StopFirst) => {
-                old.stop(now, StopReason::Replaced, &self.policy, orders);
-                Step::Ending { old: old.life }
-            }
-            (Seat::Taken(_), RestartOrder::StartFirst) => {
-                let life = self.new_life(worker);
-                let mut successor = Occupant::ordered(now, worker, life, &self.policy);
-                let step = starting(now, &mut successor, &self.policy);
-                self.slot(worker).successor = Some(successor);
-                orders.push(Order::Spawn(worker, life));
-                step
-            }
-            (Seat::Empty | Seat::Waiting { .. } | Seat::Dead, _) => {
-                self.spawn(now, worker, orders);
-                match self.slots[slot_index(worker)].sitting_mut() {
-                    Some(new) => starting(now, new, &self.policy),
-                    None => return,
-                }
-            }
-        };
-        if let Some(roll_out) = &mut self.roll_out {
-            roll_out.set(worker, step);
-        }
-    }
-
-    /// A replacement has failed: the roll-out ends here. Old workers not yet replaced stay; replacements that
-    /// are not ready go. A stop-first replacement that is late stays, for there is nothing to go back to.
-    fn abort(
-        &mut self,
-        now: Moment,
-        worker: WorkerId,
-        life: Life,
-        reason: AbortReason,
-        orders: &mut Vec<Order>,
-    ) {
-        let Some(roll_out) = self.roll_out.take() else { return };
-        let replaced = roll_out.replaced;
-        orders.push(Say(Notice::RollOutAborted { worker, life, reason, replaced }));
-        for slot in &mut self.slots {
-            if let Some(late) = slot.sitting_mut() {
-                late.settling = Settling::Lenient;
-            }
-            if let Some(mut failed) = slot.successor.take() {
-                failed.stop(now, StopReason::GivenUp, &self.policy, orders);
-                slot.departing.push(failed);
-            }
-        }
-    }
-
     fn finish_when_over(&mut self, orders: &mut Vec<Order>) {
         if !self.homes.is_empty() {
             return;
@@ -443,20 +316,11 @@ impl Supervisor {
     }
 }
 
-const fn slot_index(worker: WorkerId) -> usize {
-    worker.0 as usize - 1
-}
-
-/// The step that waits for this life to become ready.
-fn starting(now: Moment, new: &mut Occupant, policy: &Policy) -> Step {
-    let give_up = policy.ready_timeout.map(|wait| now.after(wait));
-    if give_up.is_some() {
-        new.settling = Settling::Strict;
-    }
-    Step::Starting { new: new.life, give_up }
-}
-
 /// Knuth's linear congruential step: good enough to spread pauses, and reproducible.
 const fn next_random(seed: u32) -> u32 {
     seed.wrapping_mul(1_664_525).wrapping_add(1_013_904_223).rotate_left(16)
+}
+
+pub(super) const fn slot_index(worker: WorkerId) -> usize {
+    worker.0 as usize - 1
 }

@@ -15,6 +15,7 @@ mod order;
 mod policy;
 mod rollout;
 mod slot;
+mod steps;
 #[cfg(test)]
 mod tests;
 
