@@ -64,7 +64,7 @@ fn serve(source: &Source, loaded: &Loaded) -> Exit {
         Ok(job) => {
             announce(&job, loaded);
             driver::run(job).unwrap_or_else(|error| {
-                error!(event = "internal", "luster cannot go on: {error}");
+                error!(event = "internal", "luster cannot go on: {error:#}");
                 Exit::Internal
             })
         }
@@ -78,9 +78,10 @@ fn serve(source: &Source, loaded: &Loaded) -> Exit {
 /// Makes a clean master of this process and finds what workers are started with.
 fn prepare(source: &Source, loaded: &Loaded) -> Result<Job, (Exit, String)> {
     let settings = &loaded.settings;
-    let internal = |error: std::io::Error| (Exit::Internal, error.to_string());
-    process::adopt_orphans().map_err(internal)?;
-    let limit = DescriptorLimit::raise().map_err(internal)?;
+    let internal = |what: &str, error: std::io::Error| (Exit::Internal, format!("{what}: {error}"));
+    process::adopt_orphans().map_err(|error| internal("orphans cannot be adopted", error))?;
+    let limit =
+        DescriptorLimit::raise().map_err(|error| internal("the descriptor limit cannot be raised", error))?;
     let node = process::find_program(
         source.node.as_deref().unwrap_or(OsStr::new("node")),
         std::env::var_os("PATH").as_deref(),

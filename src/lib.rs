@@ -14,6 +14,8 @@ pub mod preload;
 pub mod process;
 pub mod supervisor;
 
+use std::panic::catch_unwind;
+
 pub use exit::Exit;
 
 /// Runs the `luster` command with this process's arguments, to its end.
@@ -24,8 +26,10 @@ pub fn run() -> Exit {
         cli::complain(&format!("luster: {error}"));
         return Exit::Internal;
     }
-    match cli::parse() {
-        Ok(cli) => command::run(&cli),
-        Err(exit) => exit,
-    }
+    let cli = match cli::parse() {
+        Ok(cli) => cli,
+        Err(exit) => return exit,
+    };
+    // A panic is a bug; it has been told by now. The kernel ends the workers with us.
+    catch_unwind(|| command::run(&cli)).unwrap_or(Exit::Internal)
 }

@@ -1,9 +1,9 @@
 //! The loop itself, from the first fork to the exit code.
 
 use std::future::pending;
-use std::io;
 use std::time::Instant;
 
+use anyhow::Context;
 use tracing::{error, info};
 
 use super::launch::Launcher;
@@ -31,14 +31,14 @@ pub struct Job {
 ///
 /// # Errors
 /// The kernel refuses what the loop itself needs: an epoll instance, the signals' pipe.
-pub fn run(job: Job) -> io::Result<Exit> {
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    runtime.block_on(drive(job))
+pub fn run(job: Job) -> anyhow::Result<Exit> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    runtime.context("the event loop cannot be made")?.block_on(drive(job))
 }
 
-async fn drive(job: Job) -> io::Result<Exit> {
-    let mut signals = Signals::listen()?;
-    let cluster = Cluster::new(job.balance)?;
+async fn drive(job: Job) -> anyhow::Result<Exit> {
+    let mut signals = Signals::listen().context("signals cannot be received")?;
+    let cluster = Cluster::new(job.balance).context("workers' channels cannot be watched")?;
     // A duplicate, so that the watch and the cluster each own what they use.
     let readiness = sys::watch(cluster.as_fd().try_clone_to_owned()?)?;
     let clock = Clock(Instant::now());
