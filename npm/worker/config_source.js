@@ -4,7 +4,6 @@
 
 const fs = require('fs');
 const types = require('util').types;
-const { pathToFileURL } = require('url');
 
 // What `require` says of a file that only `import` can load.
 const IMPORT_ONLY = ['ERR_REQUIRE_ESM', 'ERR_REQUIRE_ASYNC_MODULE'];
@@ -41,7 +40,7 @@ function loadModule(file, use) {
         if (!IMPORT_ONLY.includes(error.code)) {
             throw error;
         }
-        exported = import(pathToFileURL(file).href);
+        exported = import(require('url').pathToFileURL(file).href);
     }
     whenSettled(exported, namespace => whenSettled(defaultOf(namespace), use));
 }

@@ -5,7 +5,6 @@
 
 const path = require('path');
 const types = require('util').types;
-const { LusterConfigurationError } = require('./errors');
 
 class Configuration {
     constructor(config, basedir) {
@@ -108,7 +107,7 @@ function holderOf(target, names) {
         if (!hasOwn(holder, name) || holder[name] === undefined) {
             define(holder, name, {});
         } else if (!isPlainObject(holder[name])) {
-            throw LusterConfigurationError.createError('CAN_NOT_SET_ATOMIC_PROPERTY_FIELD', { path: names.join('.') });
+            throw require('./errors').LusterConfigurationError.createError('CAN_NOT_SET_ATOMIC_PROPERTY_FIELD', { path: names.join('.') });
         }
         holder = holder[name];
     }

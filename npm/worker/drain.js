@@ -10,7 +10,6 @@
 
 const cluster = require('cluster');
 const net = require('net');
-const connections = require('./connections');
 
 /** Every HTTP server that was told to listen, for as long as the application keeps it. */
 const seen = new Set();
@@ -43,6 +42,7 @@ exports.start = function start() {
 };
 
 function notice(server) {
+    const connections = require('./connections');
     if (connections.isHttp(server) && connections.track(server)) {
         seen.add(new WeakRef(server));
         if (stopping) {
@@ -54,7 +54,7 @@ function notice(server) {
 /** Makes one server close the gentle way. */
 function change(server) {
     require('./drain_http1').apply(server);
-    if (connections.isHttp2(server)) {
+    if (require('./connections').isHttp2(server)) {
         require('./drain_http2').apply(server);
     }
 }

@@ -50,13 +50,23 @@ function isModule(file) {
 /** The `type` of the nearest package.json, as Node looks for it. */
 function packageTypeOf(folder) {
     for (let here = folder; path.basename(here) !== 'node_modules'; here = path.dirname(here)) {
-        try {
-            return JSON.parse(fs.readFileSync(path.join(here, 'package.json'), 'utf8')).type;
-        } catch (error) {
-            if (error instanceof SyntaxError || path.dirname(here) === here) {
-                return undefined;
-            }
+        const file = path.join(here, 'package.json');
+        // Asked first, because an exception for each folder is what would be slow here.
+        if (fs.existsSync(file)) {
+            return typeIn(file);
+        }
+        if (path.dirname(here) === here) {
+            break;
         }
     }
     return undefined;
+}
+
+function typeIn(packageFile) {
+    try {
+        return JSON.parse(fs.readFileSync(packageFile, 'utf8')).type;
+    } catch {
+        // Node complains of it when it loads the application.
+        return undefined;
+    }
 }

@@ -6,18 +6,12 @@
 const path = require('path');
 const Module = require('module');
 const Configuration = require('./configuration');
-const { LusterClusterProcessError } = require('./errors');
 
 const LOAD_LIMIT = 10000;
 
-/** Calls `done` when every extension is configured; reports through the worker's events. */
+/** Calls `done` when every extension (there is at least one) is configured; reports through the worker's events. */
 module.exports = function loadExtensions(worker, done) {
     const names = worker.config.getKeys('extensions');
-    if (names.length === 0) {
-        done();
-        return;
-    }
-
     const waiting = new Set(names);
     const timer = armTimer(worker, waiting);
     const from = placeOfExtensions(worker.config);
@@ -56,6 +50,7 @@ function configure(worker, name, done) {
 function armTimer(worker, waiting) {
     const timeout = worker.config.get('extensionsLoadTimeout', LOAD_LIMIT);
     return timeout > 0 && setTimeout(() => {
+        const { LusterClusterProcessError } = require('./errors');
         worker.emit('error', LusterClusterProcessError.createError('EXTENSIONS_LOAD_TIMEOUT', {
             timeouted: Array.from(waiting),
             timeout,

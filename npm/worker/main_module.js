@@ -8,7 +8,6 @@
 
 const path = require('path');
 const Module = require('module');
-const { pathToFileURL } = require('url');
 
 /** Replaces `Module.runMain` until Node calls it; then calls `start(mainFile, load)`. */
 exports.hold = function hold(start) {
@@ -40,7 +39,7 @@ async function awaitModule(mainFile, loaded) {
         }
         // Node begins the main module in the turn in which the last `--import` is done.
         await new Promise(setImmediate);
-        await import(pathToFileURL(mainFile).href);
+        await import(require('url').pathToFileURL(mainFile).href);
     } catch {
         // The same error reaches Node, who reports it and ends the process.
         return;

@@ -3,6 +3,7 @@
 // Invariants: messages of the master are heard from the first moment; nothing of ours is left in `process.env` or
 // `process.execArgv` for the application's own children to inherit.
 
+const path = require('path');
 const Worker = require('./worker');
 const drain = require('./drain');
 const names = require('./names');
@@ -41,11 +42,12 @@ function applicationLoaded() {
     }
 }
 
-/** `args` less the option that loads `preload`, in any of its spellings. */
+/** `args` less the option that loads `preload`, in any of its spellings. Only the name is compared: its folder may be a symbolic link. */
 function withoutPreload(args, preload) {
+    const isPreload = file => path.basename(file) === path.basename(preload);
     const isOption = arg => arg === '-r' || arg === '--require';
     return args.filter((arg, i) =>
-        arg !== `--require=${preload}`
-        && !(isOption(arg) && args[i + 1] === preload)
-        && !(arg === preload && isOption(args[i - 1])));
+        !(arg.startsWith('--require=') && isPreload(arg))
+        && !(isOption(arg) && i + 1 < args.length && isPreload(args[i + 1]))
+        && !(isPreload(arg) && isOption(args[i - 1])));
 }

@@ -3,8 +3,6 @@
 // Invariant: sending never throws or emits because the master is gone. The worker is then on its way out, and an
 // error of ours must not decide its exit code.
 
-const { LusterRPCCallbackError } = require('./errors');
-
 const PREFIX = 'luster_';
 const ANSWER_LIMIT = 10000;
 
@@ -48,6 +46,7 @@ exports.Answers = class Answers {
     expect(command, callback, limit) {
         const id = `${this._owner.wid}_${this._count++}`;
         const timer = setTimeout(() => {
+            const { LusterRPCCallbackError } = require('./errors');
             this._awaited.delete(id);
             callback(this._owner, LusterRPCCallbackError.createError('REMOTE_CALL_WITH_CALLBACK_TIMEOUT', { command }));
         }, limit || ANSWER_LIMIT);

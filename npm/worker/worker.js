@@ -6,10 +6,8 @@
 const cluster = require('cluster');
 const EventEmitterEx = require('./emitter');
 const Configuration = require('./configuration');
-const loadExtensions = require('./extensions');
 const drain = require('./drain');
 const wire = require('./wire');
-const { LusterClusterProcessError, LusterWorkerError } = require('./errors');
 
 const REPORTED_EVENTS = ['configured', 'extension loaded', 'initialized', 'loaded', 'ready'];
 const FOREIGN_PROPERTIES = 'foreign properties received';
@@ -62,7 +60,7 @@ class Worker extends EventEmitterEx {
             this.setMaxListeners(this.config.get('maxEventListeners', 100));
             cluster.setMaxListeners(this.getMaxListeners());
             this.emit('configured');
-            loadExtensions(this, () => this.emit('initialized'));
+            this._loadExtensions();
         }
         return this;
     }
@@ -83,7 +81,7 @@ class Worker extends EventEmitterEx {
     /** Tells the master that this worker serves. For `control.triggerReadyStateManually`. */
     ready() {
         if (this._ready) {
-            throw LusterWorkerError.createError('ALREADY_READY');
+            throw errors().LusterWorkerError.createError('ALREADY_READY');
         }
         this._ready = true;
         this.emit('ready');
@@ -105,7 +103,7 @@ class Worker extends EventEmitterEx {
 
     registerRemoteCommand(name, fn) {
         if (this._commands.has(name)) {
-            throw LusterClusterProcessError.createError('REMOTE_COMMAND_ALREADY_REGISTERED', { name });
+            throw errors().LusterClusterProcessError.createError('REMOTE_COMMAND_ALREADY_REGISTERED', { name });
         }
         this._commands.set(name, fn);
     }
@@ -139,12 +137,21 @@ class Worker extends EventEmitterEx {
         }
         const command = this._commands.get(call.name);
         if (command === undefined) {
-            throw LusterClusterProcessError.createError('REMOTE_COMMAND_IS_NOT_REGISTERED', {
+            throw errors().LusterClusterProcessError.createError('REMOTE_COMMAND_IS_NOT_REGISTERED', {
                 name: call.name,
                 klass: this.constructor.name,
             });
         }
         command(this, ...call.args);
+    }
+
+    _loadExtensions() {
+        const done = () => this.emit('initialized');
+        if (this.config.getKeys('extensions').length === 0) {
+            done();
+        } else {
+            require('./extensions')(this, done);
+        }
     }
 
     _adopt(properties) {
@@ -165,6 +172,11 @@ class Worker extends EventEmitterEx {
             // Out of the promise, so that an `error` nobody listens to ends the process as itself.
             error => process.nextTick(() => this.emit('error', error)));
     }
+}
+
+/** Most workers never need one; they start without. */
+function errors() {
+    return require('./errors');
 }
 
 module.exports = Worker;
