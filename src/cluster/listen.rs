@@ -11,7 +11,6 @@ use nix::sys::epoll::{EpollEvent, EpollFlags};
 use serde_json::value::RawValue;
 
 use crate::cluster::bind::{self, Bound, Sharing};
-use crate::cluster::cluster::Doors;
 use crate::cluster::group::{Group, Membership, Retap};
 use crate::cluster::listener::{Holder, Listener, ListenerId, Tap, TapFlow, Way};
 use crate::cluster::outbox::Cargo;
@@ -19,6 +18,7 @@ use crate::cluster::place::Place;
 use crate::cluster::pump::Token;
 use crate::cluster::query::{Ask, Refusal, Target};
 use crate::cluster::reply::{self, Granted};
+use crate::cluster::room::Doors;
 use crate::cluster::worker::{Dialogue, Stage, Standing};
 use crate::cluster::{Balance, Cluster, News, unix_path};
 use crate::supervisor::{Life, Moment, WorkerId};
