@@ -1,4 +1,5 @@
 //! The cluster room with real Node workers, of every version in `LUSTER_TEST_NODES`.
+#![expect(clippy::unwrap_used, reason = "what fails is the test")]
 
 #[path = "cluster_room/balance.rs"]
 mod balance;

@@ -24,6 +24,8 @@ pub(super) struct Bound {
     pub(super) socket: OwnedFd,
     /// Its file, if it has one.
     pub(super) file: Option<SocketFile>,
+    /// The same place under its other name, if it has one.
+    pub(super) alias: Option<OwnedFd>,
 }
 
 /// Whether a TCP port is bound once, or once per slot.
@@ -46,7 +48,7 @@ pub(super) fn open(place: &Place, options: Options, sharing: Sharing) -> Result<
             udp(host.at(*port), *families, options.reuse).map(Bound::without_file)
         }
         Place::Path(path) => unix_path::open(path, options),
-        Place::Abstract(name) => abstract_name(name, options).map(Bound::without_file),
+        Place::Abstract(name) => abstract_name(name, options),
     }
 }
 
@@ -76,7 +78,7 @@ pub(super) fn new_socket(family: AddressFamily, kind: SockType) -> Result<OwnedF
 
 impl Bound {
     fn without_file(socket: OwnedFd) -> Self {
-        Self { socket, file: None }
+        Self { socket, file: None, alias: None }
     }
 }
 
@@ -129,16 +131,20 @@ fn family_of(address: SocketAddr) -> AddressFamily {
     if address.is_ipv6() { AddressFamily::Inet6 } else { AddressFamily::Inet }
 }
 
-fn abstract_name(name: &str, options: Options) -> Result<OwnedFd, Errno> {
-    // Node's primary binds the name padded with NULs to the full length, and its clients connect to that.
+/// Node 20 binds and connects to a name padded with NULs to the full length, Node 22 and everybody else to the bare
+/// one. Which of them its clients are a listener cannot know, so it has both.
+fn abstract_name(name: &str, options: Options) -> Result<Bound, Errno> {
+    let listener = |name: &[u8]| {
+        let socket = new_socket(AddressFamily::Unix, SockType::Stream)?;
+        bind_socket(&socket, &UnixAddr::new_abstract(name)?)?;
+        sys::listen(socket.as_fd(), options.backlog)?;
+        Ok(socket)
+    };
+    let socket = listener(name.as_bytes())?;
     let mut padded = name.as_bytes().to_vec();
-    if padded.len() < ABSTRACT_NAME {
-        padded.resize(ABSTRACT_NAME, 0);
-    }
-    let socket = new_socket(AddressFamily::Unix, SockType::Stream)?;
-    bind_socket(&socket, &UnixAddr::new_abstract(&padded)?)?;
-    sys::listen(socket.as_fd(), options.backlog)?;
-    Ok(socket)
+    padded.resize(ABSTRACT_NAME.max(padded.len()), 0);
+    let alias = if padded.len() > name.len() { Some(listener(&padded)?) } else { None };
+    Ok(Bound { socket, file: None, alias })
 }
 
 /// The bytes of a unix address after the leading NUL.

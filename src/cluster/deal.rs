@@ -104,47 +104,41 @@ impl Cluster {
 
     fn deal_one(&mut self, id: ListenerId, now: Moment) -> Dealt {
         let Some(listener) = self.listeners.get_mut(&id) else { return Dealt::Dry };
-        loop {
-            let Some(chosen) = choose(listener, &self.workers, now) else {
-                if let Some(until) = first_shy(listener, now) {
+        let Some(chosen) = choose(listener, &self.workers, now) else {
+            if let Some(until) = first_shy(listener, now) {
+                self.alarm.set(until);
+            }
+            return Dealt::Stalled;
+        };
+        let connection = match (listener.waiting.pop_front(), self.starved) {
+            (Some(connection), _) => connection,
+            (None, Some(_)) => return Dealt::Stalled,
+            (None, None) => match listener.draw() {
+                Drawn::Connection(connection) => connection,
+                Drawn::Dry => return Dealt::Dry,
+                Drawn::Starved => {
+                    let until = now.after(STARVED);
+                    self.starved = Some(until);
                     self.alarm.set(until);
+                    return Dealt::Stalled;
                 }
-                return Dealt::Stalled;
-            };
-            let connection = match (listener.waiting.pop_front(), self.starved) {
-                (Some(connection), _) => connection,
-                (None, Some(_)) => return Dealt::Stalled,
-                (None, None) => match listener.draw() {
-                    Drawn::Connection(connection) => connection,
-                    Drawn::Dry => return Dealt::Dry,
-                    Drawn::Starved => {
-                        let until = now.after(STARVED);
-                        self.starved = Some(until);
-                        self.alarm.set(until);
-                        return Dealt::Stalled;
-                    }
-                },
-            };
-            let life = listener.holders[chosen].life;
-            let Some(worker) = self.workers.get_mut(&life) else { return Dealt::Stalled };
-            match worker.offer(listener, connection, now) {
-                Ok(()) => {
-                    self.turns += 1;
-                    worker.turn = self.turns;
-                    listener.holders[chosen].offered(now);
-                    return Dealt::One;
-                }
-                Err(connection) => {
-                    // Its channel is full or closed; it is not chosen again until that has changed.
-                    listener.waiting.push_front(connection);
-                    self.after_write(life);
-                    match self.listeners.contains_key(&id) {
-                        true => return Dealt::One,
-                        false => return Dealt::Dry,
-                    }
-                }
+            },
+        };
+        let life = listener.holders[chosen].life;
+        let Some(worker) = self.workers.get_mut(&life) else { return Dealt::Stalled };
+        match worker.offer(listener, connection, now) {
+            Ok(()) => {
+                self.turns += 1;
+                worker.turn = self.turns;
+                listener.holders[chosen].offered(now);
+            }
+            Err(connection) => {
+                // Its channel is full or closed, so it is not chosen again until that has changed; another may be.
+                listener.waiting.push_front(connection);
+                self.after_write(life);
             }
         }
+        Dealt::One
     }
 }
 

@@ -11,14 +11,14 @@ use nix::sys::epoll::{EpollEvent, EpollFlags};
 use serde_json::value::RawValue;
 
 use crate::cluster::bind::{self, Bound, Sharing};
-use crate::cluster::cluster::Doors;
 use crate::cluster::group::{Group, Membership, Retap};
-use crate::cluster::listener::{Holder, Listener, ListenerId, Tap, TapFlow, Way};
+use crate::cluster::listener::{ALIAS, Holder, Listener, ListenerId, Tap, TapFlow, Way};
 use crate::cluster::outbox::Cargo;
 use crate::cluster::place::Place;
 use crate::cluster::pump::Token;
 use crate::cluster::query::{Ask, Refusal, Target};
 use crate::cluster::reply::{self, Granted};
+use crate::cluster::room::Doors;
 use crate::cluster::worker::{Dialogue, Stage, Standing};
 use crate::cluster::{Balance, Cluster, News, unix_path};
 use crate::supervisor::{Life, Moment, WorkerId};
@@ -113,6 +113,9 @@ impl Cluster {
             Way::Handed(_) => {}
             Way::Grouped(group) => group.open_taps().for_each(|socket| self.unwatch(socket)),
         }
+        if let Some(alias) = &listener.alias {
+            self.unwatch(&alias.socket);
+        }
         if let Some(file) = listener.file {
             file.remove();
         }
@@ -204,7 +207,7 @@ impl Cluster {
             Manner::Dealt | Manner::Handed => Sharing::Alone,
             Manner::Grouped => Sharing::Group,
         };
-        let Bound { socket, file } = bind::open(&target.share.place, target.options, sharing)?;
+        let Bound { socket, file, alias } = bind::open(&target.share.place, target.options, sharing)?;
         let id = ListenerId(self.next_listener);
         let way = match manner {
             Manner::Dealt => {
@@ -217,6 +220,10 @@ impl Cluster {
         self.next_listener += 1;
         let mut listener = Listener::new(id, target.share, data.to_owned(), target.options, way);
         listener.file = file;
+        if let Some(alias) = alias {
+            self.watch(&alias, id, ALIAS)?;
+            listener.alias = Some(Tap::new(Arc::new(alias), TapFlow::Dry));
+        }
         self.listeners.insert(id, listener);
         Ok(id)
     }

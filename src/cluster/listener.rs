@@ -28,6 +28,9 @@ pub(super) struct ListenerId(pub(super) u32);
 const SHY_FIRST: Duration = Duration::from_millis(1);
 const SHY_MOST: Duration = Duration::from_millis(64);
 
+/// The index by which a listener's alias is known, where members of a group have theirs.
+pub(super) const ALIAS: usize = 0x3fff_ffff;
+
 /// One thing workers listen on.
 #[derive(Debug)]
 pub(super) struct Listener {
@@ -50,6 +53,8 @@ pub(super) struct Listener {
     pub(super) waiting: VecDeque<OwnedFd>,
     pub(super) way: Way,
     pub(super) file: Option<SocketFile>,
+    /// A second socket whose connections are dealt out, whichever way those of the first go.
+    pub(super) alias: Option<Tap>,
     /// Whether it is in line for its connections to be dealt out.
     pub(super) in_line: bool,
 }
@@ -127,6 +132,7 @@ impl Listener {
             waiting: VecDeque::new(),
             way,
             file: None,
+            alias: None,
             in_line: false,
         }
     }
@@ -159,16 +165,21 @@ impl Listener {
 
     /// Takes the next connection from the kernel.
     pub(super) fn draw(&mut self) -> Drawn {
-        match &mut self.way {
+        let drawn = match &mut self.way {
             Way::Dealt(tap) => tap.draw(),
             Way::Handed(_) => Drawn::Dry,
             Way::Grouped(group) => group.draw(),
+        };
+        match (drawn, &mut self.alias) {
+            (Drawn::Dry, Some(alias)) => alias.draw(),
+            (drawn, _) => drawn,
         }
     }
 
     /// Notes that one of its sockets may have connections.
     pub(super) fn open_tap(&mut self, index: usize) {
         let tap = match &mut self.way {
+            _ if index == ALIAS => self.alias.as_mut(),
             Way::Dealt(tap) => Some(tap),
             Way::Handed(_) => None,
             Way::Grouped(group) => group.tap_mut(index),

@@ -10,7 +10,6 @@
 mod alarm;
 mod bind;
 mod channel;
-mod cluster;
 mod deal;
 mod frame;
 mod gauge;
@@ -26,6 +25,7 @@ mod place;
 mod pump;
 mod query;
 mod reply;
+mod room;
 mod sys;
 mod unix_path;
 mod worker;
@@ -33,7 +33,7 @@ mod worker;
 #[cfg(test)]
 mod tests;
 
-pub use cluster::Cluster;
 pub use frame::MAX_FRAME;
 pub use handle::{HandleKind, UnsupportedHandle, UserHandle};
 pub use news::{Balance, News, Progress, SendOutcome, Violation};
+pub use room::Cluster;

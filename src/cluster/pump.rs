@@ -22,7 +22,7 @@ const TURN_MESSAGES: usize = 256;
 /// Bytes read from one worker in one turn, give or take one read.
 const TURN_BYTES: usize = 256 << 10;
 /// Events taken at once; those beyond wait in the kernel for the next turn.
-const EVENTS: usize = 256;
+const EVENTS: usize = 64;
 
 /// What an event is about.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

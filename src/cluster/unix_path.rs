@@ -69,7 +69,7 @@ fn bind_and_listen(path: &str, options: Options) -> Result<Bound, Errno> {
     let file = fs::symlink_metadata(path).ok().map(|found| SocketFile::of(path, &found));
     let listening = widen(path, options.mode).and_then(|()| sys::listen(socket.as_fd(), options.backlog));
     match (listening, file) {
-        (Ok(()), file) => Ok(Bound { socket, file }),
+        (Ok(()), file) => Ok(Bound { socket, file, alias: None }),
         (Err(errno), Some(file)) => {
             file.remove();
             Err(errno)

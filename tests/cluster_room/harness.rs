@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::os::unix::net::UnixStream;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
@@ -28,7 +28,7 @@ pub(crate) fn nodes() -> Vec<PathBuf> {
 }
 
 /// The major version of a Node binary.
-pub(crate) fn major(node: &PathBuf) -> u32 {
+pub(crate) fn major(node: &Path) -> u32 {
     let output = Command::new(node).arg("-p").arg("process.versions.node").output().unwrap();
     let version = String::from_utf8(output.stdout).unwrap();
     version.split('.').next().unwrap().trim().parse().unwrap()
@@ -47,14 +47,14 @@ pub(crate) struct Room {
 }
 
 impl Room {
-    pub(crate) fn new(node: &PathBuf, balance: Balance) -> Self {
+    pub(crate) fn new(node: &Path, balance: Balance) -> Self {
         Self {
             cluster: Cluster::new(balance).unwrap(),
             children: BTreeMap::new(),
             exits: BTreeMap::new(),
             news: Vec::new(),
             dir: tempfile::tempdir().unwrap(),
-            node: node.clone(),
+            node: node.to_owned(),
             began: Instant::now(),
             last_life: 0,
             progress: Progress::Idle,
@@ -212,7 +212,7 @@ pub(crate) fn request_to(address: SocketAddr) -> std::io::Result<String> {
     exchange(stream)
 }
 
-pub(crate) fn request_unix(path: &std::path::Path) -> std::io::Result<String> {
+pub(crate) fn request_unix(path: &Path) -> std::io::Result<String> {
     let stream = UnixStream::connect(path)?;
     stream.set_read_timeout(Some(Duration::from_secs(20)))?;
     exchange(stream)
