@@ -1,7 +1,7 @@
 // Closes, while stopping, the connections that nobody is using.
 //
-// Invariants: a connection is closed only after GRACE without a byte, an answer in progress, or a request partly
-// received; the time runs from the start of stopping or from its last activity; upgraded connections are never ours.
+// Invariants: a connection is closed only after GRACE (FIRST_GRACE) without a byte, an answer in progress, or a request
+// partly received; the time runs from the start of stopping or from its last activity; upgraded connections are never ours.
 // Long answers and slow senders are left to the master's stopTimeout.
 
 const connections = require('./connections');
@@ -9,6 +9,11 @@ const { kLingering } = require('./drain_http1');
 
 /** How long a client that holds an open connection may take to send the request it already meant to send. */
 const GRACE = 300;
+/**
+ * The same for a connection that has not carried a byte yet: whoever opens one means to use it, and on a machine with
+ * more work than cores the time from connecting to sending is easily longer than GRACE.
+ */
+const FIRST_GRACE = 1000;
 /** How long a client may go on sending after its last answer, or leave an HTTP/2 notice unread. */
 const LINGER_LIMIT = 5000;
 const TICK = 50;
@@ -23,7 +28,8 @@ exports.start = function start() {
 };
 
 function sweep() {
-    const now = Date.now();
+    // Not the time of day, which may jump.
+    const now = process.uptime() * 1000;
     for (const connection of connections.list()) {
         const last = observe(connection, now);
         if (connection.session) {
@@ -72,7 +78,7 @@ function sweepLingering(socket, last, now) {
 function sweepIdle(connection, last, now) {
     if (!connection.handshaking && isBusy(connection.socket)) {
         last.since = now;
-    } else if (now - last.since >= GRACE) {
+    } else if (now - last.since >= (last.bytes === 0 ? FIRST_GRACE : GRACE)) {
         connection.socket.destroy();
     }
 }

@@ -1,3 +1,4 @@
 //! The stories, one file for each thing users rely on.
 
 mod examples;
+mod javascript;
