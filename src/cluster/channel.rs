@@ -57,8 +57,10 @@ pub(super) fn pair() -> io::Result<(OwnedFd, OwnedFd)> {
     // Each end has its own flags; the worker sets its own end as it likes.
     fcntl(&ours, FcntlArg::F_SETFL(OFlag::O_RDWR | OFlag::O_NONBLOCK))?;
     for end in [&ours, &theirs] {
-        // A smaller buffer only means more waiting.
-        let _ = setsockopt(end, sockopt::SndBuf, &SEND_BUFFER);
+        // The system's limit holds for those without privileges. A smaller buffer only means more waiting.
+        if setsockopt(end, sockopt::SndBufForce, &SEND_BUFFER).is_err() {
+            let _ = setsockopt(end, sockopt::SndBuf, &SEND_BUFFER);
+        }
     }
     Ok((ours, theirs))
 }

@@ -151,14 +151,14 @@ impl Listener {
             return true;
         }
         let mut asked = share.place.clone();
-        match (&mut asked, self.address.map(|address| address.port())) {
-            (
-                Place::Tcp { port, .. } | Place::TcpAnywhere { port, .. } | Place::Udp { port, .. },
-                Some(bound),
-            ) if *port == bound => {
+        match &mut asked {
+            Place::Tcp { port, .. } | Place::TcpAnywhere { port, .. } | Place::Udp { port, .. } => {
+                if self.address.is_none_or(|address| address.port() != *port) {
+                    return false;
+                }
                 *port = 0;
             }
-            _ => return false,
+            Place::Path(_) | Place::Abstract(_) => return false,
         }
         self.share == Share::of(asked, index)
     }
@@ -172,17 +172,18 @@ impl Listener {
         };
         match (drawn, &mut self.alias) {
             (Drawn::Dry, Some(alias)) => alias.draw(),
-            (drawn, _) => drawn,
+            (Drawn::Dry, None) => Drawn::Dry,
+            (drawn @ (Drawn::Connection(_) | Drawn::Starved), _) => drawn,
         }
     }
 
     /// Notes that one of its sockets may have connections.
     pub(super) fn open_tap(&mut self, index: usize) {
-        let tap = match &mut self.way {
-            _ if index == ALIAS => self.alias.as_mut(),
-            Way::Dealt(tap) => Some(tap),
-            Way::Handed(_) => None,
-            Way::Grouped(group) => group.tap_mut(index),
+        let tap = match (index, &mut self.way) {
+            (ALIAS, _) => self.alias.as_mut(),
+            (_, Way::Dealt(tap)) => Some(tap),
+            (_, Way::Handed(_)) => None,
+            (_, Way::Grouped(group)) => group.tap_mut(index),
         };
         if let Some(tap) = tap.filter(|tap| tap.flow == TapFlow::Dry) {
             tap.flow = TapFlow::Running;

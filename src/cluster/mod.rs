@@ -2,7 +2,8 @@
 //!
 //! One [`Cluster`] owns every worker's channel and every listening socket. It is driven: it does I/O only inside
 //! the calls its owner makes, never waits, reads no clock, starts no thread and logs nothing; what happened comes
-//! out as [`News`]. The wire, and each of its traps, is described in `docs/design/` and in the files here.
+//! out as [`News`]. Reading goes `room` (what may be asked), `pump` (what is ready), `hear` (what was said), `listen`
+//! (who listens), `deal` (who gets a connection); the wire is in `frame`, `message`, `query`, `reply` and `outbox`.
 //!
 //! Invariants: nothing a worker writes can stop, crash or starve the others; every queue here has a bound; a
 //! connection that was accepted is closed by us only once a worker has taken it or its listener is gone.

@@ -8,6 +8,7 @@ use std::os::unix::net::UnixStream;
 use std::collections::VecDeque;
 
 use nix::errno::Errno;
+use proptest::prelude::*;
 
 use crate::cluster::outbox::OUTBOX_LIMIT;
 use crate::cluster::{Balance, Cluster, News, Progress, SendOutcome, UserHandle, Violation, sys};
@@ -18,6 +19,7 @@ struct Stage {
     cluster: Cluster,
     now: Moment,
     news: Vec<News>,
+    lives: u32,
 }
 
 /// The far end of a channel.
@@ -30,7 +32,7 @@ struct Puppet {
 
 impl Stage {
     fn new(balance: Balance) -> Self {
-        Self { cluster: Cluster::new(balance).unwrap(), now: Moment(1_000_000), news: Vec::new() }
+        Self { cluster: Cluster::new(balance).unwrap(), now: Moment(1_000_000), news: Vec::new(), lives: 0 }
     }
 
     fn attach(&mut self, slot: u32, life: u32) -> Puppet {
@@ -541,4 +543,80 @@ fn a_listener_lost_on_the_way_is_an_error_in_the_worker() {
     assert!(puppet.lines()[0].contains("\"errno\":-24"));
     puppet.descriptors.clear();
     assert!(TcpStream::connect(("127.0.0.1", port)).is_err());
+}
+
+/// What may happen to a cluster, by number: the second says to whom or how.
+fn disturb(stage: &mut Stage, puppets: &mut Vec<(u32, Puppet)>, port: u16, what: u8, how: u8) {
+    let lines = [
+        r#"{"cmd":"NODE_HANDLE_ACK"}"#,
+        r#"{"cmd":"NODE_HANDLE_NACK"}"#,
+        r#"{"cmd":"NODE_CLUSTER","ack":1,"accepted":true,"seq":9}"#,
+        r#"{"cmd":"NODE_CLUSTER","ack":2,"accepted":false,"seq":9}"#,
+        r#"{"cmd":"NODE_CLUSTER","act":"close","key":"0","seq":4}"#,
+        r#"{"cmd":"NODE_CLUSTER","act":"exitedAfterDisconnect","seq":4}"#,
+        r#"{"cmd":"NODE_HANDLE","type":"net.Socket","msg":1,"key":"a"}"#,
+        r#"{"cmd":"NODE_SOCKET_NOTIFY_CLOSE","key":"a"}"#,
+        "",
+    ];
+    let count = puppets.len().max(1);
+    let life = puppets.get(usize::from(how) % count).map_or(1, |(life, _)| *life);
+    match what {
+        0..=1 => {
+            stage.lives += 1;
+            let life = stage.lives;
+            puppets.push((life, stage.attach(u32::from(how % 3), life)));
+        }
+        2..=5 => {
+            let line = r#""act":"queryServer","index":0,"address":"127.0.0.1","addressType":4,"seq":1"#;
+            mutter(puppets, life, &format!(r#"{{"cmd":"NODE_CLUSTER",{line},"port":{port}}}"#));
+        }
+        6..=8 => drop(TcpStream::connect(("127.0.0.1", port))),
+        9 => {
+            stage.cluster.detach(Life(life));
+            puppets.retain(|(whose, _)| *whose != life);
+        }
+        10 => stage.cluster.steer_away(Life(life)),
+        11 => stage.cluster.disconnect(Life(life), stage.now),
+        12 => stage.cluster.life_ready(Life(life)),
+        13 => stage.cluster.slot_abandoned(WorkerId(u32::from(how % 3))),
+        14 if stage.cluster.next_wake().is_some() => stage.wake(),
+        15 => puppets.retain(|(whose, _)| *whose != life),
+        _ => mutter(puppets, life, lines[usize::from(what) % lines.len()]),
+    }
+}
+
+/// Says a line to a room that may not listen any more.
+fn mutter(puppets: &mut [(u32, Puppet)], life: u32, line: &str) {
+    if let Some((_, puppet)) = puppets.iter_mut().find(|(whose, _)| *whose == life) {
+        let _ = puppet.stream.write_all(format!("{line}\n").as_bytes());
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(150))]
+
+    #[test]
+    fn whatever_happens_the_room_comes_to_rest(
+        balance in prop_oneof![Just(Balance::RoundRobin), Just(Balance::Shared), Just(Balance::Reuseport)],
+        events in prop::collection::vec((0_u8..34, any::<u8>()), 0..80),
+    ) {
+        let (mut stage, port, mut puppets) = (Stage::new(balance), free_port(), Vec::new());
+        for (what, how) in events {
+            disturb(&mut stage, &mut puppets, port, what, how);
+            stage.settle();
+            for (_, puppet) in &mut puppets {
+                puppet.lines();
+            }
+        }
+        for (life, _) in &puppets {
+            stage.cluster.detach(Life(*life));
+        }
+        (0..3).for_each(|slot| stage.cluster.slot_abandoned(WorkerId(slot)));
+        stage.settle();
+        // Puppets that were dropped are still attached; with the last of them the listeners go.
+        (0..90).for_each(|life| stage.cluster.detach(Life(life)));
+        (0..3).for_each(|slot| stage.cluster.slot_abandoned(WorkerId(slot)));
+        prop_assert!(stage.cluster.listeners.is_empty());
+        prop_assert!(stage.cluster.workers.is_empty());
+    }
 }
