@@ -23,9 +23,11 @@ exports.watch = function watch() {
         return listen.apply(this, args);
     };
 
-    // A worker that leaves by its own will deserves the same.
+    // A worker that leaves by its own will deserves the same. The master is told before Node tells it of closed
+    // servers, so that it keeps their sockets for the worker's successor.
     const { disconnect } = cluster.worker;
     cluster.worker.disconnect = function (...args) {
+        wire.send(wire.COMMANDS.leaving, []);
         exports.start();
         return disconnect.apply(this, args);
     };
@@ -43,6 +45,7 @@ exports.start = function start() {
 
 function notice(server) {
     const connections = require('./connections');
+const wire = require('./wire');
     if (connections.isHttp(server) && connections.track(server)) {
         seen.add(new WeakRef(server));
         if (stopping) {

@@ -11,6 +11,7 @@ exports.COMMANDS = {
     suspend: 'core.worker.suspend',
     broadcastMasterEvent: 'core.worker.broadcastMasterEvent',
     broadcastWorkerEvent: 'core.master.broadcastWorkerEvent',
+    leaving: 'core.master.leaving',
     callback: 'core.callback',
 };
 

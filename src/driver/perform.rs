@@ -232,6 +232,11 @@ impl Hands {
         match said {
             Said::Ready => self.handle(now, Event::SaidReady(life)),
             Said::Suspended => self.handle(now, Event::Suspended(life)),
+            Said::Leaving => {
+                // Before it closes its servers, so that its listeners wait for its successor.
+                self.cluster.steer_away(life);
+                self.handle(now, Event::Leaving(life));
+            }
             Said::Event(name) => {
                 let (wid, pid) = self.name(life);
                 debug!(event = "worker_event", wid, pid, name, "worker {wid} (pid {pid}) reports {name:?}");

@@ -15,6 +15,8 @@ pub(super) enum Said {
     Ready,
     /// Any other worker event.
     Event(String),
+    /// It begins to leave by itself (`cluster.worker.disconnect()`); said before it closes anything.
+    Leaving,
     /// The answer to our request to suspend.
     Suspended,
     /// The answer to a call nobody made.
@@ -41,6 +43,7 @@ pub(super) fn parse(message: &RawValue) -> Said {
     match (command, first) {
         ("core.master.broadcastWorkerEvent", Some(event)) if event == "ready" => Said::Ready,
         ("core.master.broadcastWorkerEvent", Some(event)) => Said::Event(event),
+        ("core.master.leaving", _) => Said::Leaving,
         ("core.callback", Some(id)) if id == SUSPEND_CALLBACK => Said::Suspended,
         ("core.callback", _) => Said::StrayCallback,
         (command, _) => Said::UnknownCommand(command.to_owned()),
@@ -86,6 +89,7 @@ mod tests {
                 r#"{"cmd":"luster_core.master.broadcastWorkerEvent","args":["loaded","/app.js"]}"#,
                 Said::Event("loaded".into()),
             ),
+            (r#"{"cmd":"luster_core.master.leaving"}"#, Said::Leaving),
             (r#"{"cmd":"luster_core.callback","args":["luster.suspend",null]}"#, Said::Suspended),
             (r#"{"cmd":"luster_core.callback","args":["other"]}"#, Said::StrayCallback),
             (r#"{"cmd":"luster_mine","args":[1]}"#, Said::UnknownCommand("mine".into())),
