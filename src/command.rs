@@ -43,11 +43,18 @@ pub(crate) fn run(cli: &Cli) -> Exit {
 }
 
 fn load(source: &Source) -> Result<Loaded, (Exit, String)> {
-    let node = source.node.as_ref().map(PathBuf::from);
-    let request = config::Request::from_surroundings(source.config.clone(), node, source.node_arg.clone());
+    // One that is missing is told when it is needed: a configuration that is no program needs none.
+    let node = PathBuf::from(node_name(source));
+    let request =
+        config::Request::from_surroundings(source.config.clone(), Some(node), source.node_arg.clone());
     let request =
         request.map_err(|error| (Exit::Config, format!("there is no working directory: {error}")))?;
     config::load(&request).map_err(|error| (error.exit(), error.to_string()))
+}
+
+/// The Node program, as a path or as a name to look for on PATH.
+fn node_name(source: &Source) -> &OsStr {
+    source.node.as_deref().unwrap_or(OsStr::new("node"))
 }
 
 /// Tells why the configuration cannot be used: as it is for people, as a log line for machines.
@@ -82,10 +89,7 @@ fn prepare(source: &Source, loaded: &Loaded) -> Result<Job, (Exit, String)> {
     process::adopt_orphans().map_err(|error| internal("orphans cannot be adopted", error))?;
     let limit =
         DescriptorLimit::raise().map_err(|error| internal("the descriptor limit cannot be raised", error))?;
-    let node = process::find_program(
-        source.node.as_deref().unwrap_or(OsStr::new("node")),
-        std::env::var_os("PATH").as_deref(),
-    );
+    let node = process::find_program(node_name(source), std::env::var_os("PATH").as_deref());
     let node = node.map_err(|error| (Exit::ForkOrExec, error.to_string()))?;
     let preload =
         Preload::place(Places::of_this_process()).map_err(|error| (Exit::ForkOrExec, error.to_string()))?;
