@@ -20,6 +20,7 @@ pub(crate) struct Luster {
     args: Vec<OsString>,
     env: BTreeMap<String, Option<String>>,
     config: Option<PathBuf>,
+    cwd: Option<PathBuf>,
     limit: Option<u64>,
 }
 
@@ -37,7 +38,7 @@ impl Luster {
     /// An empty folder.
     pub(crate) fn new() -> Self {
         let folder = tempfile::Builder::new().prefix("luster-it-").tempdir().expect("a temporary folder");
-        Self { folder, args: Vec::new(), env: BTreeMap::new(), config: None, limit: None }
+        Self { folder, args: Vec::new(), env: BTreeMap::new(), config: None, cwd: None, limit: None }
     }
 
     /// A folder with this app and this configuration (`app` is filled in).
@@ -82,6 +83,12 @@ impl Luster {
         self
     }
 
+    /// Starts in this folder instead of its own.
+    pub(crate) fn current_dir(mut self, folder: impl Into<PathBuf>) -> Self {
+        self.cwd = Some(folder.into());
+        self
+    }
+
     /// Uses another Node than the one on PATH.
     pub(crate) fn node(self, node: &super::Node) -> Self {
         self.arg("--node").arg(node.path.as_os_str())
@@ -103,7 +110,7 @@ impl Luster {
             .args(form)
             .args(&self.args)
             .args(&self.config)
-            .current_dir(self.folder.path())
+            .current_dir(self.cwd.as_deref().unwrap_or(self.folder.path()))
             .stdin(Stdio::null());
         for (name, value) in &self.env {
             match value {
@@ -179,6 +186,13 @@ impl Running {
 
     pub(crate) fn path(&self) -> &Path {
         self.folder.path()
+    }
+
+    /// Puts a file in the folder, whole from the first moment.
+    pub(crate) fn put(&self, name: &str, text: &str) {
+        let new = self.path().join(format!("{name}.new"));
+        std::fs::write(&new, text).expect("writable");
+        std::fs::rename(new, self.path().join(name)).expect("writable");
     }
 
     /// The log so far.

@@ -8,6 +8,7 @@ mod luster;
 mod nodes;
 mod ports;
 mod procfs;
+mod told;
 
 pub(crate) use client::{Connection, Reply, Target, get};
 pub(crate) use load::{Load, Report, Style};
@@ -15,6 +16,7 @@ pub(crate) use luster::{Luster, Running};
 pub(crate) use nodes::{Node, node, nodes};
 pub(crate) use ports::{free_port, free_ports};
 pub(crate) use procfs::{children, is_alive, state};
+pub(crate) use told::{TELL, on_every_node, on_nodes};
 
 use std::time::{Duration, Instant};
 

@@ -1,0 +1,84 @@
+//! What workers tell a story: lines of JSON on stdout, written by `tell({…})`.
+
+use serde_json::Value;
+
+use super::luster::Running;
+use super::{Node, eventually, nodes};
+
+/// Put before an app's code: gives it `tell(object)`, which adds the worker's number.
+pub(crate) const TELL: &str = "const tell = what => \
+    require('fs').writeSync(1, JSON.stringify({wid: Number(process.env.LUSTER_WID), ...what}) + '\\n');\n";
+
+impl Running {
+    /// What has been told so far.
+    pub(crate) fn told(&self) -> Vec<Value> {
+        let stdout = self.stdout();
+        let whole = stdout.rsplit_once('\n').map_or("", |(whole, _)| whole);
+        whole.lines().filter_map(|line| serde_json::from_str(line).ok()).collect()
+    }
+
+    /// Waits until this much has been told, and gives it.
+    #[track_caller]
+    pub(crate) fn await_told(&self, count: usize) -> Vec<Value> {
+        self.await_told_where(count, "anything", |_| true)
+    }
+
+    /// Waits until this much of what was told is `wanted`, and gives that.
+    #[track_caller]
+    pub(crate) fn await_told_where(
+        &self,
+        count: usize,
+        what: &str,
+        wanted: impl Fn(&Value) -> bool,
+    ) -> Vec<Value> {
+        let deadline = std::time::Instant::now() + super::PATIENCE;
+        loop {
+            let found: Vec<_> = self.told().into_iter().filter(|told| wanted(told)).collect();
+            if found.len() >= count {
+                return found;
+            }
+            if std::time::Instant::now() > deadline {
+                let log = self.log().iter().map(Value::to_string).collect::<Vec<_>>().join("\n");
+                panic!("{count} times {what} were not told, only\n{}\nthe log is\n{log}", self.stdout());
+            }
+            std::thread::sleep(std::time::Duration::from_millis(5)); // poll
+        }
+    }
+
+    /// Waits for the last exit of this worker so far, or the next one if there is none.
+    #[track_caller]
+    pub(crate) fn await_exit_of(&self, wid: u32) -> Value {
+        self.await_event_where("exit", 1, |line| line["wid"] == wid)
+    }
+
+    /// Lines on stderr that are no log lines: what workers wrote there.
+    pub(crate) fn stderr_of_workers(&self) -> String {
+        let lines = self.log().into_iter().filter_map(|line| line.as_str().map(str::to_owned));
+        lines.collect::<Vec<_>>().join("\n")
+    }
+
+    /// Waits until workers have written this on stderr.
+    #[track_caller]
+    pub(crate) fn await_stderr(&self, text: &str) {
+        eventually(&format!("{text:?} on stderr"), || self.stderr_of_workers().contains(text).then_some(()));
+    }
+}
+
+/// Tells a story on every supported Node, all at once.
+pub(crate) fn on_every_node(story: impl Fn(&Node) + Sync) {
+    on_nodes(&nodes(), story);
+}
+
+/// Tells a story on these Nodes, all at once.
+pub(crate) fn on_nodes(nodes: &[Node], story: impl Fn(&Node) + Sync) {
+    std::thread::scope(|scope| {
+        let story = &story;
+        for node in nodes {
+            let name = format!("Node {}", node.major);
+            std::thread::Builder::new()
+                .name(name)
+                .spawn_scoped(scope, move || story(node))
+                .expect("a thread");
+        }
+    });
+}
