@@ -142,7 +142,8 @@ impl Cluster {
     }
 }
 
-/// The holder with the fewest connections on offer; of those, the one that was last offered one the longest ago.
+/// The holder with the fewest connections on offer; of those, the one that was last offered one the longest ago. One
+/// that prepares its end is the last choice.
 fn choose(listener: &Listener, workers: &BTreeMap<Life, Worker>, now: Moment) -> Option<usize> {
     let able = listener.holders.iter().enumerate().filter_map(|(index, holder)| {
         let worker = workers.get(&holder.life)?;
@@ -150,9 +151,14 @@ fn choose(listener: &Listener, workers: &BTreeMap<Life, Worker>, now: Moment) ->
             Temper::Willing => true,
             Temper::Shy { until, .. } => until <= now,
         };
-        (willing && worker.has_capacity(now)).then_some((worker.offers.len(), worker.turn, index))
+        (willing && worker.has_capacity(now)).then_some((
+            worker.standing,
+            worker.offers.len(),
+            worker.turn,
+            index,
+        ))
     });
-    able.min().map(|(_, _, index)| index)
+    able.min().map(|(_, _, _, index)| index)
 }
 
 /// When the first of those that refused may be asked again.

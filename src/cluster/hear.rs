@@ -108,9 +108,7 @@ impl Cluster {
             Dialogue::Ours => {}
             Dialogue::Theirs => return,
         }
-        if worker.standing == Standing::Serving {
-            worker.standing = Standing::Steered;
-        }
+        worker.standing = worker.standing.max(Standing::Steered);
         news.push(News::Leaving { life });
         self.rebalance_held_by(life);
         self.after_write(life);

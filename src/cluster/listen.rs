@@ -260,7 +260,9 @@ impl Cluster {
             let best = lives.filter(|worker| worker.slot == slot).map(|worker| worker.standing).min();
             match best {
                 Some(Standing::Serving) => Membership::Serving,
-                Some(Standing::Steered | Standing::Broken | Standing::Left) => Membership::Draining,
+                Some(Standing::Parting | Standing::Steered | Standing::Broken | Standing::Left) => {
+                    Membership::Draining
+                }
                 None => Membership::Orphaned,
             }
         });

@@ -140,15 +140,15 @@ impl Cluster {
         SendOutcome::Taken
     }
 
-    /// A life's end begins: it is offered no further connection, and what it closes from now on waits for the slot's
-    /// next life.
+    /// A life's end begins: what it closes from now on waits for the slot's next life, and it is offered connections
+    /// only while nobody else takes them.
+    pub fn suspend(&mut self, life: Life) {
+        self.lower(life, Standing::Parting);
+    }
+
+    /// A life is offered no further connection, and what it closes from now on waits for the slot's next life.
     pub fn steer_away(&mut self, life: Life) {
-        if let Some(worker) =
-            self.workers.get_mut(&life).filter(|worker| worker.standing == Standing::Serving)
-        {
-            worker.standing = Standing::Steered;
-            self.rebalance_held_by(life);
-        }
+        self.lower(life, Standing::Steered);
     }
 
     /// Tells a life to close its servers, finish its connections and go. Does nothing the second time, or when it
@@ -196,6 +196,13 @@ impl Cluster {
         self.doors = Doors::Closed;
         for id in self.listeners.keys().copied().collect::<Vec<_>>() {
             self.close_listener(id);
+        }
+    }
+
+    fn lower(&mut self, life: Life, standing: Standing) {
+        if let Some(worker) = self.workers.get_mut(&life).filter(|worker| worker.standing < standing) {
+            worker.standing = standing;
+            self.rebalance_held_by(life);
         }
     }
 

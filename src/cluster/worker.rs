@@ -61,6 +61,8 @@ pub(super) struct Offer {
 pub(super) enum Standing {
     /// New connections.
     Serving,
+    /// New connections, while nobody else takes them: it prepares its end.
+    Parting,
     /// Those it has: it is on its way out.
     Steered,
     /// Nothing: it has closed its channel.
@@ -122,7 +124,7 @@ impl Worker {
     /// Whether it is still heard.
     pub(super) fn is_heard(&self) -> bool {
         match self.standing {
-            Standing::Serving | Standing::Steered => true,
+            Standing::Serving | Standing::Parting | Standing::Steered => true,
             Standing::Left | Standing::Broken => false,
         }
     }
@@ -146,7 +148,11 @@ impl Worker {
             None => true,
             Some(oldest) => self.offers.len() < WINDOW && now.since(oldest.at) < RESPONSIVE,
         };
-        responsive && self.standing == Standing::Serving && self.outbox.takes_offers()
+        let serves = match self.standing {
+            Standing::Serving | Standing::Parting => true,
+            Standing::Steered | Standing::Left | Standing::Broken => false,
+        };
+        responsive && serves && self.outbox.takes_offers()
     }
 
     /// Offers a connection; gives it back if it could not be written.

@@ -116,7 +116,10 @@ impl Hands {
                 }
                 Err(error) => events.push_back(Event::NotStarted { life, reason: error.to_string() }),
             },
-            Order::Suspend(life) => self.say(now, life, &said::suspend()),
+            Order::Suspend(life) => {
+                self.cluster.suspend(life);
+                self.say(now, life, &said::suspend());
+            }
             Order::Disconnect(life) => self.cluster.disconnect(life, now),
             Order::Signal(life, signal) => self.signal(life, signal),
             Order::Settle(life) => self.cluster.life_ready(life),
