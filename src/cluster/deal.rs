@@ -82,9 +82,14 @@ impl Cluster {
         }
     }
 
-    /// Takes back all connections a life had not taken.
+    /// Takes back all connections a life had not taken. Those it may have taken unheard end with it: another worker
+    /// would wait for a request that has been read already, where a client can tell a closed connection.
     pub(super) fn reclaim_offers(&mut self, life: Life) {
         let Some(worker) = self.workers.get_mut(&life) else { return };
+        if !worker.is_heard_out() {
+            worker.offers.clear();
+            return self.descriptors_freed();
+        }
         // Newest first, each to the front: the oldest is then the first again.
         while let Some(offer) = worker.offers.pop_back() {
             if let Some(listener) = self.listeners.get_mut(&offer.listener) {

@@ -129,6 +129,15 @@ impl Worker {
         }
     }
 
+    /// Whether all it has written is known, its answers to offers included.
+    pub(super) fn is_heard_out(&self) -> bool {
+        match self.standing {
+            Standing::Serving | Standing::Steered => self.channel.readiness == Readiness::Drained,
+            Standing::Left => true,
+            Standing::Broken => false,
+        }
+    }
+
     /// Whether its end has been begun, so that what it closes waits for its successor.
     pub(super) fn is_stopping(&self) -> bool {
         self.standing != Standing::Serving || self.dialogue != Dialogue::None
