@@ -22,6 +22,9 @@ pub(crate) struct Luster {
     config: Option<PathBuf>,
     cwd: Option<PathBuf>,
     limit: Option<u64>,
+    /// The program, and its arguments, that luster is started by.
+    through: Vec<OsString>,
+    adjust: Vec<Box<dyn Fn(&mut Command)>>,
 }
 
 /// A luster that runs.
@@ -38,7 +41,16 @@ impl Luster {
     /// An empty folder.
     pub(crate) fn new() -> Self {
         let folder = tempfile::Builder::new().prefix("luster-it-").tempdir().expect("a temporary folder");
-        Self { folder, args: Vec::new(), env: BTreeMap::new(), config: None, cwd: None, limit: None }
+        Self {
+            folder,
+            args: Vec::new(),
+            env: BTreeMap::new(),
+            config: None,
+            cwd: None,
+            limit: None,
+            through: Vec::new(),
+            adjust: Vec::new(),
+        }
     }
 
     /// A folder with this app and this configuration (`app` is filled in).
@@ -100,13 +112,29 @@ impl Luster {
         self
     }
 
+    /// Has another program start it, such as `unshare --fork`; luster's own command line follows these arguments.
+    pub(crate) fn through(mut self, program: &[&str]) -> Self {
+        self.through = program.iter().map(OsString::from).collect();
+        self
+    }
+
+    /// Changes how it is started: its user, its group.
+    pub(crate) fn adjust(mut self, change: impl Fn(&mut Command) + 'static) -> Self {
+        self.adjust.push(Box::new(change));
+        self
+    }
+
     pub(crate) fn path(&self) -> &Path {
         self.folder.path()
     }
 
-    fn command(&self, form: &[&str]) -> Command {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_luster"));
+    /// What starts it; stdout and stderr are the caller's to choose.
+    pub(crate) fn command(&self, form: &[&str]) -> Command {
+        let luster = OsString::from(env!("CARGO_BIN_EXE_luster"));
+        let mut words = self.through.iter().chain([&luster]);
+        let mut command = Command::new(words.next().expect("at least luster itself"));
         command
+            .args(words)
             .args(form)
             .args(&self.args)
             .args(&self.config)
@@ -128,12 +156,20 @@ impl Luster {
                 });
             }
         }
+        for adjust in &self.adjust {
+            adjust(&mut command);
+        }
         command
     }
 
     /// Starts it, with everything in the log as JSON.
     pub(crate) fn start(self) -> Running {
-        let mut command = self.command(&["-v", "--log-format", "json"]);
+        self.start_as(&["-v", "--log-format", "json"])
+    }
+
+    /// Starts it with these options; log lines that are no JSON are kept as strings.
+    pub(crate) fn start_as(self, form: &[&str]) -> Running {
+        let mut command = self.command(form);
         let mut child =
             command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("the binary is built");
         let (log, stdout) = (Arc::new(Mutex::new(Vec::new())), Arc::new(Mutex::new(String::new())));
@@ -158,7 +194,7 @@ impl Luster {
 
     /// Runs it to its end, which must come; answers with its exit code, stdout and stderr (as people see it).
     #[track_caller]
-    pub(crate) fn output(self) -> (i32, String, String) {
+    pub(crate) fn output(&self) -> (i32, String, String) {
         let mut command = self.command(&[]);
         let mut child =
             command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("the binary is built");
@@ -302,6 +338,10 @@ impl Running {
 
 impl Drop for Running {
     fn drop(&mut self) {
+        if std::thread::panicking() {
+            let told = self.log().iter().map(Value::to_string).collect::<Vec<_>>().join("\n");
+            println!("what luster told until the story failed:\n{told}");
+        }
         // Its workers are killed by the kernel with it.
         let _ = self.child.kill();
         let _ = self.child.wait();

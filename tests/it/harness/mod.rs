@@ -6,6 +6,7 @@ mod client;
 mod load;
 mod luster;
 mod nodes;
+mod pair;
 mod ports;
 mod procfs;
 mod told;
@@ -14,8 +15,9 @@ pub(crate) use client::{Connection, Reply, Target, get};
 pub(crate) use load::{Load, Report, Style};
 pub(crate) use luster::{Luster, Running};
 pub(crate) use nodes::{Node, node, nodes};
+pub(crate) use pair::Pair;
 pub(crate) use ports::{free_port, free_ports};
-pub(crate) use procfs::{children, is_alive, state};
+pub(crate) use procfs::{children, is_alive, processes_in, stat, state};
 pub(crate) use told::{TELL, on_every_node, on_nodes};
 
 use std::time::{Duration, Instant};

@@ -1,0 +1,181 @@
+//! What is written where: workers' output untouched, luster's own words on stderr and only there.
+
+use std::io::Read;
+use std::os::fd::{AsFd, OwnedFd};
+use std::process::Stdio;
+
+use nix::fcntl::{FcntlArg, fcntl};
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+use serde_json::{Value, json};
+
+use crate::harness::{Luster, Target, eventually, free_port, get, is_alive};
+
+/// Lives until it is told to end.
+const QUIET: &str = "require('http').createServer().listen(0);";
+
+#[test]
+fn the_bytes_workers_print_pass_untouched_and_nothing_of_lusters_is_among_them() {
+    let app = "process.stdout.write(Buffer.from([...Array(256).keys(), 13, 10, 0xc3]));
+        process.stderr.write(Buffer.from([0xff, 0xfe, 10])); require('http').createServer().listen(0);";
+    let luster = Luster::with(app, json!({"workers": 1}));
+    let mut child =
+        luster.command(&["-v"]).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("built");
+    let (mut stdout, mut stderr) = (child.stdout.take().expect("piped"), child.stderr.take().expect("piped"));
+    let errors = std::thread::spawn(move || {
+        let mut bytes = Vec::new();
+        stderr.read_to_end(&mut bytes).map(|_| bytes)
+    });
+    let mut bytes = vec![0; 259];
+    stdout.read_exact(&mut bytes).expect("the worker's bytes");
+    kill(Pid::from_raw(i32::try_from(child.id()).expect("a pid")), Signal::SIGTERM).expect("it is there");
+    stdout.read_to_end(&mut bytes).expect("the end");
+    let expected: Vec<u8> = (0..=255).chain([13, 10, 0xc3]).collect();
+    assert_eq!(bytes, expected);
+    assert!(child.wait().expect("ours").success());
+    let errors = errors.join().expect("no panic").expect("read");
+    assert!(errors.windows(3).any(|window| window == [0xff, 0xfe, 10]), "the worker's stderr passes, too");
+}
+
+/// Runs a worker until it is ready, then stops it: what luster said, with these options.
+#[track_caller]
+fn said(options: &[&str], app: &str) -> Vec<String> {
+    let luster = Luster::with(&format!("console.log('up'); {app}"), json!({"workers": 1}));
+    let mut luster = luster.start_as(options);
+    eventually("it is up", || luster.stdout().contains("up").then_some(()));
+    luster.signal(Signal::SIGTERM);
+    assert_eq!(luster.await_end(), 0);
+    assert_eq!(luster.stdout(), "up\n");
+    luster.log().iter().map(|line| line.as_str().map_or_else(|| line.to_string(), str::to_owned)).collect()
+}
+
+#[test]
+fn lines_for_people_tell_the_main_events_and_more_with_v() {
+    let lines = said(&[], QUIET);
+    assert!(lines.iter().all(|line| line.contains(" INFO ")), "{lines:?}");
+    assert!(lines[0].contains("runs 1 workers of") && lines[1].contains("worker 1 (pid "), "{lines:?}");
+    assert!(lines.last().expect("lines").ends_with("stopped"), "{lines:?}");
+    let lines = said(&["-v"], QUIET);
+    assert!(lines.iter().any(|line| line.contains("DEBUG") && line.contains("is online")), "{lines:?}");
+    assert!(lines.iter().all(|line| !line.contains('\x1b')), "no colour into a pipe");
+}
+
+#[test]
+fn q_tells_only_warnings_and_qq_only_errors() {
+    assert_eq!(said(&["-q"], QUIET), [""; 0]);
+    // A typing mistake is a warning.
+    let luster = |option: &str| {
+        Luster::with(QUIET, json!({"workers": 1, "control": {"exitThreshold": 60_000, "stopTimout": 9}}))
+            .arg(option)
+    };
+    let warned = luster("-q").file("worker.js", "process.exit(1)").output().2;
+    let warned: Vec<_> = warned.lines().collect();
+    assert!(warned.len() == 3 && warned[0].contains(" WARN ") && warned[2].contains("ERROR"), "{warned:?}");
+    let failed = luster("-qq").file("worker.js", "process.exit(1)").output().2;
+    assert_eq!(failed.matches("ERROR").count(), failed.lines().count(), "{failed}");
+    assert!(failed.contains("every worker is dead"), "{failed}");
+}
+
+#[test]
+fn with_log_format_json_every_line_is_an_object_with_its_event() {
+    for line in said(&["--log-format", "json"], QUIET) {
+        let line: Value = serde_json::from_str(&line).expect("JSON");
+        for field in ["timestamp", "level", "message", "event"] {
+            assert!(line[field].is_string(), "no {field} in {line}");
+        }
+    }
+}
+
+/// What luster says on a terminal when it has to give up at once.
+fn said_on_a_terminal(variables: &[(&str, &str)]) -> String {
+    let terminal = nix::pty::openpty(None, None).expect("a terminal");
+    let luster =
+        Luster::with("", json!({})).without_env("NO_COLOR").env("TERM", "xterm").env("PATH", "/nowhere");
+    let luster = variables.iter().fold(luster, |luster, (name, value)| luster.env(name, value));
+    let mut command = luster.command(&[]);
+    let mut child = command.stdout(Stdio::null()).stderr(Stdio::from(terminal.slave)).spawn().expect("built");
+    drop(command); // and with it our own copy of the terminal's other end
+    assert_eq!(child.wait().expect("ours").code(), Some(71));
+    let mut text = Vec::new();
+    // A terminal without its other end is an error, after the last byte.
+    let _ = std::fs::File::from(terminal.master).read_to_end(&mut text);
+    String::from_utf8_lossy(&text).into_owned()
+}
+
+#[test]
+fn a_terminal_gets_colour_unless_the_user_objects() {
+    assert!(said_on_a_terminal(&[]).contains("\x1b[31mERROR\x1b[0m no node on PATH"));
+    assert!(said_on_a_terminal(&[("NO_COLOR", "")]).contains('\x1b'), "an empty value is no objection");
+    for objection in [("NO_COLOR", "1"), ("TERM", "dumb")] {
+        let said = said_on_a_terminal(&[objection]);
+        assert!(said.contains("ERROR no node on PATH") && !said.contains('\x1b'), "{said:?}");
+    }
+}
+
+#[test]
+fn a_reader_of_stderr_that_stops_reading_does_not_hold_luster_up() {
+    let app = "require('http').createServer((_, r) => r.end(String(process.pid))).listen(process.env.port);";
+    let port = free_port();
+    let luster = Luster::with(app, json!({"workers": 1, "server": {"port": port}}));
+    let (reader, writer) = nix::unistd::pipe().expect("a pipe");
+    // As small as a pipe can be: a few lines fill it.
+    fcntl(&writer, FcntlArg::F_SETPIPE_SZ(4096)).expect("a smaller pipe");
+    let mut command = luster.command(&["-v", "--log-format", "json"]);
+    let mut child = command.stdout(Stdio::null()).stderr(Stdio::from(writer)).spawn().expect("built");
+    drop(command);
+    let serving = |but: i32| {
+        eventually("a worker answers", || {
+            let pid = get(&Target::Tcp(port)).ok()?.body.parse::<i32>().ok()?;
+            (pid != but).then_some(pid)
+        })
+    };
+    let mut pid = serving(0);
+    for _ in 0..4 {
+        kill(Pid::from_raw(pid), Signal::SIGKILL).expect("it is there");
+        pid = serving(pid);
+    }
+    // Once there is room again, the next line says how many are missing.
+    let mut text = read_what_is_there(&reader);
+    kill(Pid::from_raw(pid), Signal::SIGKILL).expect("it is there");
+    serving(pid);
+    eventually("the gap is told", || {
+        text += &read_what_is_there(&reader);
+        text.contains("log lines were dropped because stderr was not read").then_some(())
+    });
+    let master = i32::try_from(child.id()).expect("a pid");
+    kill(Pid::from_raw(master), Signal::SIGTERM).expect("it is there");
+    assert!(child.wait().expect("ours").success());
+    assert!(!is_alive(pid));
+}
+
+/// Without waiting for more.
+fn read_what_is_there(pipe: &OwnedFd) -> String {
+    let mut text = String::new();
+    let mut buffer = [0; 8192];
+    let ready = || {
+        let mut fds = [nix::poll::PollFd::new(pipe.as_fd(), nix::poll::PollFlags::POLLIN)];
+        nix::poll::poll(&mut fds, nix::poll::PollTimeout::ZERO) == Ok(1)
+    };
+    while ready() {
+        let read = nix::unistd::read(pipe, &mut buffer).expect("readable");
+        if read == 0 {
+            break;
+        }
+        text += &String::from_utf8_lossy(&buffer[..read]);
+    }
+    text
+}
+
+#[test]
+fn a_stderr_that_is_gone_does_not_end_luster() {
+    let port = free_port();
+    let app = "require('http').createServer((_, r) => r.end(String(process.pid))).listen(process.env.port);";
+    let luster = Luster::with(app, json!({"workers": 1, "server": {"port": port}}));
+    let (reader, writer) = nix::unistd::pipe().expect("a pipe");
+    let mut command = luster.command(&["-v"]);
+    let mut child = command.stdout(Stdio::null()).stderr(Stdio::from(writer)).spawn().expect("built");
+    drop((command, reader));
+    eventually("a worker answers", || get(&Target::Tcp(port)).ok());
+    kill(Pid::from_raw(i32::try_from(child.id()).expect("a pid")), Signal::SIGTERM).expect("it is there");
+    assert!(child.wait().expect("ours").success());
+}

@@ -1,0 +1,99 @@
+//! Ports that cannot be had.
+
+use std::net::TcpListener;
+use std::os::unix::fs::PermissionsExt;
+use std::os::unix::process::CommandExt;
+
+use serde_json::json;
+
+use crate::harness::{Luster, Pair, free_port, processes_in};
+
+const SERVER: &str = "require('http').createServer((_, r) => r.end('x')).listen(process.env.port);";
+
+#[test]
+fn a_taken_port_is_named_and_served_once_it_is_free() {
+    let (luster, port) = Pair::of("", json!({}));
+    let taken = TcpListener::bind(("::", port)).expect("free");
+    let pair = Pair::start(luster, port);
+    let refused = pair.luster.await_event("refused", 2);
+    assert_eq!(refused["wid"], 1);
+    let message = refused["message"].as_str().expect("text");
+    assert!(message.contains(&format!(":{port}: address already in use")), "{message}");
+    drop(taken);
+    pair.await_answer(0);
+    // Node told the app, which printed the error and died of it.
+    assert!(
+        pair.luster.log().iter().any(|line| line.as_str().is_some_and(|text| text.contains("EADDRINUSE")))
+    );
+    pair.end();
+}
+
+#[test]
+fn an_app_that_handles_a_taken_port_lives_on() {
+    let app = "const server = require('http').createServer((_, r) => r.end(`${process.env.LUSTER_WID} ${process.pid}`));
+        server.on('error', error => { console.log(error.code); setTimeout(() => server.listen(process.env.port), 50); });
+        server.listen(process.env.port);";
+    let (luster, port) = Pair::of_app(app, json!({}));
+    let taken = TcpListener::bind(("::", port)).expect("free");
+    let pair = Pair::start(luster, port);
+    pair.luster.await_event("refused", 3);
+    drop(taken);
+    assert_eq!(pair.await_answer(0), pair.luster.all_pids()[0]);
+    assert!(pair.luster.stdout().starts_with("EADDRINUSE\nEADDRINUSE\n"), "{}", pair.luster.stdout());
+    pair.end();
+}
+
+#[test]
+fn when_a_taken_port_leaves_every_worker_dead_the_last_line_names_it() {
+    let port = free_port();
+    let _taken = TcpListener::bind(("::", port)).expect("free");
+    let control = json!({"exitThreshold": 60_000});
+    let config = json!({"workers": 2, "server": {"port": port}, "control": control});
+    let mut luster = Luster::with(SERVER, config).start();
+    assert_eq!(luster.await_end(), 1);
+    let causes = luster.await_event("all_dead", 1)["causes"].as_str().expect("text").to_owned();
+    for wid in [1, 2] {
+        assert!(causes.contains(&format!("worker {wid} exited with code 1 after it could not listen on ")));
+    }
+    assert!(causes.contains(&format!(":{port}: address already in use")), "{causes}");
+    assert_eq!(processes_in(luster.path()), []);
+}
+
+/// All workers die of a listen that this user is not permitted.
+#[track_caller]
+fn is_not_permitted(port: &str) {
+    let config = json!({"workers": 2, "server": {"port": port}, "control": {"exitThreshold": 60_000}});
+    let luster = Luster::with(SERVER, config).adjust(|command| {
+        command.uid(65_534).gid(65_534);
+    });
+    std::fs::set_permissions(luster.path(), PermissionsExt::from_mode(0o755)).expect("ours");
+    let mut luster = luster.start();
+    assert_eq!(luster.await_end(), 77, "{:?}", luster.log());
+    let causes = luster.await_event("all_dead", 1)["causes"].as_str().expect("text").to_owned();
+    assert!(causes.contains(&format!("{port}: permission denied")), "{causes}");
+    assert_eq!(processes_in(luster.path()), []);
+}
+
+#[test]
+fn a_privileged_port_ends_with_77_when_all_workers_died_of_it() {
+    let first = std::fs::read_to_string("/proc/sys/net/ipv4/ip_unprivileged_port_start").expect("/proc");
+    assert!(first.trim().parse::<u16>().expect("a port") > 977, "the machine permits every port");
+    is_not_permitted("977");
+}
+
+#[test]
+fn a_socket_in_a_folder_not_ours_ends_with_77_when_all_workers_died_of_it() {
+    let folder = tempfile::tempdir().expect("a folder");
+    std::fs::set_permissions(folder.path(), PermissionsExt::from_mode(0o755)).expect("ours");
+    is_not_permitted(folder.path().join("app.sock").to_str().expect("UTF-8"));
+}
+
+#[test]
+fn a_socket_in_a_folder_that_is_not_there_is_named() {
+    let control = json!({"exitThreshold": 60_000});
+    let config = json!({"workers": 1, "server": {"port": "/no/such/folder/app.sock"}, "control": control});
+    let mut luster = Luster::with(SERVER, config).start();
+    assert_eq!(luster.await_end(), 1);
+    let causes = luster.await_event("all_dead", 1)["causes"].as_str().expect("text").to_owned();
+    assert!(causes.contains("/no/such/folder/app.sock: no such file or directory"), "{causes}");
+}

@@ -1,0 +1,129 @@
+//! What signals do to luster, and what they do not do to its workers.
+
+use std::os::unix::process::CommandExt;
+
+use nix::sys::signal::{Signal, killpg};
+use nix::unistd::Pid;
+use serde_json::json;
+
+use crate::harness::{
+    Luster, Pair, Reply, Running, Target, eventually, free_port, get, is_alive, processes_in, stat,
+};
+
+/// Answers after a while, and says when it was asked and which signals it got.
+const SLOW: &str =
+    "require('http').createServer((_, r) => { console.log('asked'); setTimeout(() => r.end('done'), 500); })
+        .listen(process.env.port);
+    for (const name of ['SIGINT', 'SIGQUIT', 'SIGHUP']) { process.on(name, () => console.log(name)); }";
+
+/// A luster with a request on its way; the request's answer is to come.
+#[track_caller]
+fn asked(luster: Luster, port: u16) -> (Running, std::thread::JoinHandle<std::io::Result<Reply>>) {
+    let luster = luster.start();
+    luster.await_ready(2);
+    luster.await_listening(2);
+    let client = std::thread::spawn(move || get(&Target::Tcp(port)));
+    eventually("the request has arrived", || luster.stdout().contains("asked").then_some(()));
+    (luster, client)
+}
+
+fn slow(port: u16) -> Luster {
+    Luster::with(SLOW, json!({"workers": 2, "server": {"port": port}}))
+}
+
+#[test]
+fn each_stop_signal_lets_the_request_under_way_finish() {
+    for signal in [Signal::SIGTERM, Signal::SIGINT, Signal::SIGQUIT] {
+        let port = free_port();
+        let (mut luster, client) = asked(slow(port), port);
+        luster.signal(signal);
+        assert_eq!(client.join().expect("no panic").expect("an answer").body, "done", "{signal}");
+        assert_eq!(luster.await_end(), 0, "{signal}");
+        let asked = luster.await_event("asked", 1)["message"].clone();
+        assert_eq!(asked, format!("got {signal}"));
+        assert_eq!(processes_in(luster.path()), []);
+    }
+}
+
+#[test]
+fn ctrl_c_reaches_the_master_only() {
+    let port = free_port();
+    let luster = slow(port).adjust(|command| {
+        command.process_group(0);
+    });
+    let (mut luster, client) = asked(luster, port);
+    killpg(Pid::from_raw(luster.pid()), Signal::SIGINT).expect("its group");
+    assert_eq!(client.join().expect("no panic").expect("an answer").body, "done");
+    assert_eq!(luster.await_end(), 0);
+    assert_eq!(luster.stdout(), "asked\n", "no worker got a signal");
+}
+
+#[test]
+fn sighup_replaces_the_workers_one_by_one() {
+    let pair = Pair::running("", json!({}));
+    let before = pair.luster.all_pids();
+    let over = pair.luster.roll_out();
+    assert_eq!((&over["event"], &over["replaced"]), (&json!("roll_out_finished"), &json!(2)));
+    let after = pair.luster.all_pids();
+    assert_eq!(after.len(), 4);
+    assert!(before.iter().all(|pid| !is_alive(*pid)) && after[2..].iter().all(|pid| is_alive(*pid)));
+    assert_eq!(pair.luster.stop().0, 0);
+}
+
+#[test]
+fn a_stop_during_a_rolling_restart_wins() {
+    let pair = Pair::running("", json!({}));
+    pair.luster.signal(Signal::SIGHUP);
+    pair.luster.await_event("roll_out_began", 1);
+    let folder = pair.luster.path().to_owned();
+    let (code, log) = pair.luster.stop();
+    assert_eq!(code, 0, "{log:?}");
+    assert_eq!(processes_in(&folder), []);
+}
+
+#[test]
+fn a_stop_right_after_the_start_leaves_nothing() {
+    let luster = slow(free_port()).start();
+    luster.await_event("fork", 1);
+    let folder = luster.path().to_owned();
+    let (code, log) = luster.stop();
+    assert_eq!(code, 0, "{log:?}");
+    assert_eq!(processes_in(&folder), []);
+}
+
+#[test]
+fn workers_die_with_a_killed_luster_even_one_stuck_in_a_loop() {
+    let pair = Pair::running("for (;;) {}", json!({}));
+    let stuck = pair.commit();
+    let pids = pair.luster.all_pids();
+    assert!(pids.contains(&stuck));
+    pair.luster.signal(Signal::SIGKILL);
+    eventually("all workers are dead", || pids.iter().all(|pid| !is_alive(*pid)).then_some(()));
+}
+
+#[test]
+fn every_worker_leads_a_session_and_group_of_its_own() {
+    let pair = Pair::running("", json!({}));
+    for pid in pair.luster.all_pids() {
+        let number = Some(i64::from(pid));
+        assert_eq!((stat(pid, 5), stat(pid, 6)), (number, number));
+    }
+    pair.end();
+}
+
+#[test]
+fn signals_that_luster_was_told_to_ignore_are_not_ignored_by_workers() {
+    // As below nohup, or as a background job of a shell without job control.
+    let app = "const status = require('fs').readFileSync('/proc/self/status', 'utf8');
+        console.log(/SigIgn:.*/.exec(status)[0]);";
+    let ignoring = ["sh", "-c", "trap '' HUP INT USR2; exec \"$0\" \"$@\""];
+    let luster = Luster::with(app, json!({"workers": 1})).through(&ignoring).start();
+    let line = eventually("the worker tells", || luster.stdout().lines().next().map(str::to_owned));
+    let mask = u64::from_str_radix(line.trim_start_matches("SigIgn:").trim(), 16).expect("hexadecimal");
+    let ignored = |signal: Signal| mask >> (signal as i32 - 1) & 1 == 1;
+    // Node itself ignores SIGPIPE.
+    assert!(![Signal::SIGHUP, Signal::SIGINT, Signal::SIGUSR2].into_iter().any(ignored), "{line}");
+    luster.signal(Signal::SIGINT);
+    let mut luster = luster;
+    assert_eq!(luster.await_end(), 0);
+}

@@ -1,0 +1,82 @@
+//! Workers that will not stop.
+
+use serde_json::{Value, json};
+
+use crate::harness::{Luster, Pair, Target, eventually, free_port, get, processes_in};
+use nix::sys::signal::Signal;
+
+/// The signals worker 1 got because it was late, in order.
+fn signalled(pair: &Pair) -> Vec<Value> {
+    let lines = pair.luster.events("signalled");
+    lines.iter().filter(|line| line["wid"] == 1).map(|line| line["signal"].clone()).collect()
+}
+
+#[test]
+fn a_worker_stuck_in_a_loop_gets_sigterm_after_the_stop_timeout() {
+    let pair = Pair::running("for (;;) {}", json!({"stopTimeout": 300}));
+    let stuck = pair.commit();
+    // Only worker 1 is looked at: the end of the story stops both.
+    pair.luster.signal(Signal::SIGHUP);
+    let exit = pair.luster.await_event_where("exit", 1, |line| line["pid"] == stuck);
+    assert_eq!(exit["how"], "was killed by SIGTERM");
+    assert_eq!(signalled(&pair), ["SIGTERM"]);
+    let told = pair.luster.await_event("signalled", 1)["message"].as_str().expect("text").to_owned();
+    assert!(told.contains("has not ended within 300 ms (control.stopTimeout); it gets SIGTERM"), "{told}");
+    pair.luster.await_event("roll_out_finished", 1);
+    assert_eq!(pair.luster.stop().0, 0);
+}
+
+#[test]
+fn a_worker_that_ignores_sigterm_gets_sigkill_after_the_kill_timeout() {
+    let crime = "process.on('SIGTERM', () => {}); for (;;) {}";
+    let pair = Pair::running(crime, json!({"stopTimeout": 200, "killTimeout": 500}));
+    let stuck = pair.commit();
+    pair.luster.signal(Signal::SIGHUP);
+    let exit = pair.luster.await_event_where("exit", 1, |line| line["pid"] == stuck);
+    assert_eq!(exit["how"], "was killed by SIGKILL");
+    assert_eq!(signalled(&pair), ["SIGTERM", "SIGKILL"]);
+    pair.luster.await_event("roll_out_finished", 1);
+    assert_eq!(pair.luster.stop().0, 0);
+}
+
+#[test]
+fn a_stop_is_not_held_up_by_a_worker_that_ignores_everything() {
+    let crime = "process.on('SIGTERM', () => {}); for (;;) {}";
+    let pair = Pair::running(crime, json!({"stopTimeout": 200, "killTimeout": 500}));
+    pair.commit();
+    pair.end();
+}
+
+#[test]
+fn a_second_stop_kills_at_once_what_the_first_waits_for() {
+    // No timeouts: a graceful stop would wait for this request for ever.
+    let app = "require('http').createServer(() => console.log('asked')).listen(process.env.port);
+        process.on('SIGTERM', () => {});";
+    for (first, second) in [(Signal::SIGTERM, Signal::SIGTERM), (Signal::SIGINT, Signal::SIGQUIT)] {
+        let port = free_port();
+        let mut luster = Luster::with(app, json!({"workers": 2, "server": {"port": port}})).start();
+        luster.await_ready(2);
+        luster.await_listening(2);
+        let client = std::thread::spawn(move || get(&Target::Tcp(port)));
+        eventually("the request has arrived", || luster.stdout().contains("asked").then_some(()));
+        luster.signal(first);
+        luster.await_event("asked", 1);
+        luster.await_event("exit", 1); // the worker without a request
+        luster.signal(second);
+        assert_eq!(luster.await_end(), 0);
+        luster.await_event("killing_all", 1);
+        assert!(client.join().expect("no panic").is_err());
+        assert_eq!(processes_in(luster.path()), []);
+    }
+}
+
+#[test]
+fn an_unfinished_suspend_function_holds_a_stop_for_ten_seconds_at_most() {
+    let app = "const worker = require('luster'); worker.registerSuspendFunction(() => new Promise(() => {}));
+        require('http').createServer((_, r) => r.end('x')).listen(process.env.port);";
+    let luster = Luster::with(app, json!({"workers": 1, "server": {"port": free_port()}})).start();
+    luster.await_ready(1);
+    let (code, log) = luster.stop();
+    assert_eq!(code, 0);
+    assert!(log.iter().any(|line| line["event"] == "suspend_unanswered"), "{log:?}");
+}
