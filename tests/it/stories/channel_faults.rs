@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use crate::harness::{Pair, eventually, is_alive};
+use crate::harness::{Connection, PATIENCE, Pair, Target, eventually, is_alive, stat};
 
 /// Writes all of it; the channel does not block, so a full one is tried again.
 const WRITE: &str = "const write = bytes => { for (let at = 0; at < bytes.length;) {
@@ -124,5 +124,46 @@ fn what_an_heir_writes_to_a_dead_workers_channel_reaches_nobody() {
     let pair = Pair::running(crime, json!({}));
     pair.commit_and_be_replaced();
     eventually("the heir's channel is cut", || pair.luster.path().join("cut").exists().then_some(()));
+    pair.end();
+}
+
+#[test]
+fn a_connection_that_a_broken_worker_took_is_closed_with_it_and_not_given_to_its_successor() {
+    // While worker 1 is busy a second connection is offered to it; it takes that one after it broke its channel,
+    // reads the request and never answers. Its successor would wait for a request that has been read already.
+    let app = "const fs = require('fs'), http = require('http');
+        process.on('SIGTERM', () => {});
+        http.createServer((request, response) => {
+            if (request.url === '/hang') { console.log('taken'); return; }
+            if (request.url === '/crime') {
+                console.log('busy');
+                while (!fs.existsSync('offered')) {}
+                fs.writeSync(3, '\\n');
+            }
+            response.end(`${process.env.LUSTER_WID} ${process.pid}`);
+        }).listen(process.env.port);";
+    let (luster, port) = Pair::of_app(app, json!({"killTimeout": 500}));
+    let pair = Pair::start(luster, port);
+    let criminal = pair.await_answer(0);
+    let ask = move |path: &str| {
+        let mut connection = Connection::open(&Target::Tcp(port)).expect("it listens");
+        connection.send(format!("GET {path} HTTP/1.1\r\nHost: localhost\r\n\r\n").as_bytes()).expect("open");
+        connection
+    };
+    let _crime = ask("/crime");
+    eventually("worker 1 is busy", || pair.luster.stdout().contains("busy").then_some(()));
+    let mut hanging = ask("/hang");
+    // Nothing tells when luster has offered it; the idle moment afterwards does.
+    eventually("luster is at rest", || {
+        let before = stat(pair.luster.pid(), 14);
+        std::thread::sleep(std::time::Duration::from_millis(200)); // a measurement's window
+        (stat(pair.luster.pid(), 14) == before).then_some(())
+    });
+    std::fs::write(pair.luster.path().join("offered"), "").expect("ours");
+    eventually("worker 1 has the request", || pair.luster.stdout().contains("taken").then_some(()));
+    pair.await_answer(criminal);
+    let asked = std::time::Instant::now();
+    assert!(hanging.reply().is_err());
+    assert!(asked.elapsed() < PATIENCE / 2, "the connection was left open");
     pair.end();
 }
