@@ -132,7 +132,9 @@ impl Worker {
     /// Whether all it has written is known, its answers to offers included.
     pub(super) fn is_heard_out(&self) -> bool {
         match self.standing {
-            Standing::Serving | Standing::Parting | Standing::Steered => self.channel.readiness == Readiness::Drained,
+            Standing::Serving | Standing::Parting | Standing::Steered => {
+                self.channel.readiness == Readiness::Drained
+            }
             Standing::Left => true,
             Standing::Broken => false,
         }

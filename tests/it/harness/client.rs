@@ -92,6 +92,11 @@ impl Connection {
         Ok(Reply { status, body: String::from_utf8_lossy(&body).into_owned(), closes })
     }
 
+    /// What arrives, as it is.
+    pub(crate) fn reader(&mut self) -> &mut impl Read {
+        &mut self.0
+    }
+
     /// Whether the server closes the connection without sending anything more.
     pub(crate) fn is_closed_by_peer(&mut self) -> bool {
         let mut byte = [0];

@@ -16,6 +16,7 @@ pub(crate) struct Style {
     pub(crate) connections: Connections,
     /// Bytes of the request's body; 0 is a GET.
     pub(crate) body: usize,
+    pub(crate) path: &'static str,
 }
 
 /// How long a connection lasts.
@@ -26,11 +27,16 @@ pub(crate) enum Connections {
 }
 
 impl Style {
-    pub(crate) const KEEP_ALIVE: Self = Self { clients: 8, connections: Connections::KeepAlive, body: 0 };
-    pub(crate) const NEW: Self = Self { clients: 8, connections: Connections::OnePerRequest, body: 0 };
+    pub(crate) const KEEP_ALIVE: Self =
+        Self { clients: 8, connections: Connections::KeepAlive, body: 0, path: "/" };
+    pub(crate) const NEW: Self = Self { connections: Connections::OnePerRequest, ..Self::KEEP_ALIVE };
 
     pub(crate) const fn posting(self, body: usize) -> Self {
         Self { body, ..self }
+    }
+
+    pub(crate) const fn to(self, path: &'static str) -> Self {
+        Self { path, ..self }
     }
 }
 
@@ -71,6 +77,14 @@ impl Load {
         eventually("requests are answered", || (self.answered() >= goal).then_some(()));
     }
 
+    /// Ends it: every request that was begun has been answered.
+    #[track_caller]
+    pub(crate) fn end_without_a_failure(self) {
+        let report = self.end();
+        assert!(report.failures.is_empty(), "{report:?}");
+        assert!(report.answered > 0, "no request was answered");
+    }
+
     pub(crate) fn end(self) -> Report {
         self.stop.store(true, Ordering::Relaxed);
         let failures = self.clients.into_iter().flat_map(|client| client.join().expect("no panic")).collect();
@@ -87,7 +101,7 @@ fn run(target: &Target, style: Style, stop: &AtomicBool, answered: &AtomicUsize)
         Connections::KeepAlive => "",
         Connections::OnePerRequest => "\r\nConnection: close",
     };
-    let head = format!("{method} / HTTP/1.1{close}");
+    let head = format!("{method} {} HTTP/1.1{close}", style.path);
     while !stop.load(Ordering::Relaxed) && failures.len() < 100 {
         let reused = connection.is_some();
         let outcome = match connection.take() {

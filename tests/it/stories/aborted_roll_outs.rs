@@ -1,0 +1,86 @@
+//! A start-first roll-out whose replacement fails leaves the old workers in place, loses nothing and says so.
+
+use serde_json::{Value, json};
+
+use crate::harness::{Connection, Load, Luster, Running, Style, Target, eventually, free_port, is_alive};
+
+/// Serves until there is a file `broken`; then does what it says.
+const APP: &str = r#"
+const fs = require('fs');
+const luster = require('luster');
+const broken = fs.existsSync('broken') ? fs.readFileSync('broken', 'utf8') : '';
+if (broken === 'dies') {
+    process.exit(3);
+}
+const port = Number(process.env.port) + (broken === 'listens elsewhere' ? 1 : 0);
+require('http').createServer((req, res) => res.end(String(process.pid))).listen(port);
+if (broken !== 'is never ready' && process.env.MANUAL) {
+    luster.ready();
+}
+"#;
+
+fn start(port: u16, manual: bool) -> Running {
+    let config = json!({
+        "workers": 2,
+        "control": {
+            "restart": "start-first", "readyTimeout": 2000, "stopTimeout": 5000, "triggerReadyStateManually": manual,
+        },
+        "server": {"port": port},
+    });
+    let luster = Luster::with(APP, config).env("MANUAL", if manual { "1" } else { "" }).start();
+    luster.await_ready(2);
+    luster.await_listening(2);
+    luster
+}
+
+/// The aborted roll-out's line, after a roll-out that worked before and one that works after.
+#[track_caller]
+fn keeps_the_old_workers(failure: &str, manual: bool) -> Value {
+    let port = crate::harness::free_ports(2);
+    let luster = start(port, manual);
+    let loads = [Style::KEEP_ALIVE, Style::NEW].map(|style| Load::begin(&Target::Tcp(port), style));
+    let old = luster.all_pids();
+    std::fs::write(luster.path().join("broken"), failure).expect("writable");
+    let aborted = luster.roll_out();
+    assert_eq!(aborted["event"], "roll_out_aborted", "{aborted}");
+    loads.iter().for_each(|load| load.await_answers(20));
+    assert!(old.iter().all(|pid| is_alive(*pid)), "{old:?} serve on");
+    eventually("the replacement goes", || {
+        luster.all_pids().iter().all(|pid| old.contains(pid) || !is_alive(*pid)).then_some(())
+    });
+
+    std::fs::remove_file(luster.path().join("broken")).expect("it is there");
+    assert_eq!(luster.roll_out()["event"], "roll_out_finished");
+    eventually("the old ones go", || old.iter().all(|pid| !is_alive(*pid)).then_some(()));
+    loads.into_iter().for_each(Load::end_without_a_failure);
+    assert_eq!(luster.stop().0, 0);
+    aborted
+}
+
+#[test]
+fn a_replacement_that_is_never_ready() {
+    keeps_the_old_workers("is never ready", true);
+}
+
+#[test]
+fn a_replacement_that_dies_at_boot() {
+    keeps_the_old_workers("dies", false);
+}
+
+#[test]
+fn a_replacement_that_listens_elsewhere() {
+    keeps_the_old_workers("listens elsewhere", false);
+}
+
+#[test]
+fn a_connection_kept_through_an_aborted_roll_out_is_not_told_to_close() {
+    let port = free_port();
+    let luster = start(port, false);
+    let mut connection = Connection::open(&Target::Tcp(port)).expect("open");
+    let before = connection.request("GET / HTTP/1.1", b"").expect("an answer");
+    std::fs::write(luster.path().join("broken"), "dies").expect("writable");
+    assert_eq!(luster.roll_out()["event"], "roll_out_aborted");
+    let after = connection.request("GET / HTTP/1.1", b"").expect("an answer");
+    assert_eq!(after, before);
+    assert!(!after.closes);
+}

@@ -1,0 +1,294 @@
+//! What becomes of connections whose worker is stopped: finished where that is possible, cut at `stopTimeout` where not.
+
+use std::io::Read;
+
+use nix::sys::signal::Signal;
+use serde_json::{Value, json};
+
+use crate::harness::{Connection, HTTP, Luster, Running, Script, Target, eventually, free_port, packages};
+
+fn start(app: &str, mut config: Value) -> (Running, Target) {
+    let port = free_port();
+    config["server"]["port"] = port.into();
+    config["workers"] = 1.into();
+    let luster = Luster::with(app, config).start();
+    luster.await_ready(1);
+    luster.await_listening(1);
+    (luster, Target::Tcp(port))
+}
+
+/// Begins a roll-out, and waits until the old worker does not wait for connections without a request any more.
+#[track_caller]
+fn begin_roll_out(luster: &Running, target: &Target) {
+    let mut idle = Connection::open(target).expect("open");
+    // It is in the worker's hands for sure when it has been used.
+    assert_eq!(idle.request("GET / HTTP/1.1", b"").expect("an answer").status, 200);
+    luster.signal(Signal::SIGHUP);
+    luster.await_event("stopping", 1);
+    assert!(idle.is_closed_by_peer());
+}
+
+#[track_caller]
+fn await_roll_out(luster: &Running) {
+    luster.await_event("roll_out_finished", 1);
+}
+
+#[test]
+fn a_slow_head_and_a_slow_upload_cross_a_roll_out() {
+    for restart in ["stop-first", "start-first"] {
+        let (luster, target) = start(HTTP, json!({"control": {"restart": restart}}));
+        let mut head = Connection::open(&target).expect("open");
+        head.send(b"GET / HTTP/1.1\r\nHost: loc").expect("sent");
+        let mut upload = Connection::open(&target).expect("open");
+        upload.send(b"POST / HTTP/1.1\r\nHost: localhost\r\nContent-Length: 1000\r\n\r\n0123").expect("sent");
+        begin_roll_out(&luster, &target);
+        head.send(b"alhost\r\n\r\n").expect("sent");
+        for _ in 0..996 {
+            upload.send(b"x").expect("sent");
+        }
+        for (connection, wanted) in [(&mut head, "read 0"), (&mut upload, "read 1000")] {
+            let reply = connection.reply().expect("an answer");
+            assert!(reply.status == 200 && reply.closes && reply.body.ends_with(wanted), "{reply:?}");
+        }
+        await_roll_out(&luster);
+        assert!(luster.events("signalled").is_empty());
+        assert_eq!(luster.stop().0, 0);
+    }
+}
+
+#[test]
+fn a_pipeline_is_answered_to_its_end() {
+    let (luster, target) = start(HTTP, json!({}));
+    let mut pipeline = Connection::open(&target).expect("open");
+    let slow = "GET /slow HTTP/1.1\r\nHost: localhost\r\n\r\n".repeat(8);
+    pipeline.send(slow.as_bytes()).expect("sent");
+    luster.signal(Signal::SIGHUP);
+    let closes: Vec<_> = (0..8).map(|_| pipeline.reply().expect("an answer").closes).collect();
+    assert_eq!(closes, [false, false, false, false, false, false, false, true]);
+    await_roll_out(&luster);
+}
+
+/// An endless stream for `/events`, an upgraded connection for those who ask.
+const LONG: &str = r#"
+const server = require('http').createServer((req, res) => {
+    if (req.url !== '/events') {
+        return res.end('ok');
+    }
+    res.write('data: begun\n\n');
+    setInterval(() => res.write('data: more\n\n'), 50);
+});
+server.on('upgrade', (req, socket) => {
+    socket.write('HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: echo\r\n\r\n');
+    socket.on('data', data => socket.write(data));
+    process.on('SIGTERM', () => socket.end('goodbye', () => process.exit()));
+});
+server.listen(process.env.port);
+"#;
+
+#[test]
+fn a_stream_of_events_is_cut_at_the_stop_timeout() {
+    let (luster, target) = start(LONG, json!({"control": {"stopTimeout": 1000, "restart": "start-first"}}));
+    let mut events = Connection::open(&target).expect("open");
+    events.send(b"GET /events HTTP/1.1\r\nHost: localhost\r\n\r\n").expect("sent");
+    events.read_until(b"begun").expect("it has begun");
+    begin_roll_out(&luster, &target);
+    events.read_until(b"more").expect("it goes on while the worker drains");
+    await_roll_out(&luster);
+    let signalled = luster.await_event("signalled", 1);
+    assert_eq!(signalled["wid"], 1, "{signalled}");
+    assert!(events.rest().is_ok());
+    assert_eq!(luster.stop().0, 0);
+}
+
+#[test]
+fn an_upgraded_connection_lives_until_the_stop_timeout_and_is_told_by_the_signal() {
+    let (luster, target) = start(LONG, json!({"control": {"stopTimeout": 1000}}));
+    let mut socket = Connection::open(&target).expect("open");
+    socket
+        .send(b"GET / HTTP/1.1\r\nHost: localhost\r\nConnection: Upgrade\r\nUpgrade: echo\r\n\r\n")
+        .expect("sent");
+    socket.read_until(b"echo\r\n\r\n").expect("upgraded");
+    begin_roll_out(&luster, &target);
+    socket.send(b"are you there?").expect("sent");
+    socket.read_until(b"are you there?").expect("it is");
+    assert_eq!(socket.rest().expect("the end"), b"goodbye");
+    await_roll_out(&luster);
+    assert_eq!(luster.stop().0, 0);
+}
+
+/// Tells its upgraded connections goodbye in a suspend function, and closes its server there, as some apps do.
+const CLOSING: &str = r#"
+const server = require('http').createServer((req, res) => res.end(String(process.pid))).listen(process.env.port);
+require('luster').registerSuspendFunction(() => new Promise(resolve => server.close(resolve)));
+process.on('SIGTERM', () => server.close());
+"#;
+
+#[test]
+fn an_app_that_closes_its_own_server_when_it_is_suspended_drops_nothing() {
+    for (restart, balance) in [
+        ("stop-first", "round-robin"),
+        ("start-first", "round-robin"),
+        ("stop-first", "shared"),
+        ("stop-first", "reuseport"),
+    ] {
+        let config = json!({"control": {"restart": restart}, "server": {"balance": balance}});
+        let (luster, target) = start(CLOSING, config);
+        load_across(&luster, &target, 3);
+        assert_eq!(luster.stop().0, 0);
+    }
+}
+
+/// Closes its server in its own SIGTERM handler, which comes when it does not leave in time.
+const STUBBORN: &str = r#"
+const server = require('http').createServer((req, res) => res.end(String(process.pid))).listen(process.env.port);
+const busy = setInterval(() => {}, 1000);
+process.on('SIGTERM', () => { server.close(); clearInterval(busy); });
+"#;
+
+#[test]
+fn an_app_that_closes_its_own_server_at_sigterm_drops_nothing() {
+    let (luster, target) = start(STUBBORN, json!({"control": {"stopTimeout": 500}}));
+    load_across(&luster, &target, 2);
+    assert_eq!(luster.stop().0, 0);
+}
+
+/// Rolls out so often under load.
+#[track_caller]
+fn load_across(luster: &Running, target: &Target, roll_outs: usize) {
+    use crate::harness::{Load, Style};
+    let loads = [Style::KEEP_ALIVE, Style::NEW].map(|style| Load::begin(target, style));
+    for _ in 0..roll_outs {
+        loads.iter().for_each(|load| load.await_answers(20));
+        assert_eq!(luster.roll_out()["event"], "roll_out_finished");
+    }
+    loads.iter().for_each(|load| load.await_answers(20));
+    loads.into_iter().for_each(Load::end_without_a_failure);
+}
+
+#[test]
+fn express_drops_nothing() {
+    framework(
+        "express",
+        r#"
+        const app = require('express')();
+        app.get('/', (req, res) => res.send(String(process.pid)));
+        app.listen(process.env.port);
+    "#,
+    );
+}
+
+#[test]
+fn fastify_drops_nothing() {
+    framework(
+        "fastify",
+        r#"
+        const fastify = require('fastify')();
+        fastify.get('/', async () => String(process.pid));
+        fastify.listen({ port: Number(process.env.port) });
+    "#,
+    );
+}
+
+#[track_caller]
+fn framework(name: &str, app: &str) {
+    for restart in ["stop-first", "start-first"] {
+        let port = free_port();
+        let config = json!({"workers": 2, "control": {"restart": restart}, "server": {"port": port}});
+        let modules = packages(&[name]);
+        let modules = modules.to_str().expect("UTF-8");
+        let luster = Luster::with(app, config).env("NODE_PATH", modules).start();
+        luster.await_listening(2);
+        luster.await_ready(2);
+        load_across(&luster, &Target::Tcp(port), 2);
+        assert_eq!(luster.stop().0, 0);
+    }
+}
+
+/// Serves over TLS or HTTP/2: `KIND`.
+const SECURE: &str = r#"
+const { key, cert } = require('./certificate');
+const answer = (req, res) => setTimeout(() => res.end(String(process.pid)), req.url === '/slow' ? 100 : 0);
+const make = {
+    https: () => require('https').createServer({ key, cert }, answer),
+    http2: () => require('http2').createServer(answer),
+    http2s: () => require('http2').createSecureServer({ key, cert }, answer),
+};
+make[process.env.KIND]().listen(process.env.port);
+"#;
+
+/// The report of Node's own clients after three roll-outs of each order.
+#[track_caller]
+fn secure(kind: &str) -> Vec<Value> {
+    let certificate = include_str!("../../../npm/test/apps/certificate.js");
+    let of = |restart: &str| {
+        let port = free_port();
+        let config = json!({"workers": 2, "control": {"restart": restart}, "server": {"port": port}});
+        let luster =
+            Luster::with(SECURE, config).file("certificate.js", certificate).env("KIND", kind).start();
+        luster.await_listening(2);
+        luster.await_ready(2);
+        let clients = Script::start("load.js", &[kind, &port.to_string()]);
+        for _ in 0..3 {
+            assert_eq!(luster.roll_out()["event"], "roll_out_finished");
+        }
+        let report = clients.end();
+        assert_eq!(report["failures"], json!([]), "{report}");
+        assert_eq!(luster.stop().0, 0);
+        report
+    };
+    ["stop-first", "start-first"].map(of).to_vec()
+}
+
+#[test]
+fn https_drops_nothing() {
+    secure("https");
+}
+
+#[test]
+fn http2_drops_nothing() {
+    secure("http2");
+}
+
+#[test]
+fn http2_over_tls_drops_nothing() {
+    secure("http2s");
+}
+
+/// Reads what is left, for connections that are not HTTP any more.
+trait Raw {
+    fn read_until(&mut self, end: &[u8]) -> std::io::Result<()>;
+    fn rest(&mut self) -> std::io::Result<Vec<u8>>;
+}
+
+impl Raw for Connection {
+    fn read_until(&mut self, end: &[u8]) -> std::io::Result<()> {
+        let (mut read, mut byte) = (Vec::new(), [0]);
+        while !read.ends_with(end) {
+            self.reader().read_exact(&mut byte)?;
+            read.push(byte[0]);
+        }
+        Ok(())
+    }
+
+    fn rest(&mut self) -> std::io::Result<Vec<u8>> {
+        let mut rest = Vec::new();
+        match self.reader().read_to_end(&mut rest) {
+            // A cut connection may be reset.
+            Ok(_) => Ok(rest),
+            Err(error) if error.kind() == std::io::ErrorKind::ConnectionReset => Ok(rest),
+            Err(error) => Err(error),
+        }
+    }
+}
+
+#[test]
+fn with_one_worker_clients_wait_while_it_is_replaced() {
+    // It takes its time to start.
+    let slow = format!("const until = Date.now() + 500; while (Date.now() < until);\n{HTTP}");
+    for balance in ["round-robin", "shared", "reuseport"] {
+        let (luster, target) = start(&slow, json!({"server": {"balance": balance}}));
+        load_across(&luster, &target, 1);
+        eventually("the first worker is gone", || (luster.events("exit").len() == 1).then_some(()));
+        assert_eq!(luster.stop().0, 0);
+    }
+}
