@@ -24,8 +24,11 @@ pub(crate) struct Luster {
     limit: Option<u64>,
     /// The program, and its arguments, that luster is started by.
     through: Vec<OsString>,
-    adjust: Vec<Box<dyn Fn(&mut Command)>>,
+    adjust: Vec<Adjust>,
 }
+
+/// What is done to the command just before it runs.
+type Adjust = Box<dyn Fn(&mut Command)>;
 
 /// A luster that runs.
 pub(crate) struct Running {
@@ -330,17 +333,14 @@ impl Running {
         }
         code(status)
     }
-
-    pub(crate) fn has_ended(&mut self) -> bool {
-        matches!(self.child.try_wait(), Ok(Some(_)))
-    }
 }
 
 impl Drop for Running {
+    #[expect(clippy::print_stderr, reason = "a failed story shows what it saw")]
     fn drop(&mut self) {
         if std::thread::panicking() {
             let told = self.log().iter().map(Value::to_string).collect::<Vec<_>>().join("\n");
-            println!("what luster told until the story failed:\n{told}");
+            eprintln!("what luster told until the story failed:\n{told}");
         }
         // Its workers are killed by the kernel with it.
         let _ = self.child.kill();

@@ -15,7 +15,7 @@ mod told;
 
 pub(crate) use apps::HTTP;
 pub(crate) use client::{Connection, Reply, Target, get};
-pub(crate) use load::{Load, Report, Style};
+pub(crate) use load::{Load, Style};
 pub(crate) use luster::{Luster, Running};
 pub(crate) use nodes::{Node, node, nodes, packages};
 pub(crate) use pair::Pair;

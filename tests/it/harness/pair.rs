@@ -68,10 +68,6 @@ impl Pair {
         Self { luster, port, watch }
     }
 
-    pub(crate) fn port(&self) -> u16 {
-        self.port
-    }
-
     /// Worker 1 begins its crime; answers with its pid.
     #[track_caller]
     pub(crate) fn commit(&self) -> i32 {
