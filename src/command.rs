@@ -43,18 +43,18 @@ pub(crate) fn run(cli: &Cli) -> Exit {
 }
 
 fn load(source: &Source) -> Result<Loaded, (Exit, String)> {
-    // One that is missing is told when it is needed: a configuration that is no program needs none.
-    let node = PathBuf::from(node_name(source));
-    let request =
-        config::Request::from_surroundings(source.config.clone(), Some(node), source.node_arg.clone());
+    // One that is missing is told when it is needed: a configuration that is no program needs none. What was asked
+    // for then says best what is missing.
+    let node = find_node(source).ok().or_else(|| source.node.as_ref().map(PathBuf::from));
+    let request = config::Request::from_surroundings(source.config.clone(), node, source.node_arg.clone());
     let request =
         request.map_err(|error| (Exit::Config, format!("there is no working directory: {error}")))?;
     config::load(&request).map_err(|error| (error.exit(), error.to_string()))
 }
 
-/// The Node program, as a path or as a name to look for on PATH.
-fn node_name(source: &Source) -> &OsStr {
-    source.node.as_deref().unwrap_or(OsStr::new("node"))
+fn find_node(source: &Source) -> Result<PathBuf, process::ProgramError> {
+    let name = source.node.as_deref().unwrap_or(OsStr::new("node"));
+    process::find_program(name, std::env::var_os("PATH").as_deref())
 }
 
 /// Tells why the configuration cannot be used: as it is for people, as a log line for machines.
@@ -89,8 +89,7 @@ fn prepare(source: &Source, loaded: &Loaded) -> Result<Job, (Exit, String)> {
     process::adopt_orphans().map_err(|error| internal("orphans cannot be adopted", error))?;
     let limit =
         DescriptorLimit::raise().map_err(|error| internal("the descriptor limit cannot be raised", error))?;
-    let node = process::find_program(node_name(source), std::env::var_os("PATH").as_deref());
-    let node = node.map_err(|error| (Exit::ForkOrExec, error.to_string()))?;
+    let node = find_node(source).map_err(|error| (Exit::ForkOrExec, error.to_string()))?;
     let preload =
         Preload::place(Places::of_this_process()).map_err(|error| (Exit::ForkOrExec, error.to_string()))?;
     let launcher = Launcher {

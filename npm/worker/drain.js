@@ -27,7 +27,8 @@ exports.watch = function watch() {
     // servers, so that it keeps their sockets for the worker's successor.
     const { disconnect } = cluster.worker;
     cluster.worker.disconnect = function (...args) {
-        wire.send(wire.COMMANDS.leaving, []);
+        const { send, COMMANDS } = require('./wire');
+        send(COMMANDS.leaving, []);
         exports.start();
         return disconnect.apply(this, args);
     };

@@ -3,23 +3,29 @@
 // Invariants: a connection is closed only after GRACE (FIRST_GRACE) without a byte, an answer in progress, or a request
 // partly received; the time runs from the start of stopping or from its last activity; upgraded connections are never ours.
 // Long answers and slow senders are left to the master's stopTimeout.
+//
+// Time is counted in sweeps. Where the machine is too busy to let us sweep, clients come late as well, and a clock
+// would close connections at the first chance after a standstill. One sweep more than the time says, because the last
+// activity was up to a sweep ago when it is noticed.
 
 const connections = require('./connections');
 const { kLingering } = require('./drain_http1');
 
+/** The time between sweeps, in ms. All times below are counted in sweeps. */
+const TICK = 50;
 /** How long a client that holds an open connection may take to send the request it already meant to send. */
-const GRACE = 300;
+const GRACE = 300 / TICK + 1;
 /**
  * The same for a connection that has not carried a byte yet: whoever opens one means to use it, and on a machine with
  * more work than cores the time from connecting to sending is easily longer than GRACE.
  */
-const FIRST_GRACE = 1000;
+const FIRST_GRACE = 1000 / TICK + 1;
 /** How long a client may go on sending after its last answer, or leave an HTTP/2 notice unread. */
-const LINGER_LIMIT = 5000;
-const TICK = 50;
+const LINGER_LIMIT = 5000 / TICK;
 
 /** What was last seen of a connection: since when it is silent, bytes read, when to close it at the latest. */
 const observed = new WeakMap();
+let now = 0;
 
 exports.start = function start() {
     sweep();
@@ -28,22 +34,21 @@ exports.start = function start() {
 };
 
 function sweep() {
-    // Not the time of day, which may jump.
-    const now = process.uptime() * 1000;
+    now++;
     for (const connection of connections.list()) {
-        const last = observe(connection, now);
+        const last = observe(connection);
         if (connection.session) {
-            sweepSession(connection, last, now);
+            sweepSession(connection, last);
         } else if (connection.socket[kLingering]) {
-            sweepLingering(connection.socket, last, now);
+            sweepLingering(connection.socket, last);
         } else if (isOurs(connection)) {
-            sweepIdle(connection, last, now);
+            sweepIdle(connection, last);
         }
     }
 }
 
 /** Notes the connection's activity. */
-function observe({ socket }, now) {
+function observe({ socket }) {
     let last = observed.get(socket);
     if (last === undefined) {
         last = { since: now, bytes: socket.bytesRead, closeAt: null };
@@ -56,7 +61,7 @@ function observe({ socket }, now) {
 }
 
 /** A session that has been told closes itself; the time here is for one that could not be, or does not listen. */
-function sweepSession({ socket, session }, last, now) {
+function sweepSession({ socket, session }, last) {
     const http2 = require('./drain_http2');
     if (last.closeAt === null) {
         last.closeAt = now + (http2.notify(socket, session) ? LINGER_LIMIT : GRACE);
@@ -65,7 +70,7 @@ function sweepSession({ socket, session }, last, now) {
     }
 }
 
-function sweepLingering(socket, last, now) {
+function sweepLingering(socket, last) {
     if (last.closeAt === null) {
         last.closeAt = now + LINGER_LIMIT;
         last.since = now;
@@ -75,7 +80,7 @@ function sweepLingering(socket, last, now) {
     }
 }
 
-function sweepIdle(connection, last, now) {
+function sweepIdle(connection, last) {
     if (!connection.handshaking && isBusy(connection.socket)) {
         last.since = now;
     } else if (now - last.since >= (last.bytes === 0 ? FIRST_GRACE : GRACE)) {

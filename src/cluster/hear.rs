@@ -37,7 +37,7 @@ impl Cluster {
             Incoming::Online => news.push(News::Online { life }),
             Incoming::Query(ask) => self.asked(life, *ask, now, news),
             Incoming::Listening(ask) => self.listening(life, &ask, news),
-            Incoming::Close { key } => self.server_closed(life, &key, news),
+            Incoming::Close { key } => self.server_closed(life, &key, now, news),
             Incoming::Leaving { seq } => self.leaving(life, seq, now, news),
             Incoming::CountSockets { key } => self.count_sockets(life, key, now),
             Incoming::AwaitSockets { key } => self.await_sockets(life, key, now),

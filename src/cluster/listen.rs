@@ -1,10 +1,12 @@
 //! Who listens on what: requests to listen, claims of slots whose next life is awaited, and when a listener closes.
 //!
 //! Invariants: every request is answered exactly once, unless the asker was told to go; a life holds a listener once;
-//! a listener closes when nobody holds it and nobody is awaited, and not before.
+//! a listener closes when nobody holds it and nobody is awaited, and not before; one that its last holder closed by
+//! itself closes a while later.
 
 use std::os::fd::{AsFd, OwnedFd};
 use std::sync::Arc;
+use std::time::Duration;
 
 use nix::errno::Errno;
 use nix::sys::epoll::{EpollEvent, EpollFlags};
@@ -12,7 +14,7 @@ use serde_json::value::RawValue;
 
 use crate::cluster::bind::{self, Bound, Sharing};
 use crate::cluster::group::{Group, Membership, Retap};
-use crate::cluster::listener::{ALIAS, Holder, Listener, ListenerId, Tap, TapFlow, Way};
+use crate::cluster::listener::{ALIAS, Closed, Holder, Listener, ListenerId, Tap, TapFlow, Way};
 use crate::cluster::outbox::Cargo;
 use crate::cluster::place::Place;
 use crate::cluster::pump::Token;
@@ -22,6 +24,10 @@ use crate::cluster::room::Doors;
 use crate::cluster::worker::{Dialogue, Stage, Standing};
 use crate::cluster::{Balance, Cluster, News, unix_path};
 use crate::supervisor::{Life, Moment, WorkerId};
+
+/// How long a listener that its last holder closed is kept, in case that holder ends: long enough to finish ordinary
+/// requests before `process.exit()`, short enough for clients of a port that is closed for good.
+const CLOSE_GRACE: Duration = Duration::from_secs(5);
 
 /// How many listeners one life may hold.
 const MAX_HELD: usize = 1024;
@@ -55,7 +61,7 @@ impl Cluster {
     }
 
     /// A worker closed one of its servers.
-    pub(super) fn server_closed(&mut self, life: Life, key: &str, news: &mut Vec<News>) {
+    pub(super) fn server_closed(&mut self, life: Life, key: &str, now: Moment, news: &mut Vec<News>) {
         let Some(id) = key.parse().ok().map(ListenerId) else { return };
         let Some(listener) = self.listeners.get(&id).filter(|listener| listener.is_held_by(life)) else {
             return;
@@ -63,12 +69,51 @@ impl Cluster {
         news.push(News::Closed { life, endpoint: listener.endpoint.clone() });
         match self.workers.get(&life).is_some_and(|worker| worker.is_stopping()) {
             true => self.pass_on(life, id),
-            false => self.give_up(life, id),
+            false => self.close_for_now(life, id, now),
+        }
+    }
+
+    /// A life that is not stopping has closed a listener. If it was the last to hold it, what it meant by that is not
+    /// clear yet; clients wait meanwhile.
+    fn close_for_now(&mut self, life: Life, id: ListenerId, now: Moment) {
+        self.let_go(life, id);
+        let last = |listener: &&mut Listener| listener.holders.is_empty() && listener.awaited.is_empty();
+        if let Some(listener) = self.listeners.get_mut(&id).filter(last) {
+            let until = now.after(CLOSE_GRACE);
+            listener.closed = Some(Closed { by: life, until });
+            self.alarm.set(until);
+        }
+        self.rebalance(id);
+    }
+
+    /// A life that closed listeners is ending: its slot's next one is awaited for them.
+    pub(super) fn explain_closed(&mut self, life: Life) {
+        let Some(slot) = self.workers.get(&life).map(|worker| worker.slot) else { return };
+        for listener in self.listeners.values_mut() {
+            if listener.closed.take_if(|closed| closed.by == life).is_some() {
+                listener.awaited.insert(slot);
+            }
+        }
+    }
+
+    /// Closes for good what was closed long enough ago.
+    pub(super) fn close_overdue(&mut self, now: Moment) {
+        for id in self.listeners.keys().copied().collect::<Vec<_>>() {
+            let Some(listener) = self.listeners.get_mut(&id) else { continue };
+            match listener.closed {
+                Some(Closed { until, .. }) if until <= now => {
+                    listener.closed = None;
+                    self.close_if_unwanted(id);
+                }
+                Some(Closed { until, .. }) => self.alarm.set(until),
+                None => {}
+            }
         }
     }
 
     /// A life will hold nothing any more: its slot's next one is awaited.
     pub(super) fn release(&mut self, life: Life) {
+        self.explain_closed(life);
         self.reclaim_offers(life);
         let held = self.listeners.values().filter(|listener| listener.is_held_by(life));
         for id in held.map(|listener| listener.id).collect::<Vec<_>>() {
@@ -147,7 +192,9 @@ impl Cluster {
     }
 
     fn close_if_unwanted(&mut self, id: ListenerId) {
-        let unwanted = |listener: &Listener| listener.holders.is_empty() && listener.awaited.is_empty();
+        let unwanted = |listener: &Listener| {
+            listener.holders.is_empty() && listener.awaited.is_empty() && listener.closed.is_none()
+        };
         if self.listeners.get(&id).is_some_and(unwanted) {
             self.close_listener(id);
         }
@@ -174,6 +221,7 @@ impl Cluster {
         if let Some(listener) = self.listeners.get_mut(&id) {
             listener.holders.push(Holder::new(life));
             listener.awaited.remove(&slot);
+            listener.closed = None;
         }
         if let Some(worker) = self.workers.get_mut(&life) {
             worker.held += 1;

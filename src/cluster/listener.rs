@@ -1,6 +1,7 @@
 //! A listening socket that outlives the workers who serve it.
 //!
-//! Invariants: it is open as long as a life holds it or a slot's next life is awaited; a connection in `waiting` has
+//! Invariants: it is open as long as a life holds it, a slot's next life is awaited, or it is not clear yet whether its
+//! last holder ends; a connection in `waiting` has
 //! been accepted and is owed to some worker.
 
 use std::collections::{BTreeSet, VecDeque};
@@ -49,6 +50,8 @@ pub(super) struct Listener {
     pub(super) holders: Vec<Holder>,
     /// Slots whose next life is expected to take it over.
     pub(super) awaited: BTreeSet<WorkerId>,
+    /// The last holder closed it without saying why.
+    pub(super) closed: Option<Closed>,
     /// Accepted, and refused or lost by a worker.
     pub(super) waiting: VecDeque<OwnedFd>,
     pub(super) way: Way,
@@ -57,6 +60,15 @@ pub(super) struct Listener {
     pub(super) alias: Option<Tap>,
     /// Whether it is in line for its connections to be dealt out.
     pub(super) in_line: bool,
+}
+
+/// A listener that nobody holds because its last holder closed it: it means it, or it is about to end, as in
+/// `server.close(() => process.exit(1))`. Which one shows within a while.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Closed {
+    pub(super) by: Life,
+    /// Until then its end would mean that its slot's next life is awaited.
+    pub(super) until: Moment,
 }
 
 /// A life that listens.
@@ -129,6 +141,7 @@ impl Listener {
             key,
             holders: Vec::new(),
             awaited: BTreeSet::new(),
+            closed: None,
             waiting: VecDeque::new(),
             way,
             file: None,

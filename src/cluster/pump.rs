@@ -121,6 +121,7 @@ impl Cluster {
             Some(until) => self.alarm.set(until),
             None => {}
         }
+        self.close_overdue(now);
     }
 
     /// Puts a worker in line to be read, if it may be.

@@ -202,6 +202,7 @@ impl Cluster {
     fn lower(&mut self, life: Life, standing: Standing) {
         if let Some(worker) = self.workers.get_mut(&life).filter(|worker| worker.standing < standing) {
             worker.standing = standing;
+            self.explain_closed(life);
             self.rebalance_held_by(life);
         }
     }

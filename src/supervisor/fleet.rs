@@ -67,13 +67,9 @@ impl Supervisor {
             Event::SaidReady(life) => self.with(life, |occupant, _| occupant.says_ready(now)),
             Event::Listening(life, endpoint) => self.with(life, |occupant, _| {
                 orders.push(Say(Notice::Listening(occupant.worker, life, endpoint.clone())));
-                occupant.endpoints.insert(endpoint);
+                occupant.listens(endpoint);
             }),
-            Event::Closed(life, endpoint) => self.with(life, |occupant, _| {
-                if !occupant.is_stopping() {
-                    occupant.endpoints.remove(&endpoint);
-                }
-            }),
+            Event::Closed(life, endpoint) => self.with(life, |occupant, _| occupant.closes(now, endpoint)),
             Event::Refused(life, refusal) => self.with(life, |occupant, _| {
                 orders.push(Say(Notice::Refused(occupant.worker, life, refusal.clone())));
                 occupant.refusal = Some(refusal);
@@ -215,7 +211,7 @@ impl Supervisor {
         let Some(worker) = self.homes.remove(&life) else { return };
         let Some((occupant, place)) = self.slot(worker).remove(life) else { return };
         if place == Place::Seat && occupant.ready_since.is_some() {
-            self.slot(worker).expected.clone_from(&occupant.endpoints);
+            self.slot(worker).expected = occupant.leaves_behind(now);
         }
         let then = match (self.goal, place) {
             (Goal::Stop | Goal::Finished, _) | (_, Place::Departing | Place::Successor) => Then::Nothing,

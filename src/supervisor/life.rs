@@ -18,7 +18,7 @@
 //!
 //! Invariant: each signal is sent at most once a life.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use super::event::Refusal;
@@ -42,6 +42,10 @@ const LAST_WORDS: Duration = Duration::from_secs(5);
 /// counts as ready all the same; without it an app that moved to another port would block a roll-out for ever.
 const SETTLE_LIMIT: Duration = Duration::from_secs(10);
 
+/// An endpoint closed no longer than this before the end was closed because of it, as in
+/// `server.close(() => process.exit(1))`.
+const JUST_CLOSED: Duration = Duration::from_secs(5);
+
 /// A process of a slot.
 #[derive(Debug, Clone)]
 pub(super) struct Occupant {
@@ -51,6 +55,8 @@ pub(super) struct Occupant {
     pub(super) stage: Stage,
     /// What it listens on.
     pub(super) endpoints: BTreeSet<Endpoint>,
+    /// What it has closed by itself, and when.
+    closed: BTreeMap<Endpoint, Moment>,
     /// The last listen it was refused.
     pub(super) refusal: Option<Refusal>,
     /// When it became ready, if it ever did.
@@ -160,6 +166,7 @@ impl Occupant {
             forked: now,
             stage,
             endpoints: BTreeSet::new(),
+            closed: BTreeMap::new(),
             refusal: None,
             ready_since: None,
             settling: Settling::Lenient,
@@ -183,6 +190,24 @@ impl Occupant {
     /// Whether we asked for its end.
     pub(super) const fn is_unwanted(&self) -> bool {
         matches!(self.stage, Stage::Stopping { intent: Intent::Ours, .. })
+    }
+
+    pub(super) fn listens(&mut self, endpoint: Endpoint) {
+        self.closed.remove(&endpoint);
+        self.endpoints.insert(endpoint);
+    }
+
+    /// It closed an endpoint. One on its way out closes them all, which says nothing.
+    pub(super) fn closes(&mut self, now: Moment, endpoint: Endpoint) {
+        if !self.is_stopping() && self.endpoints.remove(&endpoint) {
+            self.closed.insert(endpoint, now);
+        }
+    }
+
+    /// What its replacement has to listen on, seen at its end: also what it closed only just before.
+    pub(super) fn leaves_behind(&self, now: Moment) -> BTreeSet<Endpoint> {
+        let just_closed = self.closed.iter().filter(|(_, at)| now.since(**at) <= JUST_CLOSED);
+        self.endpoints.iter().chain(just_closed.map(|(endpoint, _)| endpoint)).cloned().collect()
     }
 
     pub(super) fn comes_online(&mut self, now: Moment, orders: &mut Vec<Order>) {

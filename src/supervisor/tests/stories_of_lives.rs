@@ -302,6 +302,27 @@ fn ready_means_listening_where_the_predecessor_listened() {
 }
 
 #[test]
+fn what_a_worker_closes_just_before_its_end_is_expected_of_its_replacement() {
+    for (pause, expected) in [(1000, true), (10_000, false)] {
+        let script = |_, start| Behaviour {
+            listens: if start == 1 { vec!["tcp *:80"] } else { vec![] },
+            ..Behaviour::default()
+        };
+        let mut world = World::new(policy(1)).scripted(script);
+        world.ask(Request::Start);
+        world.pass(10_000);
+        let first = world.life(1);
+        world.news(Event::Closed(first, Endpoint::new("tcp *:80")));
+        world.pass(pause);
+        world.dies(first, Ending::Code(1));
+        world.pass(1000);
+        let second = world.life(1);
+        let ready = world.said(|notice| matches!(notice, Notice::Ready(_, life, _) if *life == second));
+        assert_eq!(ready, !expected, "closed {pause} ms before");
+    }
+}
+
+#[test]
 fn an_app_that_moved_to_another_port_counts_as_ready_after_a_while() {
     let script = |_, start| Behaviour {
         listens: if start == 1 { vec!["tcp *:80"] } else { vec!["tcp *:90"] },
