@@ -1,11 +1,14 @@
 //! Deals connections out to workers: who gets the next one, and what becomes of one that is refused.
 //!
 //! Invariants: a connection is accepted only when some worker can be offered it, so the rest wait in the kernel;
-//! our copy is closed when a worker has taken it, and a refused or lost one goes first to the next worker; nothing
-//! here repeats without news from a worker, the kernel or the alarm.
+//! our copy is closed when a worker has taken it, and a refused or lost one goes first to the next worker, unless
+//! somebody may have read from it; nothing here repeats without news from a worker, the kernel or the alarm.
 
 use std::collections::BTreeMap;
+use std::os::fd::AsRawFd;
 use std::time::Duration;
+
+use nix::sys::socket::{Shutdown, shutdown};
 
 use crate::cluster::listener::{Drawn, Listener, ListenerId, Temper};
 use crate::cluster::message::Verdict;
@@ -87,7 +90,10 @@ impl Cluster {
     pub(super) fn reclaim_offers(&mut self, life: Life) {
         let Some(worker) = self.workers.get_mut(&life) else { return };
         if !worker.is_heard_out() {
-            worker.offers.clear();
+            for offer in worker.offers.drain(..) {
+                // Closing would not do: somebody who inherited its channel keeps what was not taken from there.
+                let _ = shutdown(offer.connection.as_raw_fd(), Shutdown::Both);
+            }
             return self.descriptors_freed();
         }
         // Newest first, each to the front: the oldest is then the first again.
