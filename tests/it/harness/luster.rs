@@ -345,6 +345,11 @@ impl Drop for Running {
         // Its workers are killed by the kernel with it.
         let _ = self.child.kill();
         let _ = self.child.wait();
+        // What left its worker's group would have been luster's to end.
+        for (pid, _) in super::processes_in(self.folder.path()) {
+            let _ =
+                nix::sys::signal::kill(nix::unistd::Pid::from_raw(pid), nix::sys::signal::Signal::SIGKILL);
+        }
     }
 }
 
