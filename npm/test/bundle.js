@@ -7,12 +7,12 @@ const path = require('path');
 
 const folder = path.join(__dirname, '..', 'worker');
 const MODULES = ['errors', 'configuration', 'emitter', 'wire', 'extensions', 'connections', 'drain', 'drain_http1',
-    'drain_http2', 'sweep', 'worker', 'worker_wrapper', 'names', 'esm_names', 'config_source', 'main_module', 'start'];
+    'drain_http2', 'sweep', 'worker', 'worker_wrapper', 'names', 'esm_names', 'config_source', 'main_module', 'exec_argv', 'start'];
 
 const read = name => fs.readFileSync(path.join(folder, `${name}.js`), 'utf8');
 const parts = MODULES.map(name => `define('${name}', function (require, module, exports) {\n${read(name)}});\n`);
 
-module.exports = `${read('modules')}\n${parts.join('\n')}\nif (process.env.LUSTER_BOOT) {\n    requireHere('./start');\n}\n`;
+module.exports = `${read('modules')}\n${parts.join('\n')}\nif (process.env.LUSTER_BOOT) {\n    requireHere('./start');\n} else {\n    process.execArgv = requireHere('./exec_argv')(process.execArgv, __filename);\n}\n`;
 
 if (require.main === module) {
     process.stdout.write(module.exports);

@@ -43,8 +43,25 @@ function threadHook() {
 
 function isModule(file) {
     const extension = path.extname(file);
-    return extension === '.mjs' || extension === '.mts'
-        || extension !== '.cjs' && extension !== '.cts' && packageTypeOf(path.dirname(file)) === 'module';
+    if (extension === '.mjs' || extension === '.mts') {
+        return true;
+    }
+    if (extension === '.cjs' || extension === '.cts') {
+        return false;
+    }
+    const type = packageTypeOf(path.dirname(file));
+    return type === 'module' || type === undefined && looksLikeModule(file);
+}
+
+/** Newer Nodes tell by the syntax. A guess that is wrong costs a little time and nothing else. */
+function looksLikeModule(file) {
+    try {
+        return typeof Module.registerHooks === 'function'
+            && /^\s*(import|export)\b/m.test(fs.readFileSync(file, 'utf8'));
+    } catch {
+        // Node complains of it when it loads the application.
+        return false;
+    }
 }
 
 /** The `type` of the nearest package.json, as Node looks for it. */

@@ -1,7 +1,7 @@
 // The head of the bundle: a module system of thirty lines, so that the worker's script is one file on disk.
 //
-// Invariant: without LUSTER_BOOT nothing happens. Node runs `-r` scripts again in every worker thread; a thread is
-// no worker of ours.
+// Invariant: without LUSTER_BOOT nothing is started. Node runs `-r` scripts again in every worker thread; a thread is
+// no worker of ours, and only has our flag taken from what it sees.
 
 'use strict';
 

@@ -3,11 +3,11 @@
 // Invariants: messages of the master are heard from the first moment; nothing of ours is left in `process.env` or
 // `process.execArgv` for the application's own children to inherit.
 
-const path = require('path');
 const Worker = require('./worker');
 const drain = require('./drain');
 const names = require('./names');
 const mainModule = require('./main_module');
+const withoutPreload = require('./exec_argv');
 
 const boot = JSON.parse(process.env.LUSTER_BOOT);
 delete process.env.LUSTER_BOOT;
@@ -40,14 +40,4 @@ function applicationLoaded() {
     if (!worker.config.get('control.triggerReadyStateManually', false)) {
         setImmediate(() => worker.ready());
     }
-}
-
-/** `args` less the option that loads `preload`, in any of its spellings. Only the name is compared: its folder may be a symbolic link. */
-function withoutPreload(args, preload) {
-    const isPreload = file => path.basename(file) === path.basename(preload);
-    const isOption = arg => arg === '-r' || arg === '--require';
-    return args.filter((arg, i) =>
-        !(arg.startsWith('--require=') && isPreload(arg))
-        && !(isOption(arg) && i + 1 < args.length && isPreload(args[i + 1]))
-        && !(isPreload(arg) && isOption(args[i - 1])));
 }

@@ -51,6 +51,8 @@ pub const SCRIPT: &str = concat!(
     "\n",
     module!("main_module"),
     "\n",
+    module!("exec_argv"),
+    "\n",
     module!("start"),
-    "\nif (process.env.LUSTER_BOOT) {\n    requireHere('./start');\n}\n",
+    "\nif (process.env.LUSTER_BOOT) {\n    requireHere('./start');\n} else {\n    process.execArgv = requireHere('./exec_argv')(process.execArgv, __filename);\n}\n",
 );

@@ -284,7 +284,6 @@ fn the_children_and_threads_of_a_worker_are_no_workers() {
 }
 
 #[test]
-#[ignore = "bug: Node gives threads the flags the process was started with, `-r` and the preload among them"]
 fn the_flags_of_a_thread_are_without_the_preload() {
     let app = format!(
         "{TELL}const {{ Worker, isMainThread }} = require('worker_threads');

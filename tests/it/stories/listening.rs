@@ -533,7 +533,6 @@ fn a_name_without_a_file_is_served_to_clients_that_pad_it() {
 }
 
 #[test]
-#[ignore = "bug: the name is always padded with NULs, which Node does not do from libuv 1.48 (Node 22) on"]
 fn a_name_without_a_file_is_served_to_clients_that_do_not_pad_it() {
     a_name_without_a_file_is_served_to(&[node(22), node(24)]);
 }

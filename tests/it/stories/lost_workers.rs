@@ -10,7 +10,9 @@ use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use serde_json::json;
 
-use crate::harness::{Connection, Luster, PATIENCE, Running, Target, eventually, free_port, get};
+use crate::harness::{
+    Connection, Load, Luster, PATIENCE, Running, Style, Target, eventually, free_port, get,
+};
 
 /// `/block` stops everything but is told first; other requests are answered. Every connection is written down, with
 /// its client's port, before anything else is done with it.
@@ -133,5 +135,44 @@ fn clients_wait_while_the_only_worker_is_replaced_after_a_kill() {
             assert_ne!(client.join().expect("an answer"), killed.to_string());
         }
         assert_eq!(luster.stop().0, 0);
+    }
+}
+
+/// Clients of a lone worker that goes by itself in this way, on SIGUSR2; answers with what failed.
+fn failures_while_a_lone_worker_goes(balance: &str, way: &str) -> Vec<String> {
+    let port = free_port();
+    let app = format!(
+        "const server = require('http').createServer((req, res) => res.end('ok')).listen(process.env.port);
+        process.on('SIGUSR2', () => {{ {way} }});"
+    );
+    let config = json!({"workers": 1, "server": {"port": port, "balance": balance}});
+    let luster = Luster::with(&app, config).start();
+    luster.await_ready(1);
+    luster.await_listening(1);
+    let load = Load::begin(&Target::Tcp(port), Style::NEW);
+    load.await_answers(20);
+    kill(Pid::from_raw(luster.worker_pid(1)), Signal::SIGUSR2).expect("it is there");
+    luster.await_event("listening", 2);
+    load.await_answers(20);
+    let report = load.end();
+    assert_eq!(luster.stop().0, 0);
+    report.failures
+}
+
+#[test]
+fn no_client_is_lost_when_the_only_worker_disconnects_itself() {
+    for balance in ["round-robin", "shared", "reuseport"] {
+        let failures = failures_while_a_lone_worker_goes(balance, "require('cluster').worker.disconnect()");
+        assert_eq!(failures, Vec::<String>::new(), "{balance}");
+    }
+}
+
+/// What Node's own `close()` resets is the app's will; nobody is refused.
+#[test]
+fn no_client_is_refused_when_the_only_worker_closes_its_server_and_exits() {
+    for balance in ["round-robin", "shared", "reuseport"] {
+        let failures = failures_while_a_lone_worker_goes(balance, "server.close(() => process.exit(1))");
+        let refused: Vec<_> = failures.iter().filter(|failure| failure.contains("refused")).collect();
+        assert!(refused.is_empty(), "{balance}: {refused:?}");
     }
 }

