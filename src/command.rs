@@ -105,20 +105,22 @@ fn prepare(source: &Source, loaded: &Loaded) -> Result<Job, (Exit, String)> {
     Ok(Job { policy: settings.policy.clone(), balance: balance(settings.server.balance), launcher })
 }
 
-/// What a worker's JavaScript needs to read the configuration again (`LUSTER_BOOT`).
+/// What a worker's JavaScript needs to know (`LUSTER_BOOT`): how to read the configuration again, and that the
+/// verdict on a connection acknowledges its descriptor.
 fn boot(loaded: &Loaded) -> Value {
-    let path = utf8(&loaded.path);
-    let base_dir = utf8(&loaded.base_dir);
-    match loaded.source {
-        config::Source::Json => json!({"v": 1, "config": path, "format": "json", "baseDir": base_dir}),
-        config::Source::Literal | config::Source::Module => {
-            json!({"v": 1, "config": path, "format": "module", "baseDir": base_dir})
-        }
+    let (path, base_dir) = (utf8(&loaded.path), utf8(&loaded.base_dir));
+    let mut boot = json!({"v": 1, "acks": "by verdict", "config": path, "baseDir": base_dir});
+    boot["format"] = match loaded.source {
+        config::Source::Json => "json",
+        config::Source::Literal | config::Source::Module => "module",
         // Node cannot read it.
-        config::Source::Json5 => {
-            json!({"v": 1, "config": path, "format": "value", "value": loaded.written, "baseDir": base_dir})
-        }
+        config::Source::Json5 => "value",
     }
+    .into();
+    if loaded.source == config::Source::Json5 {
+        boot["value"] = loaded.written.clone();
+    }
+    boot
 }
 
 /// Node itself only knows paths that are UTF-8.

@@ -7,7 +7,8 @@ const path = require('path');
 
 const folder = path.join(__dirname, '..', 'worker');
 const MODULES = ['errors', 'configuration', 'emitter', 'wire', 'extensions', 'connections', 'drain', 'drain_http1',
-    'drain_http2', 'sweep', 'worker', 'worker_wrapper', 'names', 'esm_names', 'config_source', 'main_module', 'exec_argv', 'start'];
+    'drain_http2', 'sweep', 'worker', 'worker_wrapper', 'names', 'esm_names', 'config_source', 'main_module', 'exec_argv',
+    'acks', 'start'];
 
 const read = name => fs.readFileSync(path.join(folder, `${name}.js`), 'utf8');
 const parts = MODULES.map(name => `define('${name}', function (require, module, exports) {\n${read(name)}});\n`);

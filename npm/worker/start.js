@@ -16,6 +16,9 @@ process.execArgv = withoutPreload(process.execArgv, __filename);
 const worker = new Worker();
 names.install(worker);
 drain.watch();
+if (boot.acks === 'by verdict') {
+    require('./acks').leaveOut();
+}
 
 mainModule.hold((mainFile, load) => {
     require('./esm_names').installFor(mainFile);

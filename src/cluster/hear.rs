@@ -32,7 +32,10 @@ impl Cluster {
         match incoming {
             Incoming::Ack => self.acked(life, now),
             Incoming::Nack => self.nacked(life, now, news),
-            Incoming::Verdict { seq, verdict } => self.judged(life, seq, verdict, now),
+            Incoming::Verdict { seq, verdict } => {
+                self.acked_by_verdict(life, seq, now);
+                self.judged(life, seq, verdict, now);
+            }
             Incoming::Handle(wrapper) => self.handle_arrived(life, &wrapper, now, news),
             Incoming::Online => news.push(News::Online { life }),
             Incoming::Query(ask) => self.asked(life, *ask, now, news),
@@ -61,6 +64,13 @@ impl Cluster {
             Some(Errand::Offer(_) | Errand::Listener { .. } | Errand::User) => worker.nacks = 0,
             None => {}
         }
+        self.written_if_jammed(life);
+    }
+
+    fn acked_by_verdict(&mut self, life: Life, seq: u64, now: Moment) {
+        let Some(worker) = self.workers.get_mut(&life) else { return };
+        worker.outbox.answered_by_verdict(worker.channel.socket.as_fd(), seq, now);
+        worker.nacks = 0;
         self.written_if_jammed(life);
     }
 

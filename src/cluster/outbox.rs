@@ -188,6 +188,14 @@ impl Outbox {
         errand
     }
 
+    /// The worker said what it did with an offer. Ours do so in place of acknowledging the descriptor
+    /// (`npm/worker/acks.js`); an unmodified one has acknowledged it before.
+    pub(super) fn answered_by_verdict(&mut self, socket: BorrowedFd<'_>, seq: u64, now: Moment) {
+        if matches!(self.unanswered.front(), Some(Errand::Offer(offered)) if *offered == seq) {
+            self.answered(socket, now);
+        }
+    }
+
     pub(super) fn jam(&self) -> Jam {
         self.jam
     }

@@ -53,6 +53,8 @@ pub const SCRIPT: &str = concat!(
     "\n",
     module!("exec_argv"),
     "\n",
+    module!("acks"),
+    "\n",
     module!("start"),
     "\nif (process.env.LUSTER_BOOT) {\n    requireHere('./start');\n} else {\n    process.execArgv = requireHere('./exec_argv')(process.execArgv, __filename);\n}\n",
 );

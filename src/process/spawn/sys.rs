@@ -146,7 +146,8 @@ fn try_become(
 /// a worker that logs to it is not stopped by `tostop`. (Ignoring SIGTTOU would not do: Node resets it.)
 /// A session's leader cannot change its group, so what is in the group stays findable by the worker's number.
 fn leave_session() -> Result<(), Failure> {
-    nix::unistd::setsid().map(drop).map_err(Step::Session.failed())
+    nix::unistd::setpgid(nix::unistd::Pid::from_raw(0), nix::unistd::Pid::from_raw(0))
+        .map_err(Step::Session.failed())
 }
 
 /// Asks for SIGKILL when the master dies, and dies at once if it is dead already.
