@@ -2,7 +2,7 @@
 //!
 //! Owns every fork, exec, wait and kill of luster; knows nothing of why a worker is started or stopped.
 //! Invariants: a worker is signalled only through its pidfd, so never a stranger that got its number; every
-//! other number that is signalled belongs to a child not reaped yet; a worker leads a session and a group of
+//! other number that is signalled belongs to a child not reaped yet; a worker leads a group of
 //! its own and inherits descriptors 0 to 3 only; nothing but [`reap`], [`end_remains`] and a failed
 //! [`Start::spawn`] waits for children.
 

@@ -2,7 +2,7 @@
 //!
 //! SIGPIPE is ignored (Rust's runtime does it), SIGTTOU too ([`take_over`](super::take_over)). SIGTSTP keeps its
 //! meaning: Ctrl-Z stops the master, `fg` lets it go on, and its workers live meanwhile. SIGTTIN never comes: the
-//! master does not read its terminal. Workers have sessions of their own, so what a terminal sends to its whole
+//! master does not read its terminal. Workers have groups of their own, so what a terminal sends to its whole
 //! foreground group reaches only the master.
 //! Invariant: equal signals that arrive together count as one; the kernel keeps no more.
 

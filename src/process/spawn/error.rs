@@ -84,9 +84,9 @@ pub enum Step {
     /// Opening the new process's pidfd, in the master.
     #[error("pidfd_open")]
     Pidfd,
-    /// Entering a session of its own.
-    #[error("setsid")]
-    Session,
+    /// Entering a process group of its own.
+    #[error("setpgid")]
+    Group,
     /// Asking to be killed when the master dies.
     #[error("setting the parent-death signal")]
     DeathSignal,
@@ -113,7 +113,7 @@ impl Step {
         Self::Open,
         Self::Fork,
         Self::Pidfd,
-        Self::Session,
+        Self::Group,
         Self::DeathSignal,
         Self::Descriptors,
         Self::Limit,

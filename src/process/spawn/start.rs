@@ -7,15 +7,16 @@
 use std::collections::BTreeMap;
 use std::ffi::{CString, OsStr, OsString};
 use std::io::IsTerminal;
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::PathBuf;
 
 use nix::fcntl::{OFlag, open};
 use nix::sys::stat::Mode;
+use nix::sys::termios::{LocalFlags, tcgetattr};
 
 use super::error::{Failure, SpawnError, Step};
-use super::sys::{self, Image, Plan};
+use super::sys::{self, Company, Image, Plan};
 use crate::process::{Child, DescriptorLimit};
 
 /// A worker to be started.
@@ -43,7 +44,7 @@ pub enum Change {
 }
 
 impl Start {
-    /// Starts the worker: in a session and group of its own, killed by the kernel when the master dies, with the
+    /// Starts the worker: in a group of its own, killed by the kernel when the master dies, with the
     /// channel as descriptor 3 and nothing else but stdio. Blocks until the program runs or could not be run.
     ///
     /// The thread that calls this must be the master's main one: the kernel takes that thread's end for the
@@ -66,6 +67,7 @@ impl Start {
             channel: self.channel.as_fd(),
             stdin: stdin.as_ref().map(AsFd::as_fd),
             limit: self.limit,
+            company: company(),
         })
     }
 
@@ -83,6 +85,17 @@ impl Start {
             env.push(string("an environment variable", assignment(name, &value))?);
         }
         Ok(Image { program, args, env })
+    }
+}
+
+/// Only a terminal set to stop those who write to it from the background makes a session necessary.
+fn company() -> Company {
+    let stops = |output: BorrowedFd<'_>| {
+        tcgetattr(output).is_ok_and(|settings| settings.local_flags.contains(LocalFlags::TOSTOP))
+    };
+    match stops(std::io::stdout().as_fd()) || stops(std::io::stderr().as_fd()) {
+        true => Company::Session,
+        false => Company::Group,
     }
 }
 

@@ -40,6 +40,18 @@ pub(super) struct Plan<'a> {
     /// What becomes descriptor 0, unless that is inherited.
     pub(super) stdin: Option<BorrowedFd<'a>>,
     pub(super) limit: DescriptorLimit,
+    pub(super) company: Company,
+}
+
+/// What a worker is the leader of.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Company {
+    /// A process group in the master's session: the kernel shares the processor out by session (autogroup), and
+    /// workers with sessions of their own would change the machine's balance.
+    Group,
+    /// A session, away from a terminal that would stop background groups for writing to it (`stty tostop`).
+    /// (Ignoring SIGTTOU would not do: Node resets it.)
+    Session,
 }
 
 /// Starts the process; comes back when it runs the program or never will.
@@ -124,7 +136,7 @@ fn try_become(
     // SAFETY: this process's copy of the master's end, used by nobody here.
     unsafe { libc::close(answer) };
     forget_dispositions();
-    leave_session()?;
+    part(plan.company)?;
     die_with_master(report)?;
     // Stdin first: its source may be descriptor 3, which the channel takes.
     if let Some(stdin) = plan.stdin {
@@ -142,12 +154,14 @@ fn try_become(
     Err(Failure { step: Step::Exec, errno: Errno::last() })
 }
 
-/// A session of its own makes a group of its own, and leaves the terminal: its Ctrl-C reaches the master only, and
-/// a worker that logs to it is not stopped by `tostop`. (Ignoring SIGTTOU would not do: Node resets it.)
-/// A session's leader cannot change its group, so what is in the group stays findable by the worker's number.
-fn leave_session() -> Result<(), Failure> {
-    nix::unistd::setpgid(nix::unistd::Pid::from_raw(0), nix::unistd::Pid::from_raw(0))
-        .map_err(Step::Session.failed())
+/// Either makes a group of its own, so that the terminal's Ctrl-C reaches the master only.
+fn part(company: Company) -> Result<(), Failure> {
+    let ourselves = nix::unistd::Pid::from_raw(0);
+    match company {
+        Company::Group => nix::unistd::setpgid(ourselves, ourselves),
+        Company::Session => nix::unistd::setsid().map(drop),
+    }
+    .map_err(Step::Group.failed())
 }
 
 /// Asks for SIGKILL when the master dies, and dies at once if it is dead already.
