@@ -11,6 +11,7 @@
 mod alarm;
 mod bind;
 mod channel;
+mod claims;
 mod deal;
 mod frame;
 mod gauge;

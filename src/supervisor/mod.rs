@@ -12,6 +12,7 @@ mod fleet;
 mod ids;
 mod life;
 mod order;
+mod patience;
 mod policy;
 mod rollout;
 mod slot;
