@@ -11,7 +11,10 @@ use crate::harness::{Connection, HTTP, Load, Luster, Style, Target, eventually, 
 fn fifty_hangups_in_a_second_are_at_most_two_passes() {
     let (port, workers) = (free_port(), 3);
     let config = json!({"workers": workers, "server": {"port": port}});
-    let luster = Luster::with(HTTP, config).start();
+    // A pass takes longer than the storm, or requests would rightly go on asking for new workers.
+    let slowly =
+        "require('luster').registerSuspendFunction(() => new Promise(done => setTimeout(done, 600)));";
+    let luster = Luster::with(&format!("{slowly}{HTTP}"), config).start();
     luster.await_ready(workers);
     let loads = [Style::KEEP_ALIVE, Style::NEW].map(|style| Load::begin(&Target::Tcp(port), style));
     loads.iter().for_each(|load| load.await_answers(20));
