@@ -24,36 +24,24 @@ pub(crate) struct Cli {
     /// A command; without one, luster runs the workers of CONFIG.
     #[command(subcommand)]
     pub(crate) command: Option<Command>,
-    /// What running takes.
+    /// What running takes without a command.
     #[command(flatten)]
-    pub(crate) run: Run,
+    pub(crate) run: Arguments,
 }
 
 /// What else luster can do.
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
     /// Checks a configuration and starts nothing
-    Check(Check),
+    Check(Arguments),
 }
 
-/// Arguments of a run.
+/// What running and checking take.
 #[derive(Debug, Args)]
-pub(crate) struct Run {
+pub(crate) struct Arguments {
     #[command(flatten)]
     pub(crate) source: Source,
     /// Prints the settings in force and where each comes from, and starts nothing
-    #[arg(long)]
-    pub(crate) print_config: bool,
-    #[command(flatten)]
-    pub(crate) output: Output,
-}
-
-/// Arguments of `check`.
-#[derive(Debug, Args)]
-pub(crate) struct Check {
-    #[command(flatten)]
-    pub(crate) source: Source,
-    /// Prints the settings in force and where each comes from
     #[arg(long)]
     pub(crate) print_config: bool,
     #[command(flatten)]

@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use tracing::{error, info, warn};
 
 use crate::Exit;
-use crate::cli::{self, Cli, Command, LogFormat, Output, Source};
+use crate::cli::{self, Arguments, Cli, Command, LogFormat, Output, Source};
 use crate::cluster;
 use crate::config::{self, Loaded};
 use crate::driver::{self, Job, Launcher};
@@ -19,9 +19,9 @@ use crate::process::{self, DescriptorLimit};
 
 /// Runs the command.
 pub(crate) fn run(cli: &Cli) -> Exit {
-    let (source, output) = match &cli.command {
-        Some(Command::Check(check)) => (&check.source, &check.output),
-        None => (&cli.run.source, &cli.run.output),
+    let Arguments { source, print_config, output } = match &cli.command {
+        Some(Command::Check(arguments)) => arguments,
+        None => &cli.run,
     };
     logging::install(output);
     let loaded = match load(source) {
@@ -32,12 +32,11 @@ pub(crate) fn run(cli: &Cli) -> Exit {
         warn!(event = "config_warning", "{warning}");
     }
     match &cli.command {
-        Some(Command::Check(check)) if check.print_config => cli::print(&config::render(&loaded)),
+        _ if *print_config => cli::print(&config::render(&loaded)),
         Some(Command::Check(_)) => {
             let workers = loaded.settings.policy.workers;
             cli::print(&format!("{}: no mistakes; it runs {workers} workers\n", loaded.path.display()))
         }
-        None if cli.run.print_config => cli::print(&config::render(&loaded)),
         None => serve(source, &loaded),
     }
 }
