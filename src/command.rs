@@ -31,8 +31,10 @@ pub(crate) fn run(cli: &Cli) -> Exit {
     for warning in &loaded.warnings {
         warn!(event = "config_warning", "{warning}");
     }
+    if *print_config {
+        return cli::print(&config::render(&loaded));
+    }
     match &cli.command {
-        _ if *print_config => cli::print(&config::render(&loaded)),
         Some(Command::Check(_)) => {
             let workers = loaded.settings.policy.workers;
             cli::print(&format!("{}: no mistakes; it runs {workers} workers\n", loaded.path.display()))

@@ -43,12 +43,8 @@ impl Hands {
 
     /// Tells the supervisor and does what it orders, until nothing follows.
     pub(super) fn handle(&mut self, now: Moment, event: Event) {
-        let mut events = VecDeque::from([event]);
-        while let Some(event) = events.pop_front() {
-            debug!(event = "event", "{event:?}");
-            let orders = self.supervisor.handle(now, event);
-            self.perform_all(now, orders, &mut events);
-        }
+        let orders = self.tell(now, event);
+        self.carry_out(now, orders);
     }
 
     /// Lets the supervisor and the cluster act on what is due.
@@ -60,12 +56,8 @@ impl Hands {
             self.take_in(now, news);
         }
         if self.supervisor.next_wake().is_some_and(|at| at <= now) {
-            let mut events = VecDeque::new();
             let orders = self.supervisor.wake(now);
-            self.perform_all(now, orders, &mut events);
-            for event in events {
-                self.handle(now, event);
-            }
+            self.carry_out(now, orders);
         }
         progress
     }
@@ -102,9 +94,20 @@ impl Hands {
         harvest.left
     }
 
-    fn perform_all(&mut self, now: Moment, orders: Vec<Order>, events: &mut VecDeque<Event>) {
-        for order in orders {
-            self.perform(now, order, events);
+    fn tell(&mut self, now: Moment, event: Event) -> Vec<Order> {
+        debug!(event = "event", "{event:?}");
+        self.supervisor.handle(now, event)
+    }
+
+    /// Performs orders, and those that follow from what comes of them.
+    fn carry_out(&mut self, now: Moment, mut orders: Vec<Order>) {
+        let mut events = VecDeque::new();
+        loop {
+            for order in orders {
+                self.perform(now, order, &mut events);
+            }
+            let Some(event) = events.pop_front() else { return };
+            orders = self.tell(now, event);
         }
     }
 

@@ -125,12 +125,7 @@ impl Occupant {
 
     /// How long it has been online at `now`; `None` if it never was.
     pub(super) fn lived(&self, now: Moment) -> Option<Duration> {
-        let online = match self.stage {
-            Stage::Launching { .. } => None,
-            Stage::Loading { online, .. } | Stage::Ready { online } => Some(online),
-            Stage::Stopping { online, .. } => online,
-        };
-        online.map(|online| now.since(online))
+        self.online().map(|online| now.since(online))
     }
 
     pub(super) const fn is_stopping(&self) -> bool {
