@@ -10,6 +10,7 @@ mod logging;
 pub mod cluster;
 pub mod config;
 pub mod driver;
+pub mod ipc;
 pub mod preload;
 pub mod process;
 pub mod supervisor;

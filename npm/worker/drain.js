@@ -46,7 +46,6 @@ exports.start = function start() {
 
 function notice(server) {
     const connections = require('./connections');
-const wire = require('./wire');
     if (connections.isHttp(server) && connections.track(server)) {
         seen.add(new WeakRef(server));
         if (stopping) {

@@ -9,22 +9,23 @@ use nix::errno::Errno;
 use serde_json::value::RawValue;
 
 use crate::cluster::listener::ListenerId;
-use crate::cluster::message::{Incoming, Verdict, Wrapper};
-use crate::cluster::outbox::Errand;
+use crate::cluster::message::{self, Message, Verdict};
 use crate::cluster::query::Ask;
-use crate::cluster::worker::{Dialogue, Standing};
-use crate::cluster::{Cluster, News, UserHandle, reply};
+use crate::cluster::worker::{Dialogue, Errand, Standing};
+use crate::cluster::{Cluster, News, reply};
+use crate::ipc::{self, Incoming, UserHandle, Wrapper};
 use crate::supervisor::{Life, Moment};
 
 /// A worker that loses this many connections in a row on the way cannot receive descriptors.
 const REFUSING: u32 = 8;
 
-/// How deep one wrapper may lie in another. Node sends a socket again wrapped twice.
-const WRAPPED: usize = 2;
-
 impl Cluster {
     /// Hears one line of a worker's.
     pub(super) fn hear(&mut self, life: Life, line: &[u8], now: Moment, news: &mut Vec<News>) {
+        // Of the two messages that come with every connection this is one; the other is the first `Incoming` looks for.
+        if let Some(seq) = message::accepted(line) {
+            return self.verdict(life, seq, Verdict::Accepted, now);
+        }
         let incoming = match Incoming::parse(line) {
             Ok(incoming) => incoming,
             Err(reason) => return self.break_off(life, reason, news),
@@ -32,28 +33,37 @@ impl Cluster {
         match incoming {
             Incoming::Ack => self.acked(life, now),
             Incoming::Nack => self.nacked(life, now, news),
-            Incoming::Verdict { seq, verdict } => {
-                self.acked_by_verdict(life, seq, now);
-                self.judged(life, seq, verdict, now);
-            }
             Incoming::Handle(wrapper) => self.handle_arrived(life, &wrapper, now, news),
-            Incoming::Online => news.push(News::Online { life }),
-            Incoming::Query(ask) => self.asked(life, *ask, now, news),
-            Incoming::Listening(ask) => self.listening(life, &ask, news),
-            Incoming::Close { key } => self.server_closed(life, &key, now, news),
-            Incoming::Leaving { seq } => self.leaving(life, seq, now, news),
             Incoming::CountSockets { key } => self.count_sockets(life, key, now),
             Incoming::AwaitSockets { key } => self.await_sockets(life, key, now),
+            Incoming::Cluster(raw) => self.hear_of_cluster(life, raw, now, news),
             Incoming::Foreign => {}
             Incoming::User(raw) => news.push(News::Said { life, message: raw.to_owned(), handle: None }),
         }
+    }
+
+    fn hear_of_cluster(&mut self, life: Life, raw: &RawValue, now: Moment, news: &mut Vec<News>) {
+        let Some(message) = Message::read(raw) else { return };
+        match message {
+            Message::Verdict { seq, verdict } => self.verdict(life, seq, verdict, now),
+            Message::Online => news.push(News::Online { life }),
+            Message::Query(ask) => self.asked(life, *ask, now, news),
+            Message::Listening(ask) => self.listening(life, &ask, news),
+            Message::Close { key } => self.server_closed(life, &key, now, news),
+            Message::Leaving { seq } => self.leaving(life, seq, now, news),
+        }
+    }
+
+    fn verdict(&mut self, life: Life, seq: u64, verdict: Verdict, now: Moment) {
+        self.acked_by_verdict(life, seq, now);
+        self.judged(life, seq, verdict, now);
     }
 
     /// Tells a worker which of the sockets it waits for are closed now.
     pub(super) fn answer_closed_sockets(&mut self, life: Life, now: Moment) {
         let Some(worker) = self.workers.get_mut(&life) else { return };
         for key in worker.counts.take_closed() {
-            worker.post(reply::sockets_closed(&key), None, now);
+            worker.post(ipc::sockets_closed(&key), None, now);
         }
         self.after_write(life);
     }
@@ -69,7 +79,7 @@ impl Cluster {
 
     fn acked_by_verdict(&mut self, life: Life, seq: u64, now: Moment) {
         let Some(worker) = self.workers.get_mut(&life) else { return };
-        worker.outbox.answered_by_verdict(worker.channel.socket.as_fd(), seq, now);
+        worker.answered_by_verdict(seq, now);
         worker.nacks = 0;
         self.written_if_jammed(life);
     }
@@ -94,11 +104,11 @@ impl Cluster {
     fn handle_arrived(&mut self, life: Life, wrapper: &Wrapper<'_>, now: Moment, news: &mut Vec<News>) {
         let Some(worker) = self.workers.get_mut(&life) else { return };
         let Some(descriptor) = worker.channel.descriptors.pop_front() else {
-            worker.post(reply::NACK.to_vec(), None, now);
+            worker.post(ipc::NACK.to_vec(), None, now);
             return self.after_write(life);
         };
-        worker.post(reply::ACK.to_vec(), None, now);
-        if let Some((message, key)) = unwrap(wrapper) {
+        worker.post(ipc::ACK.to_vec(), None, now);
+        if let Some((message, key)) = wrapper.unwrap() {
             let counted = key.map(|key| worker.counts.add(key, &self.bell));
             // What is no socket is closed here; the message is still the application's.
             let handle = UserHandle::received(descriptor, counted).ok();
@@ -127,7 +137,7 @@ impl Cluster {
     fn count_sockets(&mut self, life: Life, key: &RawValue, now: Moment) {
         let Some(worker) = self.workers.get_mut(&life) else { return };
         let count = worker.counts.of(key);
-        worker.post(reply::socket_count(key, count), None, now);
+        worker.post(ipc::socket_count(key, count), None, now);
         self.after_write(life);
     }
 
@@ -157,31 +167,8 @@ impl Cluster {
 
     /// An answer may have let more be written; on the hot path there is nothing to do.
     fn written_if_jammed(&mut self, life: Life) {
-        if self.workers.get(&life).is_some_and(|worker| !worker.outbox.takes_offers()) {
+        if self.workers.get(&life).is_some_and(|worker| !worker.outbox.takes_descriptors()) {
             self.after_write(life);
         }
     }
-}
-
-/// The application's message in a wrapper, and the key under which its socket is counted.
-fn unwrap<'a>(wrapper: &Wrapper<'a>) -> Option<(&'a RawValue, Option<&'a RawValue>)> {
-    let (mut inner, mut key) = (wrapper.msg?, wrapper.key);
-    for _ in 0..WRAPPED {
-        match Incoming::of(inner) {
-            Incoming::User(message) => return Some((message, key)),
-            Incoming::Handle(deeper) => (inner, key) = (deeper.msg?, key.or(deeper.key)),
-            Incoming::Ack
-            | Incoming::Nack
-            | Incoming::Verdict { .. }
-            | Incoming::Online
-            | Incoming::Query(_)
-            | Incoming::Listening(_)
-            | Incoming::Close { .. }
-            | Incoming::Leaving { .. }
-            | Incoming::CountSockets { .. }
-            | Incoming::AwaitSockets { .. }
-            | Incoming::Foreign => return None,
-        }
-    }
-    None
 }

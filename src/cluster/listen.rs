@@ -13,14 +13,14 @@ use serde_json::value::RawValue;
 use crate::cluster::bind::{self, Bound, Sharing};
 use crate::cluster::group::{Group, Membership, Retap};
 use crate::cluster::listener::{ALIAS, Holder, Listener, ListenerId, Tap, TapFlow, Way};
-use crate::cluster::outbox::Cargo;
 use crate::cluster::place::Place;
 use crate::cluster::pump::Token;
 use crate::cluster::query::{Ask, Refusal, Target};
 use crate::cluster::reply::{self, Granted};
 use crate::cluster::room::Doors;
-use crate::cluster::worker::{Dialogue, Standing};
+use crate::cluster::worker::{Dialogue, Errand, Standing};
 use crate::cluster::{Balance, Cluster, News, unix_path};
+use crate::ipc::{Descriptor, Parcel};
 use crate::supervisor::{Life, Moment, WorkerId};
 
 /// How many listeners one life may hold.
@@ -156,8 +156,11 @@ impl Cluster {
             }
         };
         let bytes = granted.handed(kind);
-        let cargo = socket.map(|socket| Cargo::Listener { socket: Arc::clone(socket), id, seq: seq.clone() });
-        worker.post(bytes, cargo, now);
+        let parcel = socket.map(|socket| Parcel {
+            descriptor: Descriptor::Shared(Arc::clone(socket)),
+            errand: Errand::Listener { id, seq: seq.clone() },
+        });
+        worker.post(bytes, parcel, now);
     }
 
     /// Recomputes which of a group's members serve, drain, or are left to us.

@@ -3,26 +3,21 @@
 //! One [`Cluster`] owns every worker's channel and every listening socket. It is driven: it does I/O only inside
 //! the calls its owner makes, never waits, reads no clock, starts no thread and logs nothing; what happened comes
 //! out as [`News`]. Reading goes `room` (what may be asked), `pump` (what is ready), `hear` (what was said), `listen`
-//! (who listens), `deal` (who gets a connection); the wire is in `frame`, `message`, `query`, `reply` and `outbox`.
+//! (who listens), `deal` (who gets a connection); the wire is in the room `ipc`, `message`, `query` and `reply`.
 //!
 //! Invariants: nothing a worker writes can stop, crash or starve the others; every queue here has a bound; a
 //! connection that was accepted is closed by us only once a worker has taken it or its listener is gone.
 
 mod alarm;
 mod bind;
-mod channel;
 mod claims;
 mod deal;
-mod frame;
-mod gauge;
 mod group;
-mod handle;
 mod hear;
 mod listen;
 mod listener;
 mod message;
 mod news;
-mod outbox;
 mod place;
 mod pump;
 mod query;
@@ -35,7 +30,5 @@ mod worker;
 #[cfg(test)]
 mod tests;
 
-pub use frame::MAX_FRAME;
-pub use handle::{HandleKind, UnsupportedHandle, UserHandle};
-pub use news::{Balance, News, Progress, SendOutcome, Violation};
+pub use news::{Balance, News, Progress};
 pub use room::Cluster;

@@ -8,13 +8,10 @@ use std::os::fd::AsFd;
 
 use nix::sys::epoll::{EpollEvent, EpollFlags, EpollTimeout};
 
-use crate::cluster::channel::{Heard, Readiness};
-use crate::cluster::frame::FrameBuffer;
-use crate::cluster::gauge::{Flow, PAUSE};
 use crate::cluster::listener::ListenerId;
-use crate::cluster::outbox::Jam;
 use crate::cluster::worker::{Standing, Watch};
-use crate::cluster::{Cluster, News, Progress, Violation};
+use crate::cluster::{Cluster, News, Progress};
+use crate::ipc::{Flow, FrameBuffer, Heard, Jam, PAUSE, Readiness, Violation};
 use crate::supervisor::{Life, Moment};
 
 /// Messages heard from one worker in one turn.

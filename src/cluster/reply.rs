@@ -6,18 +6,8 @@
 use std::net::{IpAddr, SocketAddr};
 
 use nix::errno::Errno;
-use serde::Serialize;
 use serde_json::value::RawValue;
 
-use crate::cluster::frame::MAX_FRAME;
-use crate::cluster::handle::HandleKind;
-use crate::cluster::message::command;
-use crate::cluster::news::SendOutcome;
-
-/// Answers a descriptor that arrived.
-pub(super) const ACK: &[u8] = b"{\"cmd\":\"NODE_HANDLE_ACK\"}\n";
-/// Answers a wrapper whose descriptor did not.
-pub(super) const NACK: &[u8] = b"{\"cmd\":\"NODE_HANDLE_NACK\"}\n";
 /// Begins the end.
 pub(super) const DISCONNECT: &[u8] = b"{\"cmd\":\"NODE_CLUSTER\",\"act\":\"disconnect\"}\n";
 
@@ -70,44 +60,6 @@ pub(super) fn newconn_head(key: &str) -> Box<[u8]> {
 /// Ends an offer.
 pub(super) const NEWCONN_TAIL: &[u8] = b"}}\n";
 
-/// How many of a worker's sockets we hold.
-pub(super) fn socket_count(key: &RawValue, count: usize) -> Vec<u8> {
-    format!("{{\"cmd\":\"NODE_SOCKET_COUNT\",\"key\":{key},\"count\":{count}}}\n").into_bytes()
-}
-
-/// We hold none of a worker's sockets any more.
-pub(super) fn sockets_closed(key: &RawValue) -> Vec<u8> {
-    format!("{{\"cmd\":\"NODE_SOCKET_ALL_CLOSED\",\"key\":{key}}}\n").into_bytes()
-}
-
-/// A message of the application's, around which Node's wrapper goes if a handle comes along.
-pub(super) fn user(message: &impl Serialize, handle: Option<HandleKind>) -> Result<Vec<u8>, SendOutcome> {
-    let mut json = serde_json::to_string(message).map_err(|_| SendOutcome::Unserializable)?;
-    if json.contains('\n') {
-        // A raw value may be laid out over lines; within strings a newline is always escaped.
-        json = json.replace('\n', " ");
-    }
-    let raw: &RawValue = serde_json::from_str(&json).map_err(|_| SendOutcome::Unserializable)?;
-    if command(raw).is_some() {
-        return Err(SendOutcome::Reserved);
-    }
-    let line = match handle {
-        None => format!("{json}\n"),
-        Some(kind) => wrapped(&json, kind),
-    };
-    if line.len() > MAX_FRAME { Err(SendOutcome::TooLong) } else { Ok(line.into_bytes()) }
-}
-
-fn wrapped(json: &str, kind: HandleKind) -> String {
-    let (name, extra) = match kind {
-        HandleKind::Socket => ("net.Socket", ""),
-        HandleKind::Server => ("net.Server", ""),
-        HandleKind::Udp4 => ("dgram.Socket", r#","dgramType":"udp4""#),
-        HandleKind::Udp6 => ("dgram.Socket", r#","dgramType":"udp6""#),
-    };
-    format!("{{\"cmd\":\"NODE_HANDLE\",\"type\":\"{name}\",\"msg\":{json}{extra}}}\n")
-}
-
 /// What `server.address()` will say in the worker. The port must be the socket's, or the worker gives up.
 fn sockname_field(address: SocketAddr) -> String {
     let family = match address.ip() {
@@ -143,19 +95,6 @@ mod tests {
         assert_eq!(
             String::from_utf8(refused(&seq, RawValue::NULL, Errno::EADDRINUSE)).unwrap(),
             "{\"cmd\":\"NODE_CLUSTER\",\"errno\":-98,\"key\":\"\",\"ack\":1,\"data\":null}\n"
-        );
-    }
-
-    #[test]
-    fn user_messages_stay_on_one_line_and_out_of_nodes_names() {
-        assert_eq!(user(&raw("{\n\"a\":\n1}"), None).unwrap(), b"{ \"a\": 1}\n");
-        assert_eq!(user(&"a\nb", None).unwrap(), b"\"a\\nb\"\n");
-        assert_eq!(user(&raw(r#"{"cmd":"NODE_CLUSTER"}"#), None), Err(SendOutcome::Reserved));
-        assert!(user(&raw(r#"{"cmd":"NODE_"}"#), None).is_ok());
-        assert_eq!(user(&"x".repeat(MAX_FRAME), None), Err(SendOutcome::TooLong));
-        assert_eq!(
-            user(&1, Some(HandleKind::Udp4)).unwrap(),
-            b"{\"cmd\":\"NODE_HANDLE\",\"type\":\"dgram.Socket\",\"msg\":1,\"dgramType\":\"udp4\"}\n"
         );
     }
 }

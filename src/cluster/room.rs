@@ -15,11 +15,11 @@ use serde::Serialize;
 
 use crate::cluster::alarm::Alarm;
 use crate::cluster::listener::{Listener, ListenerId};
-use crate::cluster::news::{Balance, News, Progress, SendOutcome};
-use crate::cluster::outbox::Cargo;
+use crate::cluster::news::{Balance, News, Progress};
 use crate::cluster::pump::Token;
-use crate::cluster::worker::{Dialogue, Stage, Standing, Worker};
-use crate::cluster::{UserHandle, channel, reply};
+use crate::cluster::reply;
+use crate::cluster::worker::{Dialogue, Errand, Stage, Standing, Worker};
+use crate::ipc::{self, Descriptor, Parcel, SendOutcome, UserHandle};
 use crate::supervisor::{Life, Moment, WorkerId};
 
 /// The parent's side of Node's cluster: all channels, all listeners.
@@ -86,7 +86,7 @@ impl Cluster {
     /// A channel for a worker to be: our end, for [`Cluster::attach`], and the end the worker inherits, which still
     /// closes on exec and is to be put in place with `dup2`.
     pub fn channel_pair() -> io::Result<(OwnedFd, OwnedFd)> {
-        channel::pair()
+        ipc::pair()
     }
 
     /// Begins to speak with a life of a slot. Two lives of one slot may be attached at once.
@@ -128,14 +128,15 @@ impl Cluster {
         let Some(worker) = self.workers.get_mut(&life).filter(|worker| worker.is_heard()) else {
             return SendOutcome::Unreachable;
         };
-        let bytes = match reply::user(message, handle.as_ref().map(UserHandle::kind)) {
+        let bytes = match ipc::user(message, handle.as_ref().map(UserHandle::kind)) {
             Ok(bytes) => bytes,
             Err(outcome) => return outcome,
         };
         if !worker.outbox.has_room_for(bytes.len()) {
             return SendOutcome::Full;
         }
-        worker.post(bytes, handle.map(Cargo::User), now);
+        let parcel = |handle| Parcel { descriptor: Descriptor::User(handle), errand: Errand::User };
+        worker.post(bytes, handle.map(parcel), now);
         self.after_write(life);
         SendOutcome::Taken
     }

@@ -10,8 +10,8 @@ use std::collections::VecDeque;
 use nix::errno::Errno;
 use proptest::prelude::*;
 
-use crate::cluster::outbox::OUTBOX_LIMIT;
-use crate::cluster::{Balance, Cluster, News, Progress, SendOutcome, UserHandle, Violation, sys};
+use crate::cluster::{Balance, Cluster, News, Progress};
+use crate::ipc::{OUTBOX_LIMIT, SendOutcome, UserHandle, Violation, receive, send};
 use crate::supervisor::{Life, Moment, WorkerId};
 
 /// A cluster and the moment it is.
@@ -78,14 +78,14 @@ impl Puppet {
     fn say_with(&mut self, line: &str, descriptor: impl AsFd) {
         let line = format!("{line}\n");
         let parts = [std::io::IoSlice::new(line.as_bytes())];
-        sys::send(self.stream.as_fd(), &parts, Some(descriptor.as_fd())).unwrap();
+        send(self.stream.as_fd(), &parts, Some(descriptor.as_fd())).unwrap();
     }
 
     /// All whole lines that have come.
     fn lines(&mut self) -> Vec<String> {
         let mut buffer = vec![0; 1 << 16];
         loop {
-            match sys::receive(self.stream.as_fd(), &mut buffer, &mut self.descriptors) {
+            match receive(self.stream.as_fd(), &mut buffer, &mut self.descriptors) {
                 Ok(received) if received.len > 0 => self.heard.extend(&buffer[..received.len]),
                 Ok(_) | Err(Errno::EAGAIN) => break,
                 Err(errno) => panic!("{errno}"),

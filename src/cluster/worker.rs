@@ -3,15 +3,15 @@
 //! Invariant: at most one farewell per life, begun by one side (a second crashes the worker): see [`Dialogue`].
 
 use std::collections::VecDeque;
+use std::io::Write;
 use std::os::fd::{AsFd, OwnedFd};
 use std::time::Duration;
 
-use crate::cluster::channel::{Channel, Readiness};
-use crate::cluster::frame::FrameBuffer;
-use crate::cluster::gauge::Gauge;
-use crate::cluster::handle::SocketCounts;
+use serde_json::value::RawValue;
+
 use crate::cluster::listener::{Listener, ListenerId};
-use crate::cluster::outbox::{Cargo, Offered, Outbox};
+use crate::cluster::reply;
+use crate::ipc::{Channel, FrameBuffer, Gauge, Outbox, Parcel, Readiness, Sent, SocketCounts};
 use crate::supervisor::{Moment, WorkerId};
 
 /// How many connections a worker may have on offer. More than one hides the time a reply takes to come back and be
@@ -27,7 +27,7 @@ pub(super) struct Worker {
     pub(super) slot: WorkerId,
     pub(super) channel: Channel,
     pub(super) frames: FrameBuffer,
-    pub(super) outbox: Outbox,
+    pub(super) outbox: Outbox<Errand>,
     pub(super) offers: VecDeque<Offer>,
     pub(super) standing: Standing,
     pub(super) dialogue: Dialogue,
@@ -54,6 +54,17 @@ pub(super) struct Offer {
     pub(super) listener: ListenerId,
     pub(super) connection: OwnedFd,
     at: Moment,
+}
+
+/// What a wrapper was for.
+#[derive(Debug)]
+pub(super) enum Errand {
+    /// A connection, offered under this number.
+    Offer(u64),
+    /// A listening socket, in answer to this request.
+    Listener { id: ListenerId, seq: Box<RawValue> },
+    /// The application's.
+    User,
 }
 
 /// What a life is good for, best first.
@@ -163,7 +174,7 @@ impl Worker {
             Standing::Serving | Standing::Parting => true,
             Standing::Steered | Standing::Left | Standing::Broken => false,
         };
-        responsive && serves && self.outbox.takes_offers()
+        responsive && serves && self.outbox.takes_descriptors()
     }
 
     /// Offers a connection; gives it back if it could not be written.
@@ -174,14 +185,31 @@ impl Worker {
         now: Moment,
     ) -> Result<(), OwnedFd> {
         let seq = self.next_seq;
+        let mut tail = [0_u8; 32];
+        let room = tail.len();
+        let mut rest = tail.as_mut_slice();
+        // Twenty digits and three bytes always fit.
+        if write!(rest, "{seq}").and_then(|()| rest.write_all(reply::NEWCONN_TAIL)).is_err() {
+            return Err(connection);
+        }
+        let length = room - rest.len();
+        let parts = [&*listener.newconn, &tail[..length]];
         let socket = self.channel.socket.as_fd();
-        match self.outbox.offer(socket, &listener.newconn, seq, &connection, now) {
-            Offered::Held => Err(connection),
-            Offered::Sent => {
+        match self.outbox.post_at_once(socket, &parts, connection.as_fd(), Errand::Offer(seq), now) {
+            Sent::No => Err(connection),
+            Sent::Yes => {
                 self.next_seq += 1;
                 self.offers.push_back(Offer { seq, listener: listener.id, connection, at: now });
                 Ok(())
             }
+        }
+    }
+
+    /// The worker said what it did with an offer. Ours do so in place of acknowledging the descriptor
+    /// (`acks.js`); an unmodified one has acknowledged it before.
+    pub(super) fn answered_by_verdict(&mut self, seq: u64, now: Moment) {
+        if matches!(self.outbox.oldest_errand(), Some(Errand::Offer(offered)) if *offered == seq) {
+            self.outbox.answered(self.channel.socket.as_fd(), now);
         }
     }
 
@@ -193,7 +221,7 @@ impl Worker {
     }
 
     /// Writes or queues a message.
-    pub(super) fn post(&mut self, bytes: Vec<u8>, cargo: Option<Cargo>, now: Moment) {
-        self.outbox.post(self.channel.socket.as_fd(), bytes, cargo, now);
+    pub(super) fn post(&mut self, bytes: Vec<u8>, parcel: Option<Parcel<Errand>>, now: Moment) {
+        self.outbox.post(self.channel.socket.as_fd(), bytes, parcel, now);
     }
 }

@@ -9,7 +9,8 @@ use super::launch::{LaunchError, Launcher};
 use super::narrate;
 use super::said::{self, Said};
 use super::translate;
-use crate::cluster::{Cluster, News, Progress, SendOutcome};
+use crate::cluster::{Cluster, News, Progress};
+use crate::ipc::SendOutcome;
 use crate::process::{self, Child, Delivery, Pid, Reserve};
 use crate::supervisor::{Event, Life, Moment, Order, Outcome, Signal, Supervisor, WorkerId};
 

@@ -5,7 +5,8 @@ use std::net::{TcpListener, TcpStream, UdpSocket};
 use std::os::fd::OwnedFd;
 use std::time::Duration;
 
-use luster::cluster::{Balance, HandleKind, News, SendOutcome, UserHandle};
+use luster::cluster::{Balance, News};
+use luster::ipc::{HandleKind, SendOutcome, UserHandle};
 use luster::supervisor::Life;
 
 use crate::harness::{Room, free_port, major, nodes, request};

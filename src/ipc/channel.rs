@@ -1,4 +1,4 @@
-//! The socket to one worker: how it is made, and how it is read.
+//! The socket to one peer: how it is made, and how it is read.
 //!
 //! Invariant: after an edge of readiness it is read until it is known to be empty, so no edge is ever missed.
 
@@ -10,9 +10,9 @@ use nix::errno::Errno;
 use nix::fcntl::{FcntlArg, OFlag, fcntl};
 use nix::sys::socket::{AddressFamily, SockFlag, SockType, setsockopt, socketpair, sockopt};
 
-use crate::cluster::Violation;
-use crate::cluster::frame::FrameBuffer;
-use crate::cluster::sys;
+use crate::ipc::Violation;
+use crate::ipc::frame::FrameBuffer;
+use crate::ipc::sys;
 
 /// The default holds some 280 short messages, for the kernel counts its own overhead.
 const SEND_BUFFER: usize = 1 << 20;
@@ -22,16 +22,16 @@ const MAX_STRAY: usize = 16;
 
 /// The reading side of a channel.
 #[derive(Debug)]
-pub(super) struct Channel {
-    pub(super) socket: OwnedFd,
+pub(crate) struct Channel {
+    pub(crate) socket: OwnedFd,
     /// Arrived, and not yet claimed by a wrapper.
-    pub(super) descriptors: VecDeque<OwnedFd>,
-    pub(super) readiness: Readiness,
+    pub(crate) descriptors: VecDeque<OwnedFd>,
+    pub(crate) readiness: Readiness,
 }
 
 /// What is known of the socket.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Readiness {
+pub(crate) enum Readiness {
     /// Empty: there will be an edge.
     Drained,
     /// There may be something.
@@ -42,7 +42,7 @@ pub(super) enum Readiness {
 
 /// What one read brought.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) enum Heard {
+pub(crate) enum Heard {
     /// So many bytes.
     Bytes(usize),
     /// Nothing for now.
@@ -51,10 +51,10 @@ pub(super) enum Heard {
     End,
 }
 
-/// A socket pair for a worker: ours, non-blocking, and the worker's. Both close on exec.
-pub(super) fn pair() -> io::Result<(OwnedFd, OwnedFd)> {
+/// A socket pair for a peer: ours, non-blocking, and the peer's. Both close on exec.
+pub(crate) fn pair() -> io::Result<(OwnedFd, OwnedFd)> {
     let (ours, theirs) = socketpair(AddressFamily::Unix, SockType::Stream, None, SockFlag::SOCK_CLOEXEC)?;
-    // Each end has its own flags; the worker sets its own end as it likes.
+    // Each end has its own flags; the peer sets its own end as it likes.
     fcntl(&ours, FcntlArg::F_SETFL(OFlag::O_RDWR | OFlag::O_NONBLOCK))?;
     for end in [&ours, &theirs] {
         // The system's limit holds for those without privileges. A smaller buffer only means more waiting.
@@ -66,12 +66,12 @@ pub(super) fn pair() -> io::Result<(OwnedFd, OwnedFd)> {
 }
 
 impl Channel {
-    pub(super) fn new(socket: OwnedFd) -> Self {
+    pub(crate) fn new(socket: OwnedFd) -> Self {
         Self { socket, descriptors: VecDeque::new(), readiness: Readiness::Drained }
     }
 
     /// Reads once.
-    pub(super) fn receive(&mut self, frames: &mut FrameBuffer) -> Result<Heard, Violation> {
+    pub(crate) fn receive(&mut self, frames: &mut FrameBuffer) -> Result<Heard, Violation> {
         let space = frames.space();
         let room = space.len();
         let received = match sys::receive(self.socket.as_fd(), space, &mut self.descriptors) {
@@ -81,7 +81,7 @@ impl Channel {
                 return Ok(Heard::Nothing);
             }
             Err(Errno::EINTR) => return Ok(Heard::Bytes(0)),
-            // The worker died with our words unread.
+            // The peer died with our words unread.
             Err(Errno::ECONNRESET) => return Ok(Heard::End),
             Err(errno) => return Err(Violation::Unreadable(errno)),
         };

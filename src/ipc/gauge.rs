@@ -1,25 +1,25 @@
-//! Measures how much a worker writes, so that one that floods is slowed down and the others are not.
+//! Measures how much a peer writes, so that one that floods is slowed down and the others are not.
 //!
-//! Invariant: over any stretch of time a worker is read at most the sustained rate plus one full bucket.
+//! Invariant: over any stretch of time a peer is read at most the sustained rate plus one full bucket.
 
 use std::time::Duration;
 
 use crate::supervisor::Moment;
 
-/// Bytes a second that one worker may write for ever.
+/// Bytes a second that one peer may write for ever.
 const BYTES_PER_MILLISECOND: i64 = (32 << 20) / 1000;
-/// Messages a second that one worker may write for ever.
+/// Messages a second that one peer may write for ever.
 const MESSAGES_PER_MILLISECOND: i64 = 200;
 /// How many milliseconds' worth may come at once: a longest message must be possible.
 const BUCKET: i64 = 600;
 /// How long reading pauses once the bucket is empty.
-pub(super) const PAUSE: Duration = Duration::from_millis(100);
+pub(crate) const PAUSE: Duration = Duration::from_millis(100);
 /// A flood is reported this often at most.
 const REPORT_EVERY: Duration = Duration::from_secs(60);
 
-/// One worker's bucket of bytes and messages.
+/// One peer's bucket of bytes and messages.
 #[derive(Debug)]
-pub(super) struct Gauge {
+pub(crate) struct Gauge {
     /// Below zero is a debt: a turn is read before it is measured.
     bytes: i64,
     messages: i64,
@@ -29,7 +29,7 @@ pub(super) struct Gauge {
 
 /// What a reading means.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Flow {
+pub(crate) enum Flow {
     Fair,
     /// Too much; not said for a while.
     FloodToReport,
@@ -38,7 +38,7 @@ pub(super) enum Flow {
 }
 
 impl Gauge {
-    pub(super) fn new() -> Self {
+    pub(crate) fn new() -> Self {
         Self {
             bytes: BYTES_PER_MILLISECOND * BUCKET,
             messages: MESSAGES_PER_MILLISECOND * BUCKET,
@@ -48,7 +48,7 @@ impl Gauge {
     }
 
     /// Takes what was read out of the bucket.
-    pub(super) fn spend(&mut self, now: Moment, bytes: usize, messages: usize) -> Flow {
+    pub(crate) fn spend(&mut self, now: Moment, bytes: usize, messages: usize) -> Flow {
         let elapsed = i64::try_from(now.since(self.filled).as_millis()).unwrap_or(i64::MAX).min(BUCKET);
         self.filled = self.filled.max(now);
         let fill = |left: i64, rate: i64, spent: usize| {
@@ -72,10 +72,10 @@ impl Gauge {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::cluster::MAX_FRAME;
+    use crate::ipc::MAX_FRAME;
 
     #[test]
-    fn a_steady_worker_is_never_a_flood_and_one_long_message_neither() {
+    fn a_steady_peer_is_never_a_flood_and_one_long_message_neither() {
         let mut gauge = Gauge::new();
         assert_eq!(gauge.spend(Moment(1_000), MAX_FRAME, 1), Flow::Fair);
         for tick in 0..10_000 {

@@ -1,13 +1,13 @@
-//! Splits a worker's byte stream into lines, one JSON message each. Knows nothing of what they say.
+//! Splits the other end's byte stream into lines, one JSON message each. Knows nothing of what they say.
 //!
 //! Invariants: however the stream is cut into reads, the same lines come out; a byte is searched for the newline
 //! once; no more than one frame over [`MAX_FRAME`] is ever buffered.
 
 use memchr::memchr;
 
-use crate::cluster::Violation;
+use crate::ipc::Violation;
 
-/// The longest message a worker may send, in bytes. Node has no limit; without one a worker could fill our memory.
+/// The longest message a peer may send, in bytes. Node has no limit; without one a peer could fill our memory.
 pub const MAX_FRAME: usize = 16 << 20;
 
 /// How much room one read is given at least.
@@ -18,7 +18,7 @@ const KEEP_SIZE: usize = 256 << 10;
 
 /// Bytes received, some of them whole lines.
 #[derive(Debug, Default)]
-pub(super) struct FrameBuffer {
+pub(crate) struct FrameBuffer {
     /// All initialised, so that reads can go straight into the tail.
     bytes: Vec<u8>,
     /// Where the next line begins.
@@ -31,18 +31,18 @@ pub(super) struct FrameBuffer {
 
 impl FrameBuffer {
     /// Where the next bytes go: at least [`READ_SIZE`] of them.
-    pub(super) fn space(&mut self) -> &mut [u8] {
+    pub(crate) fn space(&mut self) -> &mut [u8] {
         self.make_room();
         &mut self.bytes[self.end..]
     }
 
     /// Says that the first `len` bytes of `space` were received.
-    pub(super) fn filled(&mut self, len: usize) {
+    pub(crate) fn filled(&mut self, len: usize) {
         self.end = (self.end + len).min(self.bytes.len());
     }
 
     /// The next whole line, without its newline.
-    pub(super) fn next_line(&mut self) -> Result<Option<&[u8]>, Violation> {
+    pub(crate) fn next_line(&mut self) -> Result<Option<&[u8]>, Violation> {
         let Some(offset) = memchr(b'\n', &self.bytes[self.scanned..self.end]) else {
             self.scanned = self.end;
             return if self.end - self.start > MAX_FRAME { Err(Violation::FrameTooLong) } else { Ok(None) };

@@ -1,7 +1,7 @@
-//! Sockets that travel with the application's messages, and the count of those that came from a worker.
+//! Sockets that travel with the application's messages, and the count of those that came from a peer.
 //!
 //! Invariants: a handle is of a kind every Node accepts, and non-blocking; dropping it closes it, and then the
-//! worker whose server counts it can be told.
+//! peer whose server counts it can be told.
 
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::Arc;
@@ -13,9 +13,9 @@ use nix::sys::eventfd::EventFd;
 use serde_json::value::RawValue;
 use thiserror::Error;
 
-use crate::cluster::sys;
+use crate::ipc::sys;
 
-/// A socket sent with a message, by a worker or to one.
+/// A socket sent with a message, by a peer or to one.
 #[derive(Debug)]
 pub struct UserHandle {
     // Before `_counted`: the socket is closed by the time the bell rings.
@@ -37,13 +37,13 @@ pub enum HandleKind {
     Udp6,
 }
 
-/// A descriptor that would crash a worker, or jam its channel for ever.
+/// A descriptor that would crash a Node process, or jam its channel for ever.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
 #[error("only TCP, UDP and unix stream sockets can be sent to a worker")]
 pub struct UnsupportedHandle;
 
 impl UserHandle {
-    /// A socket to be sent to a worker. It is made non-blocking: else its peer could freeze the worker.
+    /// A socket to be sent. It is made non-blocking: else whoever is at its other end could freeze the receiver.
     pub fn new(socket: OwnedFd) -> Result<Self, UnsupportedHandle> {
         let kind = HandleKind::of(socket.as_fd())?;
         let flags = fcntl(&socket, FcntlArg::F_GETFL).map_err(|_| UnsupportedHandle)?;
@@ -58,8 +58,8 @@ impl UserHandle {
         self.kind
     }
 
-    /// One that a worker sent; `counted` if the worker's server wants to know when it is closed.
-    pub(super) fn received(socket: OwnedFd, counted: Option<Counted>) -> Result<Self, UnsupportedHandle> {
+    /// One that a peer sent; `counted` if the peer's server wants to know when it is closed.
+    pub(crate) fn received(socket: OwnedFd, counted: Option<Counted>) -> Result<Self, UnsupportedHandle> {
         Ok(Self { _counted: counted, ..Self::new(socket)? })
     }
 }
@@ -82,9 +82,9 @@ impl HandleKind {
     }
 }
 
-/// One socket in a worker's count; leaves the count when dropped, and rings.
+/// One socket in a peer's count; leaves the count when dropped, and rings.
 #[derive(Debug)]
-pub(super) struct Counted {
+pub(crate) struct Counted {
     count: Arc<AtomicUsize>,
     bell: Arc<EventFd>,
 }
@@ -97,20 +97,20 @@ impl Drop for Counted {
     }
 }
 
-/// How many sockets we hold of each of a worker's servers, by the server's key.
+/// How many sockets we hold of each of a peer's servers, by the server's key.
 #[derive(Debug, Default)]
-pub(super) struct SocketCounts {
+pub(crate) struct SocketCounts {
     counts: Vec<(Box<str>, Arc<AtomicUsize>)>,
     /// Servers that wait to hear that there are none.
     awaited: Vec<Box<RawValue>>,
 }
 
-/// More distinct keys than this are not awaited; a worker has as many as it has servers.
+/// More distinct keys than this are not awaited; a peer has as many as it has servers.
 const MAX_AWAITED: usize = 1024;
 
 impl SocketCounts {
     /// Counts one more.
-    pub(super) fn add(&mut self, key: &RawValue, bell: &Arc<EventFd>) -> Counted {
+    pub(crate) fn add(&mut self, key: &RawValue, bell: &Arc<EventFd>) -> Counted {
         self.counts.retain(|(_, count)| count.load(Ordering::Acquire) > 0);
         let count = match self.counts.iter().find(|(known, _)| **known == *key.get()) {
             Some((_, count)) => Arc::clone(count),
@@ -125,20 +125,20 @@ impl SocketCounts {
     }
 
     /// How many there are.
-    pub(super) fn of(&self, key: &RawValue) -> usize {
+    pub(crate) fn of(&self, key: &RawValue) -> usize {
         let known = self.counts.iter().find(|(known, _)| **known == *key.get());
         known.map_or(0, |(_, count)| count.load(Ordering::Acquire))
     }
 
     /// Somebody wants to hear when there are none.
-    pub(super) fn await_none(&mut self, key: &RawValue) {
+    pub(crate) fn await_none(&mut self, key: &RawValue) {
         if self.awaited.len() < MAX_AWAITED {
             self.awaited.push(key.to_owned());
         }
     }
 
     /// Those awaited of which there are none now.
-    pub(super) fn take_closed(&mut self) -> Vec<Box<RawValue>> {
+    pub(crate) fn take_closed(&mut self) -> Vec<Box<RawValue>> {
         let (open, closed) = std::mem::take(&mut self.awaited).into_iter().partition(|key| self.of(key) > 0);
         self.awaited = open;
         closed
