@@ -13,7 +13,7 @@ use crate::config::inspect::{Inspector, whole};
 use crate::config::keys::{SECTIONS, warn_of_near_misses};
 use crate::config::settings::{Balance, MAX_WORKERS, Port, Server, Settings};
 use crate::config::written::Found;
-use crate::supervisor::{Policy, Readiness, RestartOrder};
+use crate::supervisor::{Attendance, Limits, Persistence, Policy, Readiness, RestartOrder};
 
 /// The most bytes of a unix socket's path: the kernel's 108 less the closing zero.
 const MAX_UNIX_PATH: usize = 107;
@@ -88,17 +88,15 @@ fn policy(inspector: &mut Inspector<'_>, cpus: u32) -> Policy {
     };
     let policy = Policy {
         workers,
-        fork_timeout: inspector.timeout("control.forkTimeout", None),
-        stop_timeout: inspector.timeout("control.stopTimeout", None),
-        kill_timeout: inspector.timeout("control.killTimeout", None),
-        exit_threshold: inspector.timeout("control.exitThreshold", None),
-        allowed_sequential_deaths: allowed_sequential_deaths(inspector),
+        limits: limits(inspector),
         readiness: readiness(inspector),
         restart,
         parallel: inspector.whole("control.parallel", 1..=workers).unwrap_or(1),
         ready_timeout: inspector.timeout("control.readyTimeout", ready_timeout),
+        // Not the configuration's to say.
+        attendance: Attendance::Alone,
     };
-    if let (Some(stop), Some(kill)) = (policy.stop_timeout, policy.kill_timeout)
+    if let (Some(stop), Some(kill)) = (policy.limits.stop_timeout, policy.limits.kill_timeout)
         && stop > kill
     {
         inspector.warn(
@@ -107,6 +105,17 @@ fn policy(inspector: &mut Inspector<'_>, cpus: u32) -> Policy {
         );
     }
     policy
+}
+
+fn limits(inspector: &mut Inspector<'_>) -> Limits {
+    Limits {
+        fork_timeout: inspector.timeout("control.forkTimeout", None),
+        stop_timeout: inspector.timeout("control.stopTimeout", None),
+        kill_timeout: inspector.timeout("control.killTimeout", None),
+        exit_threshold: inspector.timeout("control.exitThreshold", None),
+        allowed_sequential_deaths: allowed_sequential_deaths(inspector),
+        persistence: Persistence::Persistent,
+    }
 }
 
 /// Programs may write `Infinity` for "never give up".

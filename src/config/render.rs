@@ -38,11 +38,11 @@ fn in_force(loaded: &Loaded, key: &str) -> Value {
     match key {
         "app" => json!(settings.app.to_string_lossy()),
         "workers" => json!(policy.workers),
-        "control.forkTimeout" => millis(policy.fork_timeout),
-        "control.stopTimeout" => millis(policy.stop_timeout),
-        "control.killTimeout" => millis(policy.kill_timeout),
-        "control.exitThreshold" => millis(policy.exit_threshold),
-        "control.allowedSequentialDeaths" => json!(policy.allowed_sequential_deaths),
+        "control.forkTimeout" => millis(policy.limits.fork_timeout),
+        "control.stopTimeout" => millis(policy.limits.stop_timeout),
+        "control.killTimeout" => millis(policy.limits.kill_timeout),
+        "control.exitThreshold" => millis(policy.limits.exit_threshold),
+        "control.allowedSequentialDeaths" => json!(policy.limits.allowed_sequential_deaths),
         "control.triggerReadyStateManually" => json!(policy.readiness == Readiness::Manual),
         "control.restart" => json!(match policy.restart {
             RestartOrder::StopFirst => "stop-first",

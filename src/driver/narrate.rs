@@ -8,8 +8,8 @@ use std::time::Duration;
 use tracing::{debug, error, info, warn};
 
 use crate::supervisor::{
-    AbortReason, Death, Ending, Endpoint, Life, Notice, Overdue, RestartOrder, Signal, StopReason, Then,
-    WorkerId,
+    AbortReason, Death, Ending, Endpoint, HostThen, Life, Notice, Overdue, RestartOrder, Signal, StopReason,
+    Then, WorkerId,
 };
 
 /// Writes the line for a notice. `pid` finds a life's process number; 0 stands for none.
@@ -57,6 +57,11 @@ pub(super) fn tell(notice: &Notice, pid: impl Fn(Life) -> i32) {
         | Notice::RollOutFinished { .. }
         | Notice::RollOutAborted { .. }
         | Notice::RollOutCancelled => roll_out(notice, pid),
+        Notice::AllDead(deaths) => {
+            let causes = causes(deaths);
+            error!(event = "all_dead", causes, "every worker is dead: {causes}");
+        }
+        Notice::HostReady(..) | Notice::HostGivenUp(..) | Notice::HostExited { .. } => host(notice),
         Notice::ShuttingDown(processes) => {
             info!(event = "stopping_all", processes, "stopping {processes} workers");
         }
@@ -85,7 +90,7 @@ fn ready_without(wid: WorkerId, pid: i32, missing: &BTreeSet<Endpoint>) {
 fn stopping(wid: WorkerId, pid: i32, why: &StopReason) {
     let event = "stopping";
     match why {
-        StopReason::Shutdown | StopReason::Replaced => {
+        StopReason::Shutdown | StopReason::Replaced | StopReason::Asked => {
             debug!(event, wid = wid.0, pid, "worker {wid} (pid {pid}) is stopped");
         }
         StopReason::LaunchTimedOut(limit) => {
@@ -158,6 +163,9 @@ fn exited(wid: WorkerId, pid: i32, ending: &Ending, lived: Option<Duration>, the
     let event = "exit";
     match then {
         Then::Nothing => info!(event, wid = wid.0, pid, how, ms, "{who} {how}{age}"),
+        Then::Rest => {
+            info!(event, wid = wid.0, pid, how, ms, then = "rest", "{who} {how}{age}; it stays stopped");
+        }
         Then::StartAtOnce => {
             info!(
                 event,
@@ -246,8 +254,57 @@ fn roll_out(notice: &Notice, pid: impl Fn(Life) -> i32) {
     }
 }
 
+fn host(notice: &Notice) {
+    match notice {
+        Notice::HostReady(_, took) => {
+            let ms = millis(*took);
+            info!(event = "host_ready", ms, "the extension host is initialized after {ms} ms");
+        }
+        Notice::HostGivenUp(_, why) => {
+            error!(event = "host_given_up", why, "the extension host is killed: {why}");
+        }
+        Notice::HostExited { life: _, ending, fault, then } => host_exited(ending, fault.as_deref(), *then),
+        other => debug!(event = "other", "{other:?}"),
+    }
+}
+
+fn host_exited(ending: &Ending, fault: Option<&str>, then: HostThen) {
+    let how = match fault {
+        Some(fault) => format!("{} ({fault})", how(ending)),
+        None => how(ending),
+    };
+    let event = "host_exit";
+    match then {
+        HostThen::Nothing => info!(event, how, "the extension host {how}"),
+        HostThen::StartAtOnce => {
+            warn!(
+                event,
+                how,
+                then = "restart",
+                "the extension host {how}; it is started again, workers go on meanwhile"
+            );
+        }
+        HostThen::StartAfter(pause) => {
+            let pause_ms = millis(pause);
+            warn!(
+                event,
+                how,
+                then = "restart",
+                pause_ms,
+                "the extension host {how}; it keeps dying young and is started again in {pause_ms} ms, workers go on \
+                 meanwhile"
+            );
+        }
+    }
+}
+
+/// What all died of, in one clause.
+pub(super) fn causes(deaths: &[Death]) -> String {
+    deaths.iter().map(cause).collect::<Vec<_>>().join("; ")
+}
+
 /// What a death was of, for the line that says why luster ended.
-pub(super) fn cause(death: &Death) -> String {
+fn cause(death: &Death) -> String {
     let how = how(&death.ending);
     match &death.refusal {
         Some(refusal) => {
@@ -260,7 +317,7 @@ pub(super) fn cause(death: &Death) -> String {
     }
 }
 
-fn how(ending: &Ending) -> String {
+pub(super) fn how(ending: &Ending) -> String {
     match ending {
         Ending::Code(code) => format!("exited with code {code}"),
         Ending::Signal(name) => format!("was killed by {name}"),

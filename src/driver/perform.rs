@@ -12,7 +12,9 @@ use super::translate;
 use crate::cluster::{Cluster, News, Progress};
 use crate::ipc::SendOutcome;
 use crate::process::{self, Child, Delivery, Pid, Reserve};
-use crate::supervisor::{Event, Life, Moment, Order, Outcome, Signal, Supervisor, WorkerId};
+use crate::supervisor::{
+    Ending, Event, HostEvent, Life, Moment, Order, Outcome, Signal, Supervisor, WorkerId,
+};
 
 /// How often the channels are read for the last words of the dead; enough to empty a full socket buffer.
 const LAST_READS: usize = 64;
@@ -128,6 +130,11 @@ impl Hands {
             Order::Signal(life, signal) => self.signal(life, signal),
             Order::Settle(life) => self.cluster.life_ready(life),
             Order::Abandon(worker) => self.cluster.slot_abandoned(worker),
+            Order::StartHost(life) => {
+                let ending = Ending::NotStarted("there is nothing to start".into());
+                events.push_back(Event::Host(life, HostEvent::Exited(ending)));
+            }
+            Order::DismissHost(_) | Order::KillHost(_) => {}
             Order::Say(notice) => narrate::tell(&notice, |life| self.pid(life)),
             Order::Finish(outcome) => self.outcome = Some(outcome),
         }

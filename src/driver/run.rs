@@ -42,7 +42,7 @@ async fn drive(job: Job) -> anyhow::Result<Exit> {
     // A duplicate, so that the watch and the cluster each own what they use.
     let readiness = sys::watch(cluster.as_fd().try_clone_to_owned()?)?;
     let clock = Clock(Instant::now());
-    let supervisor = Supervisor::new(job.policy, std::process::id());
+    let supervisor = Supervisor::new(clock.now(), job.policy, std::process::id());
     let mut hands = Hands::new(supervisor, cluster, job.launcher);
     let mut stops = Stops::None;
     let mut progress = Progress::Idle;
@@ -122,10 +122,13 @@ fn conclude(outcome: &Outcome) -> Exit {
             info!(event = "stopped", "stopped");
             Exit::Stopped
         }
-        Outcome::AllDead(deaths) => {
-            let causes = deaths.iter().map(narrate::cause).collect::<Vec<_>>().join("; ");
-            error!(event = "all_dead", causes, "every worker is dead: {causes}");
-            common_cause(deaths)
+        // Why has been said when the last one died.
+        Outcome::AllDead(deaths) => common_cause(deaths),
+        Outcome::HostFailed(ending, fault) => {
+            let how = narrate::how(ending);
+            let why = fault.as_deref().unwrap_or(&how);
+            error!(event = "extension_failed", why, "luster ends because of an extension: {why}");
+            Exit::AllWorkersDead
         }
     }
 }

@@ -6,7 +6,7 @@
 
 use std::time::Duration;
 
-use super::policy::Policy;
+use super::policy::Limits;
 
 /// For the back-off, a life shorter than this is young.
 const YOUNG: Duration = Duration::from_secs(1);
@@ -39,11 +39,11 @@ impl Deaths {
 
     /// Counts a death nobody asked for. `lived` is the time online, `None` if it never was.
     /// `jitter` is a random number that spreads the pauses of a fleet.
-    pub(super) fn count(&mut self, lived: Option<Duration>, policy: &Policy, jitter: u32) -> Verdict {
-        if let Some(threshold) = policy.exit_threshold {
+    pub(super) fn count(&mut self, lived: Option<Duration>, limits: &Limits, jitter: u32) -> Verdict {
+        if let Some(threshold) = limits.exit_threshold {
             let sequential = lived.is_none_or(|lived| lived < threshold);
             self.sequential = if sequential { self.sequential.saturating_add(1) } else { 0 };
-            if self.sequential > policy.allowed_sequential_deaths {
+            if self.sequential > limits.allowed_sequential_deaths {
                 return Verdict::GiveUp(self.sequential);
             }
         }
@@ -70,7 +70,6 @@ fn pause(young: u32, jitter: u32) -> Duration {
 
 #[cfg(test)]
 mod tests {
-    use super::super::tests::policy;
     use super::*;
 
     const fn ms(n: u64) -> Option<Duration> {
@@ -80,8 +79,8 @@ mod tests {
     #[test]
     fn the_first_young_death_is_answered_at_once_and_later_ones_after_growing_pauses() {
         let mut deaths = Deaths::NONE;
-        let policy = policy(1);
-        let verdicts: Vec<_> = (0..9).map(|_| deaths.count(None, &policy, 0)).collect();
+        let limits = Limits::default();
+        let verdicts: Vec<_> = (0..9).map(|_| deaths.count(None, &limits, 0)).collect();
         let pauses = [100, 200, 400, 800, 1600, 3200, 5000, 5000];
         assert_eq!(verdicts[0], Verdict::Again);
         for (verdict, pause) in verdicts[1..].iter().zip(pauses) {
@@ -100,43 +99,38 @@ mod tests {
     #[test]
     fn a_life_over_a_second_ends_the_pauses_whatever_the_threshold_says() {
         let mut deaths = Deaths::NONE;
-        let mut policy = policy(1);
-        policy.exit_threshold = ms(60_000);
-        policy.allowed_sequential_deaths = 100;
-        deaths.count(None, &policy, 0);
-        deaths.count(None, &policy, 0);
-        assert_eq!(deaths.count(ms(1000), &policy, 0), Verdict::Again);
-        assert_eq!(deaths.count(ms(10), &policy, 0), Verdict::Again, "the count of young deaths began anew");
+        let limits =
+            Limits { exit_threshold: ms(60_000), allowed_sequential_deaths: 100, ..Limits::default() };
+        deaths.count(None, &limits, 0);
+        deaths.count(None, &limits, 0);
+        assert_eq!(deaths.count(ms(1000), &limits, 0), Verdict::Again);
+        assert_eq!(deaths.count(ms(10), &limits, 0), Verdict::Again, "the count of young deaths began anew");
     }
 
     #[test]
     fn more_sequential_deaths_than_allowed_give_the_worker_up() {
         let mut deaths = Deaths::NONE;
-        let mut policy = policy(1);
-        policy.exit_threshold = ms(5000);
-        policy.allowed_sequential_deaths = 1;
-        assert_eq!(deaths.count(ms(10), &policy, 0), Verdict::Again);
-        assert_eq!(deaths.count(ms(10), &policy, 0), Verdict::GiveUp(2));
+        let limits = Limits { exit_threshold: ms(5000), allowed_sequential_deaths: 1, ..Limits::default() };
+        assert_eq!(deaths.count(ms(10), &limits, 0), Verdict::Again);
+        assert_eq!(deaths.count(ms(10), &limits, 0), Verdict::GiveUp(2));
     }
 
     #[test]
     fn a_life_that_outlives_the_threshold_resets_the_count() {
         let mut deaths = Deaths::NONE;
-        let mut policy = policy(1);
-        policy.exit_threshold = ms(5000);
-        policy.allowed_sequential_deaths = 1;
-        deaths.count(None, &policy, 0);
-        assert_eq!(deaths.count(ms(5000), &policy, 0), Verdict::Again);
-        assert_eq!(deaths.count(None, &policy, 0), Verdict::Again);
-        assert_eq!(deaths.count(None, &policy, 0), Verdict::GiveUp(2));
+        let limits = Limits { exit_threshold: ms(5000), allowed_sequential_deaths: 1, ..Limits::default() };
+        deaths.count(None, &limits, 0);
+        assert_eq!(deaths.count(ms(5000), &limits, 0), Verdict::Again);
+        assert_eq!(deaths.count(None, &limits, 0), Verdict::Again);
+        assert_eq!(deaths.count(None, &limits, 0), Verdict::GiveUp(2));
     }
 
     #[test]
     fn without_a_threshold_no_worker_is_ever_given_up() {
         let mut deaths = Deaths::NONE;
-        let policy = policy(1);
+        let limits = Limits::default();
         for _ in 0..10_000 {
-            assert!(!matches!(deaths.count(None, &policy, 7), Verdict::GiveUp(_)));
+            assert!(!matches!(deaths.count(None, &limits, 7), Verdict::GiveUp(_)));
         }
     }
 }

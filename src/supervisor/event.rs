@@ -2,7 +2,10 @@
 //!
 //! Invariant: news about a process always carries its [`Life`], so that late news changes nothing.
 
-use super::ids::{Endpoint, Life};
+use std::time::Duration;
+
+use super::ids::{Endpoint, HostLife, Life, WorkerId};
+use super::policy::Limits;
 
 /// Something that happened.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -36,12 +39,29 @@ pub enum Event {
     Broken(Life, String),
     /// Its process has ended and was reaped.
     Exited(Life, Ending),
+    /// The extension host.
+    Host(HostLife, HostEvent),
 }
 
-/// What an operator can ask.
+/// What happened to the extension host.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum HostEvent {
+    /// Its extensions are configured.
+    Initialized,
+    /// What it says it is about to die of, a clause.
+    LastWords(String),
+    /// It cannot go on as it is; the clause says why. It is killed.
+    Unfit(String),
+    /// It has told its extensions that all workers are dead, and none of them has changed that.
+    Concluded,
+    /// Its process has ended and was reaped, or could not be started.
+    Exited(Ending),
+}
+
+/// What can be asked, by an operator or by the JavaScript beside the fleet.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Request {
-    /// Start every worker.
+    /// Start every worker that has not been stopped on request and is not dead.
     Start,
     /// Replace every worker, [`Policy::parallel`](super::Policy::parallel) at a time.
     RollOut,
@@ -49,8 +69,31 @@ pub enum Request {
     RestartAll,
     /// Stop every worker gracefully, then finish. Wins over everything asked before and after.
     Stop,
+    /// As `Stop`, and as `Kill` for what is left after so long.
+    StopWithin(Duration),
     /// Kill every process at once, then finish.
     Kill,
+    /// One worker.
+    One(WorkerId, OneRequest),
+    /// One worker more, with limits of its own; not started. Its number is the next one.
+    Add(Limits),
+}
+
+/// What can be asked about one worker.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum OneRequest {
+    /// Start it, if it has no process, also if it is dead.
+    Start,
+    /// Stop it and leave it stopped.
+    Stop,
+    /// Replace it now, whatever else is being replaced.
+    Restart,
+    /// Replace it in a roll-out, its own or the one under way.
+    RollOut,
+    /// It is no longer dead, but still stopped.
+    Revive,
+    /// It has these limits from now on.
+    Limit(Limits),
 }
 
 /// How a process ended.

@@ -1,19 +1,20 @@
-//! The supervisor itself: every slot, the roll-out, and the goal they serve.
+//! The supervisor itself: every slot, the roll-out, the host, and the goal they serve.
 //!
+//! What is asked of it is in `requests`, what the end of a process means in `ends`, how a roll-out moves on in `steps`.
 //! Order of precedence where deciders disagree: kill, stop, roll-out, back-off. Once a stop is asked for,
 //! nothing is started any more.
 
 use std::collections::HashMap;
 
-use super::deaths::Verdict;
-use super::event::{Ending, Event, Request};
+use super::event::{Ending, Event};
+use super::host::Host;
 use super::ids::{Life, Moment, WorkerId};
 use super::life::{Leaves, Occupant, Settled};
-use super::order::{AbortReason, Death, Notice, Order, Outcome, StopReason, Then};
-use super::policy::{Policy, RestartOrder};
+use super::order::Order::Say;
+use super::order::{AbortReason, Notice, Order, Outcome, StopReason};
+use super::policy::{Attendance, Limits, Policy};
 use super::rollout::RollOut;
-use super::slot::{Place, Seat, Slot};
-use Order::Say;
+use super::slot::{Seat, Slot};
 
 /// Decides what happens to each worker. See the module's head for what it never does.
 #[derive(Debug)]
@@ -21,31 +22,41 @@ pub struct Supervisor {
     pub(super) policy: Policy,
     pub(super) slots: Vec<Slot>,
     /// Which slot each living life is in.
-    homes: HashMap<Life, WorkerId>,
+    pub(super) homes: HashMap<Life, WorkerId>,
     pub(super) roll_out: Option<RollOut>,
-    goal: Goal,
+    pub(super) host: Host,
+    pub(super) goal: Goal,
     last_life: u32,
-    jitter: u32,
+    pub(super) jitter: u32,
 }
 
 /// What it is all for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Goal {
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Goal {
     Serve,
-    Stop,
+    /// The end, which is this one; whoever is left at that moment is killed.
+    Stop {
+        outcome: Outcome,
+        kill: Option<Moment>,
+    },
     Finished,
 }
 
 impl Supervisor {
     /// A fleet that is not started. `seed` spreads the back-off pauses of several masters.
     #[must_use]
-    pub fn new(policy: Policy, seed: u32) -> Self {
-        let slots = (1..=policy.workers).map(|wid| Slot::new(WorkerId(wid))).collect();
+    pub fn new(now: Moment, policy: Policy, seed: u32) -> Self {
+        let slots = (1..=policy.workers).map(|wid| Slot::new(WorkerId(wid), policy.limits)).collect();
+        let host = match policy.attendance {
+            Attendance::Host { limit } => Host::started(now, limit),
+            Attendance::Alone | Attendance::Script => Host::none(),
+        };
         Self {
             policy,
             slots,
             homes: HashMap::new(),
             roll_out: None,
+            host,
             goal: Goal::Serve,
             last_life: 0,
             jitter: seed,
@@ -63,6 +74,7 @@ impl Supervisor {
                 self.ended(now, life, Ending::NotStarted(reason), &mut orders);
             }
             Event::Exited(life, ending) => self.ended(now, life, ending, &mut orders),
+            Event::Host(life, event) => self.host_did(now, life, event, &mut orders),
             Event::Online(life) => self.with(life, |occupant, _| occupant.comes_online(now, &mut orders)),
             Event::SaidReady(life) => self.with(life, |occupant, _| occupant.says_ready(now)),
             Event::Listening(life, endpoint) => self.with(life, |occupant, _| {
@@ -76,13 +88,13 @@ impl Supervisor {
             }),
             Event::Suspended(life) => self.with(life, |occupant, _| occupant.suspended(&mut orders)),
             Event::Leaving(life) => {
-                self.with(life, |occupant, policy| occupant.leaves(now, Leaves::Drains, policy));
+                self.with(life, |occupant, limits| occupant.leaves(now, Leaves::Drains, limits));
             }
             Event::Left(life) => {
-                self.with(life, |occupant, policy| occupant.leaves(now, Leaves::Channel, policy));
+                self.with(life, |occupant, limits| occupant.leaves(now, Leaves::Channel, limits));
             }
-            Event::Broken(life, how) => self.with(life, |occupant, policy| {
-                occupant.fail(now, StopReason::Broken(how), policy, &mut orders);
+            Event::Broken(life, how) => self.with(life, |occupant, limits| {
+                occupant.fail(now, StopReason::Broken(how), limits, &mut orders);
             }),
         }
         self.advance(now, &mut orders);
@@ -94,8 +106,9 @@ impl Supervisor {
     pub fn wake(&mut self, now: Moment) -> Vec<Order> {
         let mut orders = Vec::new();
         for slot in &mut self.slots {
+            let limits = slot.limits;
             for occupant in slot.lives_mut() {
-                occupant.wake(now, &self.policy, &mut orders);
+                occupant.wake(now, &limits, &mut orders);
             }
         }
         let due = |slot: &Slot| matches!(slot.seat, Seat::Waiting { until } if until <= now);
@@ -107,6 +120,8 @@ impl Supervisor {
             let limit = self.policy.ready_timeout.unwrap_or_default();
             self.abort(now, worker, life, AbortReason::NotReady(limit), &mut orders);
         }
+        self.wake_host(now, &mut orders);
+        self.end_patience(now, &mut orders);
         self.advance(now, &mut orders);
         orders
     }
@@ -115,7 +130,12 @@ impl Supervisor {
     #[must_use]
     pub fn next_wake(&self) -> Option<Moment> {
         let slots = self.slots.iter().filter_map(Slot::next_wake);
-        slots.chain(self.roll_out.as_ref().and_then(RollOut::next_wake)).min()
+        let kill = match self.goal {
+            Goal::Stop { kill, .. } => kill,
+            Goal::Serve | Goal::Finished => None,
+        };
+        let roll_out = self.roll_out.as_ref().and_then(RollOut::next_wake);
+        slots.chain(roll_out).chain(kill).chain(self.host.next_wake()).min()
     }
 
     /// How many processes there are.
@@ -128,74 +148,20 @@ impl Supervisor {
         &mut self.slots[slot_index(worker)]
     }
 
-    fn with(&mut self, life: Life, act: impl FnOnce(&mut Occupant, &Policy)) {
+    fn with(&mut self, life: Life, act: impl FnOnce(&mut Occupant, &Limits)) {
         let Some(&worker) = self.homes.get(&life) else { return };
-        if let Some(occupant) = self.slots[slot_index(worker)].life_mut(life) {
-            act(occupant, &self.policy);
-        }
-    }
-
-    fn asked(&mut self, now: Moment, request: Request, orders: &mut Vec<Order>) {
-        match (self.goal, request) {
-            (Goal::Serve, Request::Start) => {
-                let idle = self.slots.iter().filter(|slot| matches!(slot.seat, Seat::Empty));
-                for worker in idle.map(|slot| slot.worker).collect::<Vec<_>>() {
-                    self.spawn(now, worker, orders);
-                }
-            }
-            (Goal::Serve, Request::RollOut) => {
-                let (order, width) = (self.policy.restart, self.policy.parallel as usize);
-                self.roll_out_all(now, order, width, orders);
-            }
-            (Goal::Serve, Request::RestartAll) => {
-                self.roll_out_all(now, RestartOrder::StopFirst, self.slots.len(), orders);
-            }
-            (Goal::Serve, Request::Stop) => self.stop_all(now, orders),
-            (Goal::Serve | Goal::Stop, Request::Kill) => self.kill_all(orders),
-            // A stop wins over whatever is asked after it; asked twice it is one stop.
-            (Goal::Stop, Request::Start | Request::RollOut | Request::RestartAll | Request::Stop) => {}
-            (Goal::Finished, _) => {}
-        }
-    }
-
-    fn stop_all(&mut self, now: Moment, orders: &mut Vec<Order>) {
-        self.give_up_plans(orders);
-        orders.push(Say(Notice::ShuttingDown(self.homes.len())));
-        for slot in &mut self.slots {
-            for occupant in slot.lives_mut() {
-                occupant.stop(now, StopReason::Shutdown, &self.policy, orders);
-            }
-        }
-    }
-
-    fn kill_all(&mut self, orders: &mut Vec<Order>) {
-        self.give_up_plans(orders);
-        orders.push(Say(Notice::Killing(self.homes.len())));
-        for slot in &mut self.slots {
-            for occupant in slot.lives_mut() {
-                occupant.kill(orders);
-            }
-        }
-    }
-
-    /// From now on nothing is started.
-    fn give_up_plans(&mut self, orders: &mut Vec<Order>) {
-        self.goal = Goal::Stop;
-        if self.roll_out.take().is_some() {
-            orders.push(Say(Notice::RollOutCancelled));
-        }
-        for slot in &mut self.slots {
-            if matches!(slot.seat, Seat::Waiting { .. }) {
-                slot.seat = Seat::Empty;
-            }
+        let slot = self.slot(worker);
+        let limits = slot.limits;
+        if let Some(occupant) = slot.life_mut(life) {
+            act(occupant, &limits);
         }
     }
 
     /// Starts a process in a slot nobody sits in.
     pub(super) fn spawn(&mut self, now: Moment, worker: WorkerId, orders: &mut Vec<Order>) {
         let life = self.new_life(worker);
-        let occupant = Occupant::ordered(now, worker, life, &self.policy);
-        self.slot(worker).seat = Seat::Taken(occupant);
+        let slot = self.slot(worker);
+        slot.seat = Seat::Taken(Occupant::ordered(now, worker, life, &slot.limits));
         orders.push(Order::Spawn(worker, life));
     }
 
@@ -206,77 +172,33 @@ impl Supervisor {
         life
     }
 
-    /// A process has ended, or never began.
-    fn ended(&mut self, now: Moment, life: Life, ending: Ending, orders: &mut Vec<Order>) {
-        let Some(worker) = self.homes.remove(&life) else { return };
-        let Some((occupant, place)) = self.slot(worker).remove(life) else { return };
-        if place == Place::Seat && occupant.ready_since.is_some() {
-            self.slot(worker).expected = occupant.leaves_behind(now);
-        }
-        let then = match (self.goal, place) {
-            (Goal::Stop | Goal::Finished, _) | (_, Place::Departing | Place::Successor) => Then::Nothing,
-            (Goal::Serve, Place::Seat) => self.after_the_end(now, &occupant, &ending),
-        };
-        let lived = occupant.lived(now);
-        orders.push(Say(Notice::Exited { worker, life, ending: ending.clone(), lived, then }));
-        match then {
-            Then::StartAtOnce => self.spawn(now, worker, orders),
-            Then::Dead(_) => orders.push(Order::Abandon(worker)),
-            Then::Nothing | Then::StartAfter(_) => {}
-        }
-        self.step_after_end(now, &occupant, place, ending, orders);
-    }
-
-    /// What follows when the life in the seat has ended while we serve.
-    fn after_the_end(&mut self, now: Moment, occupant: &Occupant, ending: &Ending) -> Then {
-        let (worker, life, lived) = (occupant.worker, occupant.life, occupant.lived(now));
-        self.jitter = next_random(self.jitter);
-        let jitter = self.jitter;
-        if self.slot(worker).successor.is_some() {
-            self.slot(worker).promote();
-            return Then::Nothing;
-        }
-        if occupant.is_unwanted() {
-            return Then::StartAtOnce;
-        }
-        let death = Death { worker, life, ending: ending.clone(), refusal: occupant.refusal.clone() };
-        let verdict = self.slots[slot_index(worker)].deaths.count(lived, &self.policy, jitter);
-        let slot = self.slot(worker);
-        slot.last_death = Some(death);
-        match verdict {
-            Verdict::Again => Then::StartAtOnce,
-            Verdict::AgainAfter(pause) => {
-                slot.seat = Seat::Waiting { until: now.after(pause) };
-                Then::StartAfter(pause)
-            }
-            Verdict::GiveUp(deaths) => {
-                slot.seat = Seat::Dead;
-                Then::Dead(deaths)
-            }
-        }
+    /// The life started last.
+    pub(super) const fn newest(&self) -> Life {
+        Life(self.last_life)
     }
 
     /// Moves everything on as far as it goes: readiness, turns of the roll-out, the end.
     fn advance(&mut self, now: Moment, orders: &mut Vec<Order>) {
         if self.goal == Goal::Serve {
             self.settle_all(now, orders);
-            while let Some(worker) = self.next_turn() {
-                self.begin_step(now, worker, orders);
+            while let Some(turn) = self.next_turn() {
+                self.begin_step(now, turn, orders);
             }
             if let Some(done) = self.roll_out.take_if(|roll_out| roll_out.is_complete()) {
                 let (replaced, took) = (done.replaced, now.since(done.began));
                 orders.push(Say(Notice::RollOutFinished { replaced, took }));
             }
         }
-        self.finish_when_over(orders);
+        self.finish_when_over(now, orders);
     }
 
     fn settle_all(&mut self, now: Moment, orders: &mut Vec<Order>) {
+        let readiness = self.policy.readiness;
         for index in 0..self.slots.len() {
             let mut ready = Vec::new();
             let slot = &mut self.slots[index];
             if let Seat::Taken(sitting) = &mut slot.seat {
-                if sitting.settles(now, &slot.expected, &self.policy, orders) == Settled::JustNow {
+                if sitting.settles(now, &slot.expected, readiness, orders) == Settled::JustNow {
                     ready.push(sitting.life);
                 }
                 // A successor has to take over what its elder holds right now.
@@ -285,7 +207,7 @@ impl Supervisor {
                 }
             }
             if let Some(successor) = &mut slot.successor
-                && successor.settles(now, &slot.expected, &self.policy, orders) == Settled::JustNow
+                && successor.settles(now, &slot.expected, readiness, orders) == Settled::JustNow
             {
                 ready.push(successor.life);
             }
@@ -295,26 +217,6 @@ impl Supervisor {
             }
         }
     }
-
-    fn finish_when_over(&mut self, orders: &mut Vec<Order>) {
-        if !self.homes.is_empty() {
-            return;
-        }
-        let outcome = match self.goal {
-            Goal::Stop => Outcome::Stopped,
-            Goal::Serve if self.slots.iter().all(|slot| matches!(slot.seat, Seat::Dead)) => {
-                Outcome::AllDead(self.slots.iter().filter_map(|slot| slot.last_death.clone()).collect())
-            }
-            Goal::Serve | Goal::Finished => return,
-        };
-        self.goal = Goal::Finished;
-        orders.push(Order::Finish(outcome));
-    }
-}
-
-/// Knuth's linear congruential step: good enough to spread pauses, and reproducible.
-const fn next_random(seed: u32) -> u32 {
-    seed.wrapping_mul(1_664_525).wrapping_add(1_013_904_223).rotate_left(16)
 }
 
 pub(super) const fn slot_index(worker: WorkerId) -> usize {

@@ -25,7 +25,7 @@ use super::event::Refusal;
 use super::ids::{Endpoint, Life, Moment};
 use super::order::{Notice, Order, Signal, StopReason};
 use super::patience::Deadlines;
-use super::policy::{Policy, Readiness};
+use super::policy::{Limits, Readiness};
 use super::{Order::Say, WorkerId};
 
 /// How long the suspend functions may take (JS luster's limit for a call with an answer).
@@ -107,8 +107,8 @@ pub(super) enum Farewell {
 
 impl Occupant {
     /// A life ordered now.
-    pub(super) fn ordered(now: Moment, worker: WorkerId, life: Life, policy: &Policy) -> Self {
-        let give_up = policy.fork_timeout.map(|wait| now.after(wait));
+    pub(super) fn ordered(now: Moment, worker: WorkerId, life: Life, limits: &Limits) -> Self {
+        let give_up = limits.fork_timeout.map(|wait| now.after(wait));
         let stage = Stage::Launching { give_up };
         Self {
             worker,
@@ -182,13 +182,13 @@ impl Occupant {
         &mut self,
         now: Moment,
         expected: &BTreeSet<Endpoint>,
-        policy: &Policy,
+        readiness: Readiness,
         orders: &mut Vec<Order>,
     ) -> Settled {
         let Stage::Loading { online, said_ready: Some(said_ready) } = self.stage else {
             return Settled::No;
         };
-        let missing: BTreeSet<_> = match policy.readiness {
+        let missing: BTreeSet<_> = match readiness {
             Readiness::Automatic => expected.difference(&self.endpoints).cloned().collect(),
             Readiness::Manual => BTreeSet::new(),
         };
@@ -210,18 +210,18 @@ impl Occupant {
     }
 
     /// We want it gone, gracefully.
-    pub(super) fn stop(&mut self, now: Moment, why: StopReason, policy: &Policy, orders: &mut Vec<Order>) {
+    pub(super) fn stop(&mut self, now: Moment, why: StopReason, limits: &Limits, orders: &mut Vec<Order>) {
         match &mut self.stage {
             Stage::Launching { .. } => {
                 orders.push(Say(Notice::Stopping(self.worker, self.life, why)));
-                self.condemn(now, Intent::Ours, policy, orders);
+                self.condemn(now, Intent::Ours, limits, orders);
             }
             Stage::Loading { online, .. } | Stage::Ready { online } => {
                 self.stage = Stage::Stopping {
                     online: Some(*online),
                     intent: Intent::Ours,
                     farewell: Farewell::Suspending { until: now.after(SUSPEND_LIMIT) },
-                    deadlines: Deadlines::of_a_stop(now, policy),
+                    deadlines: Deadlines::of_a_stop(now, limits),
                 };
                 orders.push(Say(Notice::Stopping(self.worker, self.life, why)));
                 orders.push(Order::Suspend(self.life));
@@ -232,13 +232,13 @@ impl Occupant {
     }
 
     /// It failed and is not worth a goodbye: SIGTERM now, SIGKILL soon.
-    pub(super) fn fail(&mut self, now: Moment, why: StopReason, policy: &Policy, orders: &mut Vec<Order>) {
+    pub(super) fn fail(&mut self, now: Moment, why: StopReason, limits: &Limits, orders: &mut Vec<Order>) {
         if matches!(self.stage, Stage::Stopping { farewell: Farewell::Silent, .. }) {
             return; // Signalled or gone already.
         }
         orders.push(Say(Notice::Stopping(self.worker, self.life, why)));
         let intent = if self.is_unwanted() { Intent::Ours } else { Intent::ItsOwn };
-        self.condemn(now, intent, policy, orders);
+        self.condemn(now, intent, limits, orders);
     }
 
     /// SIGKILL at once.
@@ -250,8 +250,8 @@ impl Occupant {
         orders.push(Order::Signal(self.life, Signal::Kill));
     }
 
-    fn condemn(&mut self, now: Moment, intent: Intent, policy: &Policy, orders: &mut Vec<Order>) {
-        let deadlines = Deadlines::after_a_signal(now, policy);
+    fn condemn(&mut self, now: Moment, intent: Intent, limits: &Limits, orders: &mut Vec<Order>) {
+        let deadlines = Deadlines::after_a_signal(now, limits);
         self.stage = Stage::Stopping { online: self.online(), intent, farewell: Farewell::Silent, deadlines };
         orders.push(Order::Signal(self.life, Signal::Terminate));
     }
@@ -274,12 +274,12 @@ impl Occupant {
     }
 
     /// It began to leave by itself (`exitedAfterDisconnect`), or it closed its channel.
-    pub(super) fn leaves(&mut self, now: Moment, how: Leaves, policy: &Policy) {
+    pub(super) fn leaves(&mut self, now: Moment, how: Leaves, limits: &Limits) {
         match &mut self.stage {
             Stage::Stopping { farewell, deadlines, .. } => match (how, &*farewell) {
                 (Leaves::Channel, Farewell::Suspending { .. } | Farewell::Draining) => {
                     *farewell = Farewell::Silent;
-                    deadlines.left_the_channel(now, policy);
+                    deadlines.left_the_channel(now, limits);
                 }
                 // Its own disconnect crossed our stop: telling it again would kill it.
                 (Leaves::Drains, Farewell::Suspending { .. }) => *farewell = Farewell::Draining,
@@ -288,8 +288,8 @@ impl Occupant {
             },
             Stage::Launching { .. } | Stage::Loading { .. } | Stage::Ready { .. } => {
                 let (farewell, deadlines) = match how {
-                    Leaves::Drains => (Farewell::Draining, Deadlines::of_a_stop(now, policy)),
-                    Leaves::Channel => (Farewell::Silent, Deadlines::vanished(now)),
+                    Leaves::Drains => (Farewell::Draining, Deadlines::of_a_stop(now, limits)),
+                    Leaves::Channel => (Farewell::Silent, Deadlines::vanished(now, limits)),
                 };
                 self.stage =
                     Stage::Stopping { online: self.online(), intent: Intent::ItsOwn, farewell, deadlines };
@@ -298,11 +298,11 @@ impl Occupant {
     }
 
     /// Acts on every deadline that has passed.
-    pub(super) fn wake(&mut self, now: Moment, policy: &Policy, orders: &mut Vec<Order>) {
+    pub(super) fn wake(&mut self, now: Moment, limits: &Limits, orders: &mut Vec<Order>) {
         match &mut self.stage {
             Stage::Launching { give_up: Some(at) } if *at <= now => {
                 let limit = at.since(self.forked);
-                self.fail(now, StopReason::LaunchTimedOut(limit), policy, orders);
+                self.fail(now, StopReason::LaunchTimedOut(limit), limits, orders);
             }
             Stage::Stopping { farewell, deadlines, .. } => {
                 if matches!(farewell, Farewell::Suspending { until } if *until <= now) {

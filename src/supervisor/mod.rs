@@ -7,21 +7,24 @@
 #![deny(clippy::wildcard_enum_match_arm)]
 
 mod deaths;
+mod ends;
 mod event;
 mod fleet;
+mod host;
 mod ids;
 mod life;
 mod order;
 mod patience;
 mod policy;
+mod requests;
 mod rollout;
 mod slot;
 mod steps;
 #[cfg(test)]
 mod tests;
 
-pub use event::{Ending, Event, Refusal, RefusalCause, Request};
+pub use event::{Ending, Event, HostEvent, OneRequest, Refusal, RefusalCause, Request};
 pub use fleet::Supervisor;
-pub use ids::{Endpoint, Life, Moment, WorkerId};
-pub use order::{AbortReason, Death, Notice, Order, Outcome, Overdue, Signal, StopReason, Then};
-pub use policy::{Policy, Readiness, RestartOrder};
+pub use ids::{Endpoint, HostLife, Life, Moment, WorkerId};
+pub use order::{AbortReason, Death, HostThen, Notice, Order, Outcome, Overdue, Signal, StopReason, Then};
+pub use policy::{Attendance, Limits, Persistence, Policy, Readiness, RestartOrder};

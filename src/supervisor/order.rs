@@ -6,7 +6,7 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use super::event::{Ending, Refusal};
-use super::ids::{Endpoint, Life, WorkerId};
+use super::ids::{Endpoint, HostLife, Life, WorkerId};
 use super::policy::RestartOrder;
 
 /// One thing for the driver to do, in the order given.
@@ -24,6 +24,12 @@ pub enum Order {
     Settle(Life),
     /// The slot has no process and gets none: its listeners are given up.
     Abandon(WorkerId),
+    /// Start the extension host; answer [`HostEvent::Exited`](super::HostEvent::Exited) if that fails.
+    StartHost(HostLife),
+    /// Tell the extension host that it is over, so that it ends by itself.
+    DismissHost(HostLife),
+    /// End the extension host's process at once.
+    KillHost(HostLife),
     /// Tell whoever watches.
     Say(Notice),
     /// Everything is over; nothing more is ordered after this.
@@ -46,6 +52,8 @@ pub enum Outcome {
     Stopped,
     /// Every worker is dead: what each last died of.
     AllDead(Vec<Death>),
+    /// The extension host ended before it was initialized, or when no worker was left: how, and what it said it died of.
+    HostFailed(Ending, Option<String>),
 }
 
 /// The end of a life that nobody asked for.
@@ -117,6 +125,23 @@ pub enum Notice {
     },
     /// A roll-out was cut short by a stop.
     RollOutCancelled,
+    /// Every worker is dead, of this.
+    AllDead(Vec<Death>),
+    /// The extension host is initialized, this long after its start.
+    HostReady(HostLife, Duration),
+    /// The extension host is given up and killed; the clause says why.
+    HostGivenUp(HostLife, String),
+    /// The extension host ended.
+    HostExited {
+        /// Which.
+        life: HostLife,
+        /// How.
+        ending: Ending,
+        /// What it said it died of.
+        fault: Option<String>,
+        /// What comes now.
+        then: HostThen,
+    },
     /// Everything is being stopped; this many processes are left.
     ShuttingDown(usize),
     /// Everything is being killed; this many processes are left.
@@ -136,6 +161,8 @@ pub enum StopReason {
     GivenUp,
     /// It broke the protocol.
     Broken(String),
+    /// An extension or a custom master asked for just this.
+    Asked,
 }
 
 /// Which deadline passed.
@@ -152,12 +179,25 @@ pub enum Overdue {
 pub enum Then {
     /// It was asked for, or the life was on its way out already.
     Nothing,
+    /// The worker stays stopped until it is asked to start.
+    Rest,
     /// Its replacement is started at once.
     StartAtOnce,
     /// Its replacement is started after a pause, because it keeps dying young.
     StartAfter(Duration),
     /// It died too often: this many sequential deaths.
     Dead(u32),
+}
+
+/// What follows the end of the extension host.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum HostThen {
+    /// Nothing: it is all over.
+    Nothing,
+    /// It is started again at once; workers go on meanwhile.
+    StartAtOnce,
+    /// It is started again after a pause, because it keeps dying young.
+    StartAfter(Duration),
 }
 
 /// Why a roll-out was aborted.

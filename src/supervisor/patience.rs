@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use super::ids::Moment;
 use super::order::Overdue;
-use super::policy::Policy;
+use super::policy::Limits;
 
 /// From leaving the channel to SIGTERM, where `control.stopTimeout` says nothing.
 const LINGER: Duration = Duration::from_secs(10);
@@ -26,32 +26,36 @@ pub(super) struct Deadlines {
 }
 
 impl Deadlines {
-    pub(super) fn of_a_stop(now: Moment, policy: &Policy) -> Self {
+    pub(super) fn of_a_stop(now: Moment, limits: &Limits) -> Self {
         let at = |wait: Option<Duration>| wait.map(|wait| (now.after(wait), Overdue::Stop(wait)));
-        Self { terminate: at(policy.stop_timeout), kill: at(policy.kill_timeout) }
+        Self { terminate: at(limits.stop_timeout), kill: at(limits.kill_timeout) }
     }
 
     /// SIGTERM has just been ordered; SIGKILL follows.
-    pub(super) fn after_a_signal(now: Moment, policy: &Policy) -> Self {
-        let wait = policy.kill_timeout.unwrap_or(LAST_WORDS);
+    pub(super) fn after_a_signal(now: Moment, limits: &Limits) -> Self {
+        let wait = limits.kill_timeout.unwrap_or(LAST_WORDS);
         Self { terminate: None, kill: Some((now.after(wait), Overdue::Stop(wait))) }
     }
 
-    pub(super) fn left_the_channel(&mut self, now: Moment, policy: &Policy) {
+    pub(super) fn left_the_channel(&mut self, now: Moment, limits: &Limits) {
         let at = |wait: Duration| Some((now.after(wait), Overdue::Exit(wait)));
-        if policy.stop_timeout.is_none() {
+        if limits.stop_timeout.is_none() {
             self.terminate = at(LINGER);
         }
-        if policy.kill_timeout.is_none() && self.kill.is_none() {
-            let after_terminate = policy.stop_timeout.unwrap_or(Duration::ZERO).saturating_add(LAST_WORDS);
+        if limits.kill_timeout.is_none() && self.kill.is_none() {
+            let after_terminate = limits.stop_timeout.unwrap_or(Duration::ZERO).saturating_add(LAST_WORDS);
             self.kill = at(LINGER_KILL.max(after_terminate));
         }
     }
 
-    /// The channel ended without a word.
-    pub(super) fn vanished(now: Moment) -> Self {
+    /// The channel ended without a word. The operator's limits for a stop hold from the worker's own disconnect on.
+    pub(super) fn vanished(now: Moment, limits: &Limits) -> Self {
+        let mut deadlines = Self::of_a_stop(now, limits);
         let at = |wait: Duration| Some((now.after(wait), Overdue::Exit(wait)));
-        Self { terminate: at(UNANNOUNCED), kill: at(UNANNOUNCED + LAST_WORDS) }
+        let terminate = limits.stop_timeout.unwrap_or(UNANNOUNCED);
+        deadlines.terminate = deadlines.terminate.or_else(|| at(terminate));
+        deadlines.kill = deadlines.kill.or_else(|| at(terminate.saturating_add(LAST_WORDS)));
+        deadlines
     }
 
     pub(super) fn next(&self) -> Option<Moment> {

@@ -2,11 +2,28 @@
 
 use std::time::Duration;
 
-/// How workers are started, watched, stopped and replaced. Each field's configuration key is in brackets.
+/// How the fleet is kept. Each field's configuration key is in brackets.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Policy {
     /// How many workers to keep, at least 1 [`workers`].
     pub workers: u32,
+    /// How each is watched and stopped, unless it has limits of its own.
+    pub limits: Limits,
+    /// Who says that a worker is ready [`control.triggerReadyStateManually`].
+    pub readiness: Readiness,
+    /// Which comes first in a roll-out, the old worker's end or the new one's start [`control.restart`].
+    pub restart: RestartOrder,
+    /// How many workers a roll-out replaces at a time, at least 1 [`control.parallel`].
+    pub parallel: u32,
+    /// How long a replacement may take from fork to ready [`control.readyTimeout`].
+    pub ready_timeout: Option<Duration>,
+    /// The JavaScript beside the fleet.
+    pub attendance: Attendance,
+}
+
+/// How one worker is watched and stopped.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Limits {
     /// From fork to `online`; on expiry the worker gets SIGTERM [`control.forkTimeout`].
     pub fork_timeout: Option<Duration>,
     /// From the request to stop, or the worker's own disconnect, to SIGTERM [`control.stopTimeout`].
@@ -17,14 +34,32 @@ pub struct Policy {
     pub exit_threshold: Option<Duration>,
     /// More sequential deaths than this leave the worker dead [`control.allowedSequentialDeaths`].
     pub allowed_sequential_deaths: u32,
-    /// Who says that a worker is ready [`control.triggerReadyStateManually`].
-    pub readiness: Readiness,
-    /// Which comes first in a roll-out, the old worker's end or the new one's start [`control.restart`].
-    pub restart: RestartOrder,
-    /// How many workers a roll-out replaces at a time, at least 1 [`control.parallel`].
-    pub parallel: u32,
-    /// How long a replacement may take from fork to ready [`control.readyTimeout`].
-    pub ready_timeout: Option<Duration>,
+    /// Whether it is started again when it ends by itself. (No key; a custom master's workers may differ.)
+    pub persistence: Persistence,
+}
+
+/// Whether a worker that ends by itself is started again.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Persistence {
+    /// It is.
+    #[default]
+    Persistent,
+    /// It stays stopped.
+    OneLife,
+}
+
+/// Which JavaScript there is beside the fleet.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Attendance {
+    /// None: all workers are started at once, and luster ends when all are dead.
+    Alone,
+    /// A Node process of ours, the extension host, which has been started. Workers start when it asks.
+    Host {
+        /// How long it may take to initialize.
+        limit: Option<Duration>,
+    },
+    /// A custom master, which started us: it asks for everything, and its end is ours.
+    Script,
 }
 
 /// Who says that a worker is ready.

@@ -1,7 +1,7 @@
 //! What a roll-out still has to do: which workers wait for their turn, and where each one under way stands.
 //!
-//! Invariants: a worker waits at most once, however often a restart is asked for; no more than `width` steps are
-//! under way. Whether a step succeeds is decided in `fleet`.
+//! Invariants: a worker waits at most once, however often a restart is asked for; one that was started after the latest
+//! request waits no longer; no more than `width` steps are under way. Whether a step succeeds is decided in `steps`.
 
 use std::collections::{BTreeMap, VecDeque};
 
@@ -13,10 +13,18 @@ use super::policy::RestartOrder;
 pub(super) struct RollOut {
     pub(super) order: RestartOrder,
     width: usize,
-    waiting: VecDeque<WorkerId>,
+    waiting: VecDeque<Turn>,
     steps: BTreeMap<WorkerId, Step>,
     pub(super) replaced: usize,
     pub(super) began: Moment,
+}
+
+/// A worker that waits to be replaced.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Turn {
+    pub(super) worker: WorkerId,
+    /// The newest life when its replacement was asked for: what was started later is a replacement.
+    pub(super) newest: Life,
 }
 
 /// Where the replacement of one worker stands.
@@ -41,23 +49,37 @@ impl RollOut {
         self.width = width;
     }
 
-    /// Queues a worker, unless it waits already or its new life has not been started yet.
-    pub(super) fn queue(&mut self, worker: WorkerId) {
-        let will_be_new = matches!(self.steps.get(&worker), Some(Step::Ending { .. }));
-        if !will_be_new && !self.waiting.contains(&worker) {
-            self.waiting.push_back(worker);
+    /// Queues a worker, unless its new life has not been started yet.
+    pub(super) fn queue(&mut self, turn: Turn) {
+        if matches!(self.steps.get(&turn.worker), Some(Step::Ending { .. })) {
+            return;
+        }
+        match self.waiting.iter_mut().find(|waiting| waiting.worker == turn.worker) {
+            Some(waiting) => waiting.newest = turn.newest,
+            None => self.waiting.push_back(turn),
         }
     }
 
     /// The next worker whose turn it is, among those that `can_begin`. A worker queued again waits for its own
     /// step to end.
-    pub(super) fn next_turn(&mut self, can_begin: impl Fn(WorkerId) -> bool) -> Option<WorkerId> {
+    pub(super) fn next_turn(&mut self, can_begin: impl Fn(WorkerId) -> bool) -> Option<Turn> {
         if self.steps.len() >= self.width {
             return None;
         }
-        let is_free = |worker: &WorkerId| !self.steps.contains_key(worker) && can_begin(*worker);
+        let is_free = |turn: &Turn| !self.steps.contains_key(&turn.worker) && can_begin(turn.worker);
         let index = self.waiting.iter().position(is_free)?;
         self.waiting.remove(index)
+    }
+
+    /// This life of a worker has become ready: if it is new enough, the worker need not be replaced any more.
+    pub(super) fn is_ready(&mut self, worker: WorkerId, life: Life) {
+        self.waiting.retain(|turn| turn.worker != worker || life <= turn.newest);
+    }
+
+    /// The worker is no longer to be replaced.
+    pub(super) fn forget(&mut self, worker: WorkerId) {
+        self.waiting.retain(|turn| turn.worker != worker);
+        self.steps.remove(&worker);
     }
 
     pub(super) fn step(&self, worker: WorkerId) -> Option<Step> {

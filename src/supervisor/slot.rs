@@ -8,12 +8,15 @@ use std::collections::BTreeSet;
 use super::deaths::Deaths;
 use super::ids::{Endpoint, Life, Moment, WorkerId};
 use super::life::Occupant;
-use super::order::Death;
+use super::order::{Death, Then};
+use super::policy::Limits;
 
 /// A worker's slot.
 #[derive(Debug)]
 pub(super) struct Slot {
     pub(super) worker: WorkerId,
+    pub(super) limits: Limits,
+    pub(super) wish: Wish,
     pub(super) seat: Seat,
     /// Started to take the seat once it is ready (start-first).
     pub(super) successor: Option<Occupant>,
@@ -24,6 +27,15 @@ pub(super) struct Slot {
     pub(super) deaths: Deaths,
     /// What it last died of.
     pub(super) last_death: Option<Death>,
+}
+
+/// What is wanted of a slot.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Wish {
+    /// A worker in its seat, for ever.
+    Run,
+    /// None, until it is asked for.
+    Rest,
 }
 
 /// Who sits in a slot.
@@ -41,9 +53,11 @@ pub(super) enum Seat {
 }
 
 impl Slot {
-    pub(super) const fn new(worker: WorkerId) -> Self {
+    pub(super) const fn new(worker: WorkerId, limits: Limits) -> Self {
         Self {
             worker,
+            limits,
+            wish: Wish::Run,
             seat: Seat::Empty,
             successor: None,
             departing: Vec::new(),
@@ -108,6 +122,14 @@ impl Slot {
         };
         self.departing.push(old);
         self.departing.last_mut()
+    }
+
+    /// Nobody is to follow.
+    pub(super) fn rest(&mut self) -> Then {
+        self.seat = Seat::Empty;
+        // What it listened on was closed with it.
+        self.expected.clear();
+        Then::Rest
     }
 
     /// When something in the slot is next due.

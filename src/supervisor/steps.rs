@@ -3,30 +3,34 @@
 //!
 //! Invariant: a replacement that fails never costs the old worker: [`Supervisor::abort`] is the only way out.
 
+use std::time::Duration;
+
 use super::event::Ending;
 use super::fleet::{Supervisor, slot_index};
 use super::ids::{Life, Moment, WorkerId};
 use super::life::{Occupant, Settling};
 use super::order::Order::{self, Say};
 use super::order::{AbortReason, Notice, StopReason};
-use super::policy::{Policy, RestartOrder};
-use super::rollout::{RollOut, Step, StepResult};
-use super::slot::{Place, Seat};
+use super::policy::RestartOrder;
+use super::rollout::{RollOut, Step, StepResult, Turn};
+use super::slot::{Place, Seat, Wish};
 
 impl Supervisor {
-    /// Queues every worker, in a roll-out of its own or in the one under way.
-    pub(super) fn roll_out_all(
+    /// Queues workers, in a roll-out of its own or in the one under way.
+    pub(super) fn roll_out(
         &mut self,
         now: Moment,
         order: RestartOrder,
         width: usize,
+        workers: &[WorkerId],
         orders: &mut Vec<Order>,
     ) {
         let extended = self.roll_out.is_some();
+        let newest = self.newest();
         let roll_out = self.roll_out.get_or_insert_with(|| RollOut::new(now, order, width));
         roll_out.hurry(order, width);
-        for slot in &self.slots {
-            roll_out.queue(slot.worker);
+        for worker in workers {
+            roll_out.queue(Turn { worker: *worker, newest });
         }
         orders.push(Say(match extended {
             true => Notice::RollOutExtended(roll_out.still_waiting()),
@@ -36,35 +40,43 @@ impl Supervisor {
 
     /// Whose turn it is in the roll-out. A slot that still has a departing life waits, so that lives which
     /// drain for long never pile up.
-    pub(super) fn next_turn(&mut self) -> Option<WorkerId> {
+    pub(super) fn next_turn(&mut self) -> Option<Turn> {
         let slots = &self.slots;
         self.roll_out.as_mut()?.next_turn(|worker| slots[slot_index(worker)].departing.is_empty())
     }
 
     /// It is this worker's turn in the roll-out.
-    pub(super) fn begin_step(&mut self, now: Moment, worker: WorkerId, orders: &mut Vec<Order>) {
+    pub(super) fn begin_step(&mut self, now: Moment, turn: Turn, orders: &mut Vec<Order>) {
         let Some(order) = self.roll_out.as_ref().map(|roll_out| roll_out.order) else { return };
+        let worker = turn.worker;
         let slot = &mut self.slots[slot_index(worker)];
+        if slot.wish == Wish::Rest && !matches!(slot.seat, Seat::Dead) {
+            return; // Stopped on request: there is nothing to replace.
+        }
         // An operator's restart is a new beginning; it also brings a dead worker back and ends a pause.
         slot.deaths.forget();
+        let (limits, ready_timeout) = (slot.limits, self.policy.ready_timeout);
         let step = match (&mut slot.seat, order) {
             (Seat::Taken(old), _) if old.is_stopping() => Step::Ending { old: old.life },
+            // Started after the replacement was asked for, and not ready, or it would not wait any more.
+            (Seat::Taken(new), _) if new.life > turn.newest => starting(now, new, ready_timeout),
             (Seat::Taken(old), RestartOrder::StopFirst) => {
-                old.stop(now, StopReason::Replaced, &self.policy, orders);
+                old.stop(now, StopReason::Replaced, &limits, orders);
                 Step::Ending { old: old.life }
             }
             (Seat::Taken(_), RestartOrder::StartFirst) => {
                 let life = self.new_life(worker);
-                let mut successor = Occupant::ordered(now, worker, life, &self.policy);
-                let step = starting(now, &mut successor, &self.policy);
+                let mut successor = Occupant::ordered(now, worker, life, &limits);
+                let step = starting(now, &mut successor, ready_timeout);
                 self.slot(worker).successor = Some(successor);
                 orders.push(Order::Spawn(worker, life));
                 step
             }
             (Seat::Empty | Seat::Waiting { .. } | Seat::Dead, _) => {
+                slot.wish = Wish::Run;
                 self.spawn(now, worker, orders);
                 match self.slots[slot_index(worker)].sitting_mut() {
-                    Some(new) => starting(now, new, &self.policy),
+                    Some(new) => starting(now, new, ready_timeout),
                     None => return,
                 }
             }
@@ -88,11 +100,12 @@ impl Supervisor {
         let replaced = roll_out.replaced;
         orders.push(Say(Notice::RollOutAborted { worker, life, reason, replaced }));
         for slot in &mut self.slots {
+            let limits = slot.limits;
             if let Some(late) = slot.sitting_mut() {
                 late.settling = Settling::Lenient;
             }
             if let Some(mut failed) = slot.successor.take() {
-                failed.stop(now, StopReason::GivenUp, &self.policy, orders);
+                failed.stop(now, StopReason::GivenUp, &limits, orders);
                 slot.departing.push(failed);
             }
         }
@@ -107,13 +120,15 @@ impl Supervisor {
         orders: &mut Vec<Order>,
     ) {
         let slot = &mut self.slots[slot_index(worker)];
+        let limits = slot.limits;
         let takes_over = slot.successor.as_ref().is_some_and(|successor| successor.life == life);
         let old = if takes_over { slot.promote() } else { None };
         let old = old.map(|old| {
-            old.stop(now, StopReason::Replaced, &self.policy, orders);
+            old.stop(now, StopReason::Replaced, &limits, orders);
             old.life
         });
         let Some(roll_out) = &mut self.roll_out else { return };
+        roll_out.is_ready(worker, life);
         if matches!(roll_out.step(worker), Some(Step::Starting { new, .. }) if new == life) {
             match old {
                 Some(old) => roll_out.set(worker, Step::Draining { old }),
@@ -132,10 +147,11 @@ impl Supervisor {
         orders: &mut Vec<Order>,
     ) {
         let (worker, life) = (ended.worker, ended.life);
+        let ready_timeout = self.policy.ready_timeout;
         let Some(roll_out) = &mut self.roll_out else { return };
         match roll_out.step(worker) {
             Some(Step::Ending { old }) if old == life => match self.slots[slot_index(worker)].sitting_mut() {
-                Some(new) => roll_out.set(worker, starting(now, new, &self.policy)),
+                Some(new) => roll_out.set(worker, starting(now, new, ready_timeout)),
                 // It was leaving by itself when its turn came, and has died too often.
                 None => roll_out.finish(worker, StepResult::LeftQueue),
             },
@@ -155,8 +171,8 @@ impl Supervisor {
 }
 
 /// The step that waits for this life to become ready.
-fn starting(now: Moment, new: &mut Occupant, policy: &Policy) -> Step {
-    let give_up = policy.ready_timeout.map(|wait| now.after(wait));
+fn starting(now: Moment, new: &mut Occupant, ready_timeout: Option<Duration>) -> Step {
+    let give_up = ready_timeout.map(|wait| now.after(wait));
     if give_up.is_some() {
         new.settling = Settling::Strict;
     }

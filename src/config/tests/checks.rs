@@ -5,7 +5,7 @@ use std::time::Duration;
 use crate::Exit;
 use crate::config::tests::{Story, json_error, json_loaded};
 use crate::config::{Balance, Port, render};
-use crate::supervisor::{Policy, Readiness, RestartOrder};
+use crate::supervisor::{Attendance, Limits, Policy, Readiness, RestartOrder};
 
 /// Asserts that the configuration with these members is wrong with this one message.
 fn wrong(members: &str, message: &str) {
@@ -29,15 +29,12 @@ fn every_default_is_filled_in() {
         settings.policy,
         Policy {
             workers: 4,
-            fork_timeout: None,
-            stop_timeout: None,
-            kill_timeout: None,
-            exit_threshold: None,
-            allowed_sequential_deaths: 0,
+            limits: Limits::default(),
             readiness: Readiness::Automatic,
             restart: RestartOrder::StopFirst,
             parallel: 1,
             ready_timeout: None,
+            attendance: Attendance::Alone,
         }
     );
     assert_eq!(settings.server.port, None);
@@ -59,11 +56,11 @@ fn every_key_is_taken() {
     )
     .settings;
     let policy = settings.policy;
-    assert_eq!(policy.fork_timeout, Some(Duration::from_millis(1)));
-    assert_eq!(policy.stop_timeout, Some(Duration::from_millis(3)), "fractions are rounded up");
-    assert_eq!(policy.kill_timeout, Some(Duration::from_secs(3)));
-    assert_eq!(policy.exit_threshold, Some(Duration::from_millis(5)));
-    assert_eq!((policy.workers, policy.allowed_sequential_deaths, policy.parallel), (4, 10, 2));
+    assert_eq!(policy.limits.fork_timeout, Some(Duration::from_millis(1)));
+    assert_eq!(policy.limits.stop_timeout, Some(Duration::from_millis(3)), "fractions are rounded up");
+    assert_eq!(policy.limits.kill_timeout, Some(Duration::from_secs(3)));
+    assert_eq!(policy.limits.exit_threshold, Some(Duration::from_millis(5)));
+    assert_eq!((policy.workers, policy.limits.allowed_sequential_deaths, policy.parallel), (4, 10, 2));
     assert_eq!((policy.readiness, policy.restart), (Readiness::Manual, RestartOrder::StartFirst));
     assert_eq!(policy.ready_timeout, Some(Duration::from_secs(60)));
     assert_eq!(settings.server.port, Some(Port::Tcp(8080)));
@@ -78,7 +75,7 @@ fn every_key_is_taken() {
 fn zero_and_false_and_null_sections_mean_no_timer() {
     for control in [r#"{"stopTimeout": 0, "readyTimeout": 0}"#, r#"{"stopTimeout": false}"#, "null", "{}"] {
         let policy = json_loaded(&format!(r#""control": {control}"#)).settings.policy;
-        assert_eq!((policy.stop_timeout, policy.ready_timeout), (None, None), "{control}");
+        assert_eq!((policy.limits.stop_timeout, policy.ready_timeout), (None, None), "{control}");
     }
     let members = r#""control": {"restart": "start-first", "readyTimeout": 0}"#;
     assert_eq!(json_loaded(members).settings.policy.ready_timeout, None);

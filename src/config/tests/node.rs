@@ -219,7 +219,7 @@ fn what_json_cannot_say_is_left_out_or_named() {
     );
     let loaded = story.loaded();
     let mut written = loaded.written;
-    assert_eq!(loaded.settings.policy.allowed_sequential_deaths, u32::MAX);
+    assert_eq!(loaded.settings.policy.limits.allowed_sequential_deaths, u32::MAX);
     assert_eq!(written["when"], "1970-01-01T00:00:00.000Z");
     assert_eq!(written["list"], json!([null, null]));
     assert_eq!(

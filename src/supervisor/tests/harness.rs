@@ -6,23 +6,20 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use crate::supervisor::{
-    Ending, Endpoint, Event, Life, Moment, Notice, Order, Outcome, Policy, Readiness, Request, RestartOrder,
-    Signal, Supervisor, WorkerId,
+    Attendance, Ending, Endpoint, Event, HostEvent, HostLife, Life, Limits, Moment, Notice, Order, Outcome,
+    Policy, Readiness, Request, RestartOrder, Signal, Supervisor, WorkerId,
 };
 
 /// A policy without any timer, as an empty configuration gives.
 pub(in crate::supervisor) fn policy(workers: u32) -> Policy {
     Policy {
         workers,
-        fork_timeout: None,
-        stop_timeout: None,
-        kill_timeout: None,
-        exit_threshold: None,
-        allowed_sequential_deaths: 0,
+        limits: Limits::default(),
         readiness: Readiness::Automatic,
         restart: RestartOrder::StopFirst,
         parallel: 1,
         ready_timeout: None,
+        attendance: Attendance::Alone,
     }
 }
 
@@ -83,6 +80,15 @@ struct Process {
     signals: Vec<Signal>,
 }
 
+/// An extension host's process.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct HostProcess {
+    pub(super) life: HostLife,
+    pub(super) dismissed: bool,
+    /// How long after being dismissed it ends; `None` is never.
+    pub(super) leaves: Option<u64>,
+}
+
 /// The fleet and its world.
 pub(super) struct World {
     pub(super) supervisor: Supervisor,
@@ -92,6 +98,11 @@ pub(super) struct World {
     pub(super) outcome: Option<Outcome>,
     pub(super) notices: Vec<Notice>,
     pub(super) spawned: Vec<(Moment, WorkerId, Life)>,
+    /// The extension host's process, and what it was told.
+    pub(super) host: Option<HostProcess>,
+    /// When each host process was started.
+    pub(super) hosts_started: Vec<Moment>,
+    slots: u32,
     processes: BTreeMap<Life, Process>,
     starts: BTreeMap<WorkerId, u32>,
     agenda: BTreeMap<(Moment, u64), Event>,
@@ -101,10 +112,16 @@ pub(super) struct World {
 
 impl World {
     pub(super) fn new(policy: Policy) -> Self {
+        let now = Moment(1000);
+        let host = matches!(policy.attendance, Attendance::Host { .. });
+        let host = host.then_some(HostProcess { life: HostLife(1), dismissed: false, leaves: Some(3) });
         Self {
-            supervisor: Supervisor::new(policy.clone(), 1),
+            supervisor: Supervisor::new(now, policy.clone(), 1),
+            hosts_started: host.iter().map(|_| now).collect(),
+            host,
+            slots: policy.workers,
             policy,
-            now: Moment(1000),
+            now,
             script: Box::new(|_, _| Behaviour::default()),
             outcome: None,
             notices: Vec::new(),
@@ -131,7 +148,8 @@ impl World {
     }
 
     pub(super) fn ask(&mut self, request: Request) {
-        self.stop_asked |= matches!(request, Request::Stop | Request::Kill);
+        self.stop_asked |= matches!(request, Request::Stop | Request::StopWithin(_) | Request::Kill);
+        self.slots += u32::from(matches!(request, Request::Add(_)));
         self.news(Event::Asked(request));
     }
 
@@ -139,8 +157,17 @@ impl World {
         if let Event::Exited(life, _) = &event {
             self.processes.remove(life);
         }
+        if let Event::Host(life, HostEvent::Exited(_)) = &event {
+            self.host.take_if(|host| host.life == *life);
+        }
         let orders = self.supervisor.handle(self.now, event);
         self.perform(orders);
+    }
+
+    /// Something happens to the extension host that lives.
+    pub(super) fn host_news(&mut self, event: HostEvent) {
+        let life = self.host.as_ref().expect("the host lives").life;
+        self.news(Event::Host(life, event));
     }
 
     /// The life of this worker that was started last.
@@ -213,6 +240,13 @@ impl World {
 
     /// A scheduled event comes true, unless its process is gone.
     fn happens(&mut self, event: Event) {
+        if let Event::Host(life, HostEvent::Exited(_)) = &event {
+            // Of one that has not ended already.
+            if self.host.as_ref().is_some_and(|host| host.life == *life) {
+                self.news(event);
+            }
+            return;
+        }
         let life = life_of(&event);
         let Some(process) = life.and_then(|life| self.processes.get_mut(&life)) else { return };
         match &event {
@@ -248,6 +282,7 @@ impl World {
             | Event::Refused(..)
             | Event::Suspended(_)
             | Event::Broken(..)
+            | Event::Host(..)
             | Event::Exited(..) => {}
         }
         self.news(event);
@@ -290,6 +325,24 @@ impl World {
                         self.later(after, Event::Exited(life, Ending::Signal(format!("{signal:?}"))));
                     }
                 }
+                Order::StartHost(life) => {
+                    assert!(self.host.is_none(), "one host at a time");
+                    assert!(!self.stop_asked, "nothing is started after a stop");
+                    self.hosts_started.push(self.now);
+                    self.host = Some(HostProcess { life, dismissed: false, leaves: Some(3) });
+                }
+                Order::DismissHost(life) => {
+                    let host = self.host.as_mut().filter(|host| host.life == life).expect("it lives");
+                    assert!(!host.dismissed && self.processes.is_empty(), "once, when the workers are gone");
+                    host.dismissed = true;
+                    if let Some(after) = host.leaves {
+                        self.later(after, Event::Host(life, HostEvent::Exited(Ending::Code(0))));
+                    }
+                }
+                Order::KillHost(life) => {
+                    let killed = Ending::Signal("SIGKILL".into());
+                    self.later(1, Event::Host(life, HostEvent::Exited(killed)));
+                }
                 Order::Settle(life) => assert!(self.processes.contains_key(&life)),
                 Order::Abandon(_) => {}
                 Order::Say(notice) => self.notices.push(notice),
@@ -330,7 +383,10 @@ impl World {
     /// What must hold at every moment.
     fn check(&self) {
         assert_eq!(self.supervisor.lives(), self.processes.len(), "every process is known, and no other");
-        for worker in (1..=self.policy.workers).map(WorkerId) {
+        if self.outcome.is_some() {
+            assert!(self.processes.is_empty() && self.host.is_none(), "nobody is left at the end");
+        }
+        for worker in (1..=self.slots).map(WorkerId) {
             let mine: Vec<_> = self.processes.values().filter(|process| process.worker == worker).collect();
             let staying =
                 mine.iter().filter(|process| !process.told_to_go && process.signals.is_empty()).count();
@@ -354,7 +410,7 @@ impl World {
 
 fn life_of(event: &Event) -> Option<Life> {
     match event {
-        Event::Asked(_) => None,
+        Event::Asked(_) | Event::Host(..) => None,
         Event::NotStarted { life, .. }
         | Event::Online(life)
         | Event::SaidReady(life)

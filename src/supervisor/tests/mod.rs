@@ -2,7 +2,7 @@
 
 mod harness;
 mod random;
+mod stories_of_hosts;
 mod stories_of_lives;
+mod stories_of_requests;
 mod stories_of_roll_outs;
-
-pub(super) use harness::policy;

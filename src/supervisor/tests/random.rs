@@ -7,7 +7,10 @@
 use proptest::prelude::*;
 
 use super::harness::{Behaviour, World, policy};
-use crate::supervisor::{Ending, Notice, Outcome, Policy, Readiness, Request, RestartOrder};
+use crate::supervisor::{
+    Attendance, Ending, HostEvent, Limits, Notice, OneRequest, Outcome, Persistence, Policy, Readiness,
+    Request, RestartOrder, WorkerId,
+};
 use std::time::Duration;
 
 fn wait(most: u64) -> impl Strategy<Value = Option<Duration>> {
@@ -20,11 +23,14 @@ fn policies() -> impl Strategy<Value = Policy> {
     (1u32..5, wait(500), wait(3000), wait(5000), wait(6000), 0u32..4, order, 1u32..3, wait(3000), readiness)
         .prop_map(|(workers, fork, stop, kill, threshold, allowed, restart, parallel, ready, readiness)| {
             Policy {
-                fork_timeout: fork,
-                stop_timeout: stop,
-                kill_timeout: kill,
-                exit_threshold: threshold,
-                allowed_sequential_deaths: allowed,
+                limits: Limits {
+                    fork_timeout: fork,
+                    stop_timeout: stop,
+                    kill_timeout: kill,
+                    exit_threshold: threshold,
+                    allowed_sequential_deaths: allowed,
+                    persistence: Persistence::Persistent,
+                },
                 restart,
                 parallel,
                 ready_timeout: ready,
@@ -69,8 +75,41 @@ fn behaviours() -> impl Strategy<Value = Behaviour> {
 }
 
 fn requests() -> impl Strategy<Value = Vec<(u64, Request)>> {
-    let request = prop_oneof![4 => Just(Request::RollOut), 1 => Just(Request::RestartAll)];
-    prop::collection::vec((0u64..4000, request), 0..8)
+    let one = prop_oneof![
+        Just(OneRequest::Start),
+        Just(OneRequest::Stop),
+        Just(OneRequest::Restart),
+        Just(OneRequest::RollOut),
+        Just(OneRequest::Revive),
+        wait(3000).prop_map(|stop_timeout| OneRequest::Limit(Limits { stop_timeout, ..Limits::default() })),
+    ];
+    // Now and then about a worker that does not exist.
+    let one = (1u32..7, one).prop_map(|(worker, request)| Request::One(WorkerId(worker), request));
+    let persistence = prop_oneof![Just(Persistence::Persistent), Just(Persistence::OneLife)];
+    let add = persistence.prop_map(|persistence| Request::Add(Limits { persistence, ..Limits::default() }));
+    let request = prop_oneof![
+        4 => Just(Request::RollOut),
+        1 => Just(Request::RestartAll),
+        1 => Just(Request::Start),
+        5 => one,
+        1 => add,
+    ];
+    prop::collection::vec((0u64..4000, request), 0..12)
+}
+
+/// Something that happens to a world.
+type Deed = Box<dyn FnOnce(&mut World)>;
+
+/// What the extension host does, and when.
+fn host_events() -> impl Strategy<Value = Vec<(u64, HostEvent)>> {
+    let event = prop_oneof![
+        4 => Just(HostEvent::Initialized),
+        1 => Just(HostEvent::LastWords("a bug".into())),
+        1 => Just(HostEvent::Unfit("it does not read".into())),
+        2 => Just(HostEvent::Concluded),
+        2 => (0i32..2).prop_map(|code| HostEvent::Exited(Ending::Code(code))),
+    ];
+    prop::collection::vec((0u64..3000, event), 0..8)
 }
 
 proptest! {
@@ -110,13 +149,58 @@ proptest! {
     }
 
     #[test]
+    fn whatever_the_host_does_it_ends_with_everything_and_nothing_is_left(
+        policy in policies(),
+        limit in wait(4000),
+        cast in prop::collection::vec(behaviours(), 1..8),
+        requests in requests(),
+        host_events in host_events(),
+        host_leaves in perhaps(8000),
+        patience in 0u64..20_000,
+    ) {
+        let mut next = 0;
+        let policy = Policy { attendance: Attendance::Host { limit }, ..policy };
+        let mut world = World::new(policy).scripted(move |_, _| {
+            next += 1;
+            cast[(next - 1) % cast.len()].clone()
+        });
+        let host_does = |event| move |world: &mut World| {
+            if world.host.is_some() { world.host_news(event) }
+        };
+        let mut deeds: Vec<(u64, Deed)> = Vec::new();
+        for (wait, request) in requests {
+            deeds.push((wait, Box::new(move |world| world.ask(request))));
+        }
+        for (wait, event) in host_events {
+            deeds.push((wait, Box::new(host_does(event))));
+        }
+        deeds.sort_by_key(|(wait, _)| *wait);
+        for (wait, deed) in deeds {
+            world.pass(wait);
+            if world.outcome.is_none() {
+                deed(&mut world);
+            }
+        }
+        if let Some(host) = &mut world.host {
+            host.leaves = host_leaves;
+        }
+        if world.outcome.is_none() {
+            world.ask(Request::StopWithin(Duration::from_millis(patience)));
+            world.run_until("the end", |world| world.outcome.is_some());
+        }
+        prop_assert_eq!(world.processes(), 0);
+        prop_assert_eq!(&world.host, &None);
+        prop_assert_eq!(world.supervisor.next_wake(), None);
+    }
+
+    #[test]
     fn with_timeouts_a_stop_alone_ends_everything_in_time(
         mut policy in policies(),
         cast in prop::collection::vec(behaviours(), 1..12),
         before in 0u64..10_000,
     ) {
-        policy.stop_timeout = Some(Duration::from_millis(2000));
-        policy.kill_timeout = Some(Duration::from_millis(3000));
+        policy.limits.stop_timeout = Some(Duration::from_millis(2000));
+        policy.limits.kill_timeout = Some(Duration::from_millis(3000));
         let mut next = 0;
         let mut world = World::new(policy).scripted(move |_, _| {
             next += 1;

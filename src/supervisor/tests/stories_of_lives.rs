@@ -42,8 +42,8 @@ fn a_worker_that_dies_at_boot_is_started_again_with_growing_pauses() {
 #[test]
 fn a_worker_that_dies_young_too_often_is_left_dead_and_its_death_is_told() {
     let mut policy = policy(2);
-    policy.exit_threshold = ms(5000);
-    policy.allowed_sequential_deaths = 3;
+    policy.limits.exit_threshold = ms(5000);
+    policy.limits.allowed_sequential_deaths = 3;
     let script =
         |worker, _| if worker == WorkerId(1) { Behaviour::dying_at(50) } else { Behaviour::default() };
     let mut world = World::new(policy).scripted(script);
@@ -58,7 +58,7 @@ fn a_worker_that_dies_young_too_often_is_left_dead_and_its_death_is_told() {
 #[test]
 fn when_every_worker_is_dead_it_is_over_and_each_last_death_is_named() {
     let mut policy = policy(2);
-    policy.exit_threshold = ms(5000);
+    policy.limits.exit_threshold = ms(5000);
     let mut world = World::new(policy).scripted(|_, _| Behaviour::dying_at(50));
     world.ask(Request::Start);
     world.run_until("the end", |world| world.outcome.is_some());
@@ -70,7 +70,7 @@ fn when_every_worker_is_dead_it_is_over_and_each_last_death_is_named() {
 #[test]
 fn a_death_remembers_the_listen_that_was_refused() {
     let mut policy = policy(1);
-    policy.exit_threshold = ms(5000);
+    policy.limits.exit_threshold = ms(5000);
     let mut world = World::new(policy);
     world.ask(Request::Start);
     world.pass(20);
@@ -89,7 +89,7 @@ fn a_death_remembers_the_listen_that_was_refused() {
 #[test]
 fn a_process_that_cannot_be_started_counts_as_a_young_death() {
     let mut policy = policy(1);
-    policy.exit_threshold = ms(5000);
+    policy.limits.exit_threshold = ms(5000);
     let mut world = World::new(policy);
     world.ask(Request::Start);
     // The world's process stands for the one that never was.
@@ -101,7 +101,7 @@ fn a_process_that_cannot_be_started_counts_as_a_young_death() {
 #[test]
 fn a_worker_not_online_in_time_gets_sigterm_and_is_started_again() {
     let mut policy = policy(1);
-    policy.fork_timeout = ms(300);
+    policy.limits.fork_timeout = ms(300);
     let script = |_, start| {
         if start == 1 { Behaviour { online: None, ..Behaviour::default() } } else { Behaviour::default() }
     };
@@ -118,7 +118,7 @@ fn a_worker_not_online_in_time_gets_sigterm_and_is_started_again() {
 #[test]
 fn a_hung_boot_that_ignores_sigterm_is_killed() {
     let mut policy = policy(1);
-    policy.fork_timeout = ms(300);
+    policy.limits.fork_timeout = ms(300);
     let hung = || Behaviour { online: None, heeds_sigterm: None, ..Behaviour::default() };
     let mut world =
         World::new(policy).scripted(move |_, start| if start == 1 { hung() } else { Behaviour::default() });
@@ -152,7 +152,7 @@ fn a_suspend_without_an_answer_is_cut_after_ten_seconds() {
 #[test]
 fn stop_and_kill_timeouts_count_from_the_stop() {
     let mut policy = policy(1);
-    (policy.stop_timeout, policy.kill_timeout) = (ms(500), ms(900));
+    (policy.limits.stop_timeout, policy.limits.kill_timeout) = (ms(500), ms(900));
     let script = |_, _| Behaviour { answers_suspend: None, heeds_sigterm: None, ..Behaviour::default() };
     let mut world = World::new(policy).scripted(script);
     world.ask(Request::Start);
@@ -204,7 +204,7 @@ fn a_worker_whose_channel_ends_without_a_word_is_ended_soon_and_replaced() {
 #[test]
 fn a_worker_that_leaves_by_itself_is_not_told_to_and_is_replaced() {
     let mut policy = policy(1);
-    policy.stop_timeout = ms(500);
+    policy.limits.stop_timeout = ms(500);
     let script = |_, start| Behaviour {
         leaves_by_itself: (start == 1).then_some(100),
         drains: Some(400),

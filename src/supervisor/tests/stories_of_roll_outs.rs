@@ -226,7 +226,7 @@ fn an_old_worker_that_dies_while_its_replacement_boots_is_not_started_again() {
 #[test]
 fn a_roll_out_brings_a_dead_worker_back() {
     let mut policy = policy(2);
-    policy.exit_threshold = ms(5000);
+    policy.limits.exit_threshold = ms(5000);
     let script = |worker, start| {
         if worker == WorkerId(1) && start == 1 { Behaviour::dying_at(20) } else { Behaviour::default() }
     };

@@ -1,0 +1,281 @@
+//! The extension host's life: one process beside the fleet, whose end changes nothing for the workers.
+//!
+//! ```text
+//!             initialized            ends          pause over
+//!  Starting ──────────────▶ Serving ──────▶ Pausing ────────▶ Starting
+//!     │ ends, the first time    │ over                            (ends again: Pausing)
+//!     ▼                         ▼
+//!  everything ends           Ending ──▶ Gone
+//! ```
+//!
+//! - A host that fails before it was ever initialized is like a wrong configuration: luster ends. Later ones are
+//!   started again, with the pauses of a worker that dies young.
+//! - When the last worker is dead the host is given a moment to revive one.
+//! - A host that ends when no worker is left and none is wanted ends luster: that is how extensions stop it.
+//!
+//! Invariant: at most one host process lives.
+
+use std::time::Duration;
+
+use super::deaths::{Deaths, Verdict};
+use super::ends::next_random;
+use super::event::{Ending, HostEvent};
+use super::fleet::{Goal, Supervisor};
+use super::ids::{HostLife, Moment};
+use super::order::Order::{self, Say};
+use super::order::{HostThen, Notice, Outcome};
+use super::policy::Limits;
+use super::slot::{Seat, Slot};
+
+/// How long extensions may take to say goodbye once all workers are gone.
+const FAREWELL: Duration = Duration::from_secs(5);
+/// How long they may take to revive a worker once all are dead.
+const CONCLUSION: Duration = Duration::from_secs(2);
+
+/// The host, if there is one.
+#[derive(Debug)]
+pub(super) struct Host {
+    phase: Phase,
+    last_life: HostLife,
+    limit: Option<Duration>,
+    deaths: Deaths,
+    /// Why it is about to end.
+    fault: Option<String>,
+}
+
+#[derive(Debug)]
+enum Phase {
+    /// None is needed.
+    None,
+    /// Its process runs; its extensions are not configured.
+    Starting { since: Moment, give_up: Option<Moment>, attempt: Attempt },
+    /// Its extensions are configured. `conclude` is when the death of all workers becomes final.
+    Serving { since: Moment, conclude: Option<Moment> },
+    /// It was given up and killed; its end is near, for nobody survives SIGKILL.
+    Doomed { attempt: Attempt },
+    /// It ended and is started again then.
+    Pausing { until: Moment },
+    /// It was told that all is over; killed then.
+    Ending { kill: Option<Moment> },
+    /// There was one.
+    Gone,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Attempt {
+    First,
+    Again,
+}
+
+impl Host {
+    pub(super) const fn none() -> Self {
+        Self { phase: Phase::None, last_life: HostLife(0), limit: None, deaths: Deaths::NONE, fault: None }
+    }
+
+    /// The first one, whose process runs already: it has read the configuration.
+    pub(super) fn started(now: Moment, limit: Option<Duration>) -> Self {
+        let mut host = Self { limit, last_life: HostLife(1), ..Self::none() };
+        host.phase = host.starting(now, Attempt::First);
+        host
+    }
+
+    fn starting(&self, now: Moment, attempt: Attempt) -> Phase {
+        Phase::Starting { since: now, give_up: self.limit.map(|limit| now.after(limit)), attempt }
+    }
+
+    pub(super) fn next_wake(&self) -> Option<Moment> {
+        match self.phase {
+            Phase::Starting { give_up, .. } => give_up,
+            Phase::Serving { conclude, .. } => conclude,
+            Phase::Pausing { until } => Some(until),
+            Phase::Ending { kill } => kill,
+            Phase::None | Phase::Doomed { .. } | Phase::Gone => None,
+        }
+    }
+
+    /// Kills it, if it lives; it is not started again.
+    pub(super) fn kill(&mut self, orders: &mut Vec<Order>) {
+        match self.phase {
+            Phase::Starting { .. } | Phase::Serving { .. } | Phase::Ending { .. } => {
+                orders.push(Order::KillHost(self.last_life));
+                self.phase = Phase::Ending { kill: None };
+            }
+            Phase::Doomed { .. } => self.phase = Phase::Ending { kill: None },
+            Phase::None | Phase::Pausing { .. } | Phase::Gone => {}
+        }
+    }
+
+    /// It is not started again.
+    pub(super) fn give_up_pause(&mut self) {
+        if matches!(self.phase, Phase::Pausing { .. }) {
+            self.phase = Phase::Gone;
+        }
+    }
+
+    /// Whether it is gone; if not, it is told to go.
+    pub(super) fn is_gone_or_told(&mut self, now: Moment, orders: &mut Vec<Order>) -> bool {
+        match self.phase {
+            Phase::None | Phase::Pausing { .. } | Phase::Gone => true,
+            // It has nothing to say goodbye to yet.
+            Phase::Starting { .. } => {
+                self.kill(orders);
+                false
+            }
+            Phase::Serving { .. } => {
+                orders.push(Order::DismissHost(self.last_life));
+                self.phase = Phase::Ending { kill: Some(now.after(FAREWELL)) };
+                false
+            }
+            Phase::Doomed { .. } | Phase::Ending { .. } => false,
+        }
+    }
+
+    fn give_up(&mut self, why: String, orders: &mut Vec<Order>) {
+        orders.push(Say(Notice::HostGivenUp(self.last_life, why.clone())));
+        orders.push(Order::KillHost(self.last_life));
+        self.fault = Some(why);
+        match self.phase {
+            Phase::Starting { attempt, .. } => self.phase = Phase::Doomed { attempt },
+            Phase::Serving { .. } => self.phase = Phase::Doomed { attempt: Attempt::Again },
+            Phase::Ending { .. } => self.phase = Phase::Ending { kill: None },
+            Phase::None | Phase::Doomed { .. } | Phase::Pausing { .. } | Phase::Gone => {}
+        }
+    }
+}
+
+impl Supervisor {
+    /// News of the host; of an earlier one it changes nothing.
+    pub(super) fn host_did(
+        &mut self,
+        now: Moment,
+        life: HostLife,
+        event: HostEvent,
+        orders: &mut Vec<Order>,
+    ) {
+        if life != self.host.last_life {
+            return;
+        }
+        match event {
+            HostEvent::Initialized => {
+                if let Phase::Starting { since, .. } = self.host.phase {
+                    self.host.phase = Phase::Serving { since: now, conclude: None };
+                    orders.push(Say(Notice::HostReady(life, now.since(since))));
+                }
+            }
+            HostEvent::LastWords(words) => self.host.fault = Some(words),
+            HostEvent::Unfit(why) => self.host.give_up(why, orders),
+            HostEvent::Concluded => {
+                if let Phase::Serving { conclude: Some(at), .. } = &mut self.host.phase {
+                    *at = now;
+                }
+            }
+            HostEvent::Exited(ending) => self.host_ended(now, life, ending, orders),
+        }
+    }
+
+    pub(super) fn wake_host(&mut self, now: Moment, orders: &mut Vec<Order>) {
+        match self.host.phase {
+            Phase::Starting { give_up: Some(at), since, .. } if at <= now => {
+                let limit = at.since(since).as_millis();
+                self.host.give_up(format!("it was not initialized within {limit} ms"), orders);
+            }
+            Phase::Pausing { until } if until <= now => self.start_host(now, orders),
+            Phase::Ending { kill: Some(at) } if at <= now => self.host.kill(orders),
+            Phase::None
+            | Phase::Starting { .. }
+            // Concluding is `end_with_host`'s.
+            | Phase::Serving { .. }
+            | Phase::Doomed { .. }
+            | Phase::Pausing { .. }
+            | Phase::Ending { .. }
+            | Phase::Gone => {}
+        }
+    }
+
+    /// How it ends, if there is nobody left to go on for.
+    pub(super) fn end_with_host(&mut self, now: Moment) -> Option<Outcome> {
+        let deaths = self.deaths_of_all();
+        match (&mut self.host.phase, deaths) {
+            (Phase::Serving { conclude, .. }, None) => {
+                *conclude = None;
+                None
+            }
+            (Phase::Serving { conclude, .. }, Some(deaths)) => {
+                let at = *conclude.get_or_insert(now.after(CONCLUSION));
+                (at <= now).then_some(Outcome::AllDead(deaths))
+            }
+            (
+                Phase::None
+                | Phase::Starting { .. }
+                | Phase::Doomed { .. }
+                | Phase::Pausing { .. }
+                | Phase::Ending { .. }
+                | Phase::Gone,
+                deaths,
+            ) => deaths.map(Outcome::AllDead),
+        }
+    }
+
+    fn start_host(&mut self, now: Moment, orders: &mut Vec<Order>) {
+        self.host.last_life.0 += 1;
+        self.host.fault = None;
+        self.host.phase = self.host.starting(now, Attempt::Again);
+        orders.push(Order::StartHost(self.host.last_life));
+    }
+
+    fn host_ended(&mut self, now: Moment, life: HostLife, ending: Ending, orders: &mut Vec<Order>) {
+        let fault = self.host.fault.take();
+        let (lived, attempt) = match self.host.phase {
+            Phase::Starting { attempt, .. } => (None, attempt),
+            Phase::Serving { since, .. } => (Some(now.since(since)), Attempt::Again),
+            Phase::Doomed { attempt } => (None, attempt),
+            Phase::None | Phase::Pausing { .. } | Phase::Ending { .. } | Phase::Gone => {
+                self.host.phase = Phase::Gone;
+                return;
+            }
+        };
+        self.host.phase = Phase::Gone;
+        let then = match (&self.goal, attempt) {
+            (Goal::Stop { .. } | Goal::Finished, _) => HostThen::Nothing,
+            (Goal::Serve, Attempt::First) => {
+                let outcome = Outcome::HostFailed(ending.clone(), fault.clone());
+                self.stop_all(now, outcome, orders);
+                HostThen::Nothing
+            }
+            (Goal::Serve, Attempt::Again) if self.is_deserted() => {
+                let outcome = match (&ending, self.deaths_of_all()) {
+                    (_, Some(deaths)) => Outcome::AllDead(deaths),
+                    (Ending::Code(0), None) => Outcome::Stopped,
+                    (Ending::Code(_) | Ending::Signal(_) | Ending::NotStarted(_), None) => {
+                        Outcome::HostFailed(ending.clone(), fault.clone())
+                    }
+                };
+                self.stop_all(now, outcome, orders);
+                HostThen::Nothing
+            }
+            (Goal::Serve, Attempt::Again) => self.start_host_again(now, lived),
+        };
+        orders.push(Say(Notice::HostExited { life, ending, fault, then }));
+        if then == HostThen::StartAtOnce {
+            self.start_host(now, orders);
+        }
+    }
+
+    fn start_host_again(&mut self, now: Moment, lived: Option<Duration>) -> HostThen {
+        self.jitter = next_random(self.jitter);
+        match self.host.deaths.count(lived, &Limits::default(), self.jitter) {
+            // Without a threshold nothing is ever given up.
+            Verdict::Again | Verdict::GiveUp(_) => HostThen::StartAtOnce,
+            Verdict::AgainAfter(pause) => {
+                self.host.phase = Phase::Pausing { until: now.after(pause) };
+                HostThen::StartAfter(pause)
+            }
+        }
+    }
+
+    /// Whether no worker lives and none will by itself.
+    fn is_deserted(&self) -> bool {
+        let is_idle = |slot: &Slot| matches!(slot.seat, Seat::Empty | Seat::Dead);
+        self.homes.is_empty() && self.slots.iter().all(is_idle)
+    }
+}

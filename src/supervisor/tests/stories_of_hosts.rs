@@ -1,0 +1,189 @@
+//! Stories of the extension host: how it starts, fails, is restarted, and ends.
+
+use super::harness::{Behaviour, World, ms, policy};
+use crate::supervisor::{
+    Attendance, Ending, HostEvent, HostThen, Notice, OneRequest, Outcome, Policy, Request, WorkerId,
+};
+
+fn hosted(workers: u32) -> Policy {
+    Policy { attendance: Attendance::Host { limit: ms(15_000) }, ..policy(workers) }
+}
+
+/// A host that is initialized and has started everyone.
+fn serving(policy: Policy) -> World {
+    let workers = policy.workers as usize;
+    let mut world = World::new(policy);
+    world.host_news(HostEvent::Initialized);
+    world.ask(Request::Start);
+    world.run_until("everyone is ready", |world| world.ready() == workers);
+    world
+}
+
+fn host_then(world: &World) -> Vec<HostThen> {
+    let then = |notice: &Notice| {
+        let Notice::HostExited { then, .. } = notice else { return None };
+        Some(*then)
+    };
+    world.notices.iter().filter_map(then).collect()
+}
+
+#[test]
+fn nobody_starts_before_the_host_asks() {
+    let mut world = World::new(hosted(2));
+    world.pass(1000);
+    assert_eq!(world.processes(), 0);
+    world.host_news(HostEvent::Initialized);
+    assert!(world.said(|notice| matches!(notice, Notice::HostReady(..))));
+    world.ask(Request::Start);
+    assert_eq!(world.processes(), 2);
+}
+
+#[test]
+fn a_host_that_ends_before_it_is_initialized_ends_everything() {
+    let mut world = World::new(hosted(2));
+    world.host_news(HostEvent::LastWords("extension \"x\" threw".into()));
+    world.host_news(HostEvent::Exited(Ending::Code(1)));
+    let fault = Some("extension \"x\" threw".to_owned());
+    assert_eq!(world.outcome, Some(Outcome::HostFailed(Ending::Code(1), fault)));
+    assert_eq!(world.hosts_started.len(), 1);
+}
+
+#[test]
+fn a_host_that_takes_too_long_to_initialize_is_killed_and_ends_everything() {
+    let mut world = World::new(hosted(1));
+    world.run_until("the end", |world| world.outcome.is_some());
+    assert_eq!(world.now.since(world.hosts_started[0]).as_millis(), 15_001);
+    let Some(Outcome::HostFailed(Ending::Signal(_), Some(fault))) = &world.outcome else {
+        panic!("{:?}", world.outcome)
+    };
+    assert_eq!(fault, "it was not initialized within 15000 ms");
+}
+
+#[test]
+fn workers_go_on_when_the_host_dies_and_it_is_started_again() {
+    let mut world = serving(hosted(2));
+    let before = world.living();
+    world.pass(10_000);
+    world.host_news(HostEvent::Exited(Ending::Code(1)));
+    assert_eq!(host_then(&world), [HostThen::StartAtOnce]);
+    assert_eq!(world.hosts_started.len(), 2);
+    world.host_news(HostEvent::Initialized);
+    world.ask(Request::Start);
+    assert_eq!(world.living(), before, "the new host starts nobody who runs");
+}
+
+#[test]
+fn a_host_that_keeps_dying_young_is_started_after_growing_pauses() {
+    let mut world = serving(hosted(1));
+    let before = world.living();
+    for _ in 0..5 {
+        world.host_news(HostEvent::Exited(Ending::Code(1)));
+        world.run_until("it is started again", |world| world.host.is_some());
+    }
+    let pauses: Vec<_> = world.hosts_started.windows(2).map(|pair| pair[1].since(pair[0])).collect();
+    assert!(pauses[2..].windows(2).all(|pair| pair[0] < pair[1]), "{pauses:?}");
+    assert_eq!(world.living(), before);
+}
+
+#[test]
+fn a_host_that_is_unfit_is_killed_and_started_again() {
+    let mut world = serving(hosted(1));
+    world.host_news(HostEvent::Unfit("it does not read its messages".into()));
+    world.run_until("there is another", |world| world.hosts_started.len() == 2);
+    assert!(world.said(|notice| matches!(notice, Notice::HostGivenUp(..))));
+    assert!(world.said(|notice| matches!(notice, Notice::HostExited { fault: Some(_), .. })));
+    assert_eq!(world.ready(), 1);
+}
+
+#[test]
+fn news_of_an_earlier_host_changes_nothing() {
+    let mut world = serving(hosted(1));
+    let first = world.host.as_ref().unwrap().life;
+    world.pass(5000);
+    world.host_news(HostEvent::Exited(Ending::Code(1)));
+    world.news(crate::supervisor::Event::Host(first, HostEvent::Exited(Ending::Code(1))));
+    assert_eq!(world.hosts_started.len(), 2);
+}
+
+#[test]
+fn a_stop_ends_the_workers_first_and_then_the_host() {
+    let mut world = serving(hosted(2));
+    world.ask(Request::Stop);
+    world.run_until("the workers are gone", |world| world.processes() == 0);
+    assert!(world.host.as_ref().unwrap().dismissed);
+    world.run_until("the end", |world| world.outcome.is_some());
+    assert_eq!(world.outcome, Some(Outcome::Stopped));
+}
+
+#[test]
+fn a_host_that_does_not_go_is_killed_after_five_seconds() {
+    let mut world = serving(hosted(1));
+    world.host.as_mut().unwrap().leaves = None;
+    world.ask(Request::Stop);
+    world.run_until("the workers are gone", |world| world.processes() == 0);
+    world.pass(4999);
+    assert_eq!(world.outcome, None);
+    world.pass(2);
+    assert_eq!(world.outcome, Some(Outcome::Stopped));
+}
+
+#[test]
+fn a_kill_kills_the_host_too() {
+    let mut world = serving(hosted(1));
+    world.ask(Request::Kill);
+    world.pass(1);
+    assert_eq!(world.outcome, Some(Outcome::Stopped));
+}
+
+#[test]
+fn when_all_are_dead_the_host_may_bring_one_back() {
+    let mut policy = hosted(1);
+    policy.limits.exit_threshold = ms(5000);
+    let mut world = World::new(policy).scripted(|_, start| match start {
+        1 => Behaviour::dying_at(30),
+        _ => Behaviour::default(),
+    });
+    world.host_news(HostEvent::Initialized);
+    world.ask(Request::Start);
+    world.run_until("all are dead", |world| world.said(|notice| matches!(notice, Notice::AllDead(_))));
+    world.ask(Request::One(WorkerId(1), OneRequest::Revive));
+    world.host_news(HostEvent::Concluded);
+    world.pass(60_000);
+    assert_eq!(world.outcome, None, "one that is not dead may still be started");
+    world.ask(Request::One(WorkerId(1), OneRequest::Start));
+    world.run_until("it is ready", |world| world.ready() == 1);
+}
+
+#[test]
+fn when_all_are_dead_and_the_host_leaves_it_so_it_is_over_at_once_else_after_two_seconds() {
+    for concludes in [true, false] {
+        let mut policy = hosted(1);
+        policy.limits.exit_threshold = ms(5000);
+        let mut world = World::new(policy).scripted(|_, _| Behaviour::dying_at(30));
+        world.host_news(HostEvent::Initialized);
+        world.ask(Request::Start);
+        world.run_until("all are dead", |world| world.said(|notice| matches!(notice, Notice::AllDead(_))));
+        let dead = world.now;
+        if concludes {
+            world.host_news(HostEvent::Concluded);
+        }
+        world.run_until("the end", |world| world.outcome.is_some());
+        assert!(matches!(world.outcome, Some(Outcome::AllDead(_))));
+        assert_eq!(world.now.since(dead).as_millis(), if concludes { 3 } else { 2003 });
+    }
+}
+
+#[test]
+fn a_host_that_ends_after_having_stopped_everyone_ends_luster() {
+    for (code, outcome) in [(0, Outcome::Stopped), (3, Outcome::HostFailed(Ending::Code(3), None))] {
+        let mut world = serving(hosted(2));
+        for worker in [1, 2] {
+            world.ask(Request::One(WorkerId(worker), OneRequest::Stop));
+        }
+        world.run_until("the workers are gone", |world| world.processes() == 0);
+        world.pass(60_000);
+        assert_eq!(world.outcome, None, "as long as the host lives it may start them again");
+        world.host_news(HostEvent::Exited(Ending::Code(code)));
+        assert_eq!(world.outcome, Some(outcome));
+    }
+}
