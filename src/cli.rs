@@ -34,6 +34,15 @@ pub(crate) struct Cli {
 pub(crate) enum Command {
     /// Checks a configuration and starts nothing
     Check(Arguments),
+    /// Supervises the workers of a custom master, whose channel is in `NODE_CHANNEL_FD`
+    #[command(name = "__attach", hide = true)]
+    Attach,
+    /// Says what the configuration on stdin means
+    #[command(name = "__judge", hide = true)]
+    Judge,
+    /// Hands a channel on
+    #[command(name = "__link", hide = true)]
+    Link,
 }
 
 /// What running and checking take.

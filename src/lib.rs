@@ -10,9 +10,10 @@ mod logging;
 pub mod cluster;
 pub mod config;
 pub mod driver;
+pub mod host;
 pub mod ipc;
-pub mod preload;
 pub mod process;
+pub mod scripts;
 pub mod supervisor;
 
 use std::panic::catch_unwind;

@@ -12,12 +12,28 @@ const MAY_NAME: &[(&str, &[&str])] = &[
     ("process", &["supervisor"]),
     ("cluster", &["supervisor", "ipc"]),
     ("ipc", &["supervisor"]),
-    ("preload", &[]),
-    ("driver", &["supervisor", "process", "cluster", "ipc", "preload", "Exit"]),
+    ("host", &["supervisor", "ipc", "process", "scripts"]),
+    ("scripts", &[]),
+    ("driver", &["supervisor", "process", "cluster", "ipc", "host", "scripts", "Exit"]),
     ("logging", &["cli"]),
     ("cli.rs", &["Exit"]),
     ("exit.rs", &[]),
-    ("command.rs", &["cli", "config", "driver", "preload", "process", "cluster", "logging", "Exit"]),
+    (
+        "command",
+        &[
+            "cli",
+            "config",
+            "driver",
+            "scripts",
+            "process",
+            "cluster",
+            "ipc",
+            "host",
+            "supervisor",
+            "logging",
+            "Exit",
+        ],
+    ),
 ];
 
 /// What the pure core never touches.

@@ -320,8 +320,8 @@ test('a master that is gone does not make the worker fail', async () => {
 test('NODE_DEBUG=luster:eex traces events', async () => {
     const app = write('trace/app.js', '');
     const life = await ready({ app, env: { NODE_DEBUG: 'luster:eex' } });
-    await until('the trace', () => /Worker\(7\)\.emit\('ready'\)/.test(life.errors));
-    assert.match(life.errors, /Worker\(7\)\.emit\('configured'\)/);
+    await until('the trace', () => /^Worker\(7\)\.emit\('ready'\)$/m.test(life.output));
+    assert.match(life.output, /^Worker\(7\)\.emit\('configured'\)$/m);
 });
 
 test('the listener limit is the configured one', async () => {

@@ -1,20 +1,25 @@
-// Prints the worker's script as `src/preload/bundle.rs` builds it, for work on the JavaScript without cargo.
+// Makes the bundles as `build.rs` does, for work on the JavaScript without cargo: `node npm/test/bundle.js worker`.
 //
-// Invariant: same text as the Rust bundle; a Rust test compares them.
+// Invariant: same text as the Rust build's; a Rust test compares them.
 
 const fs = require('fs');
 const path = require('path');
 
-const folder = path.join(__dirname, '..', 'worker');
-const MODULES = ['errors', 'configuration', 'emitter', 'wire', 'extensions', 'connections', 'drain', 'drain_http1',
-    'drain_http2', 'sweep', 'worker', 'worker_wrapper', 'names', 'esm_names', 'config_source', 'main_module', 'exec_argv',
-    'acks', 'start'];
+const ROOT = path.join(__dirname, '..');
+const FOLDERS = { worker: ['shared', 'worker'], host: ['shared', 'master', 'host'] };
 
-const read = name => fs.readFileSync(path.join(folder, `${name}.js`), 'utf8');
-const parts = MODULES.map(name => `define('${name}', function (require, module, exports) {\n${read(name)}});\n`);
+const read = (...parts) => fs.readFileSync(path.join(ROOT, ...parts), 'utf8');
 
-module.exports = `${read('modules')}\n${parts.join('\n')}\nif (process.env.LUSTER_BOOT) {\n    requireHere('./start');\n} else {\n    process.execArgv = requireHere('./exec_argv')(process.execArgv, __filename);\n}\n`;
+/** The text of the bundle called `name`. */
+module.exports = function bundle(name) {
+    const parts = FOLDERS[name].flatMap(folder => fs.readdirSync(path.join(ROOT, 'lib', folder))
+        .filter(file => file.endsWith('.js'))
+        .sort()
+        .map(file => `\ndefine('${folder}/${file.slice(0, -'.js'.length)}', function (require, module, exports) {\n`
+            + `${read('lib', folder, file)}});\n`));
+    return `${read('bundles', 'head.js')}${parts.join('')}\n${read('bundles', `${name}_end.js`)}`;
+};
 
 if (require.main === module) {
-    process.stdout.write(module.exports);
+    process.stdout.write(module.exports(process.argv[2]));
 }

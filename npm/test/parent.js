@@ -9,8 +9,8 @@ const path = require('path');
 
 const WAIT_LIMIT = 20000;
 const folder = fs.mkdtempSync(path.join(os.tmpdir(), 'luster-js-'));
-const preload = path.join(folder, 'preload.js');
-fs.writeFileSync(preload, require('./bundle'));
+const preload = path.join(folder, 'preload.cjs');
+fs.writeFileSync(preload, require('./bundle')('worker'));
 process.on('exit', () => fs.rmSync(folder, { recursive: true, force: true }));
 
 const APPS = path.join(__dirname, 'apps');
@@ -50,8 +50,10 @@ class Life {
         this.worker = cluster.fork(Object.assign({
             LUSTER_WID: '7',
             port: '0',
-            LUSTER_BOOT: JSON.stringify(boot || {
-                v: 1, config: null, format: 'value', value: Object.assign({ app: main }, config), baseDir: APPS,
+            LUSTER_BOOT: JSON.stringify({
+                v: 1,
+                preload: path.basename(preload),
+                ...(boot || { config: null, format: 'value', value: { app: main, ...config }, baseDir: APPS }),
             }),
         }, env));
         this._listen();

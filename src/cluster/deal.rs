@@ -10,10 +10,11 @@ use std::time::Duration;
 
 use nix::sys::socket::{Shutdown, shutdown};
 
+use crate::cluster::Cluster;
 use crate::cluster::listener::{Drawn, Listener, ListenerId, Temper};
 use crate::cluster::message::Verdict;
 use crate::cluster::worker::Worker;
-use crate::cluster::{Cluster, Progress};
+use crate::ipc::Progress;
 use crate::supervisor::{Life, Moment};
 
 /// Connections dealt out in one turn.

@@ -48,7 +48,7 @@ impl Cluster {
             Message::Verdict { seq, verdict } => self.verdict(life, seq, verdict, now),
             Message::Online => news.push(News::Online { life }),
             Message::Query(ask) => self.asked(life, *ask, now, news),
-            Message::Listening(ask) => self.listening(life, &ask, news),
+            Message::Listening(ask, address) => self.listening(life, &ask, address, news),
             Message::Close { key } => self.server_closed(life, &key, now, news),
             Message::Leaving { seq } => self.leaving(life, seq, now, news),
         }
@@ -156,12 +156,12 @@ impl Cluster {
         }
     }
 
-    fn listening(&mut self, life: Life, ask: &Ask, news: &mut Vec<News>) {
+    fn listening(&mut self, life: Life, ask: &Ask, address: Box<RawValue>, news: &mut Vec<News>) {
         let Ok(target) = &ask.target else { return };
         let held = self.listeners.values().filter(|listener| listener.is_held_by(life));
         let meant = held.into_iter().find(|listener| listener.is_meant_by(&target.share, target.index));
         if let Some(listener) = meant {
-            news.push(News::Listening { life, endpoint: listener.endpoint.clone() });
+            news.push(News::Listening { life, endpoint: listener.endpoint.clone(), address });
         }
     }
 

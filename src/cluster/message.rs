@@ -8,7 +8,7 @@ use std::str;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
-use crate::cluster::query::Ask;
+use crate::cluster::query::{self, Ask};
 use crate::ipc::text;
 
 /// A worker's message.
@@ -20,8 +20,8 @@ pub(super) enum Message<'a> {
     Online,
     /// It wants to listen.
     Query(Box<Ask>),
-    /// It listens now.
-    Listening(Box<Ask>),
+    /// It listens now; the address as Node's `listening` event has it.
+    Listening(Box<Ask>, Box<RawValue>),
     /// It no longer listens.
     Close { key: Cow<'a, str> },
     /// It leaves on its own will, and waits for our word.
@@ -51,7 +51,7 @@ impl<'a> Message<'a> {
         match text(fields.act?)?.as_ref() {
             "online" => Some(Self::Online),
             "queryServer" => Some(Self::Query(Box::new(Ask::read(raw)?))),
-            "listening" => Some(Self::Listening(Box::new(Ask::read(raw)?))),
+            "listening" => Some(Self::Listening(Box::new(Ask::read(raw)?), query::spoken(raw)?)),
             "close" => Some(Self::Close { key: text(fields.key?)? }),
             "exitedAfterDisconnect" => Some(Self::Leaving { seq: fields.seq? }),
             _ => None,

@@ -30,5 +30,5 @@ mod worker;
 #[cfg(test)]
 mod tests;
 
-pub use news::{Balance, News, Progress};
+pub use news::{Balance, News};
 pub use room::Cluster;

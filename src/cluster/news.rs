@@ -20,16 +20,6 @@ pub enum Balance {
     Reuseport,
 }
 
-/// Whether a call left something to do.
-#[must_use]
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Progress {
-    /// Call `process` again soon, after giving others their turn.
-    More,
-    /// Nothing to do until the descriptor is readable or a wake is due.
-    Idle,
-}
-
 /// What a worker did.
 #[derive(Debug)]
 pub enum News {
@@ -44,6 +34,8 @@ pub enum News {
         life: Life,
         /// On what.
         endpoint: Endpoint,
+        /// The same as Node's `listening` event has it: an object with `addressType`, `address` and `port`.
+        address: Box<RawValue>,
     },
     /// It closed a server while its channel stayed open.
     Closed {

@@ -10,8 +10,8 @@ use nix::sys::epoll::{EpollEvent, EpollFlags, EpollTimeout};
 
 use crate::cluster::listener::ListenerId;
 use crate::cluster::worker::{Standing, Watch};
-use crate::cluster::{Cluster, News, Progress};
-use crate::ipc::{Flow, FrameBuffer, Heard, Jam, PAUSE, Readiness, Violation};
+use crate::cluster::{Cluster, News};
+use crate::ipc::{Flow, FrameBuffer, Heard, Jam, PAUSE, Progress, Readiness, Violation};
 use crate::supervisor::{Life, Moment};
 
 /// Messages heard from one worker in one turn.

@@ -76,6 +76,15 @@ impl Ask {
     }
 }
 
+/// The address in a request, as an object for Node's `listening` event.
+pub(super) fn spoken(raw: &RawValue) -> Option<Box<RawValue>> {
+    let fields: Fields<'_> = serde_json::from_str(raw.get()).ok()?;
+    let text = |field: Option<&RawValue>| field.map_or("null", RawValue::get).to_owned();
+    let (kind, address, port) = (text(fields.address_type), text(fields.address), text(fields.port));
+    let object = format!(r#"{{"addressType":{kind},"address":{address},"port":{port}}}"#);
+    RawValue::from_string(object).ok()
+}
+
 /// All of a request's fields, of any type.
 #[derive(Deserialize)]
 struct Fields<'a> {

@@ -15,11 +15,11 @@ use serde::Serialize;
 
 use crate::cluster::alarm::Alarm;
 use crate::cluster::listener::{Listener, ListenerId};
-use crate::cluster::news::{Balance, News, Progress};
+use crate::cluster::news::{Balance, News};
 use crate::cluster::pump::Token;
 use crate::cluster::reply;
 use crate::cluster::worker::{Dialogue, Errand, Stage, Standing, Worker};
-use crate::ipc::{self, Descriptor, Parcel, SendOutcome, UserHandle};
+use crate::ipc::{self, Descriptor, Parcel, Progress, SendOutcome, UserHandle};
 use crate::supervisor::{Life, Moment, WorkerId};
 
 /// The parent's side of Node's cluster: all channels, all listeners.

@@ -10,8 +10,8 @@ use std::collections::VecDeque;
 use nix::errno::Errno;
 use proptest::prelude::*;
 
-use crate::cluster::{Balance, Cluster, News, Progress};
-use crate::ipc::{OUTBOX_LIMIT, SendOutcome, UserHandle, Violation, receive, send};
+use crate::cluster::{Balance, Cluster, News};
+use crate::ipc::{OUTBOX_LIMIT, Progress, SendOutcome, UserHandle, Violation, receive, send};
 use crate::supervisor::{Life, Moment, WorkerId};
 
 /// A cluster and the moment it is.

@@ -5,7 +5,6 @@
 use std::fmt::{self, Write as _};
 use std::io;
 use std::path::PathBuf;
-use std::process::ExitStatus;
 use std::time::Duration;
 
 use crate::Exit;
@@ -98,7 +97,7 @@ pub enum ModuleFailure {
     Threw(String),
     /// It ended Node itself.
     #[error("the configuration ended Node ({0}) before giving its value; its output is above")]
-    Ended(ExitStatus),
+    Ended(String),
     /// It, or the promise it exports, took too long.
     #[error("the configuration gave no value within {} s", .0.as_secs_f64())]
     TimedOut(Duration),

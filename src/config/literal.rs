@@ -8,7 +8,7 @@ use crate::config::scan::{Blanks, Dialect, Scanner};
 
 /// Which of JavaScript's two module systems a file is written for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Flavour {
+pub enum Flavour {
     /// `module.exports = …`, loaded by `require`.
     CommonJs,
     /// `export default …`, loaded by `import`.

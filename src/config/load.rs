@@ -3,6 +3,7 @@
 //! Invariant: nothing is taken from the environment but what the [`Request`] holds, so that tests can give
 //! it.
 
+use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -12,13 +13,14 @@ use serde_json::Value;
 
 use crate::config::check::check;
 use crate::config::error::{Error, Problem};
-use crate::config::evaluate::EVALUATION_DEADLINE;
+use crate::config::evaluate::{EVALUATION_DEADLINE, Evaluate};
 use crate::config::find::{self, NotFound};
 use crate::config::inspect::Inspector;
 use crate::config::origin::{Origin, Origins};
 use crate::config::overrides;
 use crate::config::read::{Reading, Source, read};
 use crate::config::settings::Settings;
+use crate::config::written::{Written, type_name};
 
 /// The file looked for when the command line names none; extensions are tried.
 const DEFAULT_CONFIG: &str = "luster.conf";
@@ -32,12 +34,6 @@ pub struct Request {
     pub cwd: PathBuf,
     /// The environment variable `LUSTER_CONF`.
     pub luster_conf: Option<OsString>,
-    /// The `node` to run configurations that are programs: a path, or a name to look for on PATH.
-    pub node: Option<PathBuf>,
-    /// Node's own flags for it; those of the inspector are left out.
-    pub node_arguments: Vec<OsString>,
-    /// What such programs see as `process.argv[1]`: luster's own path.
-    pub program: PathBuf,
     /// How many CPUs this process may use: the default number of workers.
     pub cpus: u32,
     /// How long such programs may take.
@@ -49,23 +45,20 @@ impl Request {
     ///
     /// # Errors
     /// There is no working directory.
-    pub fn from_surroundings(
-        config: Option<PathBuf>,
-        node: Option<PathBuf>,
-        node_arguments: Vec<OsString>,
-    ) -> io::Result<Self> {
+    pub fn from_surroundings(config: Option<PathBuf>) -> io::Result<Self> {
         Ok(Self {
             config,
             cwd: env::current_dir()?,
             luster_conf: env::var_os("LUSTER_CONF"),
-            node,
-            node_arguments,
-            program: env::current_exe().unwrap_or_else(|_| PathBuf::from("luster")),
-            // Honours affinity and the cgroup's quota, unlike JS luster.
-            cpus: u32::try_from(num_cpus::get()).unwrap_or(1),
+            cpus: cpus(),
             evaluation_deadline: EVALUATION_DEADLINE,
         })
     }
+}
+
+/// How many CPUs this process may use: honours affinity and the cgroup's quota, unlike JS luster.
+fn cpus() -> u32 {
+    u32::try_from(num_cpus::get()).unwrap_or(1)
 }
 
 /// A configuration that can be used.
@@ -102,7 +95,7 @@ impl Loaded {
 ///
 /// # Errors
 /// It cannot be found or read, or it is wrong: then all mistakes are told at once.
-pub fn load(request: &Request) -> Result<Loaded, Error> {
+pub fn load(request: &Request, evaluator: &mut dyn Evaluate) -> Result<Loaded, Error> {
     let config = request.config.as_deref().unwrap_or(Path::new(DEFAULT_CONFIG));
     let wanted = find::resolve(&request.cwd, config);
     let path = match find::find(&wanted, find::CONFIG_EXTENSIONS) {
@@ -112,22 +105,57 @@ pub fn load(request: &Request) -> Result<Loaded, Error> {
     };
     let base_dir = wanted.parent().unwrap_or(&wanted).to_owned();
     let name = path.strip_prefix(&request.cwd).unwrap_or(&path).display().to_string();
-    let Reading { source, mut written, mut origins, not_an_object } = read(&path, &name, request)?;
+    let Reading { source, mut written, mut origins, not_an_object } = read(&path, &name, request, evaluator)?;
     if let Some(kind) = not_an_object {
         return Err(not_an_object_error(&kind, name));
     }
 
     let variable = request.luster_conf.as_ref().map(|value| value.to_string_lossy()).unwrap_or_default();
-    let mut overridden = overrides::apply(&variable, &mut written, &mut origins);
-    let mut inspector = Inspector::new(&written, &origins);
-    let settings = check(&mut inspector, &base_dir, request.cpus);
+    let overridden = overrides::apply(&variable, &mut written, &mut origins);
+    let (settings, warnings) = decide(overridden, &written, &origins, &base_dir, request.cpus)?;
+    Ok(Loaded { path, base_dir, source, written: written.value, settings, warnings, origins })
+}
+
+/// Checks a configuration that JavaScript holds: the settings it means, and warnings. `name` is what messages call it,
+/// `odd` the words for what JSON cannot say, by dotted path. `luster_conf` has been applied, but nobody has complained of
+/// it.
+///
+/// # Errors
+/// It is wrong: all mistakes at once.
+pub fn judge(
+    value: Value,
+    odd: BTreeMap<String, String>,
+    name: &str,
+    base_dir: &Path,
+    luster_conf: &str,
+) -> Result<(Settings, Vec<String>), Error> {
+    if !value.is_object() {
+        return Err(not_an_object_error(type_name(&value), name.to_owned()));
+    }
+    let mut origins = Origins::of_module(name.to_owned());
+    let mut written = Written::from_javascript(value, odd);
+    // Applied twice it is the same as once.
+    let overridden = overrides::apply(luster_conf, &mut written, &mut origins);
+    decide(overridden, &written, &origins, base_dir, cpus())
+}
+
+/// The settings, if nothing is wrong, and what looked odd.
+fn decide(
+    mut overridden: overrides::Outcome,
+    written: &Written,
+    origins: &Origins,
+    base_dir: &Path,
+    cpus: u32,
+) -> Result<(Settings, Vec<String>), Error> {
+    let mut inspector = Inspector::new(written, origins);
+    let settings = check(&mut inspector, base_dir, cpus);
     overridden.problems.append(&mut inspector.problems);
     overridden.warnings.append(&mut inspector.warnings);
     let warnings = overridden.warnings;
-    if !overridden.problems.is_empty() {
-        return Err(Error::Invalid { problems: overridden.problems, warnings });
+    match overridden.problems.is_empty() {
+        true => Ok((settings, warnings)),
+        false => Err(Error::Invalid { problems: overridden.problems, warnings }),
     }
-    Ok(Loaded { path, base_dir, source, written: written.value, settings, warnings, origins })
 }
 
 fn not_an_object_error(kind: &str, name: String) -> Error {

@@ -1,11 +1,10 @@
 //! The configuration: finding it, reading it, checking it, and the settings it means.
 //!
 //! Stages, each in its own file: `find` (which file) → `read` (what was written: JSON, JSON5, a JavaScript
-//! literal, or a module run by Node in `evaluate`) → `overrides` (`LUSTER_CONF`) → `check` (every mistake at
+//! literal, or a module, run by whoever [`Evaluate`]s) → `overrides` (`LUSTER_CONF`) → `check` (every mistake at
 //! once, or [`Settings`]). [`load()`] walks them; [`render()`] shows the outcome.
 //!
-//! Invariants: nothing here starts a worker or opens a socket; the only process it may start is the
-//! evaluator, and that one is gone when [`load()`] returns; unknown keys are kept, because apps and extensions
+//! Invariants: nothing here starts a process or opens a socket; unknown keys are kept, because apps and extensions
 //! read them.
 
 mod check;
@@ -24,13 +23,13 @@ mod read;
 mod render;
 mod scan;
 mod settings;
-mod sys;
 mod text;
 mod written;
 
 pub use error::{Error, ModuleFailure, Problem};
-pub use evaluate::EVALUATION_DEADLINE;
-pub use load::{Loaded, Request, load};
+pub use evaluate::{EVALUATION_DEADLINE, Evaluate, EvaluationError};
+pub use literal::Flavour;
+pub use load::{Loaded, Request, judge, load};
 pub use origin::{Origin, Origins};
 pub use ports::Seat;
 pub use read::{SIZE_LIMIT, Source};

@@ -11,7 +11,7 @@ use std::path::Path;
 use serde_json::Value;
 
 use crate::config::error::Error;
-use crate::config::evaluate::{Exported, evaluate};
+use crate::config::evaluate::{Evaluate, Exported, evaluate};
 use crate::config::find;
 use crate::config::literal::exported_literal;
 use crate::config::load::Request;
@@ -50,12 +50,17 @@ pub(super) struct Reading {
 }
 
 /// Reads the file; `name` is the file as the user would name it.
-pub(super) fn read(file: &Path, name: &str, request: &Request) -> Result<Reading, Error> {
+pub(super) fn read(
+    file: &Path,
+    name: &str,
+    request: &Request,
+    evaluator: &mut dyn Evaluate,
+) -> Result<Reading, Error> {
     let text = Text::decode(&bytes(file)?);
     match file.extension().and_then(|extension| extension.to_str()) {
         Some("json") => json(name, text),
         Some("json5") => json5(name, text),
-        _ => javascript(file, name, text, request),
+        _ => javascript(file, name, text, request, evaluator),
     }
 }
 
@@ -107,7 +112,13 @@ fn json5(name: &str, text: Text) -> Result<Reading, Error> {
     }
 }
 
-fn javascript(file: &Path, name: &str, text: Text, request: &Request) -> Result<Reading, Error> {
+fn javascript(
+    file: &Path,
+    name: &str,
+    text: Text,
+    request: &Request,
+    evaluator: &mut dyn Evaluate,
+) -> Result<Reading, Error> {
     let flavour = find::flavour(file);
     if let Some(tree) = exported_literal(text.as_str(), flavour) {
         let written = Written::from_tree(&tree);
@@ -128,7 +139,7 @@ fn javascript(file: &Path, name: &str, text: Text, request: &Request) -> Result<
         ));
     }
     let origins = Origins::of_module(name.to_owned());
-    let (written, not_an_object) = match evaluate(file, name, flavour, request)? {
+    let (written, not_an_object) = match evaluate(file, name, flavour, request, evaluator)? {
         Exported::Object(written) => (written, None),
         Exported::Other(kind) => (Written::plain(Value::Null), Some(kind)),
     };

@@ -1,4 +1,4 @@
-//! What a worker's process is started with: Node, its flags, the preload, the app, and the environment.
+//! What a worker's process is started with: Node, its flags, the preload, the main module, and the environment.
 //!
 //! Sources: node-cluster-protocol.md section 1 (environment, inspector ports), contract section 3 (`port`,
 //! `LUSTER_WID`).
@@ -8,9 +8,12 @@ use std::ffi::OsString;
 use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 
-use crate::preload;
-use crate::process::{Change, Child, DescriptorLimit, SpawnError, Start};
+use crate::host::Setup;
+use crate::process::{Change, Child, DescriptorLimit, SpawnError, Start, Stream};
+use crate::scripts;
 use crate::supervisor::{Life, WorkerId};
+
+use super::wishes::Wishes;
 
 /// Node's default inspector port.
 const INSPECTOR: u32 = 9229;
@@ -22,11 +25,13 @@ pub struct Launcher {
     pub node: PathBuf,
     /// Flags for Node, before the preload.
     pub node_args: Vec<OsString>,
-    /// The app's main module.
-    pub app: PathBuf,
-    /// The worker's JavaScript.
-    pub preload: preload::Preload,
-    /// What the preload is told, as JSON (`LUSTER_BOOT`).
+    /// The main module: the app, or a custom master's script.
+    pub main: PathBuf,
+    /// The main module's arguments.
+    pub args: Vec<OsString>,
+    /// The workers' script.
+    pub preload: scripts::Placed,
+    /// What that is told, as JSON (`LUSTER_BOOT`).
     pub boot: String,
     /// The value of `port` for each worker, from worker 1 on.
     pub ports: Vec<String>,
@@ -34,46 +39,97 @@ pub struct Launcher {
     pub inspect_port: Option<u16>,
     /// The limit on descriptors luster was started with.
     pub limit: DescriptorLimit,
+    /// What the JavaScript beside the fleet wants otherwise.
+    pub wishes: Wishes,
+}
+
+/// Who wants something.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum By {
+    Host,
+    Script,
+}
+
+/// A worker's process, and how it was started.
+#[derive(Debug)]
+pub(super) struct Launched {
+    pub(super) child: Child,
+    /// The command line, its first word being the program.
+    pub(super) line: Vec<String>,
 }
 
 /// A worker's process could not be started.
 #[derive(Debug, thiserror::Error)]
-pub enum LaunchError {
-    /// Its JavaScript cannot be placed.
+pub(super) enum LaunchError {
+    /// Its script cannot be placed.
     #[error(transparent)]
-    Preload(#[from] preload::Error),
+    Script(#[from] scripts::Error),
     /// It could not be forked or executed.
     #[error(transparent)]
     Spawn(#[from] SpawnError),
-    /// Its channel could not be made.
+    /// Its channel or streams could not be made.
     #[error("its channel cannot be made: {0}")]
     Channel(#[from] std::io::Error),
 }
 
 impl Launcher {
-    /// Starts a process for this life with this end of its channel. Blocks until Node runs or could not be run.
+    /// Starts a process for this life with this end of its channel and these streams. Blocks until Node runs or could
+    /// not be run.
     ///
     /// # Errors
     /// See [`LaunchError`]; nothing is left behind.
-    pub fn launch(&mut self, worker: WorkerId, life: Life, channel: OwnedFd) -> Result<Child, LaunchError> {
+    pub(super) fn launch(
+        &mut self,
+        worker: WorkerId,
+        life: Life,
+        channel: OwnedFd,
+        stdio: [Stream; 3],
+    ) -> Result<Launched, LaunchError> {
         let preload = self.preload.ensure()?.to_owned();
+        let args = self.args(worker, &preload);
+        let text = |word: &OsString| word.to_string_lossy().into_owned();
+        let line = [self.node.as_os_str().to_owned()].iter().chain(&args).map(text).collect();
         let start = Start {
             program: self.node.clone(),
-            args: self.args(worker, &preload),
+            args,
             env: self.env(worker, life),
+            folder: self.wishes.folder.clone(),
+            stdio,
             channel,
+            further: None,
+            identity: self.wishes.identity,
             limit: self.limit,
         };
-        Ok(start.spawn()?)
+        Ok(Launched { child: start.spawn()?, line })
+    }
+
+    /// Takes what the JavaScript beside the fleet wants from now on.
+    pub(super) fn set_up(&mut self, setup: &Setup, by: By) {
+        self.wishes.set_up(setup);
+        match by {
+            // Node's defaults name the script itself; for the extension host that is nothing to start.
+            By::Host => {}
+            By::Script => {
+                self.main = setup.exec.as_ref().map_or_else(|| self.main.clone(), PathBuf::from);
+                if let Some(args) = &setup.args {
+                    self.args = args.iter().map(OsString::from).collect();
+                }
+            }
+        }
+    }
+
+    fn node_args(&self) -> &[OsString] {
+        self.wishes.node_args.as_deref().unwrap_or(&self.node_args)
     }
 
     fn args(&self, worker: WorkerId, preload: &Path) -> Vec<OsString> {
-        let mut args = self.node_args.clone();
+        let mut args = self.node_args().to_vec();
         args.extend(self.inspector_arg(worker));
         if self.has_flag("--prof") && !self.has_flag("--logfile=") {
             args.push("--logfile=v8-%p.log".into());
         }
-        args.extend([OsString::from("-r"), preload.into(), self.app.clone().into()]);
+        args.extend([OsString::from("-r"), preload.into(), self.main.clone().into()]);
+        args.extend(self.args.iter().cloned());
         args
     }
 
@@ -82,9 +138,12 @@ impl Launcher {
         let wanted = ["--inspect", "--inspect-brk", "--inspect-port", "--debug-port"];
         let options = std::env::var("NODE_OPTIONS").unwrap_or_default();
         // The command line has the last word.
-        let flags = self.node_args.iter().rev().filter_map(|arg| arg.to_str());
+        let flags = self.node_args().iter().rev().filter_map(|arg| arg.to_str());
         let mut flags = flags.chain(options.split_whitespace().rev());
         let flag = flags.find(|flag| wanted.contains(&flag.split('=').next().unwrap_or_default()))?;
+        if let Some(port) = self.wishes.inspect_port {
+            return Some(format!("--inspect-port={port}").into());
+        }
         let written =
             flag.split_once('=').and_then(|(_, value)| value.rsplit(':').next()?.parse::<u32>().ok());
         let base = self.inspect_port.map_or_else(|| written.unwrap_or(INSPECTOR), u32::from);
@@ -95,7 +154,7 @@ impl Launcher {
     }
 
     fn has_flag(&self, prefix: &str) -> bool {
-        self.node_args.iter().any(|arg| arg.to_string_lossy().starts_with(prefix))
+        self.node_args().iter().any(|arg| arg.to_string_lossy().starts_with(prefix))
     }
 
     fn env(&self, worker: WorkerId, life: Life) -> BTreeMap<OsString, Change> {
@@ -108,8 +167,9 @@ impl Launcher {
             ("LUSTER_BOOT", self.boot.clone()),
         ];
         let set = set.into_iter().map(|(name, value)| (name.into(), Change::Set(value.into())));
-        // Ours, if luster itself runs below a Node that gave it a channel.
-        let removed = [("NODE_CHANNEL_SERIALIZATION_MODE".into(), Change::Remove)];
-        set.chain(removed).collect()
+        // Ours, if luster itself was started by a Node.
+        let removed = ["NODE_CHANNEL_SERIALIZATION_MODE", "LUSTER_LAUNCHER"];
+        let removed = removed.map(|name| (name.into(), Change::Remove));
+        self.wishes.env.clone().into_iter().chain(set).chain(removed).collect()
     }
 }

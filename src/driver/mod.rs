@@ -1,17 +1,27 @@
 //! The one loop: news in, the supervisor's orders out, and the log line for both.
 //!
-//! Owns everything mutable: the supervisor, the cluster's channels and listeners, the child processes. Decides
-//! nothing: a branch on a worker's state here is a bug.
+//! Owns everything mutable: the supervisor, the cluster's channels and listeners, the child processes, the link to the
+//! JavaScript beside the fleet. Decides nothing: a branch on a worker's state here is a bug.
+//! Reading goes `run` (the loop), `hands` (what it owns), `hear` and `beside` (news in), `perform` (orders out),
+//! `narrate` and `publish` (what is told, to people and to JavaScript).
 //! Invariants: nothing waits but the loop itself; every process is known by its life; a life's channel is read to
 //! its end before its exit is told.
 
+mod attendant;
+mod beside;
+mod hands;
+mod hear;
 mod launch;
 mod narrate;
 mod perform;
+mod publish;
 mod run;
 mod said;
+mod streams;
 mod sys;
 mod translate;
+mod wishes;
 
 pub use launch::Launcher;
-pub use run::{Job, run};
+pub use run::{Company, Job, Script, run};
+pub use wishes::Wishes;

@@ -231,12 +231,7 @@ fn roll_out(notice: &Notice, pid: impl Fn(Life) -> i32) {
         }
         Notice::RollOutAborted { worker: wid, life, reason, replaced } => {
             let pid = pid(*life);
-            let why = match reason {
-                AbortReason::NotReady(limit) => {
-                    format!("was not ready within {} ms (control.readyTimeout)", millis(*limit))
-                }
-                AbortReason::Died(ending) => format!("{} before it was ready", how(ending)),
-            };
+            let why = abort_reason(reason);
             error!(
                 event = "roll_out_aborted",
                 wid = wid.0,
@@ -295,6 +290,16 @@ fn host_exited(ending: &Ending, fault: Option<&str>, then: HostThen) {
                  meanwhile"
             );
         }
+    }
+}
+
+/// Why a replacement failed, a clause without its subject.
+pub(super) fn abort_reason(reason: &AbortReason) -> String {
+    match reason {
+        AbortReason::NotReady(limit) => {
+            format!("was not ready within {} ms (control.readyTimeout)", millis(*limit))
+        }
+        AbortReason::Died(ending) => format!("{} before it was ready", how(ending)),
     }
 }
 

@@ -1,30 +1,68 @@
 //! The loop itself, from the first fork to the exit code.
 
 use std::future::pending;
+use std::os::fd::OwnedFd;
 use std::time::Instant;
 
 use anyhow::Context;
 use tracing::{error, info};
 
+use super::attendant::Attendant;
+use super::hands::Hands;
 use super::launch::Launcher;
 use super::narrate;
-use super::perform::Hands;
 use super::sys;
-use super::translate::{self, Stops};
+use super::translate::Stops;
 use crate::Exit;
-use crate::cluster::{Balance, Cluster, Progress};
-use crate::process::{Asked, Left, Received, Signals};
-use crate::supervisor::{Death, Ending, Event, Moment, Outcome, Policy, RefusalCause, Request, Supervisor};
+use crate::cluster::{Balance, Cluster};
+use crate::host::{HostLauncher, HostNews, Link};
+use crate::ipc::Progress;
+use crate::process::{Asked, Child, Left, Received, Signals};
+use crate::supervisor::{
+    Attendance, Death, Ending, Event, Limits, Moment, OneRequest, Outcome, Policy, RefusalCause, Request,
+    Supervisor, WorkerId,
+};
 
 /// What is to be run.
 #[derive(Debug)]
 pub struct Job {
     /// How workers are kept.
     pub policy: Policy,
+    /// Limits of single workers that differ from the policy's.
+    pub limits: Vec<(WorkerId, Limits)>,
     /// How connections find them.
     pub balance: Balance,
     /// How they are started.
     pub launcher: Launcher,
+    /// The JavaScript beside them.
+    pub company: Company,
+}
+
+/// The JavaScript beside the fleet, by how it came to be there.
+#[derive(Debug)]
+pub enum Company {
+    /// There is none.
+    Alone,
+    /// An extension host, which has been started.
+    Host {
+        /// How it is started again.
+        launcher: Box<HostLauncher>,
+        /// Its process.
+        child: Child,
+        /// Our end of its socket, through which its channel comes.
+        socket: OwnedFd,
+    },
+    /// A custom master, which has started us.
+    Script(Box<Script>),
+}
+
+/// A custom master that has said who it is.
+#[derive(Debug)]
+pub struct Script {
+    /// Its channel.
+    pub link: Link,
+    /// What it has said since.
+    pub backlog: Vec<HostNews>,
 }
 
 /// Runs the workers until they are stopped or all dead. Blocks.
@@ -36,47 +74,94 @@ pub fn run(job: Job) -> anyhow::Result<Exit> {
     runtime.context("the event loop cannot be made")?.block_on(drive(job))
 }
 
+/// What is left to do without being told of it.
+struct Rest {
+    cluster: Progress,
+    link: Progress,
+    dead: Left,
+}
+
 async fn drive(job: Job) -> anyhow::Result<Exit> {
     let mut signals = Signals::listen().context("signals cannot be received")?;
-    let cluster = Cluster::new(job.balance).context("workers' channels cannot be watched")?;
-    // A duplicate, so that the watch and the cluster each own what they use.
-    let readiness = sys::watch(cluster.as_fd().try_clone_to_owned()?)?;
     let clock = Clock(Instant::now());
-    let supervisor = Supervisor::new(clock.now(), job.policy, std::process::id());
-    let mut hands = Hands::new(supervisor, cluster, job.launcher);
+    let mut hands = prepare(job, &clock)?;
+    // Duplicates, so that the watch and what is watched each own what they use.
+    let channels = sys::watch(hands.cluster.as_fd().try_clone_to_owned()?)?;
+    let link = sys::watch(hands.attendant.link().as_fd().try_clone_to_owned()?)?;
     let mut stops = Stops::None;
-    let mut progress = Progress::Idle;
-    let mut dead = Left::Nothing;
-    hands.handle(clock.now(), Event::Asked(Request::Start));
+    let mut rest = Rest { cluster: Progress::Idle, link: Progress::Idle, dead: Left::Nothing };
     while hands.outcome.is_none() {
+        if let Some(names) = hands.attendant.signals_wanted() {
+            signals.pass_on(&names);
+        }
         let due = hands.next_wake();
         tokio::select! {
             // Requests first: no load may keep a stop from being heard. The dead next, because their
-            // connections wait for others. Deadlines before traffic, which never ends.
+            // connections wait for others. Deadlines before traffic, which never ends; the workers' before the
+            // extensions'.
             biased;
             received = signals.next() => match received {
-                Received::Asked(asked) => {
+                Received::Asked(asked, passed) => {
                     announce(asked);
-                    hands.handle(clock.now(), Event::Asked(translate::request(asked, &mut stops)));
+                    // Those beside hear of it before its consequences.
+                    passed.inspect(|passed| hands.pass_on_signal(clock.now(), *passed));
+                    hands.asked_by_signal(clock.now(), asked, &mut stops);
                 }
-                Received::ChildChanged => dead = hands.reap(clock.now()),
+                Received::Passed(passed) => hands.pass_on_signal(clock.now(), passed),
+                Received::ChildChanged => rest.dead = hands.reap(clock.now()),
             },
-            () = ready_now(dead == Left::More) => dead = hands.reap(clock.now()),
-            () = clock.reaches(due) => match hands.wake(clock.now()) {
-                Progress::More => progress = Progress::More,
-                // What was left to do before is still left.
-                Progress::Idle => {}
+            () = ready_now(rest.dead == Left::More) => rest.dead = hands.reap(clock.now()),
+            () = clock.reaches(due) => if hands.wake(clock.now()) == Progress::More {
+                // Whose it is does not matter: asking in vain costs little.
+                (rest.cluster, rest.link) = (Progress::More, Progress::More);
             },
-            () = ready_now(progress == Progress::More) => progress = hands.process(clock.now()),
-            guard = readiness.readable() => {
+            () = ready_now(rest.cluster == Progress::More) => rest.cluster = hands.process(clock.now()),
+            guard = channels.readable() => {
                 // Cleared first: an event that comes while we work sets it again.
                 guard?.clear_ready();
-                progress = hands.process(clock.now());
+                rest.cluster = hands.process(clock.now());
+            }
+            () = ready_now(rest.link == Progress::More) => rest.link = hands.listen(clock.now()),
+            guard = link.readable() => {
+                guard?.clear_ready();
+                rest.link = hands.listen(clock.now());
             }
         }
     }
     hands.clean_up();
     Ok(hands.outcome.as_ref().map_or(Exit::Internal, conclude))
+}
+
+/// Everything in its place, and started as far as nobody else is to say when.
+fn prepare(job: Job, clock: &Clock) -> anyhow::Result<Hands> {
+    let Job { policy, limits, balance, launcher, company } = job;
+    let cluster = Cluster::new(balance).context("workers' channels cannot be watched")?;
+    let (attendance, workers) = (policy.attendance, policy.workers);
+    let supervisor = Supervisor::new(clock.now(), policy, std::process::id());
+    let (attendant, backlog) = match company {
+        Company::Alone => (Attendant::none(), Vec::new()),
+        Company::Host { launcher, child, socket } => (Attendant::host(*launcher, child, socket), Vec::new()),
+        Company::Script(script) => (Ok(Attendant::script(script.link)), script.backlog),
+    };
+    let attendant = attendant.context("the extension host cannot be watched")?;
+    let mut hands = Hands::new(supervisor, cluster, launcher, attendant);
+    for (worker, limits) in limits {
+        // A script may have added some to those of its configuration.
+        let request = match worker.0 > workers {
+            true => Request::Add(limits),
+            false => Request::One(worker, OneRequest::Limit(limits)),
+        };
+        hands.handle(clock.now(), Event::Asked(request));
+    }
+    for news in backlog {
+        hands.hear_beside(clock.now(), news);
+    }
+    match attendance {
+        Attendance::Alone => hands.handle(clock.now(), Event::Asked(Request::Start)),
+        // They ask for it.
+        Attendance::Host { .. } | Attendance::Script => {}
+    }
+    Ok(hands)
 }
 
 /// Ready at once, or never. Yields once, so that the other branches are looked at.
@@ -112,6 +197,7 @@ fn announce(asked: Asked) {
     match asked {
         Asked::Stop(cause) => info!(event = "asked", "got {cause}"),
         Asked::Restart => info!(event = "asked", "got SIGHUP"),
+        Asked::ReopenLogs => info!(event = "asked", "got SIGUSR1"),
     }
 }
 
@@ -128,7 +214,10 @@ fn conclude(outcome: &Outcome) -> Exit {
             let how = narrate::how(ending);
             let why = fault.as_deref().unwrap_or(&how);
             error!(event = "extension_failed", why, "luster ends because of an extension: {why}");
-            Exit::AllWorkersDead
+            match ending {
+                Ending::Code(code) if *code == Exit::Config as i32 => Exit::Config,
+                Ending::Code(_) | Ending::Signal(_) | Ending::NotStarted(_) => Exit::AllWorkersDead,
+            }
         }
     }
 }

@@ -11,20 +11,32 @@ const SUSPEND_CALLBACK: &str = "luster.suspend";
 /// What a worker says in luster's language.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Said {
-    /// `ready`, from `core.master.broadcastWorkerEvent`.
-    Ready,
-    /// Any other worker event.
-    Event(String),
+    /// A worker event, from `core.master.broadcastWorkerEvent`.
+    Event {
+        /// Which.
+        name: String,
+        /// Whether the JavaScript beside the fleet has heard of it already.
+        way: Way,
+    },
     /// It begins to leave by itself (`cluster.worker.disconnect()`); said before it closes anything.
     Leaving,
     /// The answer to our request to suspend.
     Suspended,
-    /// The answer to a call nobody made.
-    StrayCallback,
-    /// A command no master registered.
-    UnknownCommand(String),
+    /// A call of one of the commands that extensions and custom masters register.
+    Call(String),
+    /// Of luster's own, between a worker and the JavaScript beside the fleet.
+    Internal,
     /// A message of the app's own.
     Foreign,
+}
+
+/// How a worker event comes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Way {
+    /// Only to us.
+    Channel,
+    /// By the direct line, too.
+    Direct,
 }
 
 #[derive(Deserialize)]
@@ -33,6 +45,9 @@ struct Envelope<'a> {
     cmd: std::borrow::Cow<'a, str>,
     #[serde(borrow, default)]
     args: Vec<&'a RawValue>,
+    /// The same has been told by the direct line.
+    #[serde(default)]
+    direct: bool,
 }
 
 /// Understands a user message.
@@ -41,13 +56,20 @@ pub(super) fn parse(message: &RawValue) -> Said {
     let Some(command) = envelope.cmd.strip_prefix("luster_") else { return Said::Foreign };
     let first = envelope.args.first().and_then(|arg| serde_json::from_str::<String>(arg.get()).ok());
     match (command, first) {
-        ("core.master.broadcastWorkerEvent", Some(event)) if event == "ready" => Said::Ready,
-        ("core.master.broadcastWorkerEvent", Some(event)) => Said::Event(event),
+        ("core.master.broadcastWorkerEvent", Some(name)) => {
+            Said::Event { name, way: if envelope.direct { Way::Direct } else { Way::Channel } }
+        }
         ("core.master.leaving", _) => Said::Leaving,
         ("core.callback", Some(id)) if id == SUSPEND_CALLBACK => Said::Suspended,
-        ("core.callback", _) => Said::StrayCallback,
-        (command, _) => Said::UnknownCommand(command.to_owned()),
+        (command, _) if command.starts_with("core.") => Said::Internal,
+        (command, _) => Said::Call(command.to_owned()),
     }
+}
+
+/// Whether a message to a worker is a remote call.
+pub(super) fn is_call(message: &RawValue) -> bool {
+    message.get().starts_with(r#"{"cmd":"luster_"#)
+        && !message.get().starts_with(r#"{"cmd":"luster_core.worker.line"#)
 }
 
 /// A command to a worker.
@@ -73,6 +95,19 @@ pub(super) const fn suspend() -> Command<((), &'static str)> {
     Command { cmd: "luster_core.worker.suspend", args: ((), SUSPEND_CALLBACK) }
 }
 
+/// Tells a worker to let its connections end in their own time from now on.
+pub(super) const fn drain() -> Command<[(); 0]> {
+    Command { cmd: "luster_core.worker.drain", args: [] }
+}
+
+/// Gives a worker its end of a direct line, which comes along.
+pub(super) const fn line() -> Command<[(); 0]> {
+    Command { cmd: "luster_core.worker.line", args: [] }
+}
+
+/// What a worker says when it is ready, for a host that comes later.
+pub(super) const READY: &str = r#"{"cmd":"luster_core.master.broadcastWorkerEvent","args":["ready"]}"#;
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -83,16 +118,22 @@ mod tests {
 
     #[test]
     fn the_words_of_a_worker_are_understood() {
+        let event = |name: &str, way| Said::Event { name: name.into(), way };
         let cases = [
-            (r#"{"cmd":"luster_core.master.broadcastWorkerEvent","args":["ready"]}"#, Said::Ready),
             (
-                r#"{"cmd":"luster_core.master.broadcastWorkerEvent","args":["loaded","/app.js"]}"#,
-                Said::Event("loaded".into()),
+                r#"{"cmd":"luster_core.master.broadcastWorkerEvent","args":["ready"]}"#,
+                event("ready", Way::Channel),
+            ),
+            (READY, event("ready", Way::Channel)),
+            (
+                r#"{"cmd":"luster_core.master.broadcastWorkerEvent","args":["loaded","/app.js"],"direct":true}"#,
+                event("loaded", Way::Direct),
             ),
             (r#"{"cmd":"luster_core.master.leaving"}"#, Said::Leaving),
             (r#"{"cmd":"luster_core.callback","args":["luster.suspend",null]}"#, Said::Suspended),
-            (r#"{"cmd":"luster_core.callback","args":["other"]}"#, Said::StrayCallback),
-            (r#"{"cmd":"luster_mine","args":[1]}"#, Said::UnknownCommand("mine".into())),
+            (r#"{"cmd":"luster_core.callback","args":["other"]}"#, Said::Internal),
+            (r#"{"cmd":"luster_core.master.lineOpen"}"#, Said::Internal),
+            (r#"{"cmd":"luster_mine","args":[1]}"#, Said::Call("mine".into())),
         ];
         for (json, expected) in cases {
             assert_eq!(said(json), expected, "{json}");

@@ -14,15 +14,16 @@ pub(super) enum Stops {
     One,
 }
 
-/// What a signal to the master asks of the supervisor. The second stop is a kill.
-pub(super) const fn request(asked: Asked, stops: &mut Stops) -> Request {
+/// What a signal to the master asks of the supervisor, if it asks anything of it. The second stop is a kill.
+pub(super) const fn request(asked: Asked, stops: &mut Stops) -> Option<Request> {
     match (asked, *stops) {
-        (Asked::Restart, _) => Request::RollOut,
+        (Asked::Restart, _) => Some(Request::RollOut),
+        (Asked::ReopenLogs, _) => None,
         (Asked::Stop(_), Stops::None) => {
             *stops = Stops::One;
-            Request::Stop
+            Some(Request::Stop)
         }
-        (Asked::Stop(_), Stops::One) => Request::Kill,
+        (Asked::Stop(_), Stops::One) => Some(Request::Kill),
     }
 }
 

@@ -55,7 +55,7 @@ pub(crate) enum Heard {
 pub(crate) fn pair() -> io::Result<(OwnedFd, OwnedFd)> {
     let (ours, theirs) = socketpair(AddressFamily::Unix, SockType::Stream, None, SockFlag::SOCK_CLOEXEC)?;
     // Each end has its own flags; the peer sets its own end as it likes.
-    fcntl(&ours, FcntlArg::F_SETFL(OFlag::O_RDWR | OFlag::O_NONBLOCK))?;
+    set_nonblocking(&ours)?;
     for end in [&ours, &theirs] {
         // The system's limit holds for those without privileges. A smaller buffer only means more waiting.
         if setsockopt(end, sockopt::SndBufForce, &SEND_BUFFER).is_err() {
@@ -63,6 +63,13 @@ pub(crate) fn pair() -> io::Result<(OwnedFd, OwnedFd)> {
         }
     }
     Ok((ours, theirs))
+}
+
+/// Makes a socket's reads and writes come back at once.
+pub(crate) fn set_nonblocking(socket: &OwnedFd) -> io::Result<()> {
+    let flags = OFlag::from_bits_retain(fcntl(socket, FcntlArg::F_GETFL)?);
+    fcntl(socket, FcntlArg::F_SETFL(flags | OFlag::O_NONBLOCK))?;
+    Ok(())
 }
 
 impl Channel {

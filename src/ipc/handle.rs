@@ -7,13 +7,12 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use nix::fcntl::{FcntlArg, OFlag, fcntl};
 use nix::libc;
 use nix::sys::eventfd::EventFd;
 use serde_json::value::RawValue;
 use thiserror::Error;
 
-use crate::ipc::sys;
+use crate::ipc::{set_nonblocking, sys};
 
 /// A socket sent with a message, by a peer or to one.
 #[derive(Debug)]
@@ -46,9 +45,7 @@ impl UserHandle {
     /// A socket to be sent. It is made non-blocking: else whoever is at its other end could freeze the receiver.
     pub fn new(socket: OwnedFd) -> Result<Self, UnsupportedHandle> {
         let kind = HandleKind::of(socket.as_fd())?;
-        let flags = fcntl(&socket, FcntlArg::F_GETFL).map_err(|_| UnsupportedHandle)?;
-        let flags = OFlag::from_bits_retain(flags) | OFlag::O_NONBLOCK;
-        fcntl(&socket, FcntlArg::F_SETFL(flags)).map_err(|_| UnsupportedHandle)?;
+        set_nonblocking(&socket).map_err(|_| UnsupportedHandle)?;
         Ok(Self { socket, kind, _counted: None })
     }
 

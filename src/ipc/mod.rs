@@ -19,18 +19,16 @@ mod sys;
 
 pub use frame::MAX_FRAME;
 pub use handle::{HandleKind, UnsupportedHandle, UserHandle};
-pub use outcome::{SendOutcome, Violation};
+pub use outcome::{Progress, SendOutcome, Violation};
 
-pub(crate) use channel::{Channel, Heard, Readiness, pair};
+pub(crate) use channel::{Channel, Heard, Readiness, pair, set_nonblocking};
 pub(crate) use frame::FrameBuffer;
 pub(crate) use gauge::{Flow, Gauge, PAUSE};
 pub(crate) use handle::SocketCounts;
 pub(crate) use message::{Incoming, Wrapper, text};
 pub(crate) use outbox::{Descriptor, Jam, Outbox, Parcel, Sent};
 pub(crate) use reply::{ACK, NACK, socket_count, sockets_closed, user};
+pub(crate) use sys::{receive, send};
 
 #[cfg(test)]
-pub(crate) use {
-    outbox::OUTBOX_LIMIT,
-    sys::{receive, send},
-};
+pub(crate) use outbox::OUTBOX_LIMIT;

@@ -195,6 +195,11 @@ impl<E> Outbox<E> {
         self.jam
     }
 
+    /// How many bytes wait to be written.
+    pub(crate) fn queued(&self) -> usize {
+        self.queued
+    }
+
     /// Whether so much is queued that the peer should not be read.
     pub(crate) fn is_over(&self) -> bool {
         self.queued > OUTBOX_LIMIT

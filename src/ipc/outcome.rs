@@ -1,4 +1,5 @@
-//! How the other end of a channel can break the protocol, and what can become of a message to it.
+//! How the other end of a channel can break the protocol, what can become of a message to it, and whether there is more to
+//! do.
 
 use thiserror::Error;
 
@@ -38,4 +39,14 @@ pub enum SendOutcome {
     Unserializable,
     /// There is no channel any more.
     Unreachable,
+}
+
+/// Whether a call left something to do.
+#[must_use]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Progress {
+    /// Call `process` again soon, after giving others their turn.
+    More,
+    /// Nothing to do until the descriptor is readable or a wake is due.
+    Idle,
 }

@@ -24,6 +24,8 @@ pub enum Signal {
     Terminate,
     /// SIGKILL: end, unasked.
     Kill,
+    /// Whatever somebody else wants; 0 only looks whether it is there.
+    Other(i32),
 }
 
 /// Whether a signal found its process.
@@ -57,12 +59,20 @@ impl Child {
         self.pid
     }
 
-    /// Sends a signal to the worker's leading process (not to what that started).
+    /// A process that was started by other means, is our child and not reaped yet.
     ///
     /// # Errors
-    /// The kernel refuses, which it does only if the worker runs with rights we do not have.
+    /// The kernel has no descriptor left for it.
+    pub fn adopt(pid: Pid) -> std::io::Result<Self> {
+        Ok(Self { pid, pidfd: sys::open_pidfd(pid.for_nix())? })
+    }
+
+    /// Sends a signal to the leading process (not to what that started).
+    ///
+    /// # Errors
+    /// The kernel refuses, which it does only if the process runs with rights we do not have.
     pub fn signal(&self, signal: Signal) -> Result<Delivery, SignalError> {
-        match sys::signal_through(self.pidfd.as_fd(), signal.for_nix()) {
+        match sys::signal_through(self.pidfd.as_fd(), signal.number()) {
             Ok(()) => Ok(Delivery::Sent),
             Err(Errno::ESRCH) => Ok(Delivery::Gone),
             Err(errno) => Err(SignalError { pid: self.pid, source: errno.into() }),
@@ -78,10 +88,11 @@ impl AsFd for Child {
 }
 
 impl Signal {
-    fn for_nix(self) -> nix::sys::signal::Signal {
+    fn number(self) -> i32 {
         match self {
-            Self::Terminate => nix::sys::signal::SIGTERM,
-            Self::Kill => nix::sys::signal::SIGKILL,
+            Self::Terminate => nix::libc::SIGTERM,
+            Self::Kill => nix::libc::SIGKILL,
+            Self::Other(number) => number,
         }
     }
 }

@@ -55,10 +55,16 @@ pub fn take_over() -> Result<(), StartError> {
     Ok(())
 }
 
+/// Has this process lead a group of its own: what a terminal sends to its whole foreground group is then not for us.
+pub fn leave_group() {
+    // It fails for the leader of a session, which has a group of its own already.
+    let _ = nix::unistd::setpgid(nix::unistd::Pid::from_raw(0), nix::unistd::Pid::from_raw(0));
+}
+
 /// Tries the calls themselves: the version number says nothing of seccomp filters.
 fn check_pidfd() -> Result<(), Errno> {
     let ourselves = sys::open_pidfd(nix::unistd::Pid::this())?;
-    sys::probe_through(ourselves.as_fd())
+    sys::signal_through(ourselves.as_fd(), 0)
 }
 
 fn fill_standard_descriptors() -> io::Result<()> {

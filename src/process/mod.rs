@@ -3,9 +3,10 @@
 //! Owns every fork, exec, wait and kill of luster; knows nothing of why a worker is started or stopped.
 //! Invariants: a worker is signalled only through its pidfd, so never a stranger that got its number; every
 //! other number that is signalled belongs to a child not reaped yet; a worker leads a group of
-//! its own and inherits descriptors 0 to 3 only; nothing but [`reap`], [`end_remains`] and a failed
-//! [`Start::spawn`] waits for children.
+//! its own and inherits descriptors 0 to 3 only (the extension host may have one more); nothing but [`reap()`],
+//! [`end_remains`], [`see_off()`] and a failed [`Start::spawn`] waits for children.
 
+mod channel;
 mod child;
 mod inherited;
 mod limits;
@@ -14,20 +15,23 @@ mod program;
 mod reap;
 mod remains;
 mod reserve;
+mod see_off;
 mod signals;
 mod spawn;
 mod status;
 mod sys;
 mod terminal;
 
+pub use channel::{inherited, inherited_channel};
 pub use child::{Child, Delivery, Signal, SignalError};
-pub use inherited::{StartError, take_over};
+pub use inherited::{StartError, leave_group, take_over};
 pub use limits::DescriptorLimit;
 pub use pid::Pid;
 pub use program::{ProgramError, find_program};
 pub use reap::{Exited, Harvest, Left, reap};
 pub use remains::{Patience, adopt_orphans, end_remains};
 pub use reserve::{Fill, Reserve};
-pub use signals::{Asked, Received, Signals, StopCause};
-pub use spawn::{Change, SpawnError, Start, Step};
+pub use see_off::see_off;
+pub use signals::{Asked, Passed, Received, Signals, StopCause};
+pub use spawn::{Change, Identity, SpawnError, Start, Step, Stream};
 pub use status::{CoreDump, ExitStatus};

@@ -8,9 +8,9 @@
 
 use std::fs::File;
 
-/// Enough for one start: the channel's two ends, the pidfd, the two ends of the pipe that reports a failed exec,
-/// and `/dev/null` for stdin; the rest is for what the caller logs or looks up meanwhile.
-pub(super) const SIZE: usize = 8;
+/// Enough for one start: two ends each of the channel and of three streams, the pidfd, the two ends of the pipe that
+/// reports a failed exec, and `/dev/null`; the rest is for what the caller logs or looks up meanwhile.
+pub(super) const SIZE: usize = 14;
 
 /// Descriptors held open to be given back when they are needed.
 #[derive(Debug)]

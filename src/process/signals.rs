@@ -4,11 +4,17 @@
 //! meaning: Ctrl-Z stops the master, `fg` lets it go on, and its workers live meanwhile. SIGTTIN never comes: the
 //! master does not read its terminal. Workers have groups of their own, so what a terminal sends to its whole
 //! foreground group reaches only the master.
-//! Invariant: equal signals that arrive together count as one; the kernel keeps no more.
+//! Invariants: equal signals that arrive together count as one; the kernel keeps no more. What somebody beside wants to
+//! hear of is passed on, and of those with a meaning of ours only SIGHUP loses it by that.
 
+use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 use std::fmt;
+use std::future::poll_fn;
 use std::io;
+use std::task::{Context, Poll};
 
+use nix::sys::signal::Signal as Name;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use super::terminal::Terminal;
@@ -16,9 +22,11 @@ use super::terminal::Terminal;
 /// Something the master was sent.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Received {
-    /// Somebody wants something.
-    Asked(Asked),
-    /// SIGCHLD: a child, perhaps several, ended: see [`reap`](super::reap).
+    /// Somebody wants something; to be passed on too, if that is wanted.
+    Asked(Asked, Option<Passed>),
+    /// A signal that means nothing to us, for somebody who wants it.
+    Passed(Passed),
+    /// SIGCHLD: a child, perhaps several, ended: see [`reap`](super::reap()).
     ChildChanged,
 }
 
@@ -29,6 +37,17 @@ pub enum Asked {
     Stop(StopCause),
     /// SIGHUP: replace the workers one by one.
     Restart,
+    /// SIGUSR1: open the log files anew.
+    ReopenLogs,
+}
+
+/// A signal to be passed on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Passed {
+    /// Its number.
+    pub number: i32,
+    /// Its name, such as `SIGUSR2`.
+    pub name: &'static str,
 }
 
 /// What asked for the end, for the log.
@@ -47,13 +66,16 @@ pub enum StopCause {
 /// The signals the master listens to.
 #[derive(Debug)]
 pub struct Signals {
-    terminate: Signal,
-    interrupt: Signal,
-    quit: Signal,
-    hang_up: Signal,
-    child: Signal,
+    /// All that are listened to, by number.
+    streams: BTreeMap<i32, Signal>,
+    /// Which of them somebody wants to have passed on.
+    wanted: Vec<i32>,
     terminal: Terminal,
 }
+
+/// Those that mean something to us.
+const OURS: [Name; 6] =
+    [Name::SIGTERM, Name::SIGINT, Name::SIGQUIT, Name::SIGHUP, Name::SIGUSR1, Name::SIGCHLD];
 
 impl Signals {
     /// Listens from now on. Before the first worker is started, or its end might be missed; within a tokio runtime.
@@ -62,31 +84,62 @@ impl Signals {
     /// No descriptors left for tokio's own pipe.
     pub fn listen() -> io::Result<Self> {
         let terminal = Terminal::at_start();
-        Ok(Self {
-            terminate: signal(SignalKind::terminate())?,
-            interrupt: signal(SignalKind::interrupt())?,
-            quit: signal(SignalKind::quit())?,
-            hang_up: signal(SignalKind::hangup())?,
-            child: signal(SignalKind::child())?,
-            terminal,
-        })
+        let mut signals = Self { streams: BTreeMap::new(), wanted: Vec::new(), terminal };
+        for name in OURS {
+            signals.add(name as i32)?;
+        }
+        Ok(signals)
+    }
+
+    /// Passes these signals on, by their names, in place of those wanted before. What cannot be caught or is no signal's
+    /// name is left out.
+    pub fn pass_on(&mut self, names: &[String]) {
+        let numbers = names.iter().filter_map(|name| name.parse::<Name>().ok()).map(|name| name as i32);
+        self.wanted = numbers.filter(|number| self.add(*number).is_ok()).collect();
     }
 
     /// Waits for the next signal. Cancel-safe: dropping the future loses none.
     pub async fn next(&mut self) -> Received {
-        // Streams of signals never end, so their `None` needs no branch of its own.
-        tokio::select! {
-            _ = self.terminate.recv() => Received::Asked(Asked::Stop(StopCause::Terminate)),
-            _ = self.interrupt.recv() => Received::Asked(Asked::Stop(StopCause::Interrupt)),
-            _ = self.quit.recv() => Received::Asked(Asked::Stop(StopCause::Quit)),
-            _ = self.hang_up.recv() => Received::Asked(hang_up_means(self.terminal)),
-            _ = self.child.recv() => Received::ChildChanged,
+        poll_fn(|context| self.poll(context)).await
+    }
+
+    fn poll(&mut self, context: &mut Context<'_>) -> Poll<Received> {
+        for (number, stream) in &mut self.streams {
+            // Streams of signals never end, so what comes needs no look.
+            while stream.poll_recv(context).is_ready() {
+                let wanted = self.wanted.contains(number);
+                if let Some(received) = meaning(*number, wanted, self.terminal) {
+                    return Poll::Ready(received);
+                }
+            }
         }
+        Poll::Pending
+    }
+
+    fn add(&mut self, number: i32) -> io::Result<()> {
+        if let Entry::Vacant(place) = self.streams.entry(number) {
+            place.insert(signal(SignalKind::from_raw(number))?);
+        }
+        Ok(())
     }
 }
 
-fn hang_up_means(terminal: Terminal) -> Asked {
-    if terminal.is_lost() { Asked::Stop(StopCause::TerminalLost) } else { Asked::Restart }
+/// What a signal means; nothing if it was listened to for somebody who no longer wants it.
+fn meaning(number: i32, wanted: bool, terminal: Terminal) -> Option<Received> {
+    let name = Name::try_from(number).ok()?;
+    let passed = wanted.then_some(Passed { number, name: name.as_str() });
+    let asked = match name {
+        Name::SIGCHLD => return Some(Received::ChildChanged),
+        Name::SIGTERM => Asked::Stop(StopCause::Terminate),
+        Name::SIGINT => Asked::Stop(StopCause::Interrupt),
+        Name::SIGQUIT => Asked::Stop(StopCause::Quit),
+        Name::SIGHUP if terminal.is_lost() => Asked::Stop(StopCause::TerminalLost),
+        // Whoever handles these decides what they mean.
+        Name::SIGHUP if !wanted => Asked::Restart,
+        Name::SIGUSR1 if !wanted => Asked::ReopenLogs,
+        _ => return passed.map(Received::Passed),
+    };
+    Some(Received::Asked(asked, passed))
 }
 
 impl fmt::Display for StopCause {

@@ -9,7 +9,6 @@ use std::ptr;
 
 use nix::errno::Errno;
 use nix::libc;
-use nix::sys::signal::Signal;
 
 use super::{CoreDump, ExitStatus, Pid};
 
@@ -81,17 +80,8 @@ pub(super) fn open_pidfd(pid: nix::unistd::Pid) -> Result<OwnedFd, Errno> {
     Ok(unsafe { OwnedFd::from_raw_fd(raw) })
 }
 
-/// Sends a signal to the process behind a pidfd.
-pub(super) fn signal_through(pidfd: BorrowedFd<'_>, signal: Signal) -> Result<(), Errno> {
-    send(pidfd, signal as libc::c_int)
-}
-
-/// Sends nothing (signal 0), to see whether the call works.
-pub(super) fn probe_through(pidfd: BorrowedFd<'_>) -> Result<(), Errno> {
-    send(pidfd, 0)
-}
-
-fn send(pidfd: BorrowedFd<'_>, signal: libc::c_int) -> Result<(), Errno> {
+/// Sends a signal to the process behind a pidfd; 0 sends nothing, to see whether the call works.
+pub(super) fn signal_through(pidfd: BorrowedFd<'_>, signal: libc::c_int) -> Result<(), Errno> {
     let no_info = ptr::null::<libc::siginfo_t>();
     // SAFETY: the descriptor is open, and a null siginfo asks for what kill() would send.
     let sent = unsafe { libc::syscall(libc::SYS_pidfd_send_signal, pidfd.as_raw_fd(), signal, no_info, 0) };
@@ -131,4 +121,18 @@ pub(super) fn ignores_hang_up() -> bool {
     // SAFETY: a null new action only asks; `now` is a valid place for the answer.
     let asked = unsafe { libc::sigaction(libc::SIGHUP, ptr::null(), &raw mut now) };
     asked == 0 && now.sa_sigaction == libc::SIG_IGN
+}
+
+/// A duplicate of the descriptor with this number, closing at exec.
+pub(super) fn duplicate_at_exec_closed(number: RawFd) -> Result<OwnedFd, Errno> {
+    // SAFETY: makes a new descriptor; fails if nothing is behind the number.
+    let raw = Errno::result(unsafe { libc::fcntl(number, libc::F_DUPFD_CLOEXEC, 3) })?;
+    // SAFETY: it was just made, and nobody else knows of it.
+    Ok(unsafe { OwnedFd::from_raw_fd(raw) })
+}
+
+/// Closes a descriptor that nobody owns.
+pub(super) fn close(number: RawFd) {
+    // SAFETY: the caller has just found out that it was inherited, so nothing of ours owns it.
+    unsafe { libc::close(number) };
 }

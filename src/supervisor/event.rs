@@ -48,6 +48,8 @@ pub enum Event {
 pub enum HostEvent {
     /// Its extensions are configured.
     Initialized,
+    /// It closed its channel, as at the end of every process; nothing more can be said to it.
+    Left,
     /// What it says it is about to die of, a clause.
     LastWords(String),
     /// It cannot go on as it is; the clause says why. It is killed.

@@ -11,10 +11,10 @@ use super::host::Host;
 use super::ids::{Life, Moment, WorkerId};
 use super::life::{Leaves, Occupant, Settled};
 use super::order::Order::Say;
-use super::order::{AbortReason, Notice, Order, Outcome, StopReason};
+use super::order::{AbortReason, Notice, Order, Outcome, StopReason, Vacancy};
 use super::policy::{Attendance, Limits, Policy};
 use super::rollout::RollOut;
-use super::slot::{Seat, Slot};
+use super::slot::{Seat, Slot, Wish};
 
 /// Decides what happens to each worker. See the module's head for what it never does.
 #[derive(Debug)]
@@ -136,6 +136,19 @@ impl Supervisor {
         };
         let roll_out = self.roll_out.as_ref().and_then(RollOut::next_wake);
         slots.chain(roll_out).chain(kill).chain(self.host.next_wake()).min()
+    }
+
+    /// What there is to say of every slot that has no process in its seat.
+    #[must_use]
+    pub fn vacancies(&self) -> Vec<(WorkerId, Vacancy)> {
+        let vacancy = |slot: &Slot| match (&slot.seat, slot.wish) {
+            (Seat::Taken(_), _) => None,
+            (Seat::Dead, _) => Some(Vacancy::Dead),
+            (Seat::Waiting { .. }, _) => Some(Vacancy::Expecting),
+            (Seat::Empty, Wish::Run) => Some(Vacancy::Idle),
+            (Seat::Empty, Wish::Rest) => Some(Vacancy::Resting),
+        };
+        self.slots.iter().filter_map(|slot| Some((slot.worker, vacancy(slot)?))).collect()
     }
 
     /// How many processes there are.

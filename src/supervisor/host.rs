@@ -29,6 +29,8 @@ use super::slot::{Seat, Slot};
 
 /// How long extensions may take to say goodbye once all workers are gone.
 const FAREWELL: Duration = Duration::from_secs(5);
+/// How long its process may go on without a channel.
+const DEPARTURE: Duration = Duration::from_secs(2);
 /// How long they may take to revive a worker once all are dead.
 const CONCLUSION: Duration = Duration::from_secs(2);
 
@@ -51,6 +53,8 @@ enum Phase {
     Starting { since: Moment, give_up: Option<Moment>, attempt: Attempt },
     /// Its extensions are configured. `conclude` is when the death of all workers becomes final.
     Serving { since: Moment, conclude: Option<Moment> },
+    /// Its channel is closed: it is given up then, if it is still there.
+    Leaving { since: Option<Moment>, attempt: Attempt, give_up: Moment },
     /// It was given up and killed; its end is near, for nobody survives SIGKILL.
     Doomed { attempt: Attempt },
     /// It ended and is started again then.
@@ -87,6 +91,7 @@ impl Host {
         match self.phase {
             Phase::Starting { give_up, .. } => give_up,
             Phase::Serving { conclude, .. } => conclude,
+            Phase::Leaving { give_up, .. } => Some(give_up),
             Phase::Pausing { until } => Some(until),
             Phase::Ending { kill } => kill,
             Phase::None | Phase::Doomed { .. } | Phase::Gone => None,
@@ -96,7 +101,7 @@ impl Host {
     /// Kills it, if it lives; it is not started again.
     pub(super) fn kill(&mut self, orders: &mut Vec<Order>) {
         match self.phase {
-            Phase::Starting { .. } | Phase::Serving { .. } | Phase::Ending { .. } => {
+            Phase::Starting { .. } | Phase::Serving { .. } | Phase::Leaving { .. } | Phase::Ending { .. } => {
                 orders.push(Order::KillHost(self.last_life));
                 self.phase = Phase::Ending { kill: None };
             }
@@ -116,8 +121,8 @@ impl Host {
     pub(super) fn is_gone_or_told(&mut self, now: Moment, orders: &mut Vec<Order>) -> bool {
         match self.phase {
             Phase::None | Phase::Pausing { .. } | Phase::Gone => true,
-            // It has nothing to say goodbye to yet.
-            Phase::Starting { .. } => {
+            // It has nothing to say goodbye to, or does not hear of it.
+            Phase::Starting { .. } | Phase::Leaving { .. } => {
                 self.kill(orders);
                 false
             }
@@ -130,12 +135,28 @@ impl Host {
         }
     }
 
+    fn leaves(&mut self, now: Moment) {
+        let (since, attempt) = match self.phase {
+            Phase::Starting { attempt, .. } => (None, attempt),
+            Phase::Serving { since, .. } => (Some(since), Attempt::Again),
+            Phase::None
+            | Phase::Leaving { .. }
+            | Phase::Doomed { .. }
+            | Phase::Pausing { .. }
+            | Phase::Ending { .. }
+            | Phase::Gone => return,
+        };
+        self.phase = Phase::Leaving { since, attempt, give_up: now.after(DEPARTURE) };
+    }
+
     fn give_up(&mut self, why: String, orders: &mut Vec<Order>) {
         orders.push(Say(Notice::HostGivenUp(self.last_life, why.clone())));
         orders.push(Order::KillHost(self.last_life));
         self.fault = Some(why);
         match self.phase {
-            Phase::Starting { attempt, .. } => self.phase = Phase::Doomed { attempt },
+            Phase::Starting { attempt, .. } | Phase::Leaving { attempt, .. } => {
+                self.phase = Phase::Doomed { attempt };
+            }
             Phase::Serving { .. } => self.phase = Phase::Doomed { attempt: Attempt::Again },
             Phase::Ending { .. } => self.phase = Phase::Ending { kill: None },
             Phase::None | Phase::Doomed { .. } | Phase::Pausing { .. } | Phase::Gone => {}
@@ -162,6 +183,7 @@ impl Supervisor {
                     orders.push(Say(Notice::HostReady(life, now.since(since))));
                 }
             }
+            HostEvent::Left => self.host.leaves(now),
             HostEvent::LastWords(words) => self.host.fault = Some(words),
             HostEvent::Unfit(why) => self.host.give_up(why, orders),
             HostEvent::Concluded => {
@@ -179,12 +201,16 @@ impl Supervisor {
                 let limit = at.since(since).as_millis();
                 self.host.give_up(format!("it was not initialized within {limit} ms"), orders);
             }
+            Phase::Leaving { give_up, .. } if give_up <= now => {
+                self.host.give_up("it closed its channel and did not end".to_owned(), orders);
+            }
             Phase::Pausing { until } if until <= now => self.start_host(now, orders),
             Phase::Ending { kill: Some(at) } if at <= now => self.host.kill(orders),
             Phase::None
             | Phase::Starting { .. }
             // Concluding is `end_with_host`'s.
             | Phase::Serving { .. }
+            | Phase::Leaving { .. }
             | Phase::Doomed { .. }
             | Phase::Pausing { .. }
             | Phase::Ending { .. }
@@ -207,6 +233,7 @@ impl Supervisor {
             (
                 Phase::None
                 | Phase::Starting { .. }
+                | Phase::Leaving { .. }
                 | Phase::Doomed { .. }
                 | Phase::Pausing { .. }
                 | Phase::Ending { .. }
@@ -228,6 +255,7 @@ impl Supervisor {
         let (lived, attempt) = match self.host.phase {
             Phase::Starting { attempt, .. } => (None, attempt),
             Phase::Serving { since, .. } => (Some(now.since(since)), Attempt::Again),
+            Phase::Leaving { since, attempt, .. } => (since.map(|since| now.since(since)), attempt),
             Phase::Doomed { attempt } => (None, attempt),
             Phase::None | Phase::Pausing { .. } | Phase::Ending { .. } | Phase::Gone => {
                 self.host.phase = Phase::Gone;

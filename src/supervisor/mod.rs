@@ -26,5 +26,7 @@ mod tests;
 pub use event::{Ending, Event, HostEvent, OneRequest, Refusal, RefusalCause, Request};
 pub use fleet::Supervisor;
 pub use ids::{Endpoint, HostLife, Life, Moment, WorkerId};
-pub use order::{AbortReason, Death, HostThen, Notice, Order, Outcome, Overdue, Signal, StopReason, Then};
+pub use order::{
+    AbortReason, Death, HostThen, Notice, Order, Outcome, Overdue, Signal, StopReason, Then, Vacancy,
+};
 pub use policy::{Attendance, Limits, Persistence, Policy, Readiness, RestartOrder};

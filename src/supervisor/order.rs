@@ -189,6 +189,19 @@ pub enum Then {
     Dead(u32),
 }
 
+/// Why a slot has no process.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Vacancy {
+    /// Nobody has asked for one yet.
+    Idle,
+    /// It was stopped on request.
+    Resting,
+    /// One will be started after a pause.
+    Expecting,
+    /// It died too often.
+    Dead,
+}
+
 /// What follows the end of the extension host.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum HostThen {

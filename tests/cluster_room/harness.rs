@@ -11,7 +11,8 @@ use std::process::{Child, Command, Stdio};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
-use luster::cluster::{Balance, Cluster, News, Progress};
+use luster::cluster::{Balance, Cluster, News};
+use luster::ipc::Progress;
 use luster::supervisor::{Life, Moment, WorkerId};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 
@@ -145,7 +146,7 @@ impl Room {
     pub(crate) fn listening(&mut self, life: Life, nth: usize) -> String {
         self.until("listening", |room| {
             let endpoints = room.news.iter().filter_map(|news| match news {
-                News::Listening { life: whose, endpoint } if *whose == life => Some(endpoint.to_string()),
+                News::Listening { life: whose, endpoint, .. } if *whose == life => Some(endpoint.to_string()),
                 _ => None,
             });
             endpoints.into_iter().nth(nth)

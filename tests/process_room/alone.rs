@@ -9,7 +9,9 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::{Duration, Instant};
 
-use luster::process::{Change, Child, DescriptorLimit, Exited, Pid, SpawnError, Start, reap};
+use luster::process::{
+    Change, Child, DescriptorLimit, Exited, Identity, Pid, SpawnError, Start, Stream, reap,
+};
 use luster::supervisor::Life;
 
 const SCENARIO: &str = "LUSTER_TEST_SCENARIO";
@@ -63,6 +65,10 @@ pub(crate) fn start(program: &str, args: &[&str], channel: UnixStream) -> Result
             (OsString::from("NODE_CHANNEL_FD"), change("3")),
             (OsString::from(SCENARIO), Change::Remove),
         ]),
+        folder: None,
+        stdio: [Stream::Inherited, Stream::Inherited, Stream::Inherited],
+        further: None,
+        identity: Identity::default(),
         channel: OwnedFd::from(channel),
         limit: DescriptorLimit::current().unwrap(),
     }
@@ -99,7 +105,7 @@ pub(crate) fn until(what: &str, mut holds: impl FnMut() -> bool) {
 }
 
 /// Reaps until this worker's end is reported.
-pub(crate) fn end_of(worker: &Child) -> Exited {
+pub(crate) fn end_of(worker: &Child) -> Exited<Life> {
     let mut end = None;
     until("the worker ends", || {
         end = reap(|pid| (pid == worker.pid()).then_some(Life(1))).exits.pop();

@@ -6,6 +6,8 @@ use std::time::{Duration, Instant};
 
 use luster::process::{ExitStatus, Left, Patience, Signal, adopt_orphans, end_remains, reap};
 
+use luster::supervisor::Life;
+
 use crate::alone::{alone, children, command, end_of, is_alone, line, pid, shell, stat, until};
 
 const SHORT: Patience = Patience { terminate: Duration::from_millis(100), kill: Duration::from_secs(10) };
@@ -45,7 +47,7 @@ fn the_master_killed_kills_its_workers() {
         master.wait().unwrap();
         // It is ours now, and nobody else has killed it.
         until("the worker is reaped", || {
-            let _ = reap(|_| None);
+            let _ = reap(|_| None::<Life>);
             stat(worker, 3).is_none()
         });
     });
@@ -70,7 +72,7 @@ fn what_is_left_of_a_group_dies_with_the_worker() {
         let left_behind = pid(&line(&channel));
         assert_eq!(end_of(&worker).status, ExitStatus::Code(0));
         until("the rest of the group is reaped", || {
-            let _ = reap(|_| None);
+            let _ = reap(|_| None::<Life>);
             stat(left_behind, 3).is_none() && children().is_empty()
         });
     });
@@ -136,9 +138,9 @@ fn a_storm_of_orphans_is_reaped_in_bounded_steps() {
             let dead = children().into_iter().filter(|child| stat(*child, 3).as_deref() == Some("Z"));
             dead.count() == 1100
         });
-        let first = reap(|_| None);
+        let first = reap(|_| None::<Life>);
         assert_eq!((first.exits.len(), first.left), (0, Left::More));
-        assert_eq!(reap(|_| None).left, Left::Nothing);
+        assert_eq!(reap(|_| None::<Life>).left, Left::Nothing);
         assert_eq!(children(), [worker.pid()]);
         drop(channel);
         assert_eq!(end_of(&worker).status, ExitStatus::Code(4));

@@ -27,11 +27,11 @@ fn each_signal_has_its_meaning() {
     // Without a terminal, and with signals ignored by the starter.
     alone_under("trap '' HUP INT QUIT; exec setsid -w ", "receiving::each_signal_has_its_meaning", || {
         listening(async |signals| {
-            let stop = |cause| Received::Asked(Asked::Stop(cause));
+            let stop = |cause| Received::Asked(Asked::Stop(cause), None);
             assert_eq!(sent(signals, Signal::SIGTERM).await, stop(StopCause::Terminate));
             assert_eq!(sent(signals, Signal::SIGINT).await, stop(StopCause::Interrupt));
             assert_eq!(sent(signals, Signal::SIGQUIT).await, stop(StopCause::Quit));
-            assert_eq!(sent(signals, Signal::SIGHUP).await, Received::Asked(Asked::Restart));
+            assert_eq!(sent(signals, Signal::SIGHUP).await, Received::Asked(Asked::Restart, None));
             let (worker, _channel) = shell("exit 1");
             assert_eq!(signals.next().await, Received::ChildChanged);
             end_of(&worker);
@@ -69,13 +69,15 @@ fn a_master_that_waits_for_its_terminal_to_go() {
         return;
     }
     listening(async |signals| {
-        assert_eq!(sent(signals, Signal::SIGHUP).await, Received::Asked(Asked::Restart));
+        assert_eq!(sent(signals, Signal::SIGHUP).await, Received::Asked(Asked::Restart, None));
         let (worker, channel) = shell("test -t 1 && echo written && readlink /proc/$$/fd/0 >&3");
         assert_eq!(line(&channel), "/dev/null", "a worker does not read the terminal, and may write to it");
         assert_eq!(signals.next().await, Received::ChildChanged);
         end_of(&worker);
         println!("waiting");
-        let Received::Asked(Asked::Stop(cause)) = signals.next().await else { panic!("not asked to stop") };
+        let Received::Asked(Asked::Stop(cause), None) = signals.next().await else {
+            panic!("not asked to stop")
+        };
         let verdict = std::path::PathBuf::from(std::env::var_os("VERDICT").unwrap());
         std::fs::write(verdict, cause.to_string()).unwrap();
     });

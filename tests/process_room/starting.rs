@@ -8,8 +8,8 @@ use std::os::unix::net::UnixStream;
 use std::process::Command;
 
 use luster::process::{
-    Change, Delivery, DescriptorLimit, ExitStatus, Fill, Reserve, Signal, SpawnError, Start, find_program,
-    take_over,
+    Change, Delivery, DescriptorLimit, ExitStatus, Fill, Identity, Reserve, Signal, SpawnError, Start,
+    Stream, find_program, take_over,
 };
 use nix::sys::resource::{Resource, setrlimit};
 use nix::sys::signal::{SigSet, Signal as Blocked};
@@ -124,6 +124,10 @@ fn the_environment_is_changed_as_asked() {
                 ("NEW".into(), Change::Set("a b".into())),
             ]
             .into(),
+            folder: None,
+            stdio: [Stream::Inherited, Stream::Inherited, Stream::Inherited],
+            further: None,
+            identity: Identity::default(),
             channel: theirs.into(),
             limit: DescriptorLimit::current().unwrap(),
         };
@@ -182,6 +186,10 @@ fn the_reserve_starts_a_worker_when_the_table_is_full() {
                 program: "/bin/sh".into(),
                 args: vec!["-c".into(), "ulimit -n >&3".into()],
                 env: [].into(),
+                folder: None,
+                stdio: [Stream::Inherited, Stream::Inherited, Stream::Inherited],
+                further: None,
+                identity: Identity::default(),
                 channel: theirs.into(),
                 limit: original,
             };

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use crate::Exit;
-use crate::config::tests::{Story, json_error, json_loaded};
+use crate::config::tests::{NoNode, Story, json_error, json_loaded};
 use crate::config::{Balance, Port, render};
 use crate::supervisor::{Attendance, Limits, Policy, Readiness, RestartOrder};
 
@@ -256,7 +256,7 @@ fn the_app_is_found_as_node_finds_a_main_module() {
     {
         let mut request = story.request.clone();
         request.luster_conf = Some(format!("app={app}").into());
-        assert_eq!(crate::config::load(&request).unwrap().settings.app, story.path().join(file));
+        assert_eq!(crate::config::load(&request, &mut NoNode).unwrap().settings.app, story.path().join(file));
     }
 }
 

@@ -5,12 +5,12 @@ mod node;
 mod reading;
 
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::Path;
+use std::time::Duration;
 
-use serde_json::Value;
 use tempfile::TempDir;
 
-use crate::config::{EVALUATION_DEADLINE, Error, Loaded, Request, load};
+use crate::config::{EVALUATION_DEADLINE, Error, Evaluate, EvaluationError, Flavour, Loaded, Request, load};
 
 /// A folder with files, and the request to read a configuration there. It always holds `worker.js`.
 struct Story {
@@ -25,9 +25,6 @@ impl Story {
             config: None,
             cwd: root.path().to_owned(),
             luster_conf: None,
-            node: Some(PathBuf::from("node")),
-            node_arguments: Vec::new(),
-            program: PathBuf::from("/usr/bin/luster"),
             cpus: 4,
             evaluation_deadline: EVALUATION_DEADLINE,
         };
@@ -56,20 +53,25 @@ impl Story {
     }
 
     fn load(&self) -> Result<Loaded, Error> {
-        load(&self.request)
+        load(&self.request, &mut NoNode)
     }
 
     fn loaded(&self) -> Loaded {
         self.load().unwrap_or_else(|error| panic!("{error}"))
     }
 
-    fn value(&self) -> Value {
-        self.loaded().written
-    }
-
     fn error(&self) -> String {
         let error = self.load().unwrap_err();
         error.to_string().replace(&format!("{}/", self.path().display()), "")
+    }
+}
+
+/// For stories that need none.
+struct NoNode;
+
+impl Evaluate for NoNode {
+    fn evaluate(&mut self, _: &Path, _: Flavour, _: Duration) -> Result<Vec<u8>, EvaluationError> {
+        Err(EvaluationError::NoNode)
     }
 }
 

@@ -30,7 +30,6 @@ fn each_kind_is_told_by_its_extension() {
         ("c.cjs", "module.exports = {app: 'worker'}", Source::Literal),
         ("c.mjs", "export default {app: 'worker'}", Source::Literal),
         ("luster.conf", "module.exports = {app: 'worker'}", Source::Literal),
-        ("c.js", "module.exports = {app: 'work' + 'er'}", Source::Module),
     ] {
         let loaded = Story::new().file(name, body).config(name).loaded();
         assert_eq!((loaded.source, &loaded.written), (source, &json!({"app": "worker"})), "{name} {body}");
@@ -109,8 +108,8 @@ fn json_that_would_be_run_as_javascript_is_told_its_right_name() {
 
 #[test]
 fn deep_nesting_is_an_error_in_every_notation() {
-    for (name, prefix) in [("c.json", ""), ("c.json5", ""), ("c.js", "module.exports = {a: ")] {
-        let story = Story::new().file(name, format!("{prefix}{}", "[".repeat(100_000))).config(name);
+    for name in ["c.json", "c.json5"] {
+        let story = Story::new().file(name, "[".repeat(100_000)).config(name);
         assert_eq!(story.load().unwrap_err().exit(), Exit::Config, "{name}");
     }
 }
@@ -133,11 +132,6 @@ fn a_configuration_must_be_an_object() {
     assert_eq!(
         json_error("[]"),
         "luster.conf.json: The configuration's type is \"array\", but object is expected"
-    );
-    let story = Story::new().file("luster.conf.js", "module.exports = () => 1");
-    assert_eq!(
-        story.error(),
-        "luster.conf.js: The configuration's type is \"function\", but object is expected"
     );
 }
 

@@ -87,10 +87,16 @@ pub enum Step {
     /// Entering a process group of its own.
     #[error("setpgid")]
     Group,
+    /// Taking on another user's or group's rights.
+    #[error("changing the user or group")]
+    Identity,
+    /// Going to its working directory.
+    #[error("changing to the working directory")]
+    Folder,
     /// Asking to be killed when the master dies.
     #[error("setting the parent-death signal")]
     DeathSignal,
-    /// Placing stdin or the channel.
+    /// Placing stdio and the channel.
     #[error("placing the descriptors")]
     Descriptors,
     /// Going back to the limit luster was started with.
@@ -109,11 +115,13 @@ pub(super) struct Failure {
 }
 
 impl Step {
-    const ALL: [Self; 8] = [
+    const ALL: [Self; 10] = [
         Self::Open,
         Self::Fork,
         Self::Pidfd,
         Self::Group,
+        Self::Identity,
+        Self::Folder,
         Self::DeathSignal,
         Self::Descriptors,
         Self::Limit,

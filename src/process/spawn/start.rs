@@ -1,13 +1,13 @@
 //! What to start, turned into what exec takes.
 //!
-//! Invariants: everything is allocated before the fork; a worker reads the terminal never. As workers are not in
+//! Invariants: everything is allocated before the fork; a process of ours reads the terminal never. As none is in
 //! the terminal's foreground, one that did would steal the shell's input or be stopped, so stdin is inherited
 //! unless it is a terminal, then it is `/dev/null`.
 
 use std::collections::BTreeMap;
 use std::ffi::{CString, OsStr, OsString};
 use std::io::IsTerminal;
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::PathBuf;
 
@@ -19,19 +19,50 @@ use super::error::{Failure, SpawnError, Step};
 use super::sys::{self, Company, Image, Plan};
 use crate::process::{Child, DescriptorLimit};
 
-/// A worker to be started.
+/// Where a process finds its channel; the caller says so in its environment.
+const CHANNEL: RawFd = 3;
+
+/// A process to be started: a worker, or the extension host.
 #[derive(Debug)]
 pub struct Start {
     /// The program's path; PATH is not searched (see [`find_program`](crate::process::find_program)).
     pub program: PathBuf,
     /// The arguments after the program's own name.
     pub args: Vec<OsString>,
-    /// How the worker's environment differs from ours.
+    /// How the process's environment differs from ours.
     pub env: BTreeMap<OsString, Change>,
-    /// The worker's end of its channel; becomes its descriptor 3 and is closed here.
+    /// Its working directory, if it is not ours.
+    pub folder: Option<PathBuf>,
+    /// Its stdin, stdout and stderr.
+    pub stdio: [Stream; 3],
+    /// Its end of its channel; becomes its descriptor 3 and is closed here.
     pub channel: OwnedFd,
+    /// One descriptor more, which becomes its descriptor 4.
+    pub further: Option<OwnedFd>,
+    /// Whose rights it has, if they are not ours.
+    pub identity: Identity,
     /// The limit on descriptors luster was started with.
     pub limit: DescriptorLimit,
+}
+
+/// What one of the standard descriptors becomes.
+#[derive(Debug)]
+pub enum Stream {
+    /// What ours is (`/dev/null` for a stdin that is a terminal).
+    Inherited,
+    /// `/dev/null`.
+    Null,
+    /// This.
+    Given(OwnedFd),
+}
+
+/// A user and a group to become; what is `None` stays ours.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Identity {
+    /// The user's number.
+    pub user: Option<u32>,
+    /// The group's number.
+    pub group: Option<u32>,
 }
 
 /// What happens to one environment variable.
@@ -44,8 +75,8 @@ pub enum Change {
 }
 
 impl Start {
-    /// Starts the worker: in a group of its own, killed by the kernel when the master dies, with the
-    /// channel as descriptor 3 and nothing else but stdio. Blocks until the program runs or could not be run.
+    /// Starts the process: in a group of its own, killed by the kernel when the master dies, with the channel as
+    /// descriptor 3 and nothing else but stdio and what was given. Blocks until the program runs or could not be run.
     ///
     /// The thread that calls this must be the master's main one: the kernel takes that thread's end for the
     /// master's. A program that gains rights by exec (set-uid, file capabilities) is not killed with the
@@ -59,16 +90,28 @@ impl Start {
     }
 
     fn spawn_image(&self, image: &Image) -> Result<Child, Failure> {
-        let stdin =
-            std::io::stdin().is_terminal().then(|| open("/dev/null", OFlag::O_CLOEXEC, Mode::empty()));
-        let stdin = stdin.transpose().map_err(Step::Open.failed())?;
-        sys::start(&Plan {
-            image,
-            channel: self.channel.as_fd(),
-            stdin: stdin.as_ref().map(AsFd::as_fd),
-            limit: self.limit,
-            company: company(),
-        })
+        let null =
+            self.needs_null().then(|| open("/dev/null", OFlag::O_RDWR | OFlag::O_CLOEXEC, Mode::empty()));
+        let null = null.transpose().map_err(Step::Open.failed())?;
+        let mut placements = Vec::new();
+        for (number, stream) in (0..).zip(&self.stdio) {
+            match (stream, &null) {
+                (Stream::Given(descriptor), _) => placements.push((descriptor.as_raw_fd(), number)),
+                (Stream::Null, Some(null)) => placements.push((null.as_raw_fd(), number)),
+                (Stream::Inherited, Some(null)) if number == 0 && stdin_is_terminal() => {
+                    placements.push((null.as_raw_fd(), number));
+                }
+                (Stream::Null | Stream::Inherited, _) => {}
+            }
+        }
+        placements.push((self.channel.as_raw_fd(), CHANNEL));
+        placements.extend(self.further.as_ref().map(|further| (further.as_raw_fd(), CHANNEL + 1)));
+        sys::start(Plan { image, placements, limit: self.limit, company: company(), identity: self.identity })
+    }
+
+    fn needs_null(&self) -> bool {
+        let null = self.stdio.iter().any(|stream| matches!(stream, Stream::Null));
+        null || (matches!(self.stdio[0], Stream::Inherited) && stdin_is_terminal())
     }
 
     fn image(&self) -> Result<Image, SpawnError> {
@@ -80,12 +123,18 @@ impl Start {
         for arg in &self.args {
             args.push(string("an argument", arg.as_bytes().to_vec())?);
         }
+        let folder = self.folder.as_ref().map(|folder| folder.as_os_str().as_bytes().to_vec());
+        let folder = folder.map(|folder| string("the working directory", folder)).transpose()?;
         let mut env = Vec::new();
         for (name, value) in changed(std::env::vars_os().collect(), &self.env) {
             env.push(string("an environment variable", assignment(name, &value))?);
         }
-        Ok(Image { program, args, env })
+        Ok(Image { program, args, env, folder })
     }
+}
+
+fn stdin_is_terminal() -> bool {
+    std::io::stdin().is_terminal()
 }
 
 /// Only a terminal set to stop those who write to it from the background makes a session necessary.

@@ -10,7 +10,7 @@
 
 use std::convert::Infallible;
 use std::ffi::{CString, c_char};
-use std::os::fd::{AsRawFd, BorrowedFd, OwnedFd, RawFd};
+use std::os::fd::{AsRawFd, OwnedFd, RawFd};
 use std::ptr;
 
 use nix::errno::Errno;
@@ -21,26 +21,25 @@ use nix::sys::signal::{SigSet, SigmaskHow, Signal};
 use nix::unistd::{ForkResult, fork};
 
 use super::error::{Failure, Step};
+use super::start::Identity;
 use crate::process::{Child, DescriptorLimit, Pid, sys};
-
-/// Where a Node worker finds its channel; the caller says so in `NODE_CHANNEL_FD`.
-const CHANNEL: RawFd = 3;
 
 /// What the process is to become.
 pub(super) struct Image {
     pub(super) program: CString,
     pub(super) args: Vec<CString>,
     pub(super) env: Vec<CString>,
+    pub(super) folder: Option<CString>,
 }
 
 /// A start with everything opened and allocated.
 pub(super) struct Plan<'a> {
     pub(super) image: &'a Image,
-    pub(super) channel: BorrowedFd<'a>,
-    /// What becomes descriptor 0, unless that is inherited.
-    pub(super) stdin: Option<BorrowedFd<'a>>,
+    /// Open descriptors, and the numbers they get; those below that are not named are inherited.
+    pub(super) placements: Vec<(RawFd, RawFd)>,
     pub(super) limit: DescriptorLimit,
     pub(super) company: Company,
+    pub(super) identity: Identity,
 }
 
 /// What a worker is the leader of.
@@ -55,7 +54,7 @@ pub(super) enum Company {
 }
 
 /// Starts the process; comes back when it runs the program or never will.
-pub(super) fn start(plan: &Plan<'_>) -> Result<Child, Failure> {
+pub(super) fn start(mut plan: Plan<'_>) -> Result<Child, Failure> {
     let args = pointers(&plan.image.args);
     let env = pointers(&plan.image.env);
     let (answer, report) = nix::unistd::pipe2(OFlag::O_CLOEXEC).map_err(Step::Open.failed())?;
@@ -64,7 +63,7 @@ pub(super) fn start(plan: &Plan<'_>) -> Result<Child, Failure> {
     // SAFETY: the new process makes async-signal-safe calls only (see `become_program`) and never returns.
     let forked = unsafe { fork() };
     if let Ok(ForkResult::Child) = forked {
-        become_program(plan, &args, &env, answer.as_raw_fd(), report.as_raw_fd());
+        become_program(&mut plan, &args, &env, answer.as_raw_fd(), report.as_raw_fd());
     }
     // Setting a mask that was in force before cannot fail.
     let _ = mask.thread_set_mask();
@@ -110,13 +109,13 @@ fn pointers(strings: &[CString]) -> Vec<*const c_char> {
 
 /// In the new process: becomes the program, or reports why not and ends.
 fn become_program(
-    plan: &Plan<'_>,
+    plan: &mut Plan<'_>,
     args: &[*const c_char],
     env: &[*const c_char],
     answer: RawFd,
-    report: RawFd,
+    mut report: RawFd,
 ) -> ! {
-    let Err(failure) = try_become(plan, args, env, answer, report);
+    let Err(failure) = try_become(plan, args, env, answer, &mut report);
     let bytes = failure.to_bytes();
     // SAFETY: writes from a buffer of this size to our own end of the pipe, then leaves without running anything
     // of the master's (no destructors, no atexit).
@@ -127,25 +126,26 @@ fn become_program(
 }
 
 fn try_become(
-    plan: &Plan<'_>,
+    plan: &mut Plan<'_>,
     args: &[*const c_char],
     env: &[*const c_char],
     answer: RawFd,
-    report: RawFd,
+    report: &mut RawFd,
 ) -> Result<Infallible, Failure> {
     // SAFETY: this process's copy of the master's end, used by nobody here.
     unsafe { libc::close(answer) };
     forget_dispositions();
     part(plan.company)?;
-    die_with_master(report)?;
-    // Stdin first: its source may be descriptor 3, which the channel takes.
-    if let Some(stdin) = plan.stdin {
-        place(stdin.as_raw_fd(), 0).map_err(Step::Descriptors.failed())?;
+    let last = place_all(&mut plan.placements, report).map_err(Step::Descriptors.failed())?;
+    become_identity(plan.identity).map_err(Step::Identity.failed())?;
+    // After a change of user, which takes the signal away again.
+    die_with_master(*report)?;
+    if let Some(folder) = &plan.image.folder {
+        // SAFETY: a null-terminated path that outlives the call.
+        Errno::result(unsafe { libc::chdir(folder.as_ptr()) }).map_err(Step::Folder.failed())?;
     }
-    // Never the report's number: 0 to 2 are open, so as the second of two descriptors it is above 3.
-    place(plan.channel.as_raw_fd(), CHANNEL).map_err(Step::Descriptors.failed())?;
     // Everything else is close-on-exec by birth; this is the net below, for libraries that forget (Linux 5.11).
-    let _ = sys::close_at_exec_from(CHANNEL.unsigned_abs() + 1);
+    let _ = sys::close_at_exec_from(last.unsigned_abs() + 1);
     setrlimit(Resource::RLIMIT_NOFILE, plan.limit.soft, plan.limit.hard).map_err(Step::Limit.failed())?;
     SigSet::empty().thread_set_mask().map_err(Step::Exec.failed())?;
     // SAFETY: the path and both arrays are null-terminated and outlive the call; this process is a copy of the
@@ -190,6 +190,48 @@ fn forget_dispositions() {
         // can be ignored.
         unsafe { libc::sigaction(number, &raw const default, ptr::null_mut()) };
     }
+}
+
+/// Puts all descriptors where they belong; answers with the highest number used. The report's number gives way.
+fn place_all(placements: &mut [(RawFd, RawFd)], report: &mut RawFd) -> Result<RawFd, Errno> {
+    let last = placements.iter().map(|(_, to)| *to).max().unwrap_or(2);
+    // First those out of the way whose place another one takes.
+    for (from, to) in placements.iter_mut() {
+        if *from <= last && from != to {
+            *from = lift(*from, last + 1)?;
+        }
+    }
+    if *report <= last {
+        *report = lift(*report, last + 1)?;
+    }
+    for (from, to) in placements.iter() {
+        place(*from, *to)?;
+    }
+    Ok(last)
+}
+
+/// A duplicate of a descriptor, from this number on.
+fn lift(descriptor: RawFd, from: RawFd) -> Result<RawFd, Errno> {
+    // SAFETY: makes a new descriptor in this process; the old one stays.
+    Errno::result(unsafe { libc::fcntl(descriptor, libc::F_DUPFD_CLOEXEC, from) })
+}
+
+/// Takes on other rights; as libuv does it, without the master's further groups.
+fn become_identity(identity: Identity) -> Result<(), Errno> {
+    if identity == Identity::default() {
+        return Ok(());
+    }
+    // SAFETY: no group is read from the null pointer. It fails for those without privileges, who keep their groups.
+    unsafe { libc::setgroups(0, ptr::null()) };
+    if let Some(group) = identity.group {
+        // SAFETY: takes a number; the raw call, because libc's would look for other threads.
+        Errno::result(unsafe { libc::syscall(libc::SYS_setgid, group) })?;
+    }
+    if let Some(user) = identity.user {
+        // SAFETY: as above.
+        Errno::result(unsafe { libc::syscall(libc::SYS_setuid, user) })?;
+    }
+    Ok(())
 }
 
 /// Puts an open descriptor at a number, to be kept at exec.

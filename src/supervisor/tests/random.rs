@@ -107,6 +107,7 @@ fn host_events() -> impl Strategy<Value = Vec<(u64, HostEvent)>> {
         1 => Just(HostEvent::LastWords("a bug".into())),
         1 => Just(HostEvent::Unfit("it does not read".into())),
         2 => Just(HostEvent::Concluded),
+        1 => Just(HostEvent::Left),
         2 => (0i32..2).prop_map(|code| HostEvent::Exited(Ending::Code(code))),
     ];
     prop::collection::vec((0u64..3000, event), 0..8)

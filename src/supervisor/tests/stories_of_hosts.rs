@@ -96,6 +96,20 @@ fn a_host_that_is_unfit_is_killed_and_started_again() {
 }
 
 #[test]
+fn a_host_that_closes_its_channel_has_two_seconds_to_end() {
+    let mut world = serving(hosted(1));
+    world.host_news(HostEvent::Left);
+    world.host_news(HostEvent::LastWords("a bug".into()));
+    world.pass(1999);
+    world.host_news(HostEvent::Exited(Ending::Code(1)));
+    assert!(!world.said(|notice| matches!(notice, Notice::HostGivenUp(..))));
+    world.host_news(HostEvent::Initialized);
+    world.host_news(HostEvent::Left);
+    world.run_until("there is a third", |world| world.hosts_started.len() == 3);
+    assert!(world.said(|notice| matches!(notice, Notice::HostGivenUp(..))));
+}
+
+#[test]
 fn news_of_an_earlier_host_changes_nothing() {
     let mut world = serving(hosted(1));
     let first = world.host.as_ref().unwrap().life;

@@ -1,0 +1,50 @@
+// The extension host: the Master in a process that luster started.
+//
+// Invariant: luster is told why this process dies, if it dies of an error; and its end, if nothing keeps it alive and no
+// worker is wanted, is luster's end.
+
+const extensions = require('../shared/extensions');
+const links = require('../master/link');
+const { inspect } = require('util');
+
+module.exports = function serve(master, config, { helper, socket, baseDir, verdict, replay, package: folder }) {
+    extensions.lookBeside(folder);
+    const link = links.connect(helper, socket);
+    link.on('end', () => {});
+    link.hold(true);
+    tellLastWords(link);
+    require('./signals').passOn(link);
+    master._supervision.serve(link, verdict, replay);
+    try {
+        master.configure(config, true, baseDir).run();
+    } catch (error) {
+        if (error.code !== 'EXTENSION_NOT_FOUND') {
+            throw error;
+        }
+        // Its message says all there is to say.
+        link.ask('words', { text: error.message });
+        process.exit(WRONG_CONFIGURATION);
+    }
+};
+
+/** The exit code for it, as the README has them. */
+const WRONG_CONFIGURATION = 78;
+
+/** An uncaught error is Node's to print; luster is told what it is about. */
+function tellLastWords(link) {
+    let words = null;
+    process.on('uncaughtExceptionMonitor', error => {
+        words = wordsOf(error);
+    });
+    process.on('exit', code => {
+        if (code !== 0 && words !== null) {
+            link.ask('words', { text: words });
+        }
+    });
+}
+
+function wordsOf(error) {
+    const name = (error && error.extension) || extensions.current();
+    const text = error instanceof Error ? `${error.name}: ${error.message}` : inspect(error);
+    return name && !(error && error.isAboutExtensions) ? `extension "${name}": ${text}` : text;
+}

@@ -1,0 +1,55 @@
+// The process that luster starts for JavaScript of its own: it runs a configuration that is a program, and if there is a
+// master side to run - extensions, or what the configuration left behind - it goes on as the extension host.
+//
+// Invariants: the configuration runs once; `require('luster')` is the Master from its first line on; luster is told why
+// this process dies, if it dies of an error.
+
+// Kept from before the configuration runs: it may replace it. Ends the process without `exit` listeners.
+const reallyExit = process.reallyExit.bind(process);
+
+const names = require('../shared/names');
+const Master = require('../master/master');
+const conversation = require('./conversation');
+const evaluate = require('./evaluate');
+const leftovers = require('./leftovers');
+
+const boot = JSON.parse(process.env.LUSTER_HOST);
+delete process.env.LUSTER_HOST;
+
+const master = new Master();
+names.install(master, {
+    'worker_wrapper': () => require('../master/worker_wrapper'),
+    'errors': () => require('../shared/errors'),
+    'configuration': () => require('../shared/configuration'),
+    'event_emitter_ex': () => require('../shared/emitter'),
+    'port': () => require('../shared/port'),
+});
+const main = evaluate.become(boot);
+
+if (boot.evaluate) {
+    const stays = leftovers.since(master);
+    evaluate.load(main, boot).then(
+        config => answered({ ...evaluate.describe(config), stays: stays() }, config),
+        error => answered(evaluate.describeError(error)));
+} else if (boot.format === 'module') {
+    evaluate.load(main, boot).then(
+        config => process.nextTick(serve, config, boot),
+        error => process.nextTick(() => { throw error; }));
+} else {
+    require('../shared/config_source')(boot, config => serve(config, boot));
+}
+
+/** The configuration has been read, one way or the other; luster says what comes now. */
+function answered(answer, config) {
+    conversation.answer(boot.socket, boot.sizeLimit, answer);
+    const word = conversation.hear(boot.socket);
+    if (word.end) {
+        reallyExit(0);
+    }
+    // Out of the promise: what extensions throw is an uncaught exception, not a rejection.
+    process.nextTick(serve, config, { ...boot, ...word });
+}
+
+function serve(config, about) {
+    require('./serve')(master, config, about);
+}

@@ -1,0 +1,95 @@
+// The native luster binary that belongs to this package: where it is, and why it cannot be used.
+//
+// Invariant: a message names what was looked for, where, and what to do.
+
+const fs = require('fs');
+const path = require('path');
+
+const SCOPE = '@luster';
+const PLATFORM = `${process.platform}-${process.arch}`;
+
+/** The platform packages there are, by Node's name for the platform. */
+const PACKAGES = {
+    'linux-x64': { gnu: `${SCOPE}/linux-x64-gnu`, musl: `${SCOPE}/linux-x64-musl` },
+    'linux-arm64': { gnu: `${SCOPE}/linux-arm64-gnu`, musl: `${SCOPE}/linux-arm64-musl` },
+};
+
+/** No binary, or none that runs here. */
+class BinaryError extends Error {
+    get name() {
+        return 'BinaryError';
+    }
+}
+
+exports.BinaryError = BinaryError;
+exports.PACKAGES = PACKAGES;
+
+/** The path of the binary. Throws a `BinaryError`. */
+exports.find = function find() {
+    const { LUSTER_BINARY } = process.env;
+    if (LUSTER_BINARY) {
+        return given(LUSTER_BINARY);
+    }
+    const packages = PACKAGES[PLATFORM];
+    if (packages === undefined) {
+        throw new BinaryError(`luster has no native binary for ${PLATFORM}, only for ${Object.keys(PACKAGES).join(' and ')}; `
+            + 'a binary of your own can be named by the environment variable LUSTER_BINARY');
+    }
+    const libc = usesMusl() ? 'musl' : 'gnu';
+    const found = [packages[libc], ...Object.values(packages)].map(resolve).find(Boolean) || built();
+    if (found === undefined) {
+        throw new BinaryError(`luster's native binary is missing: the package ${packages[libc]} is not installed beside `
+            + `${path.join(__dirname, '..', '..')}. Install with optional dependencies (npm install without --omit=optional; `
+            + `if a lock file made on another platform leaves it out, npm install ${packages[libc]}@${version()}), or name a `
+            + 'binary by the environment variable LUSTER_BINARY');
+    }
+    return found;
+};
+
+/** What to say of a binary that was found and could not be run, for `error` as `child_process` gives it. */
+exports.explain = function explain(binary, error) {
+    const why = {
+        ENOEXEC: 'it is a program for another kind of machine',
+        ENOENT: 'it, or the C library it was built for, is not there',
+        EACCES: 'it is not executable, or its file system is mounted noexec',
+    }[error.code] || error.message;
+    return `luster's native binary ${binary} cannot be run: ${why}. Reinstall luster on this machine `
+        + `(${PLATFORM}), or name a binary by the environment variable LUSTER_BINARY`;
+};
+
+function resolve(name) {
+    try {
+        return require.resolve(`${name}/bin/luster`);
+    } catch {
+        return undefined;
+    }
+}
+
+/** In a checkout of luster's own repository: what cargo has built. */
+function built() {
+    const root = path.join(__dirname, '..', '..', '..');
+    const file = path.join(root, 'target', 'release', 'luster');
+    return fs.existsSync(path.join(root, 'Cargo.toml')) && fs.existsSync(file) ? file : undefined;
+}
+
+/** Whether this system's C library is musl, by the name of its loader. */
+function usesMusl() {
+    try {
+        return fs.readdirSync('/lib').some(name => name.startsWith('ld-musl-'));
+    } catch {
+        return false;
+    }
+}
+
+function given(file) {
+    const absolute = path.resolve(file);
+    if (!fs.existsSync(absolute)) {
+        throw new BinaryError(`LUSTER_BINARY is ${file}, and there is no such file; name luster's native binary, `
+            + 'or unset it to use the one that was installed');
+    }
+    return absolute;
+}
+
+function version() {
+    return require('../../package.json').version;
+}

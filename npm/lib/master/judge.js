@@ -1,0 +1,33 @@
+// Has the binary judge a configuration: the rules of all keys are there, and only there.
+
+const { spawnSync } = require('child_process');
+const plain = require('./plain');
+
+/** What the binary may take; it does nothing but compute. In ms. */
+const LIMIT = 30000;
+
+/**
+ * `{problems: text, exit}` if the configuration is wrong, else `{warnings: […], workers, ports}`. Throws if the binary
+ * cannot be asked.
+ */
+module.exports = function judge(binary, config, basedir, appliedEnv) {
+    const input = JSON.stringify({
+        ...plain(config), baseDir: basedir, name: nameOfScript(), lusterConf: appliedEnv ? process.env.LUSTER_CONF : undefined,
+    });
+    const { error, status, stdout, stderr } = spawnSync(binary, ['__judge'], {
+        input, encoding: 'utf8', timeout: LIMIT, maxBuffer: Infinity,
+    });
+    if (error) {
+        const { BinaryError, explain } = require('./binary');
+        throw new BinaryError(explain(binary, error));
+    }
+    if (status !== 0) {
+        throw new Error(`luster's native binary ${binary} failed to judge the configuration: ${stderr.trim()}`);
+    }
+    return JSON.parse(stdout);
+};
+
+/** What messages call the configuration of a custom master. */
+function nameOfScript() {
+    return process.argv[1] ? require('path').relative(process.cwd(), process.argv[1]) : 'the configuration';
+}

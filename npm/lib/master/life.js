@@ -1,0 +1,124 @@
+// One process in a worker's slot, as this process shows it: Node's `cluster.Worker`, its `ChildProcess`, and the direct
+// line to it.
+//
+// Invariants: everything carries the life's number, so late news is harmless; `cluster.workers` and the events on
+// `cluster` are those code that uses Node's cluster directly would see.
+
+const cluster = require('cluster');
+const Line = require('../shared/line');
+const { message: command } = require('../shared/rpc');
+const WorkerProcess = require('./worker_process');
+
+const OPEN_HERE = 'core.master.lineOpen';
+const OPEN_THERE = 'core.worker.lineOpen';
+/** How long the end of a line may take after that of its process, in ms. */
+const LINE_LIMIT = 500;
+
+class Life {
+    constructor(link, { wid, life, ...about }) {
+        this.wid = wid;
+        this.id = life;
+        this._link = link;
+        this._line = null;
+        this.process = new WorkerProcess(link, life, about);
+        this.worker = clusterWorker(life, this.process);
+        cluster.workers[life] = this.worker;
+        this.worker.on('message', (message, socket) => cluster.emit('message', this.worker, message, socket));
+    }
+
+    /** Calls a command in the worker. */
+    call(name, args) {
+        if (this._line !== null && this._line.isOpen) {
+            this._line.send(command(name, args));
+        } else {
+            this._link.sendTo(this.id, command(name, args));
+        }
+    }
+
+    heard(message, socket) {
+        if (message && message.cmd === `luster_${OPEN_HERE}`) {
+            this._listen();
+        } else {
+            this.process.emit('message', message, socket);
+        }
+    }
+
+    /** A line was made to it. From here on calls go by the line; what comes by it is read when the worker says so. */
+    adoptLine(socket) {
+        this._link.sendTo(this.id, command(OPEN_THERE, []));
+        this._line = new Line(socket);
+    }
+
+    forked() {
+        cluster.emit('fork', this.worker);
+    }
+
+    online() {
+        this.worker.state = 'online';
+        this.worker.emit('online');
+        cluster.emit('online', this.worker);
+    }
+
+    listening(address) {
+        this.worker.state = 'listening';
+        this.worker.emit('listening', address);
+        cluster.emit('listening', this.worker, address);
+    }
+
+    left(isVoluntary) {
+        this.worker.exitedAfterDisconnect = isVoluntary;
+        this.worker.state = 'disconnected';
+        this.process.left();
+        this.worker.emit('disconnect');
+        cluster.emit('disconnect', this.worker);
+    }
+
+    /** Its process is gone. What it said last comes before that: the end of its line is waited for. */
+    ended(code, signal) {
+        const line = this._line;
+        if (line === null || !line.isOpen) {
+            this._ended(code, signal);
+            return;
+        }
+        let isOver = false;
+        const over = () => {
+            if (!isOver) {
+                isOver = true;
+                clearTimeout(limit);
+                this._ended(code, signal);
+            }
+        };
+        // It is closed with the process, unless a child of its own has got hold of it.
+        const limit = setTimeout(over, LINE_LIMIT);
+        line.onceClosed(over);
+    }
+
+    _ended(code, signal) {
+        delete cluster.workers[this.id];
+        this.worker.exitedAfterDisconnect = Boolean(this.worker.exitedAfterDisconnect);
+        this.worker.state = 'dead';
+        this.process.left();
+        this.process.ended(code, signal);
+        this.worker.emit('exit', code, signal);
+        cluster.emit('exit', this.worker, code, signal);
+    }
+
+    _listen() {
+        if (this._line !== null) {
+            this._line.listen(message => this.process.emit('message', message, undefined));
+        }
+    }
+}
+
+/** Node's own class, with the methods that would go to Node's own primary directed to the supervisor. */
+function clusterWorker(id, process) {
+    const worker = new cluster.Worker({ id, process, state: 'none' });
+    worker.disconnect = () => {
+        process.disconnect();
+        return worker;
+    };
+    worker.kill = worker.destroy = signal => process.kill(signal);
+    return worker;
+}
+
+module.exports = Life;

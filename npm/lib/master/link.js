@@ -1,0 +1,100 @@
+// The channel to the supervisor, on Node's own IPC: what is asked of it, what it tells, and workers' messages both ways.
+//
+// Asks are `{ask: …}`, what is told is `{tell: …}`, a message to a worker's life `{to, message}` and from one
+// `{from, message}`; sockets travel along. Whoever owns the link handles what is told.
+//
+// Invariants: asks arrive in the order they were made; sending after the end does nothing but call back with an error;
+// the link keeps this process alive only while it is held.
+
+const { spawn } = require('child_process');
+const EventEmitter = require('events');
+
+/** The form of what is said here. The binary refuses another one. */
+exports.PROTOCOL = 1;
+
+/** Events: `tell` (what, socket), `message` (life, message, socket), `end` (how the process ended, and whether it ran). */
+class Link extends EventEmitter {
+    constructor(child) {
+        super();
+        this._child = child;
+        this._isHeld = false;
+        child.on('message', (text, socket) => this._received(text, socket));
+        child.on('error', error => this._ended({ error }));
+        child.on('exit', (code, signal) => this._ended({ code, signal }));
+        child.unref();
+        this._unrefChannel();
+    }
+
+    get isOpen() {
+        return this._child.connected;
+    }
+
+    ask(what, details) {
+        this._send({ ask: what, ...details });
+    }
+
+    sendTo(life, message, socket, options, callback) {
+        this._send({ to: life, message }, socket, options, callback);
+    }
+
+    /** Whether the link keeps this process alive. */
+    hold(isHeld) {
+        if (isHeld !== this._isHeld) {
+            this._isHeld = isHeld;
+            if (isHeld && this._child.channel) {
+                this._child.channel.ref();
+            } else {
+                this._unrefChannel();
+            }
+        }
+    }
+
+    close() {
+        if (this._child.connected) {
+            this._child.disconnect();
+        }
+    }
+
+    _unrefChannel() {
+        if (this._child.channel) {
+            this._child.channel.unref();
+        }
+    }
+
+    _send(text, socket, options, callback = () => {}) {
+        if (this._child.connected) {
+            this._child.send(text, socket, options, callback);
+        } else {
+            const error = Object.assign(new Error('the channel to the supervisor is closed'), { code: 'ERR_IPC_CHANNEL_CLOSED' });
+            process.nextTick(callback, error);
+        }
+    }
+
+    _received(text, socket) {
+        if (text.tell === undefined) {
+            this.emit('message', text.from, text.message, socket);
+        } else {
+            this.emit('tell', text, socket);
+        }
+    }
+
+    _ended(how) {
+        if (!this._hasEnded) {
+            this._hasEnded = true;
+            this.emit('end', how);
+        }
+    }
+}
+
+/** Starts the binary as the supervisor of this process's workers. */
+exports.start = function start(binary) {
+    return new Link(spawn(binary, ['__attach'], { stdio: ['inherit', 'inherit', 'inherit', 'ipc'] }));
+};
+
+/**
+ * Connects to the supervisor that started this process, whose socket is the descriptor `socket`: a helper of ours, gone
+ * at once, is given a channel, and hands its end on through that socket.
+ */
+exports.connect = function connect(binary, socket) {
+    return new Link(spawn(binary, ['__link'], { stdio: ['ignore', 'ignore', 'inherit', 'ipc', socket] }));
+};

@@ -1,0 +1,259 @@
+// The Master: what `require('luster')` is outside of workers. A custom master's script has one, and the extension host.
+//
+// Its truth lives in the supervisor: properties mirror what that tells, methods ask it. In a script the supervisor is
+// started when the first worker is to run; in the extension host it was there before (`host/start.js` connects them).
+//
+// Invariants: requests reach the supervisor in their order, each after the settings and environment it was made in; this
+// process is kept alive by workers that run or will run again, and by nothing else of ours.
+
+const cluster = require('cluster');
+const ClusterProcess = require('../shared/cluster_process');
+const { LusterConfigurationError } = require('../shared/errors');
+const Port = require('../shared/port');
+const { COMMANDS } = require('../shared/rpc');
+const { EVENTS, REPORTED_EVENTS, STATES } = require('../shared/worker_constants');
+const Settings = require('./settings');
+const Supervision = require('./supervision');
+const WorkerWrapper = require('./worker_wrapper');
+
+class Master extends ClusterProcess {
+    constructor() {
+        super();
+        this.workers = {};
+        this.id = 0;
+        this.wid = 0;
+        this.pid = process.pid;
+        this._supervision = new Supervision(this);
+        this._settings = new Settings();
+        this._verdict = null;
+
+        this.registerRemoteCommand(COMMANDS.broadcastWorkerEvent, (worker, event, ...args) =>
+            this.broadcastWorkerEvent(worker, event, ...args));
+        this.registerRemoteCommand(COMMANDS.leaving, () => {});
+        this.on('worker message', (worker, message) => this._onMessage(worker, message));
+        this.on('worker state', () => this._supervision.hold());
+    }
+
+    get isMaster() {
+        return true;
+    }
+
+    get isWorker() {
+        return false;
+    }
+
+    /** Settings for the workers to be started from now on, as `cluster.setupPrimary` takes them. */
+    setup(settings) {
+        Settings.set(settings);
+        this._supervision.tellSettings();
+    }
+
+    getWorkersIds() {
+        return this.getWorkersArray().map(worker => worker.wid);
+    }
+
+    getWorkersArray() {
+        return Object.values(this.workers);
+    }
+
+    forEach(fn) {
+        this.getWorkersArray().forEach(fn);
+        return this;
+    }
+
+    /** Adds a worker to those this master keeps. */
+    add(worker) {
+        this._keep(worker);
+        this._supervision.added(worker);
+        return this;
+    }
+
+    /** Starts the workers when everything is initialized; emits `running` when all are ready. */
+    run() {
+        this.whenInitialized().then(() => process.nextTick(() => this._run()));
+        return this;
+    }
+
+    /** Restarts all workers at once; emits `restarted` when all are ready. */
+    restart() {
+        const ready = this.waitForAllWorkers('worker ready');
+        this.forEach(worker => worker.restart());
+        ready.then(() => process.nextTick(() => this.emit('restarted')));
+        return this;
+    }
+
+    /** Restarts the workers one by one, as `control.restart` and `control.parallel` say; emits `restarted` at the end. */
+    softRestart() {
+        this._ask('rollout');
+        return this;
+    }
+
+    /** Restarts one worker when its turn comes; emits `restarted` when the queue is empty. */
+    scheduleWorkerRestart(worker) {
+        this._ask('one', { wid: worker.wid, what: 'rollout' });
+        return this;
+    }
+
+    /** Stops all workers gracefully; emits `shutdown` when they are gone. */
+    shutdown() {
+        const wids = this.getWorkersArray().filter(worker => worker.state !== STATES.STOPPED).map(worker => worker.wid);
+        const gone = this.waitForWorkers(wids, 'worker exit');
+        this.forEach(worker => {
+            if (worker.isRunning()) {
+                worker.stop();
+            } else {
+                // It may be about to be started again.
+                this._ask('one', { wid: worker.wid, what: 'stop' });
+                worker._wanted = false;
+            }
+        });
+        gone.then(() => process.nextTick(() => this.emit('shutdown')));
+        return this;
+    }
+
+    /** Resolves when each of these workers has emitted `event`, which is named as the master emits it. */
+    waitForWorkers(wids, event) {
+        const missing = new Set(wids);
+        return new Promise(resolve => {
+            if (missing.size === 0) {
+                resolve();
+                return;
+            }
+            const happened = worker => {
+                missing.delete(worker.wid);
+                if (missing.size === 0) {
+                    this.removeListener(event, happened);
+                    resolve();
+                }
+            };
+            this.on(event, happened);
+        });
+    }
+
+    waitForAllWorkers(event) {
+        return this.waitForWorkers(this.getWorkersIds(), event);
+    }
+
+    /** Calls a command of every worker; one that is not ready gets it when it is. */
+    remoteCallToAll(name, ...args) {
+        this.forEach(worker => {
+            if (worker._serving.ready) {
+                worker._serving.remoteCall(name, ...args);
+            }
+            if (!worker.ready) {
+                worker.once('ready', () => worker.remoteCall(name, ...args));
+            }
+        });
+    }
+
+    /** Calls a command of every running worker; `callback` is called for each. */
+    remoteCallToAllWithCallback(options) {
+        this.forEach(worker => {
+            if (worker._serving.isRunning()) {
+                worker._serving.remoteCallWithCallback(options);
+            }
+        });
+    }
+
+    /** Emits `master <event>` in every worker that is ready. */
+    broadcastEventToAll(event, ...args) {
+        this.forEach(worker => {
+            if (worker._serving.ready) {
+                worker._serving.broadcastEvent(event, ...args);
+            }
+        });
+    }
+
+    /** Emits `event` here, and `master <event>` in every worker that is ready. */
+    emitToAll(event, ...args) {
+        this.emit(event, ...args);
+        this.broadcastEventToAll(event, ...args);
+    }
+
+    emit(event, ...args) {
+        if (event === 'reopen-logs') {
+            this._supervision.reopenLogs();
+        }
+        return super.emit(event, ...args);
+    }
+
+    /** A worker reports an event of its own. */
+    broadcastWorkerEvent(worker, event, ...args) {
+        if (REPORTED_EVENTS.includes(event)) {
+            worker.emit(event);
+        }
+        this.emit(`received worker ${event}`, worker, ...args);
+    }
+
+    /** The supervisor's requests, each in the circumstances of now. */
+    _ask(what, details) {
+        this._supervision.ask(what, details);
+    }
+
+    _limitsChanged(worker) {
+        this._supervision.limitsChanged(worker);
+    }
+
+    _accepts(config, basedir, appliedEnv) {
+        const verdict = this._supervision.judge(config, basedir, appliedEnv);
+        for (const warning of verdict.warnings || []) {
+            console.error(`luster: ${warning}`);
+        }
+        if (verdict.problems === undefined) {
+            this._verdict = verdict;
+            return true;
+        }
+        console.error(verdict.problems);
+        if (this.listenerCount('error') === 0) {
+            process.exit(verdict.exit);
+        }
+        this.emit('error', LusterConfigurationError.createError('CONFIGURATION_CHECK_FAILED'));
+        return false;
+    }
+
+    _onConfigured() {
+        const control = name => this.config.get(`control.${name}`);
+        const options = {
+            forkTimeout: control('forkTimeout'),
+            stopTimeout: control('stopTimeout'),
+            killTimeout: control('killTimeout'),
+            exitThreshold: control('exitThreshold'),
+            allowedSequentialDeaths: control('allowedSequentialDeaths'),
+            masterInspectPort: this.config.get('properties.masterInspectPort'),
+            maxListeners: this.getMaxListeners(),
+        };
+        for (const port of this._verdict.ports) {
+            // The supervisor knows of these by the configuration.
+            this._keep(new WorkerWrapper(this, { ...options, port: new Port(isNaN(port) ? port : Number(port)) }));
+        }
+        super._onConfigured();
+    }
+
+    _keep(worker) {
+        this.workers[worker.wid] = worker;
+        this._proxyWorkerEvents(worker);
+    }
+
+    _run() {
+        const ready = this.waitForAllWorkers('worker ready');
+        this._supervision.start();
+        ready.then(() => process.nextTick(() => this.emit('running')));
+    }
+
+    _proxyWorkerEvents(worker) {
+        for (const event of EVENTS) {
+            worker.on(event, (...args) => this.emit(`worker ${event}`, worker, ...args));
+        }
+    }
+
+    /** A worker's mistake must not end its master, unless that wants to know. */
+    _onUnknownCommand(error) {
+        if (this.listenerCount('error') > 0) {
+            this.emit('error', error);
+        } else {
+            console.error(`luster: ${error.message}`);
+        }
+    }
+}
+
+module.exports = Master;

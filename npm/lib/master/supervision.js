@@ -1,0 +1,324 @@
+// The Master's side of the supervisor: what is asked of it, and what becomes of its news.
+//
+// Invariants: news of a life that is not known changes nothing; before the supervisor runs, nothing is asked of it that
+// its first message (`hello`) would not say anyway.
+
+const { STATES } = require('../shared/worker_constants');
+const { LusterWorkerWrapperError } = require('../shared/errors');
+const binary = require('./binary');
+const { namesIn } = require('../shared/native_extensions');
+const Life = require('./life');
+const links = require('./link');
+const plain = require('./plain');
+const Settings = require('./settings');
+
+class Supervision {
+    constructor(master) {
+        this._master = master;
+        this._link = null;
+        this._lives = new Map();
+        /** Streams of processes that are about to be told, by life. */
+        this._streams = new Map();
+        /** What the supervisor thinks of the configuration, if it was there first. */
+        this._verdict = null;
+        this._isReplay = false;
+        /** What there is has not been told in full yet. */
+        this._isExpectingPresent = false;
+        this._isOver = false;
+    }
+
+    /** Serves a supervisor that was there first; `isReplay` if its workers may run already. */
+    serve(link, verdict, isReplay) {
+        this._verdict = verdict;
+        this._isReplay = Boolean(isReplay);
+        this._isExpectingPresent = true;
+        this.use(link);
+    }
+
+    judge(config, basedir, appliedEnv) {
+        if (this._verdict !== null) {
+            return this._verdict;
+        }
+        try {
+            return require('./judge')(binary.find(), config, basedir, appliedEnv);
+        } catch (error) {
+            if (error instanceof binary.BinaryError) {
+                return { problems: `luster: ${error.message}`, exit: NOT_EXECUTABLE };
+            }
+            throw error;
+        }
+    }
+
+    /** Starts every worker. Those of a supervisor that is there already may run. */
+    start() {
+        if (this._verdict !== null) {
+            this._link.ask('initialized', { native: namesIn(this._master.extensions) });
+        }
+        if (this._isReplay) {
+            this._link.ask('start');
+        } else {
+            this._master.forEach(worker => worker.run());
+        }
+        this.hold();
+    }
+
+    ask(what, details) {
+        if (this._link === null) {
+            if (details === undefined || details.what !== 'start') {
+                return;
+            }
+            this._startSupervisor();
+        }
+        this.tellSettings();
+        this._link.ask(what, details);
+        this.hold();
+    }
+
+    /** Tells what has changed since it was told last. */
+    tellSettings() {
+        if (this._link !== null) {
+            const { _settings: settings } = this._master;
+            const changes = settings.changes();
+            if (changes !== null) {
+                this._link.ask('setup', { settings: changes });
+            }
+            const environment = settings.environmentChanges();
+            if (environment !== null) {
+                this._link.ask('env', environment);
+            }
+        }
+    }
+
+    limitsChanged(worker) {
+        if (this._link !== null) {
+            this._link.ask('limits', aboutWorker(worker));
+        }
+    }
+
+    added(worker) {
+        if (this._link !== null) {
+            this._link.ask('add', aboutWorker(worker));
+        }
+    }
+
+    reopenLogs() {
+        if (this._link !== null) {
+            this._link.ask('reopen');
+        }
+    }
+
+    /** This process lives as long as a worker does, or is expected. */
+    hold() {
+        if (this._link !== null) {
+            this._link.hold(this._isExpectingPresent || this._master.getWorkersArray().some(worker =>
+                worker._wanted || worker._elder !== null || worker.state !== STATES.STOPPED));
+        }
+    }
+
+    /** The link to a supervisor that runs already, or has just been started. */
+    use(link) {
+        this._link = link;
+        link.on('tell', (news, socket) => this._told(news, socket));
+        link.on('message', (life, message, socket) => this._heard(life, message, socket));
+    }
+
+    _startSupervisor() {
+        const master = this._master;
+        Settings.set({});
+        const link = links.start(binary.find());
+        this.use(link);
+        link.on('end', how => this._ended(how));
+        link.ask('hello', {
+            protocol: links.PROTOCOL,
+            version: require('../../package.json').version,
+            script: {
+                node: process.execPath,
+                execArgv: process.execArgv,
+                exec: process.argv[1],
+                args: process.argv.slice(2),
+            },
+            config: plain(master.config.get()),
+            baseDir: master.config.getBaseDir(),
+            native: namesIn(master.extensions),
+            workers: master.getWorkersArray().map(aboutWorker),
+        });
+        require('./signals').install(master, link);
+    }
+
+    _heard(life, message, socket) {
+        const known = this._lives.get(life);
+        if (known !== undefined) {
+            known.heard(message, socket);
+        }
+    }
+
+    _told(news, socket) {
+        const handler = TOLD[news.tell];
+        if (handler !== undefined) {
+            handler.call(this, news, socket);
+        }
+    }
+
+    _workerOf(news) {
+        return this._master.workers[news.wid];
+    }
+
+    /** Calls `tell` with the life that is meant, and keeps this process alive no longer than needed. */
+    _ofLife(news, tell) {
+        const life = this._lives.get(news.life);
+        if (life !== undefined) {
+            tell(life);
+        }
+    }
+
+    _forked(news) {
+        const worker = this._workerOf(news);
+        if (worker !== undefined) {
+            const streams = this._streams.get(news.life) || [null, null, null];
+            this._streams.delete(news.life);
+            const life = new Life(this._link, { ...news, streams });
+            this._lives.set(news.life, life);
+            worker._forked(life);
+        }
+    }
+
+    _exited(news) {
+        this._ofLife(news, life => {
+            this._lives.delete(news.life);
+            const worker = this._workerOf(life);
+            if (worker !== undefined && worker._life === life) {
+                worker._wanted = news.then === 'again';
+                worker._dead = news.then === 'dead';
+            }
+            life.ended(news.code, news.signal);
+            this.hold();
+        });
+    }
+
+    _notStarted(news) {
+        const worker = this._workerOf(news);
+        if (worker !== undefined) {
+            worker._wanted = news.then === 'again';
+            worker._dead = news.then === 'dead';
+            worker.emit('error', LusterWorkerWrapperError.createError('NOT_STARTED', { wid: worker.wid, reason: news.reason }));
+            this.hold();
+        }
+    }
+
+    /** Somebody else than this process stops a worker. */
+    _stopping(news) {
+        this._ofLife(news, life => {
+            const worker = this._workerOf(life);
+            if (worker !== undefined && worker._life === life && !worker.stopping) {
+                worker._saysStop();
+            }
+        });
+    }
+
+    /** The supervisor's process has ended; its workers have ended with it. */
+    _ended({ error, code, signal }) {
+        this._link.hold(false);
+        if (error) {
+            this._fail(new binary.BinaryError(binary.explain(binary.find(), error)), NOT_EXECUTABLE);
+        } else if (!this._isOver) {
+            const how = signal ? `was killed by ${signal}` : `exited with code ${code}`;
+            this._fail(new Error(`the luster supervisor of this process ${how}, and its workers with it`), code || INTERNAL);
+        }
+    }
+
+    _fail(error, exit) {
+        if (this._master.listenerCount('error') > 0) {
+            this._master.emit('error', error);
+        } else {
+            console.error(`luster: ${error.message}`);
+            process.exit(exit);
+        }
+    }
+}
+
+/** Exit codes, as the README has them. */
+const ALL_DEAD = 1;
+const INTERNAL = 70;
+const NOT_EXECUTABLE = 71;
+
+/** By what is told. */
+const TOLD = {
+    fork: Supervision.prototype._forked,
+    exit: Supervision.prototype._exited,
+    unstarted: Supervision.prototype._notStarted,
+    stopping: Supervision.prototype._stopping,
+    online(news) {
+        this._ofLife(news, life => life.online());
+    },
+    listening(news) {
+        this._ofLife(news, life => life.listening(news.address));
+    },
+    disconnect(news) {
+        this._ofLife(news, life => life.left(news.voluntary));
+    },
+    /** A stream of a process that is told next. */
+    stream(news, socket) {
+        const streams = this._streams.get(news.life) || [null, null, null];
+        streams[news.fd] = socket;
+        this._streams.set(news.life, streams);
+    },
+    line(news, socket) {
+        this._ofLife(news, life => life.adoptLine(socket));
+    },
+    vacant(news) {
+        const worker = this._workerOf(news);
+        if (worker !== undefined) {
+            worker._wanted = news.then === 'again';
+            worker._dead = news.then === 'dead';
+        }
+    },
+    present() {
+        this._isExpectingPresent = false;
+        this.hold();
+    },
+    rolledOut() {
+        this._master.emit('restarted');
+    },
+    rollOutAborted(news) {
+        this._master.emit('restart aborted', this._workerOf(news), news.reason);
+    },
+    /** Every worker is dead. Whoever listens may revive one; the supervisor waits for our word. */
+    allDead() {
+        this._master.emit('shutdown');
+        if (process.exitCode === undefined) {
+            process.exitCode = ALL_DEAD;
+        }
+        setImmediate(() => this._link.ask('concluded'));
+    },
+    /** All workers are gone, and the supervisor too: somebody has stopped everything. */
+    end() {
+        this._isOver = true;
+        this._master.forEach(worker => {
+            worker._wanted = false;
+        });
+        this._master.emit('shutdown');
+        process.exit();
+    },
+    signal(news) {
+        process.emit(news.name, news.name, news.number);
+    },
+};
+
+/** What the supervisor has to know of a worker before its first process. */
+function aboutWorker(worker) {
+    const { forkTimeout, stopTimeout, killTimeout, exitThreshold, allowedSequentialDeaths } = worker.options;
+    return {
+        wid: worker.wid,
+        port: String(worker.options.port.value),
+        limits: {
+            forkTimeout,
+            stopTimeout,
+            killTimeout,
+            exitThreshold,
+            allowedSequentialDeaths,
+            persistent: Boolean(worker.options.persistent) && !worker.dead,
+        },
+    };
+}
+
+module.exports = Supervision;

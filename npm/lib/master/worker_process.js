@@ -1,0 +1,104 @@
+// A worker's process as its master sees it: what Node's `ChildProcess` shows, for a process that is the supervisor's.
+//
+// Invariants: its events come in Node's order; a method called too late does nothing but say so as Node does.
+
+const EventEmitter = require('events');
+const os = require('os');
+
+class WorkerProcess extends EventEmitter {
+    /** `streams` are the ends of its stdio that are ours: `[stdin, stdout, stderr]`, null where it is not a pipe. */
+    constructor(link, life, { pid, file, args, streams }) {
+        super();
+        this.pid = pid;
+        this.connected = true;
+        this.killed = false;
+        this.exitCode = null;
+        this.signalCode = null;
+        this.spawnfile = file;
+        this.spawnargs = args;
+        this.stdio = streams;
+        [this.stdin, this.stdout, this.stderr] = streams;
+        this._link = link;
+        this._life = life;
+    }
+
+    /** Sends the process a signal, by its number or name. */
+    kill(signal = 'SIGTERM') {
+        const number = typeof signal === 'number' ? signal : os.constants.signals[String(signal).toUpperCase()];
+        if (number === undefined) {
+            throw Object.assign(new TypeError(`Unknown signal: ${signal}`), { code: 'ERR_UNKNOWN_SIGNAL' });
+        }
+        if (this.exitCode !== null || this.signalCode !== null) {
+            return false;
+        }
+        this._link.ask('kill', { life: this._life, signal: number });
+        this.killed = this.killed || number !== 0;
+        return true;
+    }
+
+    send(message, socket, options, callback) {
+        if (typeof socket === 'function') {
+            [callback, socket, options] = [socket, undefined, undefined];
+        } else if (typeof options === 'function') {
+            [callback, options] = [options, undefined];
+        }
+        if (message === undefined) {
+            throw Object.assign(new TypeError('The "message" argument must be specified'), { code: 'ERR_MISSING_ARGS' });
+        }
+        if (this.connected) {
+            this._link.sendTo(this._life, message, socket, options, callback);
+            return true;
+        }
+        const error = Object.assign(new Error('Channel closed'), { code: 'ERR_IPC_CHANNEL_CLOSED' });
+        if (callback) {
+            process.nextTick(callback, error);
+        }
+        return false;
+    }
+
+    disconnect() {
+        if (this.connected) {
+            this._link.ask('disconnect', { life: this._life });
+        }
+    }
+
+    ref() {}
+
+    unref() {}
+
+    /** Its channel is closed. */
+    left() {
+        if (this.connected) {
+            this.connected = false;
+            this.emit('disconnect');
+        }
+    }
+
+    /** It has ended. What nobody reads is read away, so that `close` comes. */
+    ended(code, signal) {
+        this.exitCode = code;
+        this.signalCode = signal;
+        if (this.stdin) {
+            this.stdin.destroy();
+        }
+        this.emit('exit', code, signal);
+        const open = [this.stdout, this.stderr].filter(stream => stream && !stream.destroyed);
+        let missing = open.length;
+        const closed = () => {
+            if (--missing <= 0) {
+                this.emit('close', code, signal);
+            }
+        };
+        for (const stream of open) {
+            stream.once('close', closed);
+            if (stream.readable && stream.listenerCount('readable') === 0 && !stream.isPaused()) {
+                stream.resume();
+            }
+        }
+        if (open.length === 0) {
+            process.nextTick(closed);
+        }
+    }
+}
+
+module.exports = WorkerProcess;

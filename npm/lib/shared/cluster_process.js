@@ -1,0 +1,105 @@
+// What a Master and a Worker have in common: the configuration, extensions, and remote commands.
+//
+// Invariants: `configured`, `extension loaded`, `initialized` come in this order, and `initialized` within `configure`
+// where there is nothing to wait for; a command has one function.
+
+const cluster = require('cluster');
+const Configuration = require('./configuration');
+const EventEmitterEx = require('./emitter');
+const { Answers, COMMANDS, parse } = require('./rpc');
+
+class ClusterProcess extends EventEmitterEx {
+    constructor() {
+        super();
+        this.config = null;
+        this.extensions = {};
+        this._commands = new Map();
+        this._answers = new Answers();
+        this._initialized = new Promise(resolve => this.once('initialized', resolve));
+        this.registerRemoteCommand(COMMANDS.callback, (sender, id, data) => this._answers.arrived(sender, id, data));
+    }
+
+    configure(config, applyEnv = true, basedir = process.cwd()) {
+        if (applyEnv) {
+            Configuration.applyEnvironment(config);
+        }
+        const isFirst = this.config === null;
+        if (this._accepts(config, basedir, applyEnv)) {
+            this.config = Configuration.extend(config, basedir);
+            this.setMaxListeners(this.config.get('maxEventListeners', 100));
+            cluster.setMaxListeners(this.getMaxListeners());
+            this.emit('configured');
+            if (isFirst) {
+                this._onConfigured();
+            }
+        }
+        return this;
+    }
+
+    whenInitialized() {
+        return this._initialized;
+    }
+
+    /** Allows `fn(sender, …args)` to be called from the other side. */
+    registerRemoteCommand(name, fn) {
+        if (this._commands.has(name)) {
+            throw errors().LusterClusterProcessError.createError('REMOTE_COMMAND_ALREADY_REGISTERED', { name });
+        }
+        this._commands.set(name, fn);
+    }
+
+    /** Allows `fn(answer, data)` to be called from the other side, where `answer(result)` is awaited. */
+    registerRemoteCommandWithCallback(name, fn) {
+        this.registerRemoteCommand(name, (sender, data, callbackId) =>
+            fn(answer => sender.remoteCall(COMMANDS.callback, callbackId, answer), data));
+    }
+
+    unregisterRemoteCommand(name) {
+        this._commands.delete(name);
+    }
+
+    hasRegisteredRemoteCommand(name) {
+        return this._commands.has(name);
+    }
+
+    /** Whether the configuration can be used; who says no has said why. */
+    _accepts() {
+        return true;
+    }
+
+    _onConfigured() {
+        if (this.config.getKeys('extensions').length === 0) {
+            this.emit('initialized');
+        } else {
+            require('./extensions').load(this, () => this.emit('initialized'));
+        }
+    }
+
+    /** A message of the other side's; everybody else's are passed over. */
+    _onMessage(sender, message) {
+        const call = parse(message);
+        if (call === null) {
+            return;
+        }
+        const command = this._commands.get(call.name);
+        if (command === undefined) {
+            this._onUnknownCommand(errors().LusterClusterProcessError.createError('REMOTE_COMMAND_IS_NOT_REGISTERED', {
+                name: call.name,
+                klass: this.constructor.name,
+            }));
+        } else {
+            command(sender, ...call.args);
+        }
+    }
+
+    _onUnknownCommand(error) {
+        throw error;
+    }
+}
+
+/** Most processes never need one; they start without. */
+function errors() {
+    return require('./errors');
+}
+
+module.exports = ClusterProcess;

@@ -1,0 +1,50 @@
+// The direct line between a worker and the JavaScript beside the fleet: a socket of their own for luster's remote
+// calls, so that these do not pass through the supervisor. One JSON value a line.
+//
+// Invariants: it keeps no process alive; an end that is gone is noticed, not an error; nothing is read before `listen`.
+
+module.exports = class Line {
+    /** Takes a connected `net.Socket`, of which nothing has been read. */
+    constructor(socket) {
+        this._socket = socket;
+        this._rest = '';
+        socket.pause();
+        socket.unref();
+        socket.setEncoding('utf8');
+        // The end comes as 'close', whatever the reason.
+        socket.on('error', () => {});
+    }
+
+    get isOpen() {
+        return this._socket.writable;
+    }
+
+    send(message) {
+        this._socket.write(`${JSON.stringify(message)}\n`);
+    }
+
+    /** Calls `heard(message)` for each message from now on. */
+    listen(heard) {
+        this._socket.on('data', text => this._received(text, heard));
+        this._socket.resume();
+    }
+
+    /** Calls `closed()` when all has been read and there will be no more. */
+    onceClosed(closed) {
+        this._socket.once('close', closed);
+        // Without a reader it would never get to its end.
+        this._socket.resume();
+    }
+
+    close() {
+        this._socket.destroy();
+    }
+
+    _received(text, heard) {
+        const lines = (this._rest + text).split('\n');
+        this._rest = lines.pop();
+        for (const line of lines) {
+            heard(JSON.parse(line));
+        }
+    }
+};

@@ -1,0 +1,57 @@
+// What a worker is told to listen on: a TCP port, or the path of a unix socket.
+
+const fs = require('fs');
+
+const INET = 'inet';
+const UNIX = 'unix';
+
+module.exports = class Port {
+    constructor(value) {
+        this.value = value;
+    }
+
+    get family() {
+        return isNaN(this.value) ? UNIX : INET;
+    }
+
+    isEqualTo(port) {
+        return port instanceof Port && this.value === port.value;
+    }
+
+    /** The port `offset` further on. */
+    next(offset = 1) {
+        return new Port(this.family === UNIX ? this.value.replace('*', String(offset)) : Number(this.value) + offset);
+    }
+
+    /** Removes the socket's file; one that is not there is no error. */
+    unlink(done) {
+        const { LusterPortError } = require('./errors');
+        if (this.family !== UNIX) {
+            done(LusterPortError.createError('NOT_UNIX_SOCKET', { value: this.value }));
+            return;
+        }
+        fs.unlink(this.value, error => {
+            if (error && error.code !== 'ENOENT') {
+                done(LusterPortError.createError('CAN_NOT_UNLINK_UNIX_SOCKET', { socketPath: this.value }));
+            } else {
+                done();
+            }
+        });
+    }
+
+    toString() {
+        return this.value;
+    }
+
+    valueOf() {
+        return this.value;
+    }
+
+    static get INET() {
+        return INET;
+    }
+
+    static get UNIX() {
+        return UNIX;
+    }
+};

@@ -1,0 +1,76 @@
+// Lets Node load the application, as its main module, at the moment we choose, and tells when it has loaded.
+//
+// Node lets `-r` modules replace `Module.runMain`; every kind of main, ES modules too, goes through it. Loading stays
+// Node's own work, so `require.main`, `import.meta.main` and error output are what they are without us.
+//
+// Invariant: a module is never evaluated twice. To wait for an ES module we import the same URL, which joins the
+// evaluation that Node has begun; we do so only after Node began it, because the first importer decides who is main.
+
+const path = require('path');
+const Module = require('module');
+
+/** The file of this process's main module. */
+exports.file = () => fileOf(process.argv[1]);
+
+/** Replaces `Module.runMain` until Node calls it; then calls `start(mainFile, load)`. */
+exports.hold = function hold(start) {
+    const runMain = Module.runMain;
+    Module.runMain = function (...args) {
+        Module.runMain = runMain;
+        const mainFile = exports.file();
+        start(mainFile, loaded => {
+            runMain.apply(this, args);
+            // Set only for a CommonJS main, and complete only when it did not turn out to be an ES module.
+            if (process.mainModule && process.mainModule.loaded) {
+                loaded();
+            } else {
+                awaitModule(mainFile, loaded);
+            }
+        });
+    };
+};
+
+/** The file Node will take for `main`: extension added, symbolic links followed as its flags say. */
+function fileOf(main) {
+    return Module._findPath(path.resolve(main), null, true) || main;
+}
+
+async function awaitModule(mainFile, loaded) {
+    try {
+        for (const specifier of preloadedModules()) {
+            await importFromCwd(specifier);
+        }
+        // Node begins the main module in the turn in which the last `--import` is done.
+        await new Promise(setImmediate);
+        await import(require('url').pathToFileURL(mainFile).href);
+    } catch {
+        // The same error reaches Node, who reports it and ends the process.
+        return;
+    }
+    // Out of the promise: what a listener throws is an uncaught exception, not a rejection.
+    process.nextTick(loaded);
+}
+
+/** The values of `--import`, which Node imports one by one before the main module. */
+function preloadedModules() {
+    const options = [...(process.env.NODE_OPTIONS || '').split(/\s+/), ...process.execArgv];
+    const found = [];
+    options.forEach((option, i) => {
+        if (option === '--import') {
+            found.push(options[i + 1]);
+        } else if (option.startsWith('--import=')) {
+            found.push(option.slice('--import='.length));
+        }
+    });
+    return found;
+}
+
+/** Imports as Node does for `--import`: relative to the working directory. */
+function importFromCwd(specifier) {
+    const file = path.join(process.cwd(), 'luster import');
+    const place = new Module(file);
+    place.filename = file;
+    place.paths = Module._nodeModulePaths(process.cwd());
+    place._compile('exports.load = specifier => import(specifier)', file);
+    return place.exports.load(specifier);
+}

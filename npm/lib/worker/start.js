@@ -1,0 +1,42 @@
+// The order of a worker's start: configuration, extensions, the master's word, the application.
+//
+// Invariants: messages of the master are heard from the first moment; nothing of ours is left in `process.env` or
+// `process.execArgv` for the application's own children to inherit; it happens once, whichever copy of this file is first.
+
+const Worker = require('./worker');
+const drain = require('./drain');
+const names = require('../shared/names');
+const mainModule = require('./main_module');
+const withoutPreload = require('./exec_argv');
+
+const boot = JSON.parse(process.env.LUSTER_BOOT);
+delete process.env.LUSTER_BOOT;
+process.execArgv = withoutPreload(process.execArgv, boot.preload);
+
+const worker = new Worker();
+names.install(worker, {
+    'worker_wrapper': () => require('../shared/worker_constants'),
+    'errors': () => require('../shared/errors'),
+    'configuration': () => require('../shared/configuration'),
+    'event_emitter_ex': () => require('../shared/emitter'),
+    'port': () => require('../shared/port'),
+});
+drain.watch();
+require('../shared/extensions').lookBeside(boot.package);
+if (boot.acks === 'by verdict') {
+    require('./acks').leaveOut();
+}
+
+if (boot.format === 'script') {
+    // A custom master's script is the main module here too; its `configure` and `run` do the rest.
+    require('./esm_names').installFor(mainModule.file());
+    worker.runsBy(loaded => require('./script_app').load(worker.config.resolve('app'), loaded));
+} else {
+    mainModule.hold((mainFile, load) => {
+        require('./esm_names').installFor(mainFile);
+        worker.runsBy(load);
+        require('../shared/config_source')(boot, config => worker.configure(config, true, boot.baseDir).run());
+    });
+}
+
+module.exports = worker;

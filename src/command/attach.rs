@@ -1,0 +1,132 @@
+//! `luster __attach`: supervises the workers of a custom master, a script that has started us with a channel.
+//!
+//! Invariants: it ends when the script does, and its workers with it; a terminal's signals reach the script only, which
+//! passes on what they mean.
+
+use std::ffi::OsString;
+use std::io;
+use std::os::fd::{AsFd, OwnedFd};
+use std::time::{Duration, Instant};
+
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use serde_json::json;
+use tracing::error;
+
+use super::job::{self, Program, utf8};
+use crate::Exit;
+use crate::cli;
+use crate::cli::{LogFormat, Output};
+use crate::config;
+use crate::driver::{self, Company, Job};
+use crate::host::{Ask, Hello, HostNews, Link};
+use crate::logging;
+use crate::process;
+use crate::supervisor::{Attendance, Moment};
+
+/// The form of what is said on the channel; see `npm/lib/master/link.js`.
+const PROTOCOL: u32 = 1;
+
+/// How long the script may take to say who it is; it does so at once.
+const INTRODUCTION: Duration = Duration::from_secs(10);
+
+/// Does it.
+pub(super) fn run() -> Exit {
+    logging::install(&output());
+    process::leave_group();
+    let Some(channel) = process::inherited_channel() else {
+        cli::complain("luster: `luster __attach` is for luster's own use, by custom masters");
+        return Exit::Usage;
+    };
+    match serve(channel) {
+        Ok(exit) => exit,
+        Err((exit, reason)) => {
+            error!(event = "cannot_start", "{reason}");
+            exit
+        }
+    }
+}
+
+/// A script has its own log; of ours it gets what is wrong.
+fn output() -> Output {
+    let verbose = std::env::var("LUSTER_VERBOSE").ok().and_then(|level| level.parse().ok());
+    Output {
+        verbose: verbose.unwrap_or(0),
+        quiet: u8::from(verbose.is_none()),
+        log_format: match std::env::var("LUSTER_LOG_FORMAT").as_deref() {
+            Ok("json") => LogFormat::Json,
+            Ok(_) | Err(_) => LogFormat::Text,
+        },
+    }
+}
+
+fn serve(channel: OwnedFd) -> Result<Exit, (Exit, String)> {
+    let internal = |error: io::Error| (Exit::Internal, format!("the script's channel fails: {error}"));
+    let mut link = Link::new().map_err(internal)?;
+    link.connect(channel).map_err(internal)?;
+    let mut backlog = Vec::new();
+    // It may be gone before it said anything.
+    let Some(hello) = introduction(&mut link, &mut backlog).map_err(internal)? else {
+        return Ok(Exit::Stopped);
+    };
+    let job = prepare(&hello, Company::Script(Box::new(driver::Script { link, backlog })))?;
+    driver::run(job).map_err(|error| (Exit::Internal, format!("luster cannot go on: {error:#}")))
+}
+
+/// Waits for the script's first word; what it has said behind it is kept for later.
+fn introduction(link: &mut Link, backlog: &mut Vec<HostNews>) -> io::Result<Option<Hello>> {
+    let deadline = Instant::now() + INTRODUCTION;
+    loop {
+        let left = deadline.saturating_duration_since(Instant::now());
+        if left.is_zero() {
+            return Err(io::ErrorKind::TimedOut.into());
+        }
+        let timeout = PollTimeout::try_from(left + Duration::from_millis(1)).unwrap_or(PollTimeout::MAX);
+        match poll(&mut [PollFd::new(link.as_fd().as_fd(), PollFlags::POLLIN)], timeout) {
+            Ok(_) | Err(nix::Error::EINTR) => {}
+            Err(error) => return Err(error.into()),
+        }
+        let mut news = Vec::new();
+        let _ = link.process(Moment::default(), &mut news);
+        let mut news = news.into_iter();
+        match news.next() {
+            None => continue,
+            Some(HostNews::Asked(ask)) => {
+                let Ask::Hello(hello) = *ask else {
+                    return Err(io::Error::other("it does not introduce itself"));
+                };
+                backlog.extend(news);
+                return Ok(Some(*hello));
+            }
+            Some(HostNews::Left(None)) => return Ok(None),
+            Some(other) => return Err(io::Error::other(format!("it does not introduce itself: {other:?}"))),
+        }
+    }
+}
+
+fn prepare(hello: &Hello, company: Company) -> Result<Job, (Exit, String)> {
+    let Hello { protocol, version, script, config, base_dir, .. } = hello;
+    if *protocol != PROTOCOL {
+        let ours = env!("CARGO_PKG_VERSION");
+        return Err((
+            Exit::Internal,
+            format!(
+                "this luster binary ({ours}) does not understand the luster package ({version}) that started it; \
+                 install both in one version, or set LUSTER_BINARY to the one that belongs to the package"
+            ),
+        ));
+    }
+    let name = utf8(&script.exec);
+    let (settings, _) = config::judge(config.value.clone(), config.odd.clone(), &name, base_dir, "")
+        .map_err(|error| (error.exit(), error.to_string()))?;
+    let program = Program {
+        node: script.node.clone(),
+        node_args: script.exec_argv.iter().map(OsString::from).collect(),
+        main: script.exec.clone(),
+        args: script.args.iter().map(OsString::from).collect(),
+    };
+    let mut job = job::prepare(&settings, program, json!({"format": "script"}), company)?;
+    job.policy.attendance = Attendance::Script;
+    job.launcher.ports = hello.workers.iter().map(|worker| worker.port.clone()).collect();
+    job.limits = hello.workers.iter().map(|worker| (worker.worker(), worker.limits())).collect();
+    Ok(job)
+}

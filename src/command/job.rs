@@ -1,0 +1,74 @@
+//! What `serve` and `attach` have in common: from settings to a fleet that can be run.
+
+use std::ffi::OsString;
+use std::io;
+use std::path::{Path, PathBuf};
+
+use serde_json::{Value, json};
+
+use crate::Exit;
+use crate::cluster;
+use crate::config::{Balance, Settings};
+use crate::driver::{Company, Job, Launcher, Wishes};
+use crate::process::{self, DescriptorLimit};
+use crate::scripts::{Placed, Places, Script};
+
+/// What workers run.
+pub(super) struct Program {
+    pub(super) node: PathBuf,
+    pub(super) node_args: Vec<OsString>,
+    pub(super) main: PathBuf,
+    pub(super) args: Vec<OsString>,
+}
+
+/// Makes a clean master of this process and finds what workers are started with. `boot` is what their script is told
+/// besides what it always is.
+pub(super) fn prepare(
+    settings: &Settings,
+    program: Program,
+    boot: Value,
+    company: Company,
+) -> Result<Job, (Exit, String)> {
+    let internal = |what: &str, error: io::Error| (Exit::Internal, format!("{what}: {error}"));
+    process::adopt_orphans().map_err(|error| internal("orphans cannot be adopted", error))?;
+    let limit =
+        DescriptorLimit::raise().map_err(|error| internal("the descriptor limit cannot be raised", error))?;
+    let preload = Placed::place(Script::Worker, Places::of_this_process())
+        .map_err(|error| (Exit::ForkOrExec, error.to_string()))?;
+    let launcher = Launcher {
+        node: program.node,
+        node_args: program.node_args,
+        main: program.main,
+        args: program.args,
+        preload,
+        boot: worker_boot(boot).to_string(),
+        ports: settings.server.layout(settings.policy.workers).into_iter().map(|seat| seat.port).collect(),
+        inspect_port: settings.master_inspect_port,
+        limit,
+        wishes: Wishes::default(),
+    };
+    let policy = settings.policy.clone();
+    Ok(Job { policy, limits: Vec::new(), balance: balance(settings.server.balance), launcher, company })
+}
+
+/// What every worker's script is told (`LUSTER_BOOT`): its own file's name, and that the verdict on a connection
+/// acknowledges its descriptor.
+fn worker_boot(mut boot: Value) -> Value {
+    boot["v"] = 1.into();
+    boot["preload"] = Script::Worker.file_name().into();
+    boot["acks"] = json!("by verdict");
+    boot
+}
+
+/// Node itself only knows paths that are UTF-8.
+pub(super) fn utf8(path: &Path) -> String {
+    path.to_string_lossy().into_owned()
+}
+
+const fn balance(configured: Balance) -> cluster::Balance {
+    match configured {
+        Balance::RoundRobin => cluster::Balance::RoundRobin,
+        Balance::Shared => cluster::Balance::Shared,
+        Balance::Reuseport => cluster::Balance::Reuseport,
+    }
+}

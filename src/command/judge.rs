@@ -1,0 +1,53 @@
+//! `luster __judge`: says what the configuration on stdin means, for luster's own JavaScript.
+//!
+//! Reads `{value, odd, baseDir, name}` and writes `{workers, ports, warnings}` or `{problems, exit}`, as JSON.
+
+use std::collections::BTreeMap;
+use std::io::Read;
+use std::path::PathBuf;
+
+use serde::Deserialize;
+use serde_json::{Value, json};
+
+use crate::Exit;
+use crate::cli;
+use crate::config::{self, SIZE_LIMIT};
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Question {
+    value: Value,
+    #[serde(default)]
+    odd: BTreeMap<String, String>,
+    base_dir: PathBuf,
+    name: String,
+    /// `LUSTER_CONF`, if it was applied.
+    #[serde(default)]
+    luster_conf: String,
+}
+
+/// Does it.
+pub(super) fn run() -> Exit {
+    let mut text = Vec::new();
+    // A little more than a configuration may have, for what stands around it.
+    let read = std::io::stdin().take(2 * SIZE_LIMIT as u64).read_to_end(&mut text);
+    match read.ok().and_then(|_| serde_json::from_slice(&text).ok()) {
+        Some(question) => cli::print(&format!("{}\n", answer(question))),
+        None => {
+            cli::complain("luster: `luster __judge` is for luster's own use, by its JavaScript");
+            Exit::Usage
+        }
+    }
+}
+
+fn answer(question: Question) -> Value {
+    let Question { value, odd, base_dir, name, luster_conf } = question;
+    match config::judge(value, odd, &name, &base_dir, &luster_conf) {
+        Ok((settings, warnings)) => {
+            let workers = settings.policy.workers;
+            let ports: Vec<_> = settings.server.layout(workers).into_iter().map(|seat| seat.port).collect();
+            json!({"workers": workers, "ports": ports, "warnings": warnings})
+        }
+        Err(error) => json!({"problems": error.to_string(), "exit": error.exit() as u8}),
+    }
+}

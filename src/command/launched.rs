@@ -1,0 +1,43 @@
+//! What the npm package says about how it was started (`LUSTER_LAUNCHER`, see `npm/bin/luster.js`): in place of a command
+//! line, because Node's own flags come before its script.
+
+use std::ffi::OsString;
+use std::path::PathBuf;
+
+use serde::Deserialize;
+
+/// What it says; nothing if it was not the package that started us.
+#[derive(Debug, Default)]
+pub(super) struct Launched {
+    /// The Node that ran the package's script.
+    pub(super) node: Option<PathBuf>,
+    /// Its flags.
+    pub(super) node_args: Vec<OsString>,
+    /// The script, as the command line named it.
+    pub(super) program: Option<PathBuf>,
+    /// The package's folder.
+    pub(super) package: Option<PathBuf>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Told {
+    node: PathBuf,
+    exec_argv: Vec<String>,
+    program: PathBuf,
+    package: PathBuf,
+}
+
+impl Launched {
+    /// Reads the variable; one that makes no sense is not the package's.
+    pub(super) fn by_package() -> Self {
+        let told = std::env::var("LUSTER_LAUNCHER").ok().and_then(|text| serde_json::from_str(&text).ok());
+        let Some(Told { node, exec_argv, program, package }) = told else { return Self::default() };
+        Self {
+            node: Some(node),
+            node_args: exec_argv.into_iter().map(OsString::from).collect(),
+            program: Some(program),
+            package: Some(package),
+        }
+    }
+}

@@ -1,0 +1,31 @@
+//! What each command does: from the arguments to a running fleet, or to words on stdout.
+//!
+//! `serve` runs the workers of a configuration and checks one; the commands for luster's own JavaScript are `attach` (the
+//! supervisor of a custom master), `judge` (what a configuration means) and `link` (hands a channel on).
+//!
+//! Invariant: nothing is started before the configuration, Node and the app have been found.
+
+mod attach;
+mod evaluator;
+mod extensions;
+mod job;
+mod judge;
+mod launched;
+mod link;
+mod serve;
+#[cfg(test)]
+mod tests;
+
+use crate::Exit;
+use crate::cli::{Cli, Command};
+
+/// Runs the command.
+pub(crate) fn run(cli: &Cli) -> Exit {
+    match &cli.command {
+        None => serve::run(&cli.run),
+        Some(Command::Check(arguments)) => serve::check(arguments),
+        Some(Command::Attach) => attach::run(),
+        Some(Command::Judge) => judge::run(),
+        Some(Command::Link) => link::run(),
+    }
+}

@@ -1,0 +1,232 @@
+//! `luster [CONFIG]` and `luster check [CONFIG]`.
+
+use std::ffi::OsStr;
+use std::path::PathBuf;
+
+use serde_json::{Value, json};
+use tracing::{error, info, warn};
+
+use super::evaluator::{Evaluator, Running};
+use super::extensions::{self, Division};
+use super::job::{self, Program, utf8};
+use super::launched::Launched;
+use crate::Exit;
+use crate::cli::{self, Arguments, LogFormat, Output, Source};
+use crate::config::{self, Loaded};
+use crate::driver::{self, Company, Job};
+use crate::logging;
+use crate::process;
+use crate::supervisor::Attendance;
+
+/// What extensions may take beyond `extensionsLoadTimeout` until we give their process up: it has to say so itself, and
+/// Node has to start.
+const HOST_SLACK: std::time::Duration = std::time::Duration::from_secs(5);
+
+/// Runs the workers.
+pub(super) fn run(arguments: &Arguments) -> Exit {
+    with_config(arguments, serve)
+}
+
+/// Looks for mistakes and starts nothing.
+pub(super) fn check(arguments: &Arguments) -> Exit {
+    with_config(arguments, |_, loaded, _| {
+        let workers = loaded.settings.policy.workers;
+        cli::print(&format!("{}: no mistakes; it runs {workers} workers\n", loaded.path.display()))
+    })
+}
+
+/// Reads the configuration, tells what is wrong with it, and shows it if that is what is wanted.
+fn with_config(arguments: &Arguments, then: impl FnOnce(&Surroundings, &Loaded, Evaluator) -> Exit) -> Exit {
+    let Arguments { source, print_config, output } = arguments;
+    logging::install(output);
+    let surroundings = Surroundings::new(source);
+    let mut evaluator = surroundings.evaluator();
+    let request = config::Request::from_surroundings(source.config.clone());
+    let loaded = match request.map(|request| config::load(&request, &mut evaluator)) {
+        Ok(Ok(loaded)) => loaded,
+        Ok(Err(error)) => return refuse(output, error.exit(), &error.to_string()),
+        Err(error) => {
+            return refuse(output, Exit::Config, &format!("there is no working directory: {error}"));
+        }
+    };
+    for warning in &loaded.warnings {
+        warn!(event = "config_warning", "{warning}");
+    }
+    if *print_config {
+        return cli::print(&config::render(&loaded));
+    }
+    then(&surroundings, &loaded, evaluator)
+}
+
+/// What we were started with.
+struct Surroundings {
+    launched: Launched,
+    node: Result<PathBuf, process::ProgramError>,
+    /// What was asked for, in place of one that was not found: it then says best what is missing.
+    wanted_node: Option<PathBuf>,
+    config: Option<PathBuf>,
+}
+
+impl Surroundings {
+    fn new(source: &Source) -> Self {
+        let mut launched = Launched::by_package();
+        launched.node_args.extend(source.node_arg.iter().cloned());
+        let asked = source.node.as_deref().or(launched.node.as_ref().map(|node| node.as_os_str()));
+        let name = asked.unwrap_or(OsStr::new("node"));
+        let node = process::find_program(name, std::env::var_os("PATH").as_deref());
+        let wanted_node = asked.map(PathBuf::from);
+        Self { launched, node, wanted_node, config: source.config.clone() }
+    }
+
+    fn evaluator(&self) -> Evaluator {
+        // One that is missing is told when it is needed: a configuration that is no program needs none.
+        let node = self.node.as_ref().ok().cloned().or_else(|| self.wanted_node.clone());
+        let program = self.launched.program.clone().or_else(|| std::env::current_exe().ok());
+        let boot = json!({
+            "v": 1,
+            "program": program.as_deref().map(utf8),
+            "args": self.config.as_deref().map(utf8).into_iter().collect::<Vec<_>>(),
+            "package": self.launched.package.as_deref().map(utf8),
+        });
+        Evaluator {
+            node,
+            node_args: self.launched.node_args.clone(),
+            folder: std::env::current_dir().unwrap_or_default(),
+            boot,
+            running: None,
+        }
+    }
+}
+
+/// Tells why the configuration cannot be used: as it is for people, as a log line for machines.
+fn refuse(output: &Output, exit: Exit, reason: &str) -> Exit {
+    match output.log_format {
+        LogFormat::Text => cli::complain(reason),
+        LogFormat::Json => error!(event = "config_error", "{reason}"),
+    }
+    exit
+}
+
+fn serve(surroundings: &Surroundings, loaded: &Loaded, evaluator: Evaluator) -> Exit {
+    match prepare(surroundings, loaded, evaluator) {
+        Ok(job) => {
+            announce(&job, loaded);
+            driver::run(job).unwrap_or_else(|error| {
+                error!(event = "internal", "luster cannot go on: {error:#}");
+                Exit::Internal
+            })
+        }
+        Err((exit, reason)) => {
+            error!(event = "cannot_start", "{reason}");
+            exit
+        }
+    }
+}
+
+fn prepare(
+    surroundings: &Surroundings,
+    loaded: &Loaded,
+    evaluator: Evaluator,
+) -> Result<Job, (Exit, String)> {
+    let settings = &loaded.settings;
+    let node = surroundings.node.as_ref().map_err(|error| (Exit::ForkOrExec, error.to_string()))?.clone();
+    let division = extensions::divide(settings, surroundings.launched.package.as_deref());
+    let company = company(loaded, &division, evaluator)?;
+    let program = Program {
+        node,
+        node_args: surroundings.launched.node_args.clone(),
+        main: settings.app.clone(),
+        args: Vec::new(),
+    };
+    let mut boot = config_boot(loaded);
+    boot["package"] = surroundings.launched.package.as_deref().map(utf8).into();
+    let attendance = match &company {
+        Company::Alone => Attendance::Alone,
+        Company::Host { .. } => {
+            Attendance::Host { limit: settings.extensions_load_timeout.map(|limit| limit + HOST_SLACK) }
+        }
+        Company::Script(_) => Attendance::Script,
+    };
+    let mut job = job::prepare(settings, program, boot, company)?;
+    job.policy.attendance = attendance;
+    Ok(job)
+}
+
+/// The extension host, if one is needed: the process that has run the configuration, or a new one. If none is, that
+/// process ends here.
+fn company(
+    loaded: &Loaded,
+    division: &Division,
+    mut evaluator: Evaluator,
+) -> Result<Company, (Exit, String)> {
+    let running = evaluator.running.take();
+    let stays = running.as_ref().is_some_and(|running| running.stays);
+    if division.modules.is_empty() && !stays && !traces() {
+        return Ok(Company::Alone);
+    }
+    let not_started = |error: String| {
+        (Exit::ForkOrExec, format!("the process for the extensions cannot be started: {error}"))
+    };
+    let layout = loaded.settings.server.layout(loaded.settings.policy.workers);
+    let ports: Vec<_> = layout.into_iter().map(|seat| seat.port).collect();
+    let verdict = json!({ "ports": ports });
+    let (launcher, started) = match running {
+        Some(Running { mut launcher, candidate, .. }) => {
+            launcher.boot["baseDir"] = utf8(&loaded.base_dir).into();
+            launcher.boot["verdict"] = verdict;
+            let word = json!({"baseDir": launcher.boot["baseDir"], "verdict": launcher.boot["verdict"]});
+            let started = candidate.engage(&word).map_err(|error| error.to_string());
+            (launcher, started)
+        }
+        None => {
+            let mut launcher = evaluator.launcher().map_err(|error| not_started(format!("{error:?}")))?;
+            let config = config_boot(loaded);
+            for (name, value) in config.as_object().into_iter().flatten() {
+                launcher.boot[name.as_str()] = value.clone();
+            }
+            launcher.boot["verdict"] = verdict;
+            let started = launcher.launch(json!({})).map_err(|error| error.to_string());
+            (launcher, started)
+        }
+    };
+    let (child, socket) = started.map_err(not_started)?;
+    Ok(Company::Host { launcher: Box::new(launcher), child, socket })
+}
+
+/// Whether somebody wants to see the events of a Master, for which there has to be one.
+fn traces() -> bool {
+    std::env::var("NODE_DEBUG").is_ok_and(|sections| sections.to_ascii_lowercase().contains("luster:eex"))
+}
+
+/// How JavaScript reads the configuration again.
+fn config_boot(loaded: &Loaded) -> Value {
+    let mut boot = json!({"config": utf8(&loaded.path), "baseDir": utf8(&loaded.base_dir)});
+    boot["format"] = match loaded.source {
+        config::Source::Json => "json",
+        config::Source::Literal | config::Source::Module => "module",
+        // Node cannot read it.
+        config::Source::Json5 => "value",
+    }
+    .into();
+    if loaded.source == config::Source::Json5 {
+        boot["value"] = loaded.written.clone();
+    }
+    boot
+}
+
+fn announce(job: &Job, loaded: &Loaded) {
+    let (workers, pid, version) = (job.policy.workers, std::process::id(), env!("CARGO_PKG_VERSION"));
+    let (app, node) = (job.launcher.main.display(), job.launcher.node.display());
+    info!(
+        event = "start",
+        pid, workers, version, "luster {version} (pid {pid}) runs {workers} workers of {app} with {node}"
+    );
+    if let Company::Host { child, .. } = &job.company {
+        let (pid, names) = (child.pid(), loaded.settings.extensions.join(", "));
+        let what = match names.is_empty() {
+            true => "what the configuration left running".to_owned(),
+            false => format!("the master side of {names}"),
+        };
+        info!(event = "host_fork", pid = pid.as_raw(), names, "the extension host (pid {pid}) runs {what}");
+    }
+}

@@ -1,0 +1,140 @@
+//! Takes in what the JavaScript beside the fleet says: asks, and messages for workers.
+//!
+//! Invariant: it can ask for whatever an operator can, and nothing it asks for makes us wait.
+
+use std::time::Duration;
+
+use serde_json::value::RawValue;
+use tracing::{debug, warn};
+
+use crate::host::{Ask, HostNews, Tell, WorkerAsk};
+use crate::ipc::UserHandle;
+use crate::process::{self, Asked, Passed};
+use crate::supervisor::{Event, HostEvent, Life, Moment, OneRequest, Request, WorkerId};
+
+use super::hands::Hands;
+use super::launch::By;
+use super::said;
+use super::translate::{self, Stops};
+
+/// How long workers may take to end when the script that started us is gone.
+const ORPHANED: Duration = Duration::from_secs(5);
+
+impl Hands {
+    pub(super) fn hear_beside(&mut self, now: Moment, news: HostNews) {
+        match news {
+            HostNews::Asked(ask) => self.asked(now, *ask),
+            HostNews::Nonsense(why) => {
+                warn!(
+                    event = "nonsense",
+                    "the JavaScript beside the workers asks for something unknown: {why}"
+                );
+            }
+            HostNews::Message { life, message, handle } => self.pass_to_worker(now, life, &message, handle),
+            HostNews::Flooding => {
+                warn!(
+                    event = "host_flooding",
+                    "the JavaScript beside the workers floods its channel with messages; it is read more slowly"
+                );
+            }
+            HostNews::Left(violation) => {
+                if let Some(violation) = violation {
+                    warn!(
+                        event = "host_broken",
+                        "the JavaScript beside the workers broke the protocol: {violation}"
+                    );
+                }
+                match self.attendant.host_life() {
+                    Some(life) => self.handle(now, Event::Host(life, HostEvent::Left)),
+                    None => self.handle(now, Event::Asked(Request::StopWithin(ORPHANED))),
+                }
+            }
+        }
+    }
+
+    fn asked(&mut self, now: Moment, ask: Ask) {
+        debug!(event = "ask", "{ask:?}");
+        match ask {
+            // It was answered before the loop began; said again it means nothing.
+            Ask::Hello(_) => {}
+            Ask::Initialized { native: _ } => {
+                self.tell_present(now);
+                self.host_did(now, HostEvent::Initialized);
+            }
+            Ask::Start => self.request(now, Request::Start),
+            Ask::One { wid, what } => self.request_of(now, WorkerId(wid), what.request()),
+            Ask::Rollout => self.request(now, Request::RollOut),
+            Ask::Limits(about) => self.limit(now, about),
+            Ask::Add(about) => {
+                self.request(now, Request::Add(about.limits()));
+                self.launcher.ports.push(about.port);
+            }
+            Ask::Setup { settings } => {
+                let by = if self.attendant.host_life().is_some() { By::Host } else { By::Script };
+                self.launcher.set_up(&settings, by);
+            }
+            Ask::Env { set, unset } => self.launcher.wishes.change_env(set, unset),
+            Ask::Kill { life, signal } => {
+                if let Some(process) = self.children.get(&Life(life)) {
+                    self.send_signal(process, process::Signal::Other(signal), &format!("signal {signal}"));
+                }
+            }
+            Ask::Disconnect { life } => {
+                let life = Life(life);
+                self.say(now, life, &said::drain());
+                self.leaves_on_request(life);
+                self.cluster.disconnect(life, now);
+                self.handle(now, Event::Leaving(life));
+            }
+            Ask::Stop => self.request(now, Request::Stop),
+            Ask::KillAll => self.request(now, Request::Kill),
+            Ask::Concluded => self.host_did(now, HostEvent::Concluded),
+            Ask::Reopen => {}
+            Ask::Signals { names } => self.attendant.wants_signals(names),
+            Ask::Words { text } => self.host_did(now, HostEvent::LastWords(text)),
+        }
+    }
+
+    /// Tells of a signal that is wanted.
+    pub(super) fn pass_on_signal(&mut self, now: Moment, passed: Passed) {
+        self.tell(now, &Tell::Signal { name: passed.name, number: passed.number });
+    }
+
+    /// Does what a signal asks for.
+    pub(super) fn asked_by_signal(&mut self, now: Moment, asked: Asked, stops: &mut Stops) {
+        if let Some(request) = translate::request(asked, stops) {
+            self.request(now, request);
+        }
+    }
+
+    fn request(&mut self, now: Moment, request: Request) {
+        self.handle(now, Event::Asked(request));
+    }
+
+    fn request_of(&mut self, now: Moment, worker: WorkerId, request: OneRequest) {
+        self.request(now, Request::One(worker, request));
+    }
+
+    fn host_did(&mut self, now: Moment, event: HostEvent) {
+        if let Some(life) = self.attendant.host_life() {
+            self.handle(now, Event::Host(life, event));
+        }
+    }
+
+    fn limit(&mut self, now: Moment, about: WorkerAsk) {
+        let (worker, limits) = (about.worker(), about.limits());
+        self.request_of(now, worker, OneRequest::Limit(limits));
+        if let Some(port) = self.launcher.ports.get_mut((worker.0 as usize).wrapping_sub(1)) {
+            *port = about.port;
+        }
+    }
+
+    fn pass_to_worker(&mut self, now: Moment, life: Life, message: &RawValue, handle: Option<UserHandle>) {
+        // Before the call, which may have the worker close its channel.
+        if said::is_call(message) {
+            self.introduce(now, life);
+        }
+        let outcome = self.cluster.send(life, &message, handle, now);
+        self.complain_of(life, outcome);
+    }
+}

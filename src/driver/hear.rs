@@ -1,0 +1,111 @@
+//! Takes in what workers say and do.
+
+use serde_json::value::RawValue;
+use tracing::{debug, warn};
+
+use crate::cluster::News;
+use crate::ipc::UserHandle;
+use crate::supervisor::{Event, Life, Moment};
+
+use super::hands::{Hands, Online, Voluntary};
+use super::said::{self, Said};
+use super::translate;
+
+impl Hands {
+    pub(super) fn hear(&mut self, now: Moment, news: News) {
+        match news {
+            News::Online { life } => {
+                let pid = self.pid(life);
+                self.say(now, life, &said::foreign_properties(pid));
+                if let Some(process) = self.children.get_mut(&life) {
+                    process.past.online.get_or_insert(Online::Loading);
+                }
+                self.handle(now, Event::Online(life));
+            }
+            News::Listening { life, endpoint, address } => {
+                self.tell_listening(now, life, address);
+                self.handle(now, Event::Listening(life, endpoint));
+            }
+            News::Closed { life, endpoint } => self.handle(now, Event::Closed(life, endpoint)),
+            News::BindFailed { life, endpoint, error } => {
+                self.handle(now, Event::Refused(life, translate::refusal(endpoint, &error)));
+            }
+            News::Said { life, message, handle } => self.understand(now, life, &message, handle),
+            News::Leaving { life } => {
+                self.leaves_on_request(life);
+                self.handle(now, Event::Leaving(life));
+            }
+            News::Left { life } => {
+                if let Some(process) = self.children.get_mut(&life) {
+                    process.past.left.get_or_insert(Voluntary::No);
+                }
+                self.tell_disconnect(now, life);
+                self.handle(now, Event::Left(life));
+            }
+            News::Broken { life, reason } => self.handle(now, Event::Broken(life, reason.to_string())),
+            News::Refusing { life } => {
+                let (wid, pid) = self.name(life);
+                warn!(
+                    event = "refusing",
+                    wid,
+                    pid,
+                    "worker {wid} (pid {pid}) cannot take connections: it is likely out of descriptors (ulimit -n); \
+                     they go to other workers"
+                );
+            }
+            News::Flooding { life } => {
+                let (wid, pid) = self.name(life);
+                warn!(
+                    event = "flooding",
+                    wid,
+                    pid,
+                    "worker {wid} (pid {pid}) floods its channel with messages; it is read more slowly"
+                );
+            }
+        }
+    }
+
+    fn understand(&mut self, now: Moment, life: Life, message: &RawValue, handle: Option<UserHandle>) {
+        match said::parse(message) {
+            Said::Suspended => self.handle(now, Event::Suspended(life)),
+            Said::Leaving => {
+                // Before it closes its servers, so that its listeners wait for its successor.
+                self.cluster.steer_away(life);
+                self.leaves_on_request(life);
+                self.handle(now, Event::Leaving(life));
+            }
+            Said::Event { name, way } => {
+                let (wid, pid) = self.name(life);
+                debug!(event = "worker_event", wid, pid, name, "worker {wid} (pid {pid}) reports {name:?}");
+                match way {
+                    // It has been told by the direct line.
+                    said::Way::Direct => {}
+                    said::Way::Channel => self.attendant.pass_on(life, message, handle, now),
+                }
+                if name == "ready" {
+                    if let Some(process) = self.children.get_mut(&life) {
+                        process.past.online = Some(Online::Ready);
+                    }
+                    self.handle(now, Event::SaidReady(life));
+                }
+            }
+            Said::Call(name) if self.attendant.link().is_connected() => {
+                debug!(event = "call", name, "a worker calls {name:?}");
+                self.attendant.pass_on(life, message, handle, now);
+                self.introduce(now, life);
+            }
+            Said::Call(name) => {
+                let (wid, pid) = self.name(life);
+                debug!(
+                    event = "unknown_command",
+                    wid,
+                    pid,
+                    name,
+                    "worker {wid} (pid {pid}) calls {name:?}, which nothing on the master has registered"
+                );
+            }
+            // A handle sent along is closed by being dropped if there is nobody to give it to.
+            Said::Internal | Said::Foreign => self.attendant.pass_on(life, message, handle, now),
+        }
+    }
+}

@@ -1,0 +1,194 @@
+//! Tells the JavaScript beside the fleet what happens to workers.
+//!
+//! Invariants: everything about a life is told in the order it happened; where there is nobody, nothing is made up to be
+//! told; a host that comes later is told the present state as if it happened now.
+
+use serde_json::value::RawValue;
+
+use crate::cluster::Cluster;
+use crate::host::{ExitThen, Tell};
+use crate::ipc::UserHandle;
+use crate::supervisor::{Ending, Event, HostEvent, Life, Moment, Notice, Then, Vacancy, WorkerId};
+
+use super::attendant::Fitness;
+use super::hands::{Direct, Hands, Online, Process, Voluntary};
+use super::narrate;
+use super::said;
+
+impl Hands {
+    /// Tells what a notice means to code that watches workers.
+    pub(super) fn publish(&mut self, now: Moment, notice: &Notice) {
+        match notice {
+            Notice::Online(_, life) => self.tell(now, &Tell::Online { life: life.0 }),
+            Notice::Stopping(_, life, _) => self.tell(now, &Tell::Stopping { life: life.0 }),
+            Notice::Exited { worker, life, ending, then, .. } => {
+                self.tell_exit(now, *worker, *life, ending, *then);
+            }
+            Notice::RollOutFinished { .. } => self.tell(now, &Tell::RolledOut),
+            Notice::RollOutAborted { worker, reason, .. } => {
+                let reason = narrate::abort_reason(reason);
+                self.tell(now, &Tell::RollOutAborted { wid: worker.0, reason: &reason });
+            }
+            Notice::AllDead(_) => self.tell(now, &Tell::AllDead),
+            // Told when the worker's own words come, or nothing to do with workers.
+            Notice::Listening(..)
+            | Notice::Refused(..)
+            | Notice::Ready(..)
+            | Notice::ReadyWithout(..)
+            | Notice::SuspendUnanswered(..)
+            | Notice::Signalled(..)
+            | Notice::RollOutBegan(..)
+            | Notice::RollOutExtended(_)
+            | Notice::RollOutCancelled
+            | Notice::HostReady(..)
+            | Notice::HostGivenUp(..)
+            | Notice::HostExited { .. }
+            | Notice::ShuttingDown(_)
+            | Notice::Killing(_) => {}
+        }
+    }
+
+    /// Tells something. Who does not even read what is told of workers' lives cannot be helped but by a new start.
+    pub(super) fn tell(&mut self, now: Moment, tell: &Tell<'_>) {
+        let fitness = self.attendant.tell(tell, None, now);
+        self.judge_attendant(now, fitness);
+    }
+
+    fn judge_attendant(&mut self, now: Moment, fitness: Fitness) {
+        match (fitness, self.attendant.host_life()) {
+            (Fitness::Unfit, Some(life)) => {
+                let why = "it does not read what it is told of workers".to_owned();
+                self.handle(now, Event::Host(life, HostEvent::Unfit(why)));
+            }
+            // A script that does not read is its own loss.
+            (Fitness::Unfit, None) | (Fitness::Fit, _) => {}
+        }
+    }
+
+    pub(super) fn tell_streams(&mut self, now: Moment, life: Life, streams: [Option<UserHandle>; 3]) {
+        for (fd, stream) in streams.into_iter().enumerate() {
+            if let Some(stream) = stream {
+                let fitness = self.attendant.tell(&Tell::Stream { life: life.0, fd }, Some(stream), now);
+                self.judge_attendant(now, fitness);
+            }
+        }
+    }
+
+    pub(super) fn tell_fork(&mut self, now: Moment, life: Life) {
+        let Self { children, attendant, .. } = self;
+        let Some(process) = children.get(&life).filter(|_| attendant.link().is_connected()) else { return };
+        let fitness = attendant.tell(&fork(life, process), None, now);
+        self.judge_attendant(now, fitness);
+    }
+
+    pub(super) fn tell_listening(&mut self, now: Moment, life: Life, address: Box<RawValue>) {
+        self.tell(now, &Tell::Listening { life: life.0, address: &address });
+        if let Some(process) = self.children.get_mut(&life) {
+            process.past.listening.push(address);
+        }
+    }
+
+    pub(super) fn tell_disconnect(&mut self, now: Moment, life: Life) {
+        let left = self.children.get(&life).and_then(|process| process.past.left);
+        let voluntary = left == Some(Voluntary::Yes);
+        self.tell(now, &Tell::Disconnect { life: life.0, voluntary });
+    }
+
+    fn tell_exit(&mut self, now: Moment, worker: WorkerId, life: Life, ending: &Ending, then: Then) {
+        let then = match then {
+            Then::Nothing | Then::Rest => ExitThen::Rest,
+            Then::StartAtOnce | Then::StartAfter(_) => ExitThen::Again,
+            Then::Dead(_) => ExitThen::Dead,
+        };
+        let life = life.0;
+        match ending {
+            Ending::Code(code) => {
+                self.tell(now, &Tell::Exit { life, code: Some(*code), signal: None, then });
+            }
+            Ending::Signal(name) => {
+                self.tell(now, &Tell::Exit { life, code: None, signal: Some(name), then });
+            }
+            Ending::NotStarted(reason) => self.tell(now, &Tell::Unstarted { wid: worker.0, reason, then }),
+        }
+    }
+
+    /// It is all over. A host has been told when it was dismissed.
+    pub(super) fn tell_end(&mut self, now: Moment) {
+        if self.attendant.host_life().is_none() {
+            self.tell(now, &Tell::End);
+        }
+    }
+
+    /// Makes a direct line between a worker and the JavaScript beside the fleet, unless there is one.
+    pub(super) fn introduce(&mut self, now: Moment, life: Life) {
+        let Some(process) = self.children.get_mut(&life) else { return };
+        if process.direct == Direct::Made || process.past.online.is_none() {
+            return;
+        }
+        process.direct = Direct::Made;
+        // Without one, calls go through us.
+        let Ok((one, other)) = Cluster::channel_pair() else { return };
+        let (Ok(one), Ok(other)) = (UserHandle::new(one), UserHandle::new(other)) else { return };
+        let fitness = self.attendant.tell(&Tell::Line { life: life.0 }, Some(one), now);
+        let outcome = self.cluster.send(life, &said::line(), Some(other), now);
+        self.complain_of(life, outcome);
+        self.judge_attendant(now, fitness);
+    }
+
+    /// Tells a host that has just come what there is.
+    pub(super) fn tell_present(&mut self, now: Moment) {
+        let Self { children, attendant, .. } = self;
+        let mut fitness = Fitness::Fit;
+        for (life, process) in children {
+            process.direct = Direct::No;
+            let past = &process.past;
+            let number = life.0;
+            let mut tell = |tell: &Tell<'_>| {
+                if attendant.tell(tell, None, now) == Fitness::Unfit {
+                    fitness = Fitness::Unfit;
+                }
+            };
+            tell(&fork(*life, process));
+            if past.online.is_some() {
+                tell(&Tell::Online { life: number });
+            }
+            for address in &past.listening {
+                tell(&Tell::Listening { life: number, address });
+            }
+            if past.online == Some(Online::Ready)
+                && let Ok(ready) = serde_json::from_str(said::READY)
+            {
+                attendant.pass_on(*life, ready, None, now);
+            }
+            if let Some(left) = past.left {
+                let _ = attendant.tell(
+                    &Tell::Disconnect { life: number, voluntary: left == Voluntary::Yes },
+                    None,
+                    now,
+                );
+            }
+        }
+        self.judge_attendant(now, fitness);
+        for (worker, vacancy) in self.supervisor.vacancies() {
+            let then = match vacancy {
+                // It is about to be asked for.
+                Vacancy::Idle => continue,
+                Vacancy::Resting => ExitThen::Rest,
+                Vacancy::Expecting => ExitThen::Again,
+                Vacancy::Dead => ExitThen::Dead,
+            };
+            self.tell(now, &Tell::Vacant { wid: worker.0, then });
+        }
+        self.tell(now, &Tell::Present);
+    }
+}
+
+fn fork(life: Life, process: &Process) -> Tell<'_> {
+    Tell::Fork {
+        wid: process.worker.0,
+        life: life.0,
+        pid: process.child.pid().as_raw(),
+        file: process.line.first().map_or("", String::as_str),
+        args: &process.line,
+    }
+}

@@ -1,0 +1,104 @@
+//! What the JavaScript beside the fleet wants workers to be started with: Node's `cluster.settings`, and changes of the
+//! environment.
+//!
+//! Invariant: it changes workers that are started from now on, and nothing else.
+
+use std::collections::BTreeMap;
+use std::ffi::OsString;
+use std::path::PathBuf;
+
+use serde_json::Value;
+
+use crate::host::Setup;
+use crate::process::{Change, Identity};
+
+/// How workers differ from what the configuration says.
+#[derive(Debug, Default)]
+pub struct Wishes {
+    /// Node's flags in place of ours.
+    pub(super) node_args: Option<Vec<OsString>>,
+    pub(super) folder: Option<PathBuf>,
+    pub(super) identity: Identity,
+    pub(super) streams: [Wish; 3],
+    pub(super) inspect_port: Option<u16>,
+    pub(super) env: BTreeMap<OsString, Change>,
+}
+
+/// What a stream of a worker's is to be.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(super) enum Wish {
+    /// Ours.
+    #[default]
+    Inherited,
+    Null,
+    /// Piped to the JavaScript beside the fleet.
+    Piped,
+}
+
+impl Wishes {
+    /// Takes new settings in place of the old ones.
+    pub(super) fn set_up(&mut self, setup: &Setup) {
+        self.node_args = setup.exec_argv.as_ref().map(|flags| flags.iter().map(OsString::from).collect());
+        self.folder.clone_from(&setup.cwd);
+        self.identity = Identity { user: setup.uid, group: setup.gid };
+        self.inspect_port =
+            setup.inspect_port.as_ref().and_then(Value::as_u64).and_then(|port| port.try_into().ok());
+        self.streams = match &setup.stdio {
+            Some(stdio) => streams(stdio),
+            None if setup.silent => [Wish::Piped; 3],
+            None => [Wish::Inherited; 3],
+        };
+    }
+
+    /// Takes changes of the environment.
+    pub(super) fn change_env(&mut self, set: BTreeMap<String, String>, unset: Vec<String>) {
+        self.env.extend(set.into_iter().map(|(name, value)| (name.into(), Change::Set(value.into()))));
+        self.env.extend(unset.into_iter().map(|name| (name.into(), Change::Remove)));
+    }
+}
+
+/// Node's `stdio`: one word for all, or one for each. What is not known is inherited.
+fn streams(stdio: &Value) -> [Wish; 3] {
+    let of = |value: Option<&Value>| match value.and_then(Value::as_str) {
+        Some("pipe" | "overlapped") => Wish::Piped,
+        Some("ignore") => Wish::Null,
+        _ => Wish::Inherited,
+    };
+    match stdio {
+        Value::Array(each) => [0, 1, 2].map(|number| of(each.get(number))),
+        all => [of(Some(all)); 3],
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn wishes(settings: Value) -> Wishes {
+        let mut wishes = Wishes::default();
+        wishes.set_up(&serde_json::from_value(settings).unwrap());
+        wishes
+    }
+
+    #[test]
+    fn streams_are_nodes() {
+        for (settings, expected) in [
+            (json!({}), [Wish::Inherited; 3]),
+            (json!({"silent": true}), [Wish::Piped; 3]),
+            (json!({"silent": true, "stdio": "ignore"}), [Wish::Null; 3]),
+            (json!({"stdio": ["ignore", "pipe", 2, "ipc"]}), [Wish::Null, Wish::Piped, Wish::Inherited]),
+            (json!({"stdio": ["inherit"]}), [Wish::Inherited; 3]),
+        ] {
+            assert_eq!(wishes(settings.clone()).streams, expected, "{settings}");
+        }
+    }
+
+    #[test]
+    fn the_inspectors_port_is_a_port_or_nothing() {
+        assert_eq!(wishes(json!({"inspectPort": 9300})).inspect_port, Some(9300));
+        assert_eq!(wishes(json!({"inspectPort": 70000})).inspect_port, None);
+        assert_eq!(wishes(json!({"inspectPort": "x"})).inspect_port, None);
+    }
+}

@@ -1,0 +1,285 @@
+//! What the JavaScript beside the fleet may ask, as it writes it.
+//!
+//! Invariant: an ask we cannot make sense of is an error for the log, and changes nothing. Numbers are JavaScript's:
+//! anything that is no time in milliseconds means "no limit".
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use serde::Deserialize;
+use serde_json::Value;
+
+use crate::supervisor::{Limits, OneRequest, Persistence, WorkerId};
+
+/// One ask.
+#[derive(Debug, Deserialize)]
+#[serde(tag = "ask", rename_all = "camelCase")]
+pub enum Ask {
+    /// A script says who it is. The first thing it says, and the only time.
+    Hello(Box<Hello>),
+    /// The extension host's extensions are configured.
+    Initialized {
+        /// Extensions of the configuration whose work is ours, because their modules are not installed.
+        #[serde(default)]
+        native: Vec<String>,
+    },
+    /// Start every worker that is not stopped on request, dead, or running.
+    Start,
+    /// Something about one worker.
+    One {
+        /// Which.
+        wid: u32,
+        /// What.
+        what: OneAsk,
+    },
+    /// Replace every worker.
+    Rollout,
+    /// A worker has these limits, and listens there, from now on.
+    Limits(WorkerAsk),
+    /// One worker more.
+    Add(WorkerAsk),
+    /// How workers are to be started from now on.
+    Setup {
+        /// All that differs from the beginning.
+        settings: Setup,
+    },
+    /// What has changed in the environment that workers inherit.
+    Env {
+        /// New values.
+        set: BTreeMap<String, String>,
+        /// Variables that are gone.
+        unset: Vec<String>,
+    },
+    /// Send a process a signal.
+    Kill {
+        /// To whom.
+        life: u32,
+        /// Which.
+        signal: i32,
+    },
+    /// Tell a worker to close its servers and leave; it counts as having left by itself.
+    Disconnect {
+        /// Whom.
+        life: u32,
+    },
+    /// Stop everything gracefully.
+    Stop,
+    /// Kill everything.
+    KillAll,
+    /// Everybody has heard that all workers are dead.
+    Concluded,
+    /// Open the log files anew.
+    Reopen,
+    /// Which signals it wants to have passed on, by name.
+    Signals {
+        /// All of them.
+        names: Vec<String>,
+    },
+    /// What it is about to die of, a clause.
+    Words {
+        /// The clause.
+        text: String,
+    },
+}
+
+/// What can be asked about one worker.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum OneAsk {
+    /// Start it.
+    Start,
+    /// Stop it, for good.
+    Stop,
+    /// Replace it at once.
+    Restart,
+    /// Replace it in its turn.
+    Rollout,
+    /// It is no longer dead.
+    Revive,
+}
+
+/// A worker as the JavaScript describes it.
+#[derive(Debug, Clone, Deserialize)]
+pub struct WorkerAsk {
+    wid: u32,
+    /// The value of its environment variable `port`.
+    pub port: String,
+    limits: LimitsAsk,
+}
+
+#[derive(Debug, Clone, Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct LimitsAsk {
+    #[serde(default)]
+    fork_timeout: Value,
+    #[serde(default)]
+    stop_timeout: Value,
+    #[serde(default)]
+    kill_timeout: Value,
+    #[serde(default)]
+    exit_threshold: Value,
+    #[serde(default)]
+    allowed_sequential_deaths: Value,
+    persistent: bool,
+}
+
+/// How workers are to be started, as Node's `cluster.settings` has it; what is absent stays as it is.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct Setup {
+    /// Node's flags.
+    pub exec_argv: Option<Vec<String>>,
+    /// The main module.
+    pub exec: Option<String>,
+    /// Its arguments.
+    pub args: Option<Vec<String>>,
+    /// The working directory.
+    pub cwd: Option<PathBuf>,
+    /// Whether stdio is piped to the JavaScript beside the fleet.
+    pub silent: bool,
+    /// What stdio is, in place of `silent`; as Node's `stdio`.
+    pub stdio: Option<Value>,
+    /// Whose rights workers have.
+    pub uid: Option<u32>,
+    /// Which group's.
+    pub gid: Option<u32>,
+    /// The inspector's port, for all.
+    pub inspect_port: Option<Value>,
+    /// `shared` if `cluster.schedulingPolicy` says so.
+    pub balance: Option<String>,
+}
+
+/// A script's introduction.
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Hello {
+    /// The form of what is said; see [`Link`](super::Link).
+    pub protocol: u32,
+    /// The package's version.
+    pub version: String,
+    /// How its workers are started.
+    pub script: ScriptSettings,
+    /// The configuration as JSON, and the words for what JSON cannot say.
+    pub config: ConfigValue,
+    /// The folder its relative paths start from.
+    pub base_dir: PathBuf,
+    /// Extensions whose work is ours.
+    pub native: Vec<String>,
+    /// The workers, by number from 1 on.
+    pub workers: Vec<WorkerAsk>,
+}
+
+/// How a script's workers are started: as itself.
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ScriptSettings {
+    /// The Node program.
+    pub node: PathBuf,
+    /// Its flags.
+    pub exec_argv: Vec<String>,
+    /// The script.
+    pub exec: PathBuf,
+    /// Its arguments.
+    pub args: Vec<String>,
+}
+
+/// A configuration that JavaScript holds.
+#[derive(Debug, Clone, Deserialize)]
+pub struct ConfigValue {
+    /// What JSON can say of it.
+    pub value: Value,
+    /// By dotted path: JavaScript's word for what it cannot.
+    #[serde(default)]
+    pub odd: BTreeMap<String, String>,
+}
+
+impl OneAsk {
+    /// The supervisor's word for it.
+    #[must_use]
+    pub const fn request(self) -> OneRequest {
+        match self {
+            Self::Start => OneRequest::Start,
+            Self::Stop => OneRequest::Stop,
+            Self::Restart => OneRequest::Restart,
+            Self::Rollout => OneRequest::RollOut,
+            Self::Revive => OneRequest::Revive,
+        }
+    }
+}
+
+impl WorkerAsk {
+    /// Whom it is about.
+    #[must_use]
+    pub const fn worker(&self) -> WorkerId {
+        WorkerId(self.wid)
+    }
+
+    /// Its limits.
+    #[must_use]
+    pub fn limits(&self) -> Limits {
+        let limits = &self.limits;
+        Limits {
+            fork_timeout: timeout(&limits.fork_timeout),
+            stop_timeout: timeout(&limits.stop_timeout),
+            kill_timeout: timeout(&limits.kill_timeout),
+            exit_threshold: timeout(&limits.exit_threshold),
+            allowed_sequential_deaths: count(&limits.allowed_sequential_deaths),
+            persistence: if limits.persistent { Persistence::Persistent } else { Persistence::OneLife },
+        }
+    }
+}
+
+/// A time in milliseconds; 0, nothing and nonsense are no limit, as in JS luster.
+fn timeout(value: &Value) -> Option<Duration> {
+    let milliseconds = value.as_f64().filter(|milliseconds| *milliseconds > 0.0)?;
+    Duration::try_from_secs_f64(milliseconds / 1000.0).ok()
+}
+
+/// A whole number; infinity cannot be written in JSON and comes as nothing.
+fn count(value: &Value) -> u32 {
+    match value.as_f64() {
+        #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "the cast saturates")]
+        Some(number) => number as u32,
+        None if value.is_null() => u32::MAX,
+        None => 0,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn ask(json: &str) -> Ask {
+        serde_json::from_str(json).unwrap()
+    }
+
+    #[test]
+    fn limits_are_javascripts_numbers() {
+        let Ask::Limits(about) =
+            ask(r#"{"ask":"limits","wid":3,"port":"80","limits":{"forkTimeout":0,"stopTimeout":1.5,
+            "killTimeout":-1,"exitThreshold":"x","allowedSequentialDeaths":null,"persistent":false}}"#)
+        else {
+            panic!()
+        };
+        let limits = about.limits();
+        assert_eq!(about.worker(), WorkerId(3));
+        assert_eq!((limits.fork_timeout, limits.kill_timeout, limits.exit_threshold), (None, None, None));
+        assert_eq!(limits.stop_timeout, Some(Duration::from_micros(1500)));
+        assert_eq!((limits.allowed_sequential_deaths, limits.persistence), (u32::MAX, Persistence::OneLife));
+    }
+
+    #[test]
+    fn asks_are_told_by_their_name() {
+        assert!(matches!(ask(r#"{"ask":"rollout"}"#), Ask::Rollout));
+        assert!(matches!(ask(r#"{"ask":"killAll"}"#), Ask::KillAll));
+        assert!(matches!(
+            ask(r#"{"ask":"one","wid":1,"what":"restart"}"#),
+            Ask::One { wid: 1, what: OneAsk::Restart }
+        ));
+        assert!(matches!(ask(r#"{"ask":"setup","settings":{"silent":true,"new":1}}"#), Ask::Setup { .. }));
+        for nonsense in [r#"{"ask":"dance"}"#, "1", r#"{"ask":"one","wid":"x","what":"stop"}"#] {
+            assert!(serde_json::from_str::<Ask>(nonsense).is_err(), "{nonsense}");
+        }
+    }
+}

@@ -1,0 +1,264 @@
+//! One channel to the JavaScript beside the fleet: read in turns, written at once or queued.
+//!
+//! Invariants: after the end or a violation nothing more is heard; a descriptor that arrived is acknowledged once; what
+//! one turn reads has a bound.
+
+use std::mem;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::sync::Arc;
+
+use nix::sys::epoll::EpollFlags;
+use nix::sys::eventfd::EventFd;
+use serde::{Deserialize, Serialize};
+use serde_json::value::RawValue;
+
+use crate::host::Ask;
+use crate::ipc::{
+    self, Channel, Descriptor, Flow, FrameBuffer, Gauge, Heard, Incoming, Jam, Outbox, PAUSE, Parcel,
+    Progress, Readiness, SendOutcome, SocketCounts, UserHandle, Violation, Wrapper,
+};
+use crate::supervisor::{Life, Moment};
+
+/// Messages and bytes heard in one turn.
+const TURN_MESSAGES: usize = 256;
+const TURN_BYTES: usize = 256 << 10;
+
+/// What came from the other side.
+#[derive(Debug)]
+pub enum HostNews {
+    /// It asks for something.
+    Asked(Box<Ask>),
+    /// It asks for something that makes no sense; the clause says why.
+    Nonsense(String),
+    /// A message for a worker.
+    Message {
+        /// For whom.
+        life: Life,
+        /// What, as it was written.
+        message: Box<RawValue>,
+        /// The socket sent along.
+        handle: Option<UserHandle>,
+    },
+    /// It writes more than is read from it; it is slowed down. At most once a minute.
+    Flooding,
+    /// It closed its end, or broke the protocol; nothing more is heard of it.
+    Left(Option<Violation>),
+}
+
+/// A message for a worker, as the other side writes it.
+#[derive(Deserialize)]
+struct Letter<'a> {
+    to: u32,
+    #[serde(borrow)]
+    message: &'a RawValue,
+}
+
+#[derive(Debug)]
+pub(super) struct Connection {
+    channel: Channel,
+    frames: FrameBuffer,
+    outbox: Outbox<()>,
+    /// Sockets of its own servers that it sent.
+    counts: SocketCounts,
+    bell: Arc<EventFd>,
+    gauge: Gauge,
+    paused: Option<Moment>,
+    over: Over,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Over {
+    No,
+    Yes,
+}
+
+impl Connection {
+    pub(super) fn new(socket: OwnedFd, bell: Arc<EventFd>) -> Self {
+        Self {
+            channel: Channel::new(socket),
+            frames: FrameBuffer::default(),
+            outbox: Outbox::new(),
+            counts: SocketCounts::default(),
+            bell,
+            gauge: Gauge::new(),
+            paused: None,
+            over: Over::No,
+        }
+    }
+
+    pub(super) fn as_fd(&self) -> BorrowedFd<'_> {
+        self.channel.socket.as_fd()
+    }
+
+    /// Takes an event of its socket.
+    pub(super) fn ready(&mut self, events: EpollFlags, now: Moment) {
+        let ending = EpollFlags::EPOLLRDHUP | EpollFlags::EPOLLHUP | EpollFlags::EPOLLERR;
+        if events.intersects(ending) {
+            self.channel.readiness = Readiness::HungUp;
+        } else if events.contains(EpollFlags::EPOLLIN) && self.channel.readiness == Readiness::Drained {
+            self.channel.readiness = Readiness::Readable;
+        }
+        if events.contains(EpollFlags::EPOLLOUT) {
+            self.outbox.unjam(self.channel.socket.as_fd(), now);
+        }
+    }
+
+    pub(super) fn next_wake(&self) -> Option<Moment> {
+        let jam = match self.outbox.jam() {
+            Jam::Busy(until) => Some(until),
+            Jam::Clear | Jam::Full | Jam::Severed => None,
+        };
+        [self.paused, jam].into_iter().flatten().min()
+    }
+
+    pub(super) fn wake(&mut self, now: Moment) {
+        self.paused.take_if(|until| *until <= now);
+        if matches!(self.outbox.jam(), Jam::Busy(until) if until <= now) {
+            self.outbox.unjam(self.channel.socket.as_fd(), now);
+        }
+    }
+
+    pub(super) fn waits_for_room(&self) -> bool {
+        self.outbox.jam() == Jam::Full
+    }
+
+    /// How many bytes it has not taken yet.
+    pub(super) fn queued(&self) -> usize {
+        self.outbox.queued()
+    }
+
+    /// Whether it reads fast enough for one more message.
+    pub(super) fn keeps_up(&self, length: usize) -> bool {
+        self.outbox.has_room_for(length)
+    }
+
+    /// Writes a message, or queues it.
+    pub(super) fn send(
+        &mut self,
+        message: &impl Serialize,
+        handle: Option<UserHandle>,
+        now: Moment,
+    ) -> SendOutcome {
+        match ipc::user(message, handle.as_ref().map(UserHandle::kind)) {
+            Ok(bytes) => {
+                self.post(bytes, handle, now);
+                SendOutcome::Taken
+            }
+            Err(outcome) => outcome,
+        }
+    }
+
+    fn post(&mut self, bytes: Vec<u8>, handle: Option<UserHandle>, now: Moment) {
+        let parcel = handle.map(|handle| Parcel { descriptor: Descriptor::User(handle), errand: () });
+        self.outbox.post(self.channel.socket.as_fd(), bytes, parcel, now);
+    }
+
+    /// Tells it which of the sockets it waits for are closed now.
+    pub(super) fn answer_closed_sockets(&mut self, now: Moment) {
+        for key in self.counts.take_closed() {
+            self.post(ipc::sockets_closed(&key), None, now);
+        }
+    }
+
+    /// Reads one turn's worth.
+    pub(super) fn read(&mut self, now: Moment, news: &mut Vec<HostNews>) -> Progress {
+        // Taken out while its lines are read, because hearing them changes us.
+        let mut frames = mem::take(&mut self.frames);
+        let (mut bytes, mut messages) = (0, 0);
+        let mut progress = Progress::Idle;
+        while self.over == Over::No {
+            match frames.next_line() {
+                Ok(Some(line)) => {
+                    messages += 1;
+                    self.hear(line, now, news);
+                }
+                Ok(None) if self.may_be_read() && bytes < TURN_BYTES => {
+                    bytes += self.receive(&mut frames, news);
+                }
+                Ok(None) => break,
+                Err(violation) => self.leave(Some(violation), news),
+            }
+            if messages >= TURN_MESSAGES || bytes >= TURN_BYTES {
+                progress = Progress::More;
+                // Whole lines may be left in the buffer, of which the socket will not tell.
+                if self.channel.readiness == Readiness::Drained {
+                    self.channel.readiness = Readiness::Readable;
+                }
+                break;
+            }
+        }
+        self.frames = frames;
+        self.measure(bytes, messages, now, news);
+        if self.paused.is_some() { Progress::Idle } else { progress }
+    }
+
+    fn may_be_read(&self) -> bool {
+        self.paused.is_none() && self.channel.readiness != Readiness::Drained
+    }
+
+    /// Reads once; answers with the number of bytes.
+    fn receive(&mut self, frames: &mut FrameBuffer, news: &mut Vec<HostNews>) -> usize {
+        match self.channel.receive(frames) {
+            Ok(Heard::Bytes(count)) => return count,
+            Ok(Heard::Nothing) => {}
+            Ok(Heard::End) => self.leave(None, news),
+            Err(violation) => self.leave(Some(violation), news),
+        }
+        0
+    }
+
+    fn measure(&mut self, bytes: usize, messages: usize, now: Moment, news: &mut Vec<HostNews>) {
+        match self.gauge.spend(now, bytes, messages) {
+            Flow::Fair => return,
+            Flow::FloodToReport => news.push(HostNews::Flooding),
+            Flow::Flood => {}
+        }
+        self.paused = Some(now.after(PAUSE));
+    }
+
+    fn hear(&mut self, line: &[u8], now: Moment, news: &mut Vec<HostNews>) {
+        match Incoming::parse(line) {
+            Err(violation) => self.leave(Some(violation), news),
+            Ok(Incoming::Ack | Incoming::Nack) => {
+                self.outbox.answered(self.channel.socket.as_fd(), now);
+            }
+            Ok(Incoming::Handle(wrapper)) => self.handle_arrived(&wrapper, now, news),
+            Ok(Incoming::CountSockets { key }) => {
+                let reply = ipc::socket_count(key, self.counts.of(key));
+                self.post(reply, None, now);
+            }
+            Ok(Incoming::AwaitSockets { key }) => {
+                self.counts.await_none(key);
+                self.answer_closed_sockets(now);
+            }
+            Ok(Incoming::Cluster(_) | Incoming::Foreign) => {}
+            Ok(Incoming::User(raw)) => news.push(understand(raw, None)),
+        }
+    }
+
+    fn handle_arrived(&mut self, wrapper: &Wrapper<'_>, now: Moment, news: &mut Vec<HostNews>) {
+        let descriptor = self.channel.descriptors.pop_front();
+        let answer = if descriptor.is_some() { ipc::ACK } else { ipc::NACK };
+        self.post(answer.to_vec(), None, now);
+        let (Some(descriptor), Some((message, key))) = (descriptor, wrapper.unwrap()) else { return };
+        let counted = key.map(|key| self.counts.add(key, &self.bell));
+        let handle = UserHandle::received(descriptor, counted).ok();
+        news.push(understand(message, handle));
+    }
+
+    fn leave(&mut self, violation: Option<Violation>, news: &mut Vec<HostNews>) {
+        self.over = Over::Yes;
+        self.outbox.sever();
+        news.push(HostNews::Left(violation));
+    }
+}
+
+fn understand(raw: &RawValue, handle: Option<UserHandle>) -> HostNews {
+    if let Ok(Letter { to, message }) = serde_json::from_str(raw.get()) {
+        return HostNews::Message { life: Life(to), message: message.to_owned(), handle };
+    }
+    match serde_json::from_str(raw.get()) {
+        Ok(ask) => HostNews::Asked(ask),
+        Err(error) => HostNews::Nonsense(error.to_string()),
+    }
+}

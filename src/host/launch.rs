@@ -1,0 +1,108 @@
+//! Starts the process that runs a configuration, and the extensions' master side if it comes to that.
+//!
+//! Invariants: it is ours to kill, and killed with us; it has a group of its own, so that Ctrl-C reaches only luster; it
+//! is nobody's worker, even if luster itself is some Node program's child.
+
+use std::collections::BTreeMap;
+use std::ffi::{OsStr, OsString};
+use std::os::fd::OwnedFd;
+use std::path::PathBuf;
+
+use nix::sys::socket::{AddressFamily, SockFlag, SockType, socketpair};
+use serde_json::{Value, json};
+
+use crate::process::{Change, Child, DescriptorLimit, Identity, SpawnError, Start, Stream};
+use crate::scripts;
+
+/// What the process is started with.
+#[derive(Debug)]
+pub struct HostLauncher {
+    /// The Node program.
+    pub node: PathBuf,
+    /// Node's flags; those of the inspector are left out.
+    pub node_args: Vec<OsString>,
+    /// Its script.
+    pub script: scripts::Placed,
+    /// What that is told (`LUSTER_HOST`), less what changes from start to start.
+    pub boot: Value,
+    /// The working directory.
+    pub folder: PathBuf,
+    /// Our parent's channel, if it gave us one: `process.send` is then to it.
+    pub parent: Option<OwnedFd>,
+    /// The limit on descriptors luster was started with.
+    pub limit: DescriptorLimit,
+}
+
+/// The process could not be started.
+#[derive(Debug, thiserror::Error)]
+pub enum HostLaunchError {
+    /// Its script cannot be placed.
+    #[error(transparent)]
+    Script(#[from] scripts::Error),
+    /// It could not be forked or executed.
+    #[error(transparent)]
+    Spawn(#[from] SpawnError),
+    /// Its socket could not be made.
+    #[error("its socket cannot be made: {0}")]
+    Socket(#[from] std::io::Error),
+}
+
+impl HostLauncher {
+    /// Starts the process; `more` is added to what its script is told. Answers with our end of its socket, which is
+    /// blocking.
+    ///
+    /// # Errors
+    /// Nothing is left behind.
+    pub fn launch(&mut self, more: Value) -> Result<(Child, OwnedFd), HostLaunchError> {
+        let script = self.script.ensure()?.to_owned();
+        let (ours, theirs) = socketpair(AddressFamily::Unix, SockType::Stream, None, SockFlag::SOCK_CLOEXEC)
+            .map_err(std::io::Error::from)?;
+        let further = self.parent.as_ref().map(OwnedFd::try_clone).transpose()?;
+        let mut args: Vec<OsString> =
+            self.node_args.iter().filter(|argument| !is_inspector(argument)).cloned().collect();
+        args.push(script.into());
+        let start = Start {
+            program: self.node.clone(),
+            args,
+            env: self.env(&more),
+            folder: Some(self.folder.clone()),
+            stdio: [Stream::Null, Stream::Inherited, Stream::Inherited],
+            channel: theirs,
+            further,
+            identity: Identity::default(),
+            limit: self.limit,
+        };
+        Ok((start.spawn()?, ours))
+    }
+
+    fn env(&self, more: &Value) -> BTreeMap<OsString, Change> {
+        let mut boot = self.boot.clone();
+        // Its socket's number, and a program that hands its channel on to us, whatever has become of our file.
+        boot["socket"] = 3.into();
+        boot["helper"] = format!("/proc/{}/exe", std::process::id()).into();
+        for (name, value) in more.as_object().into_iter().flatten() {
+            boot[name.as_str()] = value.clone();
+        }
+        let mut env = BTreeMap::new();
+        for variable in ["NODE_UNIQUE_ID", "NODE_CHANNEL_FD", "NODE_CHANNEL_SERIALIZATION_MODE"] {
+            env.insert(variable.into(), Change::Remove);
+        }
+        if self.parent.is_some() {
+            env.insert("NODE_CHANNEL_FD".into(), Change::Set("4".into()));
+        }
+        env.insert("LUSTER_LAUNCHER".into(), Change::Remove);
+        env.insert("LUSTER_HOST".into(), Change::Set(boot.to_string().into()));
+        env
+    }
+
+    /// What a host that is started again is told besides: there is nothing to evaluate, and workers may run.
+    #[must_use]
+    pub fn again() -> Value {
+        json!({"replay": true})
+    }
+}
+
+/// The inspector is meant for the workers; here it would take their port, or wait for a debugger for ever.
+fn is_inspector(argument: &OsStr) -> bool {
+    argument.to_string_lossy().starts_with("--inspect")
+}

@@ -1,0 +1,25 @@
+//! The JavaScript beside the fleet - the extension host, or a custom master's script - as the supervisor speaks with it:
+//! what it may ask, what it is told, and the messages between it and workers.
+//!
+//! It is at the other end of a Node IPC channel, of which ours is the child's end. `link` reads and writes, `ask` is what
+//! can be asked, `tell` what is told, `arrival` how the channel comes to us. `launch` starts the host's process, and
+//! `evaluate` has it run the configuration first.
+//!
+//! Invariants: it is driven (no waiting, no clock, no thread) once its channel is open; whatever the other side writes or
+//! does not read costs at most that side; it decides nothing.
+
+mod arrival;
+mod ask;
+mod connection;
+mod evaluate;
+mod launch;
+mod link;
+mod tell;
+
+pub use arrival::hand_over;
+pub use ask::{Ask, ConfigValue, Hello, OneAsk, ScriptSettings, Setup, WorkerAsk};
+pub use connection::HostNews;
+pub use evaluate::{Candidate, Failure};
+pub use launch::{HostLaunchError, HostLauncher};
+pub use link::{Link, Told};
+pub use tell::{ExitThen, Tell};

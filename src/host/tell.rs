@@ -1,0 +1,122 @@
+//! What the JavaScript beside the fleet is told, as it is written.
+//!
+//! Invariant: whatever is told of a process names its life.
+
+use serde::Serialize;
+use serde_json::value::RawValue;
+
+/// One piece of news.
+#[derive(Debug, Serialize)]
+#[serde(tag = "tell", rename_all = "camelCase")]
+pub enum Tell<'a> {
+    /// A process was started in a worker's slot.
+    Fork {
+        /// Whose slot.
+        wid: u32,
+        /// Its life.
+        life: u32,
+        /// Its number.
+        pid: i32,
+        /// The program.
+        file: &'a str,
+        /// The command line.
+        args: &'a [String],
+    },
+    /// A process could not be started.
+    Unstarted {
+        /// Whose.
+        wid: u32,
+        /// Why.
+        reason: &'a str,
+        /// What follows.
+        then: ExitThen,
+    },
+    /// Our end of a stream of a process told next; the socket comes along.
+    Stream {
+        /// Whose.
+        life: u32,
+        /// Which of 0, 1 and 2.
+        fd: usize,
+    },
+    /// Its Node is up.
+    Online {
+        /// Whose.
+        life: u32,
+    },
+    /// It listens.
+    Listening {
+        /// Who.
+        life: u32,
+        /// On what, as Node's `listening` event has it.
+        address: &'a RawValue,
+    },
+    /// A direct line to it; the socket comes along.
+    Line {
+        /// To whom.
+        life: u32,
+    },
+    /// It is being stopped.
+    Stopping {
+        /// Who.
+        life: u32,
+    },
+    /// Its channel is closed.
+    Disconnect {
+        /// Whose.
+        life: u32,
+        /// Whether that was asked for, by it or by us.
+        voluntary: bool,
+    },
+    /// It has ended.
+    Exit {
+        /// Who.
+        life: u32,
+        /// Its exit code.
+        code: Option<i32>,
+        /// The signal that ended it.
+        signal: Option<&'a str>,
+        /// What follows.
+        then: ExitThen,
+    },
+    /// A worker has no process now; said to a host that has just come.
+    Vacant {
+        /// Which.
+        wid: u32,
+        /// What follows.
+        then: ExitThen,
+    },
+    /// All that there was has been told to a host that has just come.
+    Present,
+    /// A rolling restart is complete.
+    RolledOut,
+    /// A rolling restart has been given up.
+    RollOutAborted {
+        /// Whose replacement failed.
+        wid: u32,
+        /// Why.
+        reason: &'a str,
+    },
+    /// Every worker is dead.
+    AllDead,
+    /// A signal was received that it wants to have passed on.
+    Signal {
+        /// Its name.
+        name: &'a str,
+        /// Its number.
+        number: i32,
+    },
+    /// Everything is over.
+    End,
+}
+
+/// What follows the end of a process.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub enum ExitThen {
+    /// There will be another, now or after a pause.
+    Again,
+    /// The slot stays empty.
+    Rest,
+    /// The worker is dead.
+    Dead,
+}
