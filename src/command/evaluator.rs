@@ -4,6 +4,7 @@
 
 use std::ffi::OsString;
 use std::io;
+use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -22,6 +23,8 @@ pub(super) struct Evaluator {
     pub(super) folder: PathBuf,
     /// What its script is told whatever happens.
     pub(super) boot: Value,
+    /// Our parent's channel.
+    pub(super) parent: Option<OwnedFd>,
     /// What runs, once something does.
     pub(super) running: Option<Running>,
 }
@@ -46,7 +49,7 @@ impl Evaluator {
             script,
             boot: self.boot.clone(),
             folder: self.folder.clone(),
-            parent: None,
+            parent: self.parent.as_ref().map(OwnedFd::try_clone).transpose().map_err(not_started)?,
             limit: DescriptorLimit::current().map_err(not_started)?,
             node: node.clone(),
         })

@@ -10,7 +10,7 @@ use crate::Exit;
 use crate::cluster;
 use crate::config::{Balance, Settings};
 use crate::driver::{Company, Job, Launcher, Wishes};
-use crate::process::{self, DescriptorLimit};
+use crate::process::{self, DescriptorLimit, Terminal};
 use crate::scripts::{Placed, Places, Script};
 
 /// What workers run.
@@ -48,7 +48,8 @@ pub(super) fn prepare(
         wishes: Wishes::default(),
     };
     let policy = settings.policy.clone();
-    Ok(Job { policy, limits: Vec::new(), balance: balance(settings.server.balance), launcher, company })
+    let balance = balance(settings.server.balance);
+    Ok(Job { policy, limits: Vec::new(), balance, launcher, company, terminal: Terminal::Unwatched })
 }
 
 /// What every worker's script is told (`LUSTER_BOOT`): its own file's name, and that the verdict on a connection

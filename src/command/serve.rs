@@ -1,6 +1,7 @@
 //! `luster [CONFIG]` and `luster check [CONFIG]`.
 
 use std::ffi::OsStr;
+use std::os::fd::OwnedFd;
 use std::path::PathBuf;
 
 use serde_json::{Value, json};
@@ -15,7 +16,7 @@ use crate::cli::{self, Arguments, LogFormat, Output, Source};
 use crate::config::{self, Loaded};
 use crate::driver::{self, Company, Job};
 use crate::logging;
-use crate::process;
+use crate::process::{self, Pid, Terminal};
 use crate::supervisor::Attendance;
 
 /// What extensions may take beyond `extensionsLoadTimeout` until we give their process up: it has to say so itself, and
@@ -39,7 +40,7 @@ pub(super) fn check(arguments: &Arguments) -> Exit {
 fn with_config(arguments: &Arguments, then: impl FnOnce(&Surroundings, &Loaded, Evaluator) -> Exit) -> Exit {
     let Arguments { source, print_config, output } = arguments;
     logging::install(output);
-    let surroundings = Surroundings::new(source);
+    let Some(surroundings) = Surroundings::new(source) else { return Exit::Stopped };
     let mut evaluator = surroundings.evaluator();
     let request = config::Request::from_surroundings(source.config.clone());
     let loaded = match request.map(|request| config::load(&request, &mut evaluator)) {
@@ -61,6 +62,9 @@ fn with_config(arguments: &Arguments, then: impl FnOnce(&Surroundings, &Loaded, 
 /// What we were started with.
 struct Surroundings {
     launched: Launched,
+    terminal: Terminal,
+    /// Our parent's channel, if that is a Node and gave us one. Open as long as we run: its end would tell of ours.
+    parent: Option<OwnedFd>,
     node: Result<PathBuf, process::ProgramError>,
     /// What was asked for, in place of one that was not found: it then says best what is missing.
     wanted_node: Option<PathBuf>,
@@ -68,14 +72,17 @@ struct Surroundings {
 }
 
 impl Surroundings {
-    fn new(source: &Source) -> Self {
+    /// Nothing if the process that stands in for us is gone already.
+    fn new(source: &Source) -> Option<Self> {
         let mut launched = Launched::by_package();
+        let terminal = terminal(launched.stand_in)?;
         launched.node_args.extend(source.node_arg.iter().cloned());
         let asked = source.node.as_deref().or(launched.node.as_ref().map(|node| node.as_os_str()));
         let name = asked.unwrap_or(OsStr::new("node"));
         let node = process::find_program(name, std::env::var_os("PATH").as_deref());
         let wanted_node = asked.map(PathBuf::from);
-        Self { launched, node, wanted_node, config: source.config.clone() }
+        let parent = process::inherited_channel();
+        Some(Self { launched, terminal, parent, node, wanted_node, config: source.config.clone() })
     }
 
     fn evaluator(&self) -> Evaluator {
@@ -93,9 +100,23 @@ impl Surroundings {
             node_args: self.launched.node_args.clone(),
             folder: std::env::current_dir().unwrap_or_default(),
             boot,
+            parent: self.parent.as_ref().and_then(|channel| channel.try_clone().ok()),
             running: None,
         }
     }
+}
+
+/// What SIGHUP means. If another process stands in for us, we follow it, and leave its group: it passes on what a
+/// terminal sends there. Nothing if it is gone already.
+fn terminal(stand_in: Option<Pid>) -> Option<Terminal> {
+    let terminal = Terminal::at_start();
+    if let Some(parent) = stand_in {
+        if !process::follow(parent) {
+            return None;
+        }
+        process::leave_group();
+    }
+    Some(terminal)
 }
 
 /// Tells why the configuration cannot be used: as it is for people, as a log line for machines.
@@ -149,6 +170,7 @@ fn prepare(
     };
     let mut job = job::prepare(settings, program, boot, company)?;
     job.policy.attendance = attendance;
+    job.terminal = surroundings.terminal;
     Ok(job)
 }
 

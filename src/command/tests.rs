@@ -66,6 +66,7 @@ impl Story {
             node_args: self.node_args.clone(),
             folder: self.path().to_owned(),
             boot: json!({"v": 1, "program": "/usr/bin/luster", "args": Vec::from_iter(&self.config)}),
+            parent: None,
             running: None,
         };
         let loaded = load(&request, &mut evaluator);

@@ -17,7 +17,7 @@ use crate::Exit;
 use crate::cluster::{Balance, Cluster};
 use crate::host::{HostLauncher, HostNews, Link};
 use crate::ipc::Progress;
-use crate::process::{Asked, Child, Left, Received, Signals};
+use crate::process::{Asked, Child, Left, Received, Signals, Terminal};
 use crate::supervisor::{
     Attendance, Death, Ending, Event, Limits, Moment, OneRequest, Outcome, Policy, RefusalCause, Request,
     Supervisor, WorkerId,
@@ -36,6 +36,8 @@ pub struct Job {
     pub launcher: Launcher,
     /// The JavaScript beside them.
     pub company: Company,
+    /// What SIGHUP means.
+    pub terminal: Terminal,
 }
 
 /// The JavaScript beside the fleet, by how it came to be there.
@@ -82,7 +84,7 @@ struct Rest {
 }
 
 async fn drive(job: Job) -> anyhow::Result<Exit> {
-    let mut signals = Signals::listen().context("signals cannot be received")?;
+    let mut signals = Signals::listen(job.terminal).context("signals cannot be received")?;
     let clock = Clock(Instant::now());
     let mut hands = prepare(job, &clock)?;
     // Duplicates, so that the watch and what is watched each own what they use.
@@ -134,7 +136,7 @@ async fn drive(job: Job) -> anyhow::Result<Exit> {
 
 /// Everything in its place, and started as far as nobody else is to say when.
 fn prepare(job: Job, clock: &Clock) -> anyhow::Result<Hands> {
-    let Job { policy, limits, balance, launcher, company } = job;
+    let Job { policy, limits, balance, launcher, company, terminal: _ } = job;
     let cluster = Cluster::new(balance).context("workers' channels cannot be watched")?;
     let (attendance, workers) = (policy.attendance, policy.workers);
     let supervisor = Supervisor::new(clock.now(), policy, std::process::id());

@@ -84,13 +84,13 @@ impl HostLauncher {
             boot[name.as_str()] = value.clone();
         }
         let mut env = BTreeMap::new();
-        for variable in ["NODE_UNIQUE_ID", "NODE_CHANNEL_FD", "NODE_CHANNEL_SERIALIZATION_MODE"] {
-            env.insert(variable.into(), Change::Remove);
+        let mut removed = vec!["NODE_UNIQUE_ID", "LUSTER_LAUNCHER"];
+        match &self.parent {
+            // In the language it speaks already.
+            Some(_) => _ = env.insert("NODE_CHANNEL_FD".into(), Change::Set("4".into())),
+            None => removed.extend(["NODE_CHANNEL_FD", "NODE_CHANNEL_SERIALIZATION_MODE"]),
         }
-        if self.parent.is_some() {
-            env.insert("NODE_CHANNEL_FD".into(), Change::Set("4".into()));
-        }
-        env.insert("LUSTER_LAUNCHER".into(), Change::Remove);
+        env.extend(removed.into_iter().map(|name| (name.into(), Change::Remove)));
         env.insert("LUSTER_HOST".into(), Change::Set(boot.to_string().into()));
         env
     }

@@ -8,11 +8,12 @@ use std::os::fd::{AsFd, IntoRawFd, RawFd};
 
 use nix::errno::Errno;
 use nix::fcntl::OFlag;
-use nix::sys::signal::SigSet;
+use nix::sys::prctl::set_pdeathsig;
+use nix::sys::signal::{SigSet, Signal};
 use nix::sys::stat::Mode;
 use thiserror::Error;
 
-use super::sys;
+use super::{Pid, sys};
 
 /// Why luster cannot run here at all.
 #[derive(Debug, Error)]
@@ -59,6 +60,13 @@ pub fn take_over() -> Result<(), StartError> {
 pub fn leave_group() {
     // It fails for the leader of a session, which has a group of its own already.
     let _ = nix::unistd::setpgid(nix::unistd::Pid::from_raw(0), nix::unistd::Pid::from_raw(0));
+}
+
+/// Ends with this parent, as if what kills it had killed us. Says whether it still is our parent.
+pub fn follow(parent: Pid) -> bool {
+    // In this order: one that is gone before the call is seen after it.
+    let _ = set_pdeathsig(Signal::SIGKILL);
+    nix::unistd::getppid() == parent.for_nix()
 }
 
 /// Tries the calls themselves: the version number says nothing of seccomp filters.

@@ -24,7 +24,7 @@ mod terminal;
 
 pub use channel::{inherited, inherited_channel};
 pub use child::{Child, Delivery, Signal, SignalError};
-pub use inherited::{StartError, leave_group, take_over};
+pub use inherited::{StartError, follow, leave_group, take_over};
 pub use limits::DescriptorLimit;
 pub use pid::Pid;
 pub use program::{ProgramError, find_program};
@@ -35,3 +35,4 @@ pub use see_off::see_off;
 pub use signals::{Asked, Passed, Received, Signals, StopCause};
 pub use spawn::{Change, Identity, SpawnError, Start, Step, Stream};
 pub use status::{CoreDump, ExitStatus};
+pub use terminal::Terminal;

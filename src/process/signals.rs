@@ -78,12 +78,11 @@ const OURS: [Name; 6] =
     [Name::SIGTERM, Name::SIGINT, Name::SIGQUIT, Name::SIGHUP, Name::SIGUSR1, Name::SIGCHLD];
 
 impl Signals {
-    /// Listens from now on. Before the first worker is started, or its end might be missed; within a tokio runtime.
+    /// Listens from now on; the terminal says what SIGHUP means. Before the first worker is started, or its end might be missed; within a tokio runtime.
     ///
     /// # Errors
     /// No descriptors left for tokio's own pipe.
-    pub fn listen() -> io::Result<Self> {
-        let terminal = Terminal::at_start();
+    pub fn listen(terminal: Terminal) -> io::Result<Self> {
         let mut signals = Self { streams: BTreeMap::new(), wanted: Vec::new(), terminal };
         for name in OURS {
             signals.add(name as i32)?;

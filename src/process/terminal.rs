@@ -12,7 +12,7 @@ use super::sys;
 
 /// What SIGHUP means here.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Terminal {
+pub enum Terminal {
     /// Somebody watches: its loss is the end.
     Watched,
     /// No terminal, or one that is not ours to end with: a service, a container, a background job, `nohup`.
@@ -20,8 +20,9 @@ pub(super) enum Terminal {
 }
 
 impl Terminal {
-    /// How luster was started. To be asked before SIGHUP gets a handler.
-    pub(super) fn at_start() -> Self {
+    /// How luster was started. To be asked before SIGHUP gets a handler and before luster leaves its group.
+    #[must_use]
+    pub fn at_start() -> Self {
         let foreground = File::open("/dev/tty")
             .is_ok_and(|terminal| tcgetpgrp(terminal).is_ok_and(|group| group == getpgrp()));
         if foreground && !sys::ignores_hang_up() { Self::Watched } else { Self::Unwatched }

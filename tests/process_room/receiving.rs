@@ -4,7 +4,9 @@ use std::io::{BufRead, BufReader};
 use std::os::unix::process::CommandExt;
 use std::process::Stdio;
 
-use luster::process::{Asked, Patience, Received, Signals, StopCause, adopt_orphans, end_remains, take_over};
+use luster::process::{
+    Asked, Patience, Received, Signals, StopCause, Terminal, adopt_orphans, end_remains, take_over,
+};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
@@ -14,7 +16,7 @@ use crate::alone::{alone, alone_under, command, end_of, is_alone, line, shell, u
 fn listening(body: impl AsyncFnOnce(&mut Signals)) {
     take_over().unwrap();
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-    runtime.block_on(async { body(&mut Signals::listen().unwrap()).await });
+    runtime.block_on(async { body(&mut Signals::listen(Terminal::at_start()).unwrap()).await });
 }
 
 async fn sent(signals: &mut Signals, signal: Signal) -> Received {

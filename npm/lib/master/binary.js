@@ -2,6 +2,7 @@
 //
 // Invariant: a message names what was looked for, where, and what to do.
 
+const { spawnSync } = require('child_process');
 const fs = require('fs');
 const path = require('path');
 
@@ -13,6 +14,12 @@ const PACKAGES = {
     'linux-x64': { gnu: `${SCOPE}/linux-x64-gnu`, musl: `${SCOPE}/linux-x64-musl` },
     'linux-arm64': { gnu: `${SCOPE}/linux-arm64-gnu`, musl: `${SCOPE}/linux-arm64-musl` },
 };
+
+/** What elf(5) calls the machines there are binaries for. */
+const MACHINES = { x64: 62, arm64: 183 };
+
+/** How long a program may take to say its version, in milliseconds. */
+const CHECK_LIMIT = 10000;
 
 /** No binary, or none that runs here. */
 class BinaryError extends Error {
@@ -57,6 +64,25 @@ exports.explain = function explain(binary, error) {
         + `(${PLATFORM}), or name a binary by the environment variable LUSTER_BINARY`;
 };
 
+/** Makes sure that the binary runs here. Throws a `BinaryError`. */
+exports.check = function check(binary) {
+    if (isForeign(binary)) {
+        // Asked to run it, libuv's `execvp` would have a shell try.
+        throw new BinaryError(exports.explain(binary, { code: 'ENOEXEC' }));
+    }
+    const { error, status, signal, stdout, stderr } = spawnSync(binary, ['--version'], {
+        stdio: ['ignore', 'pipe', 'pipe'], timeout: CHECK_LIMIT, encoding: 'utf8', maxBuffer: 65536,
+    });
+    if (error) {
+        throw new BinaryError(exports.explain(binary, error));
+    }
+    if (status !== 0 || !stdout.startsWith('luster ')) {
+        const how = signal === null ? `exits with code ${status}` : `is killed by ${signal}`;
+        const words = (stderr.trim() || stdout.trim()).split('\n', 1)[0];
+        throw new BinaryError(exports.explain(binary, { message: `asked for its version, it ${how}${words && `: ${words}`}` }));
+    }
+};
+
 function resolve(name) {
     try {
         return require.resolve(`${name}/bin/luster`);
@@ -87,7 +113,39 @@ function given(file) {
         throw new BinaryError(`LUSTER_BINARY is ${file}, and there is no such file; name luster's native binary, `
             + 'or unset it to use the one that was installed');
     }
+    if (!isProgram(absolute)) {
+        throw new BinaryError(`LUSTER_BINARY is ${file}, which is no native program; name luster's native binary, not a script`);
+    }
     return absolute;
+}
+
+/** Whether the file has the form of Linux's programs; see elf(5). */
+function isProgram(file) {
+    const header = headerOf(file);
+    return header === null || header.toString('latin1', 0, 4) === '\x7fELF';
+}
+
+/** Whether it is a program for another kind of machine, by its `e_machine`. */
+function isForeign(file) {
+    const header = headerOf(file);
+    const machine = MACHINES[process.arch];
+    return header !== null && machine !== undefined && header.readUInt16LE(18) !== machine;
+}
+
+/** The first bytes of a file; null if it cannot be read: the attempt to run it says best what is wrong. */
+function headerOf(file) {
+    const header = Buffer.alloc(20);
+    try {
+        const descriptor = fs.openSync(file, 'r');
+        try {
+            fs.readSync(descriptor, header, 0, header.length, 0);
+        } finally {
+            fs.closeSync(descriptor);
+        }
+    } catch {
+        return null;
+    }
+    return header;
 }
 
 function version() {

@@ -17,12 +17,10 @@ module.exports = function judge(binary, config, basedir, appliedEnv) {
     const { error, status, stdout, stderr } = spawnSync(binary, ['__judge'], {
         input, encoding: 'utf8', timeout: LIMIT, maxBuffer: Infinity,
     });
-    if (error) {
-        const { BinaryError, explain } = require('./binary');
-        throw new BinaryError(explain(binary, error));
-    }
-    if (status !== 0) {
-        throw new Error(`luster's native binary ${binary} failed to judge the configuration: ${stderr.trim()}`);
+    if (error || status !== 0) {
+        // Says best what is wrong with it, if that is what is wrong.
+        require('./binary').check(binary);
+        throw new Error(`luster's native binary ${binary} failed to judge the configuration: ${error ? error.message : stderr.trim()}`);
     }
     return JSON.parse(stdout);
 };

@@ -12,6 +12,7 @@ use std::time::Instant;
 use serde_json::Value;
 use tempfile::TempDir;
 
+use super::front::{Front, package};
 use super::{PATIENCE, eventually};
 
 /// A luster to be started.
@@ -22,6 +23,7 @@ pub(crate) struct Luster {
     config: Option<PathBuf>,
     cwd: Option<PathBuf>,
     limit: Option<u64>,
+    front: Front,
     /// The program, and its arguments, that luster is started by.
     through: Vec<OsString>,
     adjust: Vec<Adjust>,
@@ -51,6 +53,7 @@ impl Luster {
             config: None,
             cwd: None,
             limit: None,
+            front: Front::Binary,
             through: Vec::new(),
             adjust: Vec::new(),
         }
@@ -109,6 +112,23 @@ impl Luster {
         self.arg("--node").arg(node.path.as_os_str())
     }
 
+    /// Is started as users of the npm package do, by this Node with these flags.
+    pub(crate) fn by_package(mut self, node: &super::Node, flags: &[&str]) -> Self {
+        self.front = Front::Package(node.path.clone(), flags.iter().map(ToString::to_string).collect());
+        self.env("LUSTER_BINARY", env!("CARGO_BIN_EXE_luster"))
+    }
+
+    /// Is a custom master, `master.js` in the folder, run by this Node with these flags; its supervisor tells everything.
+    pub(crate) fn by_script(mut self, node: &super::Node, flags: &[&str]) -> Self {
+        self.front = Front::Script(node.path.clone(), flags.iter().map(ToString::to_string).collect());
+        let modules = self.path().join("node_modules");
+        std::fs::create_dir_all(&modules).expect("writable");
+        std::os::unix::fs::symlink(package(), modules.join("luster")).expect("writable");
+        self.env("LUSTER_BINARY", env!("CARGO_BIN_EXE_luster"))
+            .env("LUSTER_VERBOSE", "1")
+            .env("LUSTER_LOG_FORMAT", "json")
+    }
+
     /// Limits the descriptors (soft and hard).
     pub(crate) fn descriptors(mut self, limit: u64) -> Self {
         self.limit = Some(limit);
@@ -133,12 +153,11 @@ impl Luster {
 
     /// What starts it; stdout and stderr are the caller's to choose.
     pub(crate) fn command(&self, form: &[&str]) -> Command {
-        let luster = OsString::from(env!("CARGO_BIN_EXE_luster"));
-        let mut words = self.through.iter().chain([&luster]);
+        let front = self.front.words(form);
+        let mut words = self.through.iter().chain(&front);
         let mut command = Command::new(words.next().expect("at least luster itself"));
         command
             .args(words)
-            .args(form)
             .args(&self.args)
             .args(&self.config)
             .current_dir(self.cwd.as_deref().unwrap_or(self.folder.path()))

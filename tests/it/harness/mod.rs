@@ -4,6 +4,7 @@
 
 mod apps;
 mod client;
+mod front;
 mod load;
 mod luster;
 mod nodes;
@@ -15,6 +16,7 @@ mod told;
 
 pub(crate) use apps::HTTP;
 pub(crate) use client::{Connection, Reply, Target, get};
+pub(crate) use front::package;
 pub(crate) use load::{Load, Style};
 pub(crate) use luster::{Luster, Running};
 pub(crate) use nodes::{Node, node, nodes, packages};

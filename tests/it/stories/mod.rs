@@ -19,6 +19,8 @@ mod logging;
 mod lost_workers;
 mod luster_object;
 mod main_module;
+mod npm_command;
+mod npm_package;
 mod pid_one;
 mod refused_listens;
 mod rolling_restarts;

@@ -1,0 +1,72 @@
+// Stands in for the native binary, its child: signals, the terminal, the channel to our parent, the end.
+//
+// The binary leaves this process's group, so what a terminal sends to the group reaches only this process, which passes
+// it on: once. If this process is killed, the kernel kills the binary (`src/process/stand_in.rs`).
+//
+// Invariant: whoever watches this process sees what the binary does: it stops, goes on and ends as that does.
+
+const { spawn } = require('child_process');
+const { isatty } = require('tty');
+const binary = require('../master/binary');
+
+/** What can be passed on. Not the errors of a process itself, and not what a child tells its parent. */
+const PASSED_ON = [
+    'SIGHUP', 'SIGINT', 'SIGQUIT', 'SIGUSR1', 'SIGUSR2', 'SIGALRM', 'SIGTERM', 'SIGCONT', 'SIGWINCH', 'SIGPWR',
+];
+
+const NOT_RUN = 71;
+
+/** The standard descriptors that are a terminal. */
+const terminals = [0, 1, 2].filter(isatty);
+
+exports.run = function run(file, args, environment) {
+    const env = environment({ standIn: process.pid });
+    const stdio = process.connected ? ['inherit', 'inherit', 'inherit', 'ipc'] : 'inherit';
+    const child = spawn(file, args, { argv0: 'luster', env, stdio });
+    child.on('error', error => {
+        console.error(`luster: ${binary.explain(file, error)}`);
+        process.exit(NOT_RUN);
+    });
+    child.on('exit', end);
+    for (const signal of PASSED_ON) {
+        process.on(signal, () => child.kill(signal));
+    }
+    process.on('SIGTSTP', () => {
+        child.kill('SIGTSTP');
+        process.kill(process.pid, 'SIGSTOP');
+    });
+    if (process.connected) {
+        relay(child);
+    }
+};
+
+/** Ends as the binary did. */
+function end(code, signal) {
+    if (!terminals.every(isatty)) {
+        // It is gone. Node up to 18 would abort, unable to restore its modes.
+        die('SIGHUP');
+    } else if (signal !== null) {
+        die(signal);
+    }
+    process.exit(code);
+}
+
+function die(signal) {
+    process.removeAllListeners(signal);
+    process.kill(process.pid, signal);
+}
+
+/** Makes our parent's channel the binary's. */
+function relay(child) {
+    const pass = (from, to) => {
+        from.on('message', (message, handle) => {
+            if (to.connected) {
+                // Who is gone by then has no use for it.
+                to.send(message, handle, () => {});
+            }
+        });
+        from.on('disconnect', () => to.connected && to.disconnect());
+    };
+    pass(process, child);
+    pass(child, process);
+}

@@ -1,0 +1,219 @@
+// The types of `require('luster')`: a Master outside of workers, a Worker inside. `isMaster` and `isWorker` tell them apart.
+
+/// <reference types="node" />
+
+import { ChildProcess } from 'child_process';
+import { ClusterSettings, Worker as ClusterWorker, Address } from 'cluster';
+import { EventEmitter } from 'events';
+
+declare const luster: luster.Master | luster.Worker;
+
+declare namespace luster {
+    /** What the configuration may have; further keys are kept for the app and its extensions. */
+    interface Config {
+        /** The workers' main module. A custom master needs none: its script is the workers'. */
+        app?: string;
+        /** How many workers; the CPUs this process may use by default. */
+        workers?: number;
+        /** Times in milliseconds; 0 or absent means no limit. */
+        control?: {
+            forkTimeout?: number;
+            stopTimeout?: number;
+            killTimeout?: number;
+            exitThreshold?: number;
+            allowedSequentialDeaths?: number;
+            triggerReadyStateManually?: boolean;
+            restart?: 'stop-first' | 'start-first';
+            parallel?: number;
+            readyTimeout?: number;
+            [key: string]: unknown;
+        };
+        server?: {
+            port?: number | string;
+            groups?: number;
+            portsPerGroup?: number;
+            balance?: 'round-robin' | 'shared' | 'reuseport';
+            [key: string]: unknown;
+        };
+        /** Extensions by module name, each with its configuration. */
+        extensions?: Record<string, unknown>;
+        extensionsPath?: string;
+        extensionsLoadTimeout?: number;
+        maxEventListeners?: number;
+        properties?: { masterInspectPort?: number; [key: string]: unknown };
+        [key: string]: unknown;
+    }
+
+    /** Values by dotted path. */
+    interface Configuration {
+        get<T = any>(path: string): T | undefined;
+        get<T>(path: string, defaultValue: T): T;
+        has(path: string): boolean;
+        /** The names below `path`; none if there is no plain object. */
+        getKeys(path: string): string[];
+        /** The value as a path from the configuration's folder. */
+        resolve(path: string, defaultPath?: string): string;
+        getBaseDir(): string;
+    }
+
+    /** An extension's module. `configure` is asynchronous if it takes three parameters: it calls `done` when it is done. */
+    interface Extension {
+        configure(
+            config: Configuration | any, clusterProcess: Master | Worker, done: (error?: Error | null) => void,
+        ): void;
+    }
+
+    interface RemoteCallOptions<Sender> {
+        command: string;
+        data?: unknown;
+        /** In milliseconds; 10000 by default. */
+        timeout?: number;
+        callback(sender: Sender, error: Error | null, data?: any): void;
+    }
+
+    interface ClusterProcess<Sender> extends EventEmitter {
+        /** Null until `configure`. */
+        readonly config: Configuration | null;
+        /** The modules of the extensions, by name. */
+        readonly extensions: Record<string, any>;
+        /** Takes the configuration and loads the extensions; `applyEnv` applies `LUSTER_CONF` to it. */
+        configure(config: Config, applyEnv?: boolean, basedir?: string): this;
+        run(): this;
+        whenInitialized(): Promise<void>;
+        /** Allows `fn` to be called from the other side. Throws if the name is taken. */
+        registerRemoteCommand(name: string, fn: (sender: Sender, ...args: any[]) => void): void;
+        registerRemoteCommandWithCallback(name: string, fn: (answer: (data?: unknown) => void, data: any) => void): void;
+        unregisterRemoteCommand(name: string): void;
+        hasRegisteredRemoteCommand(name: string): boolean;
+    }
+
+    type WorkerState = 'stopped' | 'launching' | 'running' | 'stopping';
+
+    /** A worker as its master sees it; kept over its restarts. */
+    interface WorkerWrapper extends EventEmitter {
+        /** From 1 on. */
+        readonly wid: number;
+        /** The number of its process among all there have been; undefined before the first. */
+        readonly id: number | undefined;
+        readonly pid: number | undefined;
+        /** Its process, with streams for what is piped (`setup({silent: true})`). */
+        readonly process: ChildProcess | undefined;
+        readonly state: WorkerState;
+        readonly ready: boolean;
+        /** It died too often. Set to false, it may be run again. */
+        dead: boolean;
+        readonly restarting: boolean;
+        readonly stopping: boolean;
+        /** Milliseconds since 1970, when it came online; null before the first time. */
+        readonly startTime: number | null;
+        readonly inspectPort: number;
+        readonly options: WorkerWrapperOptions;
+        run(): this;
+        stop(): this;
+        restart(): this;
+        softRestart(): void;
+        isRunning(): boolean;
+        send(message: any, sendHandle?: any, options?: object, callback?: (error: Error | null) => void): boolean;
+        disconnect(): void;
+        remoteCall(name: string, ...args: any[]): void;
+        remoteCallWithCallback(options: RemoteCallOptions<WorkerWrapper>): void;
+        broadcastEvent(event: string, ...args: any[]): void;
+
+        on(event: 'listening', listener: (address: Address) => void): this;
+        on(event: 'exit', listener: (code: number | null, signal: NodeJS.Signals | null) => void): this;
+        on(event: 'message', listener: (message: any, handle: any) => void): this;
+        on(event: 'state', listener: (state: WorkerState) => void): this;
+        on(event: 'error', listener: (error: Error) => void): this;
+        on(event: string, listener: (...args: any[]) => void): this;
+    }
+
+    /** May be changed while the worker runs. Times in milliseconds. */
+    interface WorkerWrapperOptions {
+        port: Port;
+        persistent: boolean;
+        forkTimeout?: number;
+        stopTimeout?: number;
+        killTimeout?: number;
+        exitThreshold?: number;
+        allowedSequentialDeaths: number;
+        masterInspectPort?: number;
+    }
+
+    /** A TCP port, or the path of a unix socket. */
+    interface Port {
+        readonly value: number | string;
+        readonly family: 'inet' | 'unix';
+        isEqualTo(port: Port): boolean;
+        next(offset?: number): Port;
+        unlink(done: (error?: Error) => void): void;
+        toString(): string;
+    }
+
+    /** What `require('luster')` is outside of workers. */
+    interface Master extends ClusterProcess<WorkerWrapper> {
+        readonly isMaster: true;
+        readonly isWorker: false;
+        readonly id: 0;
+        readonly wid: 0;
+        readonly pid: number;
+        /** By `wid`. */
+        readonly workers: Record<number, WorkerWrapper>;
+        getWorkersIds(): number[];
+        getWorkersArray(): WorkerWrapper[];
+        forEach(fn: (worker: WorkerWrapper) => void): this;
+        add(worker: WorkerWrapper): this;
+        /** For workers that are started from now on. */
+        setup(settings: ClusterSettings): void;
+        /** Restarts all workers at once. */
+        restart(): this;
+        /** Restarts the workers one by one. */
+        softRestart(): this;
+        scheduleWorkerRestart(worker: WorkerWrapper): this;
+        shutdown(): this;
+        waitForWorkers(wids: number[], event: string): Promise<void>;
+        waitForAllWorkers(event: string): Promise<void>;
+        remoteCallToAll(name: string, ...args: any[]): void;
+        remoteCallToAllWithCallback(options: RemoteCallOptions<WorkerWrapper>): void;
+        broadcastEventToAll(event: string, ...args: any[]): void;
+        emitToAll(event: string, ...args: any[]): void;
+
+        on(event: 'configured' | 'initialized' | 'running' | 'restarted' | 'shutdown', listener: () => void): this;
+        on(event: 'extension loaded', listener: (name: string) => void): this;
+        on(event: 'error', listener: (error: Error) => void): this;
+        on(event: 'worker exit', listener: (
+            worker: WorkerWrapper, code: number | null, signal: NodeJS.Signals | null,
+        ) => void): this;
+        on(event: 'worker listening', listener: (worker: WorkerWrapper, address: Address) => void): this;
+        on(event: `worker ${string}` | `received worker ${string}`, listener: (
+            worker: WorkerWrapper, ...args: any[]
+        ) => void): this;
+        on(event: string, listener: (...args: any[]) => void): this;
+    }
+
+    /** What `require('luster')` is in a worker. */
+    interface Worker extends ClusterProcess<Worker> {
+        readonly isMaster: false;
+        readonly isWorker: true;
+        /** From 1 on, kept over restarts. */
+        readonly wid: number;
+        readonly id: ClusterWorker['id'];
+        /** As the master knows it; set before the app is loaded. */
+        readonly pid: number;
+        /** Tells the master that this worker serves; for `control.triggerReadyStateManually`. Throws the second time. */
+        ready(): this;
+        /** Runs `fn` before the worker stops, which waits for the promise it returns. */
+        registerSuspendFunction(fn: () => unknown): void;
+        whenForeignPropertiesReceived(): Promise<void>;
+        remoteCall(name: string, ...args: any[]): void;
+        remoteCallWithCallback(options: RemoteCallOptions<Worker>): void;
+
+        on(event: 'configured' | 'initialized' | 'ready' | 'disconnect', listener: () => void): this;
+        on(event: 'loaded', listener: (app: string) => void): this;
+        on(event: 'extension loaded', listener: (name: string) => void): this;
+        on(event: 'error', listener: (error: Error) => void): this;
+        on(event: `master ${string}`, listener: (...args: any[]) => void): this;
+        on(event: string, listener: (...args: any[]) => void): this;
+    }
+}
+
+export = luster;
