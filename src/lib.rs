@@ -12,9 +12,11 @@ pub mod config;
 pub mod driver;
 pub mod host;
 pub mod ipc;
+pub mod output;
 pub mod process;
 pub mod scripts;
 pub mod supervisor;
+pub mod watch;
 
 use std::panic::catch_unwind;
 

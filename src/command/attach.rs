@@ -13,6 +13,7 @@ use serde_json::json;
 use tracing::error;
 
 use super::job::{self, Program, utf8};
+use super::twins;
 use crate::Exit;
 use crate::cli;
 use crate::cli::{LogFormat, Output};
@@ -104,7 +105,7 @@ fn introduction(link: &mut Link, backlog: &mut Vec<HostNews>) -> io::Result<Opti
 }
 
 fn prepare(hello: &Hello, company: Company) -> Result<Job, (Exit, String)> {
-    let Hello { protocol, version, script, config, base_dir, .. } = hello;
+    let Hello { protocol, version, script, config, base_dir, native, .. } = hello;
     if *protocol != PROTOCOL {
         let ours = env!("CARGO_PKG_VERSION");
         return Err((
@@ -118,6 +119,8 @@ fn prepare(hello: &Hello, company: Company) -> Result<Job, (Exit, String)> {
     let name = utf8(&script.exec);
     let (settings, _) = config::judge(config.value.clone(), config.odd.clone(), &name, base_dir, "")
         .map_err(|error| (error.exit(), error.to_string()))?;
+    let mut twins = twins::plan(&settings.twins, native)?.open()?;
+    native.iter().for_each(|name| twins.begin(name));
     let program = Program {
         node: script.node.clone(),
         node_args: script.exec_argv.iter().map(OsString::from).collect(),
@@ -125,6 +128,7 @@ fn prepare(hello: &Hello, company: Company) -> Result<Job, (Exit, String)> {
         args: script.args.iter().map(OsString::from).collect(),
     };
     let mut job = job::prepare(&settings, program, json!({"format": "script"}), company)?;
+    job.twins = twins;
     job.policy.attendance = Attendance::Script;
     job.launcher.ports = hello.workers.iter().map(|worker| worker.port.clone()).collect();
     job.limits = hello.workers.iter().map(|worker| (worker.worker(), worker.limits())).collect();

@@ -2,12 +2,15 @@
 //!
 //! Invariant: an installed module always runs: only one that is not found where Node would look is replaced.
 
+use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
 use crate::config::Settings;
+use crate::driver::{GUARD, LOG_FILE};
 
-/// The extensions whose work the binary can do.
-const TWINS: [&str; 2] = ["luster-log-file", "luster-guard"];
+/// Flags of Node's that may change where it finds modules, as Plug'n'Play does.
+const HOOKS: [&str; 6] =
+    ["-r", "--require", "--import", "--loader", "--experimental-loader", "--preserve-symlinks"];
 
 /// Who does the work of which extension.
 #[derive(Debug, Default)]
@@ -16,33 +19,60 @@ pub(super) struct Division {
     pub(super) modules: Vec<String>,
     /// Ours.
     pub(super) native: Vec<String>,
+    /// Ours if Node does not find them; they are among the modules.
+    pub(super) perhaps_native: Vec<String>,
+}
+
+impl Division {
+    /// All whose work may be ours.
+    pub(super) fn ours(&self) -> Vec<String> {
+        self.native.iter().chain(&self.perhaps_native).cloned().collect()
+    }
 }
 
 /// Divides the configuration's extensions; `package` is luster's own npm package, beside which they may be installed.
-pub(super) fn divide(settings: &Settings, package: Option<&Path>) -> Division {
+pub(super) fn divide(settings: &Settings, package: Option<&Path>, node_args: &[OsString]) -> Division {
     let mut division = Division::default();
     for name in &settings.extensions {
-        let is_ours =
-            TWINS.contains(&name.as_str()) && !is_installed(name, &settings.extensions_path, package);
-        let side = if is_ours { &mut division.native } else { &mut division.modules };
-        side.push(name.clone());
+        let may_be_ours = [LOG_FILE, GUARD].contains(&name.as_str())
+            && !is_installed(name, &settings.extensions_path, package);
+        match may_be_ours {
+            true if has_hooks(node_args) => {
+                division.perhaps_native.push(name.clone());
+                division.modules.push(name.clone());
+            }
+            true => division.native.push(name.clone()),
+            false => division.modules.push(name.clone()),
+        }
     }
     division
 }
 
-/// Whether Node would find the module: in the extensions' folder, or in `node_modules` there, above, or beside luster.
+/// Whether Node would find the module: in the extensions' folder, in `node_modules` there, above, or beside luster, or in
+/// its global folders (<https://nodejs.org/api/modules.html#loading-from-the-global-folders>).
 fn is_installed(name: &str, extensions_path: &Path, package: Option<&Path>) -> bool {
-    let places = [extensions_path.to_path_buf()];
     let above = |folder: &Path| {
         folder.ancestors().map(|folder| folder.join("node_modules")).collect::<Vec<PathBuf>>()
     };
-    let beside = package.map(above).unwrap_or_default();
-    let mut places = places.into_iter().chain(above(extensions_path)).chain(beside);
-    places.any(|place| {
+    let mut places = vec![extensions_path.to_path_buf()];
+    places.extend(above(extensions_path));
+    places.extend(package.map(above).unwrap_or_default());
+    places.extend(std::env::var_os("NODE_PATH").iter().flat_map(std::env::split_paths));
+    if let Some(home) = std::env::var_os("HOME").map(PathBuf::from) {
+        places.extend([home.join(".node_modules"), home.join(".node_libraries")]);
+    }
+    places.into_iter().any(|place| {
         let module = place.join(name);
         module.is_dir()
             || ["js", "json", "node"].iter().any(|extension| module.with_added(extension).is_file())
     })
+}
+
+/// Whether something may change how Node finds modules.
+fn has_hooks(node_args: &[OsString]) -> bool {
+    let is_hook = |word: &str| HOOKS.contains(&word.split('=').next().unwrap_or_default());
+    let options = std::env::var("NODE_OPTIONS").unwrap_or_default();
+    options.split_whitespace().any(is_hook) || node_args.iter().filter_map(|word| word.to_str()).any(is_hook)
 }
 
 trait WithAdded {

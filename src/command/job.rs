@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use crate::Exit;
 use crate::cluster;
 use crate::config::{Balance, Settings};
-use crate::driver::{Company, Job, Launcher, Wishes};
+use crate::driver::{Company, Job, Launcher, Twins, Wishes};
 use crate::process::{self, DescriptorLimit, Terminal};
 use crate::scripts::{Placed, Places, Script};
 
@@ -49,7 +49,15 @@ pub(super) fn prepare(
     };
     let policy = settings.policy.clone();
     let balance = balance(settings.server.balance);
-    Ok(Job { policy, limits: Vec::new(), balance, launcher, company, terminal: Terminal::Unwatched })
+    Ok(Job {
+        policy,
+        limits: Vec::new(),
+        balance,
+        launcher,
+        company,
+        twins: Twins::default(),
+        terminal: Terminal::Unwatched,
+    })
 }
 
 /// What every worker's script is told (`LUSTER_BOOT`): its own file's name, and that the verdict on a connection

@@ -15,6 +15,7 @@ mod link;
 mod serve;
 #[cfg(test)]
 mod tests;
+mod twins;
 
 use crate::Exit;
 use crate::cli::{Cli, Command};

@@ -11,12 +11,14 @@ use super::evaluator::{Evaluator, Running};
 use super::extensions::{self, Division};
 use super::job::{self, Program, utf8};
 use super::launched::Launched;
+use super::twins::{self, Plan};
 use crate::Exit;
 use crate::cli::{self, Arguments, LogFormat, Output, Source};
 use crate::config::{self, Loaded};
-use crate::driver::{self, Company, Job};
+use crate::driver::{self, Company, Job, LOG_FILE};
+use crate::host::HostLauncher;
 use crate::logging;
-use crate::process::{self, Pid, Terminal};
+use crate::process::{self, Child, Pid, Terminal};
 use crate::supervisor::Attendance;
 
 /// What extensions may take beyond `extensionsLoadTimeout` until we give their process up: it has to say so itself, and
@@ -30,14 +32,14 @@ pub(super) fn run(arguments: &Arguments) -> Exit {
 
 /// Looks for mistakes and starts nothing.
 pub(super) fn check(arguments: &Arguments) -> Exit {
-    with_config(arguments, |_, loaded, _| {
+    with_config(arguments, |Found { loaded, .. }| {
         let workers = loaded.settings.policy.workers;
         cli::print(&format!("{}: no mistakes; it runs {workers} workers\n", loaded.path.display()))
     })
 }
 
 /// Reads the configuration, tells what is wrong with it, and shows it if that is what is wanted.
-fn with_config(arguments: &Arguments, then: impl FnOnce(&Surroundings, &Loaded, Evaluator) -> Exit) -> Exit {
+fn with_config(arguments: &Arguments, then: impl FnOnce(Found<'_>) -> Exit) -> Exit {
     let Arguments { source, print_config, output } = arguments;
     logging::install(output);
     let Some(surroundings) = Surroundings::new(source) else { return Exit::Stopped };
@@ -56,7 +58,23 @@ fn with_config(arguments: &Arguments, then: impl FnOnce(&Surroundings, &Loaded, 
     if *print_config {
         return cli::print(&config::render(&loaded));
     }
-    then(&surroundings, &loaded, evaluator)
+    let (package, node_args) = (surroundings.launched.package.as_deref(), &surroundings.launched.node_args);
+    let division = extensions::divide(&loaded.settings, package, node_args);
+    match twins::plan(&loaded.settings.twins, &division.ours()) {
+        Ok(plan) => {
+            then(Found { surroundings: &surroundings, loaded: &loaded, division: &division, plan, evaluator })
+        }
+        Err((exit, reason)) => refuse(output, exit, &reason),
+    }
+}
+
+/// A configuration without mistakes, and what is needed to run it.
+struct Found<'a> {
+    surroundings: &'a Surroundings,
+    loaded: &'a Loaded,
+    division: &'a Division,
+    plan: Plan<'a>,
+    evaluator: Evaluator,
 }
 
 /// What we were started with.
@@ -128,10 +146,11 @@ fn refuse(output: &Output, exit: Exit, reason: &str) -> Exit {
     exit
 }
 
-fn serve(surroundings: &Surroundings, loaded: &Loaded, evaluator: Evaluator) -> Exit {
-    match prepare(surroundings, loaded, evaluator) {
+fn serve(found: Found<'_>) -> Exit {
+    let division = found.division;
+    match prepare(found) {
         Ok(job) => {
-            announce(&job, loaded);
+            announce(&job, division);
             driver::run(job).unwrap_or_else(|error| {
                 error!(event = "internal", "luster cannot go on: {error:#}");
                 Exit::Internal
@@ -144,15 +163,14 @@ fn serve(surroundings: &Surroundings, loaded: &Loaded, evaluator: Evaluator) -> 
     }
 }
 
-fn prepare(
-    surroundings: &Surroundings,
-    loaded: &Loaded,
-    evaluator: Evaluator,
-) -> Result<Job, (Exit, String)> {
+fn prepare(found: Found<'_>) -> Result<Job, (Exit, String)> {
+    let Found { surroundings, loaded, division, plan, evaluator } = found;
     let settings = &loaded.settings;
     let node = surroundings.node.as_ref().map_err(|error| (Exit::ForkOrExec, error.to_string()))?.clone();
-    let division = extensions::divide(settings, surroundings.launched.package.as_deref());
-    let company = company(loaded, &division, evaluator)?;
+    // Before the host is started: what it prints goes to the log files too.
+    let mut twins = plan.open()?;
+    division.native.iter().for_each(|name| twins.begin(name));
+    let company = company(loaded, division, evaluator)?;
     let program = Program {
         node,
         node_args: surroundings.launched.node_args.clone(),
@@ -171,6 +189,7 @@ fn prepare(
     let mut job = job::prepare(settings, program, boot, company)?;
     job.policy.attendance = attendance;
     job.terminal = surroundings.terminal;
+    job.twins = twins;
     Ok(job)
 }
 
@@ -192,7 +211,13 @@ fn company(
     let layout = loaded.settings.server.layout(loaded.settings.policy.workers);
     let ports: Vec<_> = layout.into_iter().map(|seat| seat.port).collect();
     let verdict = json!({ "ports": ports });
+    // One that runs already prints where luster did then.
+    let prints_elsewhere = division.native.iter().any(|name| name == LOG_FILE);
     let (launcher, started) = match running {
+        Some(Running { launcher, candidate, .. }) if prints_elsewhere => {
+            drop(candidate);
+            start(launcher, loaded, verdict)
+        }
         Some(Running { mut launcher, candidate, .. }) => {
             launcher.boot["baseDir"] = utf8(&loaded.base_dir).into();
             launcher.boot["verdict"] = verdict;
@@ -201,18 +226,27 @@ fn company(
             (launcher, started)
         }
         None => {
-            let mut launcher = evaluator.launcher().map_err(|error| not_started(format!("{error:?}")))?;
-            let config = config_boot(loaded);
-            for (name, value) in config.as_object().into_iter().flatten() {
-                launcher.boot[name.as_str()] = value.clone();
-            }
-            launcher.boot["verdict"] = verdict;
-            let started = launcher.launch(json!({})).map_err(|error| error.to_string());
-            (launcher, started)
+            let launcher = evaluator.launcher().map_err(|error| not_started(format!("{error:?}")))?;
+            start(launcher, loaded, verdict)
         }
     };
     let (child, socket) = started.map_err(not_started)?;
     Ok(Company::Host { launcher: Box::new(launcher), child, socket })
+}
+
+/// Starts a host that reads the configuration itself.
+fn start(
+    mut launcher: HostLauncher,
+    loaded: &Loaded,
+    verdict: Value,
+) -> (HostLauncher, Result<(Child, OwnedFd), String>) {
+    let config = config_boot(loaded);
+    for (name, value) in config.as_object().into_iter().flatten() {
+        launcher.boot[name.as_str()] = value.clone();
+    }
+    launcher.boot["verdict"] = verdict;
+    let started = launcher.launch(json!({})).map_err(|error| error.to_string());
+    (launcher, started)
 }
 
 /// Whether somebody wants to see the events of a Master, for which there has to be one.
@@ -236,15 +270,18 @@ fn config_boot(loaded: &Loaded) -> Value {
     boot
 }
 
-fn announce(job: &Job, loaded: &Loaded) {
+fn announce(job: &Job, division: &Division) {
     let (workers, pid, version) = (job.policy.workers, std::process::id(), env!("CARGO_PKG_VERSION"));
     let (app, node) = (job.launcher.main.display(), job.launcher.node.display());
     info!(
         event = "start",
         pid, workers, version, "luster {version} (pid {pid}) runs {workers} workers of {app} with {node}"
     );
+    for name in &division.native {
+        info!(event = "native", name, "{name} is not installed; luster does its work itself");
+    }
     if let Company::Host { child, .. } = &job.company {
-        let (pid, names) = (child.pid(), loaded.settings.extensions.join(", "));
+        let (pid, names) = (child.pid(), division.modules.join(", "));
         let what = match names.is_empty() {
             true => "what the configuration left running".to_owned(),
             false => format!("the master side of {names}"),

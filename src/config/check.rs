@@ -12,6 +12,7 @@ use crate::config::find::{self, NotFound};
 use crate::config::inspect::{Inspector, whole};
 use crate::config::keys::{SECTIONS, warn_of_near_misses};
 use crate::config::settings::{Balance, MAX_WORKERS, Port, Server, Settings};
+use crate::config::twins::twins;
 use crate::config::written::Found;
 use crate::supervisor::{Attendance, Limits, Persistence, Policy, Readiness, RestartOrder};
 
@@ -37,6 +38,7 @@ pub(super) fn check(inspector: &mut Inspector<'_>, base_dir: &Path, cpus: u32) -
         extensions_load_timeout: inspector.timeout("extensionsLoadTimeout", Some(Duration::from_secs(10))),
         max_event_listeners: inspector.whole("maxEventListeners", 0..=u32::MAX).unwrap_or(100),
         master_inspect_port: master_inspect_port(inspector, policy.workers),
+        twins: twins(inspector, base_dir),
         base_dir: base_dir.to_owned(),
         app,
         policy,
@@ -134,13 +136,7 @@ fn allowed_sequential_deaths(inspector: &mut Inspector<'_>) -> u32 {
 /// JS luster asks only whether the value is true as JavaScript sees it.
 fn readiness(inspector: &mut Inspector<'_>) -> Readiness {
     const KEY: &str = "control.triggerReadyStateManually";
-    let manual = match inspector.at(KEY) {
-        Found::Absent | Found::Plain(Value::Null) => false,
-        Found::Plain(Value::Bool(value)) => *value,
-        Found::Plain(Value::Number(number)) => number.as_f64() != Some(0.0),
-        Found::Plain(Value::String(text)) => !text.is_empty(),
-        Found::Plain(Value::Array(_) | Value::Object(_)) | Found::Odd(_) => true,
-    };
+    let manual = inspector.flag(KEY, false);
     if !matches!(inspector.at(KEY), Found::Absent | Found::Plain(Value::Null | Value::Bool(_))) {
         let shown = inspector.shown(KEY);
         inspector.warn(

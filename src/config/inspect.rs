@@ -127,6 +127,19 @@ impl<'a> Inspector<'a> {
         whole(millis.ceil()).filter(|&millis| millis > 0).map(|millis| Duration::from_millis(millis.into()))
     }
 
+    /// True or false as JavaScript sees it.
+    pub(super) fn flag(&self, key: &str, default: bool) -> bool {
+        match self.at(key) {
+            Found::Absent => default,
+            Found::Plain(Value::Null) => false,
+            Found::Plain(Value::Bool(flag)) => *flag,
+            Found::Plain(Value::Number(number)) => number.as_f64() != Some(0.0),
+            Found::Plain(Value::String(text)) => !text.is_empty(),
+            Found::Odd(Odd::NotANumber) => false,
+            Found::Plain(Value::Array(_) | Value::Object(_)) | Found::Odd(_) => true,
+        }
+    }
+
     pub(super) fn choice<T: Copy>(&mut self, key: &str, choices: &[(&str, T)]) -> Option<T> {
         let text = self.text(key)?;
         let chosen = choices.iter().find(|(name, _)| *name == text).map(|(_, choice)| *choice);

@@ -24,6 +24,7 @@ mod render;
 mod scan;
 mod settings;
 mod text;
+mod twins;
 mod written;
 
 pub use error::{Error, ModuleFailure, Problem};
@@ -35,6 +36,7 @@ pub use ports::Seat;
 pub use read::{SIZE_LIMIT, Source};
 pub use render::render;
 pub use settings::{Balance, MAX_WORKERS, Port, Server, Settings};
+pub use twins::{Guard, GuardRestart, Judged, LogFile, LogTarget, Telling, Twins};
 
 #[cfg(test)]
 mod tests;

@@ -6,6 +6,7 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
+use crate::config::twins::Twins;
 use crate::supervisor::Policy;
 
 /// The most workers that can be asked for: far above what one machine runs, far below what would exhaust it
@@ -26,6 +27,8 @@ pub struct Settings {
     pub server: Server,
     /// The names of the extensions, in the order written (`extensions`).
     pub extensions: Vec<String>,
+    /// The options of those whose work luster can do itself.
+    pub twins: Twins,
     /// The absolute folder extensions are resolved from; the app's folder unless given (`extensionsPath`).
     pub extensions_path: PathBuf,
     /// For all extensions to be configured; `None` is no limit (`extensionsLoadTimeout`).

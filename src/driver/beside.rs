@@ -16,6 +16,7 @@ use super::hands::Hands;
 use super::launch::By;
 use super::said;
 use super::translate::{self, Stops};
+use super::twins::Restart;
 
 /// How long workers may take to end when the script that started us is gone.
 const ORPHANED: Duration = Duration::from_secs(5);
@@ -57,7 +58,8 @@ impl Hands {
         match ask {
             // It was answered before the loop began; said again it means nothing.
             Ask::Hello(_) => {}
-            Ask::Initialized { native: _ } => {
+            Ask::Initialized { native } => {
+                self.do_the_work_of(&native);
                 self.tell_present(now);
                 self.host_did(now, HostEvent::Initialized);
             }
@@ -89,7 +91,7 @@ impl Hands {
             Ask::Stop => self.request(now, Request::Stop),
             Ask::KillAll => self.request(now, Request::Kill),
             Ask::Concluded => self.host_did(now, HostEvent::Concluded),
-            Ask::Reopen => {}
+            Ask::Reopen => self.twins.reopen(),
             Ask::Signals { names } => self.attendant.wants_signals(names),
             Ask::Words { text } => self.host_did(now, HostEvent::LastWords(text)),
         }
@@ -102,8 +104,24 @@ impl Hands {
 
     /// Does what a signal asks for.
     pub(super) fn asked_by_signal(&mut self, now: Moment, asked: Asked, stops: &mut Stops) {
-        if let Some(request) = translate::request(asked, stops) {
-            self.request(now, request);
+        match translate::request(asked, stops) {
+            Some(request) => self.request(now, request),
+            None => self.twins.reopen(),
+        }
+    }
+
+    /// Begins the work of these extensions, unless it has begun.
+    fn do_the_work_of(&mut self, extensions: &[String]) {
+        for name in extensions {
+            self.twins.begin(name);
+        }
+    }
+
+    /// Restarts the workers because files have changed.
+    pub(super) fn files_changed(&mut self, now: Moment) {
+        match self.twins.restart() {
+            Restart::Soft => self.request(now, Request::RollOut),
+            Restart::Hard => self.request(now, Request::RestartAll),
         }
     }
 

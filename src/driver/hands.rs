@@ -4,6 +4,7 @@
 //! `publish` tells that what happens.
 
 use std::collections::BTreeMap;
+use std::os::fd::OwnedFd;
 
 use nix::errno::Errno;
 use serde_json::value::RawValue;
@@ -11,12 +12,14 @@ use tracing::{debug, warn};
 
 use crate::cluster::{Cluster, News};
 use crate::ipc::{Progress, SendOutcome};
+use crate::output::Relay;
 use crate::process::{self, Child, Pid, Reserve};
 use crate::supervisor::{Event, HostEvent, HostLife, Life, Moment, Order, Outcome, Supervisor, WorkerId};
 
 use super::attendant::Attendant;
 use super::launch::Launcher;
 use super::translate;
+use super::twins::Twins;
 
 /// How often the channels are read for the last words of the dead; enough to empty a full socket buffer.
 const LAST_READS: usize = 64;
@@ -27,6 +30,8 @@ pub(super) struct Hands {
     pub(super) cluster: Cluster,
     pub(super) launcher: Launcher,
     pub(super) attendant: Attendant,
+    pub(super) twins: Twins,
+    pub(super) relay: Relay,
     pub(super) reserve: Reserve,
     pub(super) children: BTreeMap<Life, Process>,
     /// Kept from call to call, so that the hot path does not allocate.
@@ -40,6 +45,8 @@ pub(super) struct Process {
     pub(super) worker: WorkerId,
     pub(super) child: Child,
     pub(super) line: Vec<String>,
+    /// Our ends of what an extension host reads: another host may have to.
+    pub(super) streams: [Option<OwnedFd>; 3],
     pub(super) past: Past,
     pub(super) direct: Direct,
 }
@@ -88,12 +95,15 @@ impl Hands {
         cluster: Cluster,
         launcher: Launcher,
         attendant: Attendant,
+        twins: Twins,
     ) -> Self {
         Self {
             supervisor,
             cluster,
             launcher,
             attendant,
+            twins,
+            relay: Relay::default(),
             reserve: Reserve::take(),
             children: BTreeMap::new(),
             news: Vec::new(),
@@ -183,6 +193,7 @@ impl Hands {
                 }
                 Whose::Host(life) => {
                     self.attendant.ended(life);
+                    self.relay_all();
                     self.handle(now, Event::Host(life, HostEvent::Exited(ending)));
                 }
             }

@@ -3,7 +3,8 @@
 //! Owns everything mutable: the supervisor, the cluster's channels and listeners, the child processes, the link to the
 //! JavaScript beside the fleet. Decides nothing: a branch on a worker's state here is a bug.
 //! Reading goes `run` (the loop), `hands` (what it owns), `hear` and `beside` (news in), `perform` (orders out),
-//! `narrate` and `publish` (what is told, to people and to JavaScript).
+//! `narrate` and `publish` (what is told, to people and to JavaScript). `twins` does the work of extensions that are not
+//! installed.
 //! Invariants: nothing waits but the loop itself; every process is known by its life; a life's channel is read to
 //! its end before its exit is told.
 
@@ -20,8 +21,10 @@ mod said;
 mod streams;
 mod sys;
 mod translate;
+mod twins;
 mod wishes;
 
 pub use launch::Launcher;
 pub use run::{Company, Job, Script, run};
+pub use twins::{GUARD, LOG_FILE, Restart, Twins, Watching};
 pub use wishes::Wishes;

@@ -6,7 +6,6 @@ use tracing::{info, warn};
 
 use crate::cluster::Cluster;
 use crate::host::Tell;
-use crate::ipc::UserHandle;
 use crate::process::{self, Delivery};
 use crate::supervisor::{Ending, Event, HostEvent, HostLife, Life, Moment, Order, Signal, WorkerId};
 
@@ -14,7 +13,7 @@ use super::hands::{Direct, Hands, Past, Process, Voluntary};
 use super::launch::LaunchError;
 use super::narrate;
 use super::said;
-use super::streams;
+use super::streams::{self, Streams};
 
 impl Hands {
     /// Performs orders, and those that follow from what comes of them.
@@ -32,10 +31,10 @@ impl Hands {
     fn perform(&mut self, now: Moment, order: Order, events: &mut VecDeque<Event>) {
         match order {
             Order::Spawn(worker, life) => match self.spawn(worker, life) {
-                Ok(streams) => {
+                Ok(()) => {
                     let pid = self.pid(life);
                     info!(event = "fork", wid = worker.0, pid, "worker {worker} (pid {pid}) is started");
-                    self.tell_streams(now, life, streams);
+                    self.tell_streams(now, life);
                     self.tell_fork(now, life);
                 }
                 Err(error) => events.push_back(Event::NotStarted { life, reason: error.to_string() }),
@@ -65,12 +64,13 @@ impl Hands {
         }
     }
 
-    /// Starts a worker's process; answers with our ends of its streams.
-    fn spawn(&mut self, worker: WorkerId, life: Life) -> Result<[Option<UserHandle>; 3], LaunchError> {
-        let Self { reserve, cluster, launcher, children, .. } = self;
+    /// Starts a worker's process.
+    fn spawn(&mut self, worker: WorkerId, life: Life) -> Result<(), LaunchError> {
+        let Self { reserve, cluster, launcher, children, twins, .. } = self;
         let (launched, ours) = reserve.lend(|| {
             let (channel, theirs) = Cluster::channel_pair()?;
-            let (ours, stdio) = streams::make(launcher.wishes.streams)?;
+            let Streams { ours, theirs: stdio } =
+                streams::make(launcher.wishes.streams, twins, worker, life)?;
             let launched = launcher.launch(worker, life, theirs, stdio)?;
             match cluster.attach(worker, life, channel) {
                 Ok(()) => Ok((launched, ours)),
@@ -85,11 +85,12 @@ impl Hands {
             worker,
             child: launched.child,
             line: launched.line,
+            streams: ours,
             past: Past::default(),
             direct: Direct::No,
         };
         children.insert(life, process);
-        Ok(ours)
+        Ok(())
     }
 
     fn start_host(&mut self, life: HostLife, events: &mut VecDeque<Event>) {

@@ -3,6 +3,8 @@
 //! Invariants: everything about a life is told in the order it happened; where there is nobody, nothing is made up to be
 //! told; a host that comes later is told the present state as if it happened now.
 
+use std::os::fd::OwnedFd;
+
 use serde_json::value::RawValue;
 
 use crate::cluster::Cluster;
@@ -14,6 +16,9 @@ use super::attendant::Fitness;
 use super::hands::{Direct, Hands, Online, Process, Voluntary};
 use super::narrate;
 use super::said;
+
+/// How many addresses of a process are remembered for a host that comes later.
+const PAST_LIMIT: usize = 1024;
 
 impl Hands {
     /// Tells what a notice means to code that watches workers.
@@ -65,13 +70,26 @@ impl Hands {
         }
     }
 
-    pub(super) fn tell_streams(&mut self, now: Moment, life: Life, streams: [Option<UserHandle>; 3]) {
-        for (fd, stream) in streams.into_iter().enumerate() {
-            if let Some(stream) = stream {
-                let fitness = self.attendant.tell(&Tell::Stream { life: life.0, fd }, Some(stream), now);
-                self.judge_attendant(now, fitness);
+    /// Hands our ends of its streams to whoever reads them.
+    pub(super) fn tell_streams(&mut self, now: Moment, life: Life) {
+        let Self { children, attendant, .. } = self;
+        let Some(process) = children.get_mut(&life) else { return };
+        if !attendant.link().is_connected() {
+            self.relay_of(life);
+            return;
+        }
+        let mut fitness = Fitness::Fit;
+        let stays = attendant.host_life().is_some();
+        for (fd, place) in process.streams.iter_mut().enumerate() {
+            // Nobody comes after a script.
+            let stream = if stays { duplicate(place.as_ref()) } else { place.take() };
+            if let Some(stream) = stream.and_then(|stream| UserHandle::new(stream).ok())
+                && attendant.tell(&Tell::Stream { life: life.0, fd }, Some(stream), now) == Fitness::Unfit
+            {
+                fitness = Fitness::Unfit;
             }
         }
+        self.judge_attendant(now, fitness);
     }
 
     pub(super) fn tell_fork(&mut self, now: Moment, life: Life) {
@@ -83,7 +101,9 @@ impl Hands {
 
     pub(super) fn tell_listening(&mut self, now: Moment, life: Life, address: Box<RawValue>) {
         self.tell(now, &Tell::Listening { life: life.0, address: &address });
-        if let Some(process) = self.children.get_mut(&life) {
+        if let Some(process) = self.children.get_mut(&life)
+            && process.past.listening.len() < PAST_LIMIT
+        {
             process.past.listening.push(address);
         }
     }
@@ -137,6 +157,11 @@ impl Hands {
 
     /// Tells a host that has just come what there is.
     pub(super) fn tell_present(&mut self, now: Moment) {
+        self.stop_relaying();
+        let lives: Vec<Life> = self.children.keys().copied().collect();
+        for life in lives {
+            self.tell_streams(now, life);
+        }
         let Self { children, attendant, .. } = self;
         let mut fitness = Fitness::Fit;
         for (life, process) in children {
@@ -181,6 +206,11 @@ impl Hands {
         }
         self.tell(now, &Tell::Present);
     }
+}
+
+/// What has no duplicate is not told of: the process prints to our end then.
+fn duplicate(stream: Option<&OwnedFd>) -> Option<OwnedFd> {
+    stream.and_then(|stream| stream.try_clone().ok())
 }
 
 fn fork(life: Life, process: &Process) -> Tell<'_> {

@@ -13,6 +13,7 @@ use super::launch::Launcher;
 use super::narrate;
 use super::sys;
 use super::translate::Stops;
+use super::twins::Twins;
 use crate::Exit;
 use crate::cluster::{Balance, Cluster};
 use crate::host::{HostLauncher, HostNews, Link};
@@ -36,6 +37,8 @@ pub struct Job {
     pub launcher: Launcher,
     /// The JavaScript beside them.
     pub company: Company,
+    /// What is done in place of extensions.
+    pub twins: Twins,
     /// What SIGHUP means.
     pub terminal: Terminal,
 }
@@ -123,6 +126,7 @@ async fn drive(job: Job) -> anyhow::Result<Exit> {
                 guard?.clear_ready();
                 rest.cluster = hands.process(clock.now());
             }
+            () = hands.twins.changed() => hands.files_changed(clock.now()),
             () = ready_now(rest.link == Progress::More) => rest.link = hands.listen(clock.now()),
             guard = link.readable() => {
                 guard?.clear_ready();
@@ -136,7 +140,7 @@ async fn drive(job: Job) -> anyhow::Result<Exit> {
 
 /// Everything in its place, and started as far as nobody else is to say when.
 fn prepare(job: Job, clock: &Clock) -> anyhow::Result<Hands> {
-    let Job { policy, limits, balance, launcher, company, terminal: _ } = job;
+    let Job { policy, limits, balance, launcher, company, twins, terminal: _ } = job;
     let cluster = Cluster::new(balance).context("workers' channels cannot be watched")?;
     let (attendance, workers) = (policy.attendance, policy.workers);
     let supervisor = Supervisor::new(clock.now(), policy, std::process::id());
@@ -146,7 +150,7 @@ fn prepare(job: Job, clock: &Clock) -> anyhow::Result<Hands> {
         Company::Script(script) => (Ok(Attendant::script(script.link)), script.backlog),
     };
     let attendant = attendant.context("the extension host cannot be watched")?;
-    let mut hands = Hands::new(supervisor, cluster, launcher, attendant);
+    let mut hands = Hands::new(supervisor, cluster, launcher, attendant, twins);
     for (worker, limits) in limits {
         // A script may have added some to those of its configuration.
         let request = match worker.0 > workers {

@@ -1,29 +1,84 @@
-//! The streams of a worker's that do not go where ours go.
+//! The streams of workers that do not go where ours go: to the JavaScript beside the fleet, or into log files.
 //!
-//! Invariant: our end never makes us wait, and closes at exec.
+//! Invariants: our end never makes us wait, and closes at exec; a stream that an extension host reads is read by us while
+//! there is no host.
 
 use std::io;
+use std::os::fd::OwnedFd;
 
-use crate::ipc::{self, UserHandle};
-use crate::process::Stream;
+use tracing::warn;
 
+use super::hands::{Hands, Process};
+use super::twins::{Twins, log_streams};
 use super::wishes::Wish;
+use crate::ipc;
+use crate::output::{Relay, Which};
+use crate::process::Stream;
+use crate::supervisor::{Life, WorkerId};
 
-/// What a process's stdio becomes, and our ends of what is piped.
-pub(super) fn make(wishes: [Wish; 3]) -> io::Result<([Option<UserHandle>; 3], [Stream; 3])> {
-    let mut ours = [None, None, None];
-    let mut theirs = [Stream::Inherited, Stream::Inherited, Stream::Inherited];
+/// A process's stdin, stdout and stderr as they are to be.
+#[derive(Debug)]
+pub(super) struct Streams {
+    /// Our ends of what is piped to JavaScript.
+    pub(super) ours: [Option<OwnedFd>; 3],
+    pub(super) theirs: [Stream; 3],
+}
+
+/// Makes what is wished for; what is not wished for goes to log files if there are any.
+pub(super) fn make(wishes: [Wish; 3], twins: &Twins, worker: WorkerId, life: Life) -> io::Result<Streams> {
+    let mut streams = Streams {
+        ours: [None, None, None],
+        theirs: [Stream::Inherited, Stream::Inherited, Stream::Inherited],
+    };
+    if let Some(files) = twins.log() {
+        let [stdout, stderr] = log_streams(files, worker, life)?;
+        streams.theirs[1] = stdout.map_or(Stream::Null, Stream::Given);
+        streams.theirs[2] = stderr.map_or(Stream::Null, Stream::Given);
+    }
     for (number, wish) in wishes.into_iter().enumerate() {
-        theirs[number] = match wish {
-            Wish::Inherited => Stream::Inherited,
-            Wish::Null => Stream::Null,
+        match wish {
+            Wish::Inherited => {}
+            Wish::Null => streams.theirs[number] = Stream::Null,
             Wish::Piped => {
                 // As Node makes them: one that is handed over must be a socket.
                 let (end, given) = ipc::pair()?;
-                ours[number] = UserHandle::new(end).ok();
-                Stream::Given(given)
+                ipc::set_nonblocking(&end)?;
+                streams.ours[number] = Some(end);
+                streams.theirs[number] = Stream::Given(given);
             }
-        };
+        }
     }
-    Ok((ours, theirs))
+    Ok(streams)
+}
+
+impl Hands {
+    /// Has what these processes print go to our own streams until [`Self::stop_relaying`].
+    pub(super) fn relay_all(&mut self) {
+        for process in self.children.values() {
+            relay(&mut self.relay, process);
+        }
+    }
+
+    /// The same for a process that was started while there is no host.
+    pub(super) fn relay_of(&mut self, life: Life) {
+        if let Some(process) = self.children.get(&life) {
+            relay(&mut self.relay, process);
+        }
+    }
+
+    /// Leaves the streams to a host.
+    pub(super) fn stop_relaying(&mut self) {
+        self.relay = Relay::default();
+    }
+}
+
+fn relay(relay: &mut Relay, process: &Process) {
+    let [_, stdout, stderr] = &process.streams;
+    for (which, stream) in [(Which::Stdout, stdout), (Which::Stderr, stderr)] {
+        let Some(stream) = stream else { continue };
+        if let Err(error) = stream.try_clone().and_then(|stream| relay.take(which, stream)) {
+            let (wid, pid) = (process.worker.0, process.child.pid().as_raw());
+            warn!(event = "unread", wid, pid, "worker {wid} (pid {pid}) is not read: {error}");
+        }
+    }
 }

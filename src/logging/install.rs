@@ -6,6 +6,7 @@ use tracing::level_filters::LevelFilter;
 use tracing_subscriber::fmt::time::SystemTime;
 
 use super::sink::Stderr;
+use super::stream::Stream;
 use super::text::{Colour, Stamp, Text};
 use crate::cli::{LogFormat, Output};
 
@@ -24,7 +25,9 @@ pub(crate) fn install(output: &Output) {
             let json = builder.json().flatten_event(true).with_target(false).with_timer(SystemTime);
             json.with_current_span(false).with_span_list(false).try_init()
         }
-        LogFormat::Text => builder.event_format(Text { colour: colour(), stamp: stamp() }).try_init(),
+        LogFormat::Text => {
+            builder.event_format(Text { colour: colour(), stamp: stamp(), stream: Stream::now() }).try_init()
+        }
     };
 }
 

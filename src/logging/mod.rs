@@ -4,6 +4,7 @@
 
 mod install;
 mod sink;
+mod stream;
 mod text;
 
 pub(crate) use install::install;

@@ -9,11 +9,15 @@ use tracing_subscriber::fmt::time::{FormatTime, SystemTime};
 use tracing_subscriber::fmt::{FmtContext, FormatEvent, FormatFields};
 use tracing_subscriber::registry::LookupSpan;
 
+use super::stream::Stream;
+
 /// Writes a log line for people.
 #[derive(Debug)]
 pub(super) struct Text {
     pub(super) colour: Colour,
     pub(super) stamp: Stamp,
+    /// The stderr these are for; on another one lines are plain.
+    pub(super) stream: Stream,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -39,12 +43,16 @@ where
         mut writer: Writer<'_>,
         event: &Event<'_>,
     ) -> fmt::Result {
-        if self.stamp == Stamp::Utc {
+        let (colour, stamp) = match Stream::now() == self.stream {
+            true => (self.colour, self.stamp),
+            false => (Colour::None, Stamp::None),
+        };
+        if stamp == Stamp::Utc {
             SystemTime.format_time(&mut writer)?;
             writer.write_char(' ')?;
         }
         let level = *event.metadata().level();
-        match self.colour {
+        match colour {
             Colour::Ansi => write!(writer, "\x1b[{}m{level:>5}\x1b[0m ", ansi(level))?,
             Colour::None => write!(writer, "{level:>5} ")?,
         }

@@ -4,7 +4,9 @@ use std::time::Duration;
 
 use crate::Exit;
 use crate::config::tests::{NoNode, Story, json_error, json_loaded};
-use crate::config::{Balance, Port, render};
+use crate::config::{
+    Balance, Guard, GuardRestart, LogFile, LogTarget, Port, Problem, Telling, Twins, render,
+};
 use crate::supervisor::{Attendance, Limits, Policy, Readiness, RestartOrder};
 
 /// Asserts that the configuration with these members is wrong with this one message.
@@ -324,4 +326,72 @@ fn the_settings_in_force_are_shown_with_their_origins() {
         (keys[0].as_str(), keys[1].as_str(), keys[keys.len() - 1].as_str()),
         ("app", "workers", "server.host")
     );
+}
+
+#[test]
+fn the_options_of_the_extensions_luster_can_stand_in_for_are_those_of_the_modules() {
+    let twins = |options: &str| {
+        let body = format!(r#"{{"app": "worker.js", "extensions": {options}}}"#);
+        Story::new().file("luster.conf.json", body).loaded().settings.twins
+    };
+    assert_eq!(twins("{}"), Twins::default());
+    let options = r#"{"luster-log-file": {"stdout": "log/out.log", "stderr": true, "extendConsole": 1}}"#;
+    let LogFile { stdout, stderr } = twins(options).log_file.expect("it is there").expect("it is right");
+    let LogTarget::File(path) = stdout else { panic!("{stdout:?}") };
+    assert!(path.is_absolute() && path.ends_with("log/out.log"), "{path:?}");
+    assert_eq!(stderr, LogTarget::Own);
+    let nothing = LogFile { stdout: LogTarget::Nothing, stderr: LogTarget::Nothing };
+    assert_eq!(twins(r#"{"luster-log-file": {"stdout": false}}"#).log_file, Some(Ok(nothing)));
+    let guard =
+        |options: &str| twins(&format!(r#"{{"luster-guard": {options}}}"#)).guard.expect("it is there");
+    let default = Guard {
+        patterns: vec!["**/*".into()],
+        debounce: Duration::from_millis(300),
+        telling: Telling::Aloud,
+        restart: GuardRestart::Soft,
+    };
+    assert_eq!(guard("{}"), Ok(default));
+    let given = guard(r#"{"patterns": ["*.js", "!x"], "debounce": 0, "silent": true, "softRestart": 0}"#);
+    let expected = Guard {
+        patterns: vec!["*.js".into(), "!x".into()],
+        debounce: Duration::ZERO,
+        telling: Telling::Silent,
+        restart: GuardRestart::Hard,
+    };
+    assert_eq!(given, Ok(expected));
+}
+
+#[test]
+fn wrong_options_of_such_an_extension_are_no_mistake_as_long_as_a_module_may_have_them() {
+    let of = |options: &str| {
+        let body = format!(r#"{{"app": "worker.js", "extensions": {options}}}"#);
+        Story::new().file("luster.conf.json", body).loaded().settings.twins
+    };
+    let messages = |problems: Vec<Problem>| {
+        problems.into_iter().map(|problem| problem.message).collect::<Vec<_>>().join("\n")
+    };
+    for (options, message) in [
+        (
+            r#"{"stdout": 1}"#,
+            "Property \"extensions.luster-log-file.stdout\" type is \"number\", but string or boolean",
+        ),
+        ("true", "Property \"extensions.luster-log-file\" type is \"boolean\", but object is expected"),
+    ] {
+        let wrong = of(&format!(r#"{{"luster-log-file": {options}}}"#)).log_file.expect("it is there");
+        assert!(messages(wrong.expect_err("it is wrong")).contains(message), "{options}");
+    }
+    for (options, message) in [
+        (r#"{"patterns": []}"#, "Property \"extensions.luster-guard.patterns\" is [], but a list of globs"),
+        (
+            r#"{"patterns": 1}"#,
+            "Property \"extensions.luster-guard.patterns\" type is \"number\", but string or array",
+        ),
+        (
+            r#"{"debounce": "soon"}"#,
+            "Property \"extensions.luster-guard.debounce\" type is \"string\", but number",
+        ),
+    ] {
+        let wrong = of(&format!(r#"{{"luster-guard": {options}}}"#)).guard.expect("it is there");
+        assert!(messages(wrong.expect_err("it is wrong")).contains(message), "{options}");
+    }
 }

@@ -1,0 +1,95 @@
+//! From the options of the extensions luster can stand in for to what the loop does in their place.
+
+use std::path::PathBuf;
+
+use crate::Exit;
+use crate::config::{self, Guard, GuardRestart, Judged, LogFile, LogTarget};
+use crate::driver::{GUARD, LOG_FILE, Restart, Twins, Watching};
+use crate::output::{Destination, LogFiles, OpenError};
+use crate::watch::{Patterns, Telling};
+
+/// Why luster cannot do an extension's work.
+type Refusal = (Exit, String);
+
+/// What is to be done in place of extensions, if it comes to that; nothing has been opened.
+#[derive(Debug)]
+pub(super) struct Plan<'a> {
+    log: Option<&'a LogFile>,
+    watching: Option<Watching>,
+}
+
+/// Plans the work of those of these extensions that are ours.
+pub(super) fn plan<'a>(twins: &'a config::Twins, extensions: &[String]) -> Result<Plan<'a>, Refusal> {
+    let has = |name: &str| extensions.iter().any(|extension| extension == name);
+    let log = options(&twins.log_file, has(LOG_FILE))?;
+    let guard = options(&twins.guard, has(GUARD))?;
+    Ok(Plan { log, watching: guard.map(|guard| watching(guard, log)).transpose()? })
+}
+
+impl Plan<'_> {
+    /// Makes everything ready.
+    pub(super) fn open(self) -> Result<Twins, Refusal> {
+        Ok(Twins::ready(self.log.map(log_files).transpose()?, self.watching))
+    }
+}
+
+fn options<T>(judged: &Option<Judged<T>>, is_ours: bool) -> Result<Option<&T>, Refusal> {
+    match judged {
+        Some(Ok(options)) if is_ours => Ok(Some(options)),
+        Some(Err(problems)) if is_ours => {
+            let error = config::Error::Invalid { problems: problems.clone(), warnings: Vec::new() };
+            Err((error.exit(), error.to_string()))
+        }
+        Some(_) | None => Ok(None),
+    }
+}
+
+fn log_files(options: &LogFile) -> Result<LogFiles, Refusal> {
+    LogFiles::open(&destination(&options.stdout), &destination(&options.stderr)).map_err(|error| {
+        let exit = match &error {
+            OpenError::File { source, .. } if source.kind() == std::io::ErrorKind::PermissionDenied => {
+                Exit::Permission
+            }
+            OpenError::File { .. } => Exit::Config,
+            OpenError::Other(_) => Exit::Internal,
+        };
+        (exit, error.to_string())
+    })
+}
+
+fn destination(target: &LogTarget) -> Destination {
+    match target {
+        LogTarget::File(path) => Destination::File(path.clone()),
+        LogTarget::Own => Destination::Own,
+        LogTarget::Nothing => Destination::Nothing,
+    }
+}
+
+/// Log files are written at every restart, so they are not among what restarts.
+fn watching(options: &Guard, log: Option<&LogFile>) -> Result<Watching, Refusal> {
+    let folder = std::env::current_dir()
+        .map_err(|error| (Exit::Config, format!("there is no working directory: {error}")))?;
+    let patterns = Patterns::new(&options.patterns, &folder)
+        .map_err(|error| (Exit::Config, format!("Property \"extensions.{GUARD}.patterns\": {error}")))?;
+    let logs = log.into_iter().flat_map(|log| [&log.stdout, &log.stderr]);
+    let logs: Vec<PathBuf> = logs.filter_map(path).collect();
+    Ok(Watching {
+        patterns: patterns.but_for(logs),
+        debounce: options.debounce,
+        telling: match options.telling {
+            config::Telling::Aloud => Telling::Aloud,
+            config::Telling::Silent => Telling::Silent,
+        },
+        restart: match options.restart {
+            GuardRestart::Soft => Restart::Soft,
+            GuardRestart::Hard => Restart::Hard,
+        },
+    })
+}
+
+fn path(target: &LogTarget) -> Option<PathBuf> {
+    match target {
+        LogTarget::File(path) => Some(path.clone()),
+        LogTarget::Own | LogTarget::Nothing => None,
+    }
+}

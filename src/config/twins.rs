@@ -1,0 +1,164 @@
+//! The options of the extensions whose work luster can do itself: `luster-log-file` and `luster-guard`.
+//!
+//! Invariants: they have the names, types and defaults of the modules; what is wrong with them is kept until it is known
+//! that the work is luster's, because an installed module may be another one with other options.
+//!
+//! Sources: the READMEs of luster-log-file 0.2 and luster-guard 0.6.
+
+use std::mem;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use serde_json::Value;
+
+use crate::config::error::Problem;
+use crate::config::find;
+use crate::config::inspect::Inspector;
+use crate::config::written::Found;
+
+const LOG_FILE: &str = "extensions.luster-log-file";
+const GUARD: &str = "extensions.luster-guard";
+
+/// What the configuration says of them.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Twins {
+    /// `extensions.luster-log-file`, if there is one.
+    pub log_file: Option<Judged<LogFile>>,
+    /// `extensions.luster-guard`, if there is one.
+    pub guard: Option<Judged<Guard>>,
+}
+
+/// Options, or everything that is wrong with them.
+pub type Judged<T> = Result<T, Vec<Problem>>;
+
+/// Where output goes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LogFile {
+    /// What is printed on stdout (`stdout`).
+    pub stdout: LogTarget,
+    /// What is printed on stderr (`stderr`).
+    pub stderr: LogTarget,
+}
+
+/// Where the output of one stream goes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum LogTarget {
+    /// To the end of this file, absolute; missing folders are made.
+    File(PathBuf),
+    /// To luster's own stream.
+    Own,
+    /// Nowhere, for workers; luster's own is left alone.
+    Nothing,
+}
+
+/// What is watched, and what is done when it changes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Guard {
+    /// Globs of files, from the working directory; those that start with `!` exclude (`patterns`).
+    pub patterns: Vec<String>,
+    /// How long nothing may have changed (`debounce`).
+    pub debounce: Duration,
+    /// Whether changes are told (`silent`).
+    pub telling: Telling,
+    /// How the workers are restarted (`softRestart`).
+    pub restart: GuardRestart,
+}
+
+/// Whether changes are told.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Telling {
+    /// Each.
+    Aloud,
+    /// None.
+    Silent,
+}
+
+/// How the workers are restarted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum GuardRestart {
+    /// One by one.
+    Soft,
+    /// All at once.
+    Hard,
+}
+
+/// Judges the options; the inspector keeps nothing of what is wrong with them.
+pub(super) fn twins(inspector: &mut Inspector<'_>, base_dir: &Path) -> Twins {
+    Twins {
+        log_file: judged(inspector, LOG_FILE, |inspector, key| LogFile {
+            stdout: log_target(inspector, &format!("{key}.stdout"), base_dir),
+            stderr: log_target(inspector, &format!("{key}.stderr"), base_dir),
+        }),
+        guard: judged(inspector, GUARD, |inspector, key| Guard {
+            patterns: patterns(inspector, &format!("{key}.patterns")),
+            debounce: debounce(inspector, &format!("{key}.debounce")),
+            telling: match inspector.flag(&format!("{key}.silent"), false) {
+                true => Telling::Silent,
+                false => Telling::Aloud,
+            },
+            restart: match inspector.flag(&format!("{key}.softRestart"), true) {
+                true => GuardRestart::Soft,
+                false => GuardRestart::Hard,
+            },
+        }),
+    }
+}
+
+fn judged<T>(
+    inspector: &mut Inspector<'_>,
+    key: &str,
+    options: impl FnOnce(&mut Inspector<'_>, &str) -> T,
+) -> Option<Judged<T>> {
+    if !inspector.has(key) {
+        return None;
+    }
+    let others = mem::take(&mut inspector.problems);
+    if !matches!(inspector.at(key), Found::Plain(Value::Object(_))) {
+        inspector.fail_type(key, "object");
+    }
+    let options = options(inspector, key);
+    let problems = mem::replace(&mut inspector.problems, others);
+    Some(if problems.is_empty() { Ok(options) } else { Err(problems) })
+}
+
+fn log_target(inspector: &mut Inspector<'_>, key: &str, base_dir: &Path) -> LogTarget {
+    match inspector.at(key) {
+        Found::Absent | Found::Plain(Value::Null | Value::Bool(false)) => LogTarget::Nothing,
+        Found::Plain(Value::Bool(true)) => LogTarget::Own,
+        Found::Plain(Value::String(path)) if path.is_empty() => LogTarget::Nothing,
+        Found::Plain(Value::String(path)) if path.contains('\0') => {
+            inspector.fail_value(key, "the path of a file");
+            LogTarget::Nothing
+        }
+        Found::Plain(Value::String(path)) => LogTarget::File(find::resolve(base_dir, Path::new(path))),
+        Found::Plain(Value::Number(_) | Value::Array(_) | Value::Object(_)) | Found::Odd(_) => {
+            inspector.fail_type(key, "string or boolean");
+            LogTarget::Nothing
+        }
+    }
+}
+
+/// One glob, or a list of them.
+fn patterns(inspector: &mut Inspector<'_>, key: &str) -> Vec<String> {
+    let all = || vec!["**/*".to_owned()];
+    match inspector.at(key) {
+        Found::Absent => return all(),
+        Found::Plain(Value::String(pattern)) if !pattern.is_empty() => return vec![pattern.clone()],
+        Found::Plain(Value::Array(list)) => {
+            let words = list.iter().map(|item| item.as_str().filter(|word| !word.is_empty()));
+            if let Some(words) = words.collect::<Option<Vec<_>>>().filter(|words| !words.is_empty()) {
+                return words.into_iter().map(str::to_owned).collect();
+            }
+            inspector.fail_value(key, "a list of globs");
+        }
+        Found::Plain(_) | Found::Odd(_) => inspector.fail_type(key, "string or array"),
+    }
+    all()
+}
+
+fn debounce(inspector: &mut Inspector<'_>, key: &str) -> Duration {
+    match inspector.at(key) {
+        Found::Absent => Duration::from_millis(300),
+        Found::Plain(_) | Found::Odd(_) => inspector.timeout(key, None).unwrap_or_default(),
+    }
+}

@@ -1,0 +1,183 @@
+//! Log files: workers' stdout and stderr, and luster's own, line by line (what the extension luster-log-file does).
+//!
+//! Invariant: once they are taken over, what luster and its extension host print goes the same way as what workers print;
+//! afterwards luster's streams are what they were.
+
+use std::io;
+use std::os::fd::{AsFd, OwnedFd};
+use std::path::PathBuf;
+
+use nix::fcntl::{FcntlArg, OFlag, fcntl};
+use nix::unistd::{dup2_stderr, dup2_stdout, pipe2};
+use thiserror::Error;
+
+use super::lines::Lines;
+use super::pump::{Form, Key, Pump, Stuck};
+use super::target::Target;
+
+/// The key of luster's own output; workers' lives count from 1.
+const OWN: Key = Key::MAX;
+
+/// Where one stream's output goes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Destination {
+    /// To the end of this file.
+    File(PathBuf),
+    /// To luster's own stream, as it was at the start.
+    Own,
+    /// Nowhere; luster's own output stays as it is.
+    Nothing,
+}
+
+/// One of the two streams.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Which {
+    /// Standard output.
+    Stdout,
+    /// Standard error.
+    Stderr,
+}
+
+/// A log file cannot be used.
+#[derive(Debug, Error)]
+pub enum OpenError {
+    /// It cannot be opened.
+    #[error(
+        "the log file {} ({key}) cannot be opened: {source}; check that its folder can be made and written by this user",
+        path.display()
+    )]
+    File {
+        /// The configuration's key.
+        key: &'static str,
+        /// Where it should be.
+        path: PathBuf,
+        /// What the kernel said.
+        source: io::Error,
+    },
+    /// The kernel refuses what it takes besides.
+    #[error("log files cannot be written: {0}")]
+    Other(#[from] io::Error),
+}
+
+/// Open log files.
+#[derive(Debug)]
+pub struct LogFiles {
+    stdout: Option<Log>,
+    stderr: Option<Log>,
+}
+
+/// Where one stream goes.
+#[derive(Debug)]
+struct Log {
+    which: Which,
+    /// luster's own stream, as it was; given back at the end.
+    original: OwnedFd,
+    pump: Pump,
+}
+
+impl LogFiles {
+    /// Opens them.
+    ///
+    /// # Errors
+    /// See [`OpenError`].
+    pub fn open(stdout: &Destination, stderr: &Destination) -> Result<Self, OpenError> {
+        let log = |which, destination| -> Result<Option<Log>, OpenError> {
+            Ok(target(which, destination)?.map(|target| Log::start(which, target)).transpose()?)
+        };
+        Ok(Self { stdout: log(Which::Stdout, stdout)?, stderr: log(Which::Stderr, stderr)? })
+    }
+
+    /// Sends luster's own output there, and that of processes started from now on that inherit its streams.
+    ///
+    /// # Errors
+    /// The kernel gives no pipe; luster's own output is as it was.
+    pub fn take_over(&self) -> io::Result<()> {
+        for log in [&self.stdout, &self.stderr].into_iter().flatten() {
+            log.redirect(&log.source(OWN, "[master]".to_owned())?)?;
+        }
+        Ok(())
+    }
+
+    /// What a process of this worker prints to: the end of a pipe, or nothing if it is to be `/dev/null`. `life` is a
+    /// number from 1 on that no other process has.
+    ///
+    /// # Errors
+    /// The kernel gives no pipe, or a log file is stuck: its disk does not answer.
+    pub fn stream(&self, which: Which, worker: u32, life: u32) -> io::Result<Option<OwnedFd>> {
+        let log = match which {
+            Which::Stdout => &self.stdout,
+            Which::Stderr => &self.stderr,
+        };
+        log.as_ref().map(|log| log.source(Key::from(life), format!("[work:{worker}]"))).transpose()
+    }
+
+    /// Opens the files anew.
+    pub fn reopen(&self) {
+        for log in [&self.stdout, &self.stderr].into_iter().flatten() {
+            // One that is stuck has more trouble than an old name.
+            let _ = log.pump.reopen();
+        }
+    }
+}
+
+fn target(which: Which, destination: &Destination) -> Result<Option<Target>, OpenError> {
+    let complaints = Which::Stderr.own()?;
+    match destination {
+        Destination::Nothing => Ok(None),
+        Destination::Own => Ok(Some(Target::stream(which.own()?, complaints))),
+        Destination::File(path) => match Target::file(path, complaints) {
+            Ok(target) => Ok(Some(target)),
+            Err(source) => Err(OpenError::File { key: which.key(), path: path.clone(), source }),
+        },
+    }
+}
+
+impl Which {
+    /// A duplicate of luster's own stream.
+    pub(super) fn own(self) -> io::Result<OwnedFd> {
+        match self {
+            Self::Stdout => io::stdout().as_fd().try_clone_to_owned(),
+            Self::Stderr => io::stderr().as_fd().try_clone_to_owned(),
+        }
+    }
+
+    const fn key(self) -> &'static str {
+        match self {
+            Self::Stdout => "extensions.luster-log-file.stdout",
+            Self::Stderr => "extensions.luster-log-file.stderr",
+        }
+    }
+}
+
+impl Log {
+    fn start(which: Which, target: Target) -> io::Result<Self> {
+        Ok(Self { which, original: which.own()?, pump: Pump::start(target)? })
+    }
+
+    /// A pipe whose lines are logged with this mark: its end for writing.
+    fn source(&self, key: Key, mark: String) -> io::Result<OwnedFd> {
+        let (reader, writer) = pipe2(OFlag::O_CLOEXEC)?;
+        fcntl(&reader, FcntlArg::F_SETFL(OFlag::O_NONBLOCK))?;
+        match self.pump.take(key, reader, Form::Lines(Lines::marked(mark))) {
+            Ok(()) => Ok(writer),
+            Err(Stuck) => Err(io::Error::new(io::ErrorKind::TimedOut, "the log file cannot be written")),
+        }
+    }
+
+    /// Makes luster's own stream this one.
+    fn redirect(&self, stream: &OwnedFd) -> io::Result<()> {
+        match self.which {
+            Which::Stdout => dup2_stdout(stream)?,
+            Which::Stderr => dup2_stderr(stream)?,
+        }
+        Ok(())
+    }
+}
+
+impl Drop for Log {
+    fn drop(&mut self) {
+        // First, so that what is in the pipe is all there is.
+        let _ = self.redirect(&self.original);
+        self.pump.finish();
+    }
+}

@@ -1,0 +1,278 @@
+//! A thread that reads what several print and writes it to one target.
+//!
+//! Invariants: it is woken by what there is to read and by commands, never by a clock alone; each source gets one read in
+//! a turn; it ends when its owner lets go of it, after what could be read then, and is waited for a short time only.
+
+use std::collections::BTreeMap;
+use std::io;
+use std::os::fd::{AsFd, OwnedFd};
+use std::sync::Arc;
+use std::sync::mpsc::{Receiver, Sender, SyncSender, TryRecvError, channel, sync_channel};
+use std::thread;
+use std::time::Duration;
+
+use chrono::Local;
+use nix::errno::Errno;
+use nix::sys::epoll::{Epoll, EpollCreateFlags, EpollEvent, EpollFlags, EpollTimeout};
+use nix::sys::eventfd::{EfdFlags, EventFd};
+
+use super::lines::Lines;
+use super::target::Target;
+
+/// Commands that may wait: more than these are made only while the target is stuck.
+const COMMANDS: usize = 1024;
+
+/// What one read takes at most; what a pipe holds.
+const READ: usize = 64 << 10;
+
+/// How long an unfinished line waits for its end before it is written as it is.
+const UNFINISHED: Duration = Duration::from_secs(1);
+
+/// How long the end may take: the target may be stuck.
+const LAST_WORDS: Duration = Duration::from_secs(2);
+
+/// The epoll datum of the bell; sources count from 1.
+const BELL: u64 = 0;
+
+/// The owner's side of a pump.
+#[derive(Debug)]
+pub(super) struct Pump {
+    commands: Option<SyncSender<Command>>,
+    bell: Arc<EventFd>,
+    /// Closed when the thread has ended.
+    over: Receiver<()>,
+}
+
+/// What is read from, by a number its owner chooses, from 1 on.
+pub(super) type Key = u64;
+
+/// What becomes of what a source prints.
+#[derive(Debug)]
+pub(super) enum Form {
+    /// Lines for a log.
+    Lines(Lines),
+    /// As it is.
+    Raw,
+}
+
+#[derive(Debug)]
+enum Command {
+    Take(Key, OwnedFd, Form),
+    Reopen,
+}
+
+/// The pump takes nothing more: its target is stuck.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Stuck;
+
+impl Pump {
+    /// Starts the thread.
+    pub(super) fn start(target: Target) -> io::Result<Self> {
+        let epoll = Epoll::new(EpollCreateFlags::EPOLL_CLOEXEC)?;
+        let bell = Arc::new(EventFd::from_flags(EfdFlags::EFD_CLOEXEC | EfdFlags::EFD_NONBLOCK)?);
+        epoll.add(bell.as_fd(), EpollEvent::new(EpollFlags::EPOLLIN, BELL))?;
+        let (commands, received) = sync_channel(COMMANDS);
+        let (ends, over) = channel();
+        let bell_inside = Arc::clone(&bell);
+        let work = move || {
+            let sources = BTreeMap::new();
+            Work { epoll, bell: bell_inside, commands: received, sources, target, out: Vec::new() }.run(ends);
+        };
+        thread::Builder::new().name("output".into()).stack_size(256 << 10).spawn(work)?;
+        Ok(Self { commands: Some(commands), bell, over })
+    }
+
+    /// Reads from this source, which must be non-blocking, until it ends.
+    pub(super) fn take(&self, key: Key, source: OwnedFd, form: Form) -> Result<(), Stuck> {
+        self.send(Command::Take(key, source, form))
+    }
+
+    pub(super) fn reopen(&self) -> Result<(), Stuck> {
+        self.send(Command::Reopen)
+    }
+
+    fn send(&self, command: Command) -> Result<(), Stuck> {
+        let sent = self.commands.as_ref().map(|commands| commands.try_send(command));
+        let _ = self.bell.write(1);
+        if matches!(sent, Some(Ok(()))) { Ok(()) } else { Err(Stuck) }
+    }
+
+    /// Lets go of it and waits, for a short time, until what was printed has been written.
+    pub(super) fn finish(&mut self) {
+        self.let_go();
+        // It says nothing, it only ends.
+        let _ = self.over.recv_timeout(LAST_WORDS);
+    }
+
+    fn let_go(&mut self) {
+        drop(self.commands.take());
+        let _ = self.bell.write(1);
+    }
+}
+
+impl Drop for Pump {
+    fn drop(&mut self) {
+        self.let_go();
+    }
+}
+
+/// The thread's side.
+struct Work {
+    epoll: Epoll,
+    bell: Arc<EventFd>,
+    commands: Receiver<Command>,
+    sources: BTreeMap<Key, Source>,
+    target: Target,
+    /// What is to be written at the end of the turn; kept from turn to turn.
+    out: Vec<u8>,
+}
+
+struct Source {
+    stream: OwnedFd,
+    form: Form,
+}
+
+/// What a read of a source found.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Found {
+    Something,
+    Nothing,
+    End,
+}
+
+impl Work {
+    fn run(mut self, ends: Sender<()>) {
+        let mut events = [EpollEvent::empty(); 64];
+        let mut buffer = vec![0; READ];
+        loop {
+            let timeout = match self.sources.values().any(Source::has_unfinished) {
+                true => EpollTimeout::try_from(UNFINISHED).unwrap_or(EpollTimeout::NONE),
+                false => EpollTimeout::NONE,
+            };
+            let ready = match self.epoll.wait(&mut events, timeout) {
+                Ok(ready) => ready,
+                Err(Errno::EINTR) => continue,
+                Err(_) => break,
+            };
+            if ready == 0 {
+                self.finish_lines();
+            }
+            let mut left = Left::No;
+            for event in &events[..ready] {
+                match event.data() {
+                    BELL => left = self.obey(),
+                    key => _ = self.read(key, &mut buffer),
+                }
+            }
+            if left == Left::Yes {
+                self.read_the_rest(&mut buffer);
+                self.finish_lines();
+                self.write();
+                break;
+            }
+            self.write();
+        }
+        drop(ends);
+    }
+
+    /// Carries out the commands there are; says whether there will be no more.
+    fn obey(&mut self) -> Left {
+        let _ = self.bell.read();
+        loop {
+            match self.commands.try_recv() {
+                Ok(Command::Take(key, stream, form)) => {
+                    let event = EpollEvent::new(EpollFlags::EPOLLIN, key);
+                    // One that cannot be watched is closed, and who prints there told so by the kernel.
+                    if self.epoll.add(stream.as_fd(), event).is_ok() {
+                        self.sources.insert(key, Source { stream, form });
+                    }
+                }
+                Ok(Command::Reopen) => {
+                    self.write();
+                    self.target.reopen();
+                }
+                Err(TryRecvError::Empty) => return Left::No,
+                Err(TryRecvError::Disconnected) => return Left::Yes,
+            }
+        }
+    }
+
+    fn read(&mut self, key: Key, buffer: &mut [u8]) -> Found {
+        let Some(source) = self.sources.get_mut(&key) else { return Found::Nothing };
+        match nix::unistd::read(&source.stream, buffer) {
+            Ok(length @ 1..) => {
+                source.take(&buffer[..length], &mut self.out);
+                Found::Something
+            }
+            Err(Errno::EAGAIN | Errno::EINTR) => Found::Nothing,
+            Ok(0) | Err(_) => {
+                self.close(key);
+                Found::End
+            }
+        }
+    }
+
+    fn close(&mut self, key: Key) {
+        if let Some(mut source) = self.sources.remove(&key) {
+            source.finish(&mut self.out);
+            let _ = self.epoll.delete(&source.stream);
+        }
+    }
+
+    /// Reads what is there now; more may come for ever.
+    fn read_the_rest(&mut self, buffer: &mut [u8]) {
+        let keys: Vec<Key> = self.sources.keys().copied().collect();
+        for key in keys {
+            // A little more than what a pipe or socket holds.
+            let _ = (0..16).take_while(|_| self.read(key, buffer) == Found::Something).count();
+        }
+    }
+
+    fn finish_lines(&mut self) {
+        for source in self.sources.values_mut() {
+            source.finish(&mut self.out);
+        }
+    }
+
+    fn write(&mut self) {
+        if !self.out.is_empty() {
+            self.target.write(&self.out);
+            self.out.clear();
+        }
+    }
+}
+
+/// Whether the owner has let go of the pump.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Left {
+    Yes,
+    No,
+}
+
+impl Source {
+    const fn has_unfinished(&self) -> bool {
+        match &self.form {
+            Form::Lines(lines) => lines.has_unfinished(),
+            Form::Raw => false,
+        }
+    }
+
+    fn take(&mut self, bytes: &[u8], out: &mut Vec<u8>) {
+        match &mut self.form {
+            Form::Lines(lines) => lines.take(bytes, &stamp(), out),
+            Form::Raw => out.extend_from_slice(bytes),
+        }
+    }
+
+    fn finish(&mut self, out: &mut Vec<u8>) {
+        match &mut self.form {
+            Form::Lines(lines) if lines.has_unfinished() => lines.finish(&stamp(), out),
+            Form::Lines(_) | Form::Raw => {}
+        }
+    }
+}
+
+/// Local time, as luster-log-file has it.
+fn stamp() -> String {
+    Local::now().format("%Y-%m-%d %H:%M:%S%.3f").to_string()
+}

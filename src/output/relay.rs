@@ -1,0 +1,39 @@
+//! Lets what workers print go to luster's own streams while there is nobody to read it: the extension host that did is
+//! gone, and its successor is not there yet.
+//!
+//! Invariant: no worker waits for a host that does not exist, and none learns that it does not.
+
+use std::io;
+use std::os::fd::OwnedFd;
+
+use super::Which;
+use super::pump::{Form, Key, Pump};
+use super::target::Target;
+
+/// Reads what is printed, as long as it exists.
+#[derive(Debug, Default)]
+pub struct Relay {
+    stdout: Option<Pump>,
+    stderr: Option<Pump>,
+    /// The source taken last.
+    last: Key,
+}
+
+impl Relay {
+    /// Copies what comes from this end of a worker's stream, which must be non-blocking, to luster's own.
+    ///
+    /// # Errors
+    /// The kernel refuses what it takes, or luster's own stream is stuck.
+    pub fn take(&mut self, which: Which, stream: OwnedFd) -> io::Result<()> {
+        let pump = match which {
+            Which::Stdout => &mut self.stdout,
+            Which::Stderr => &mut self.stderr,
+        };
+        let pump = match pump {
+            Some(pump) => pump,
+            None => pump.insert(Pump::start(Target::stream(which.own()?, Which::Stderr.own()?))?),
+        };
+        self.last += 1;
+        pump.take(self.last, stream, Form::Raw).map_err(|_| io::ErrorKind::TimedOut.into())
+    }
+}

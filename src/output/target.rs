@@ -1,0 +1,184 @@
+//! What a pump writes to: a file, or one of the streams luster was started with.
+//!
+//! Invariants: lines are appended, so that several writers share a file; what is lost is counted, told once, and noted
+//! in the file when it can be written again; only a file of the plain kind is opened anew.
+
+use std::fs::{File, OpenOptions, create_dir_all};
+use std::io::{self, Write};
+use std::os::fd::{AsFd, OwnedFd};
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::{Path, PathBuf};
+
+use nix::fcntl::{FcntlArg, OFlag, fcntl};
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+
+/// What a pipe that polls as writable takes without blocking (pipe(7)).
+const PIPE_BUF: usize = 4096;
+
+/// Where bytes are written to.
+#[derive(Debug)]
+pub(super) struct Target {
+    file: File,
+    /// Where it is opened anew, if it is.
+    path: Option<PathBuf>,
+    /// Where trouble is told.
+    complaints: OwnedFd,
+    lost: Lost,
+}
+
+/// Whether what was written last has arrived.
+#[derive(Debug)]
+enum Lost {
+    Nothing,
+    Lines(u64),
+}
+
+impl Target {
+    /// The end of the file with this path; missing folders are made. Trouble is told to `complaints`.
+    ///
+    /// # Errors
+    /// It cannot be opened for writing.
+    pub(super) fn file(path: &Path, complaints: OwnedFd) -> io::Result<Self> {
+        if let Some(folder) = path.parent() {
+            create_dir_all(folder)?;
+        }
+        let file = open(path)?;
+        let path = file.metadata()?.is_file().then(|| path.to_owned());
+        Ok(Self { file, path, complaints, lost: Lost::Nothing })
+    }
+
+    /// An open stream.
+    pub(super) fn stream(stream: OwnedFd, complaints: OwnedFd) -> Self {
+        Self { file: stream.into(), path: None, complaints, lost: Lost::Nothing }
+    }
+
+    /// Writes everything, and waits as long as that takes, or counts it as lost.
+    pub(super) fn write(&mut self, bytes: &[u8]) {
+        if let Lost::Lines(count) = self.lost {
+            let note = format!("\nluster: {count} lines were lost because they could not be written\n");
+            if write_all(&self.file, note.as_bytes()).is_ok() {
+                self.lost = Lost::Nothing;
+            }
+        }
+        match (write_all(&self.file, bytes), &mut self.lost) {
+            (Ok(()), _) => {}
+            (Err(_), Lost::Lines(count)) => *count += lines(bytes),
+            (Err(error), Lost::Nothing) => {
+                self.lost = Lost::Lines(lines(bytes));
+                // A reader that has gone away wants no more lines, and no complaint.
+                if error.kind() != io::ErrorKind::BrokenPipe {
+                    self.complain(&format!("cannot be written: {error}; lines are lost until it can"));
+                }
+            }
+        }
+    }
+
+    /// Opens the file anew, so that one that was renamed is left to whoever did it. One that cannot be opened is told,
+    /// and the old one kept.
+    pub(super) fn reopen(&mut self) {
+        let Some(path) = &self.path else { return };
+        match open(path) {
+            Ok(file) => self.file = file,
+            Err(error) => {
+                self.complain(&format!("cannot be opened anew: {error}; lines go to the one that was open"));
+            }
+        }
+    }
+
+    /// Says what is wrong where it can be read, unless that would block.
+    fn complain(&self, what: &str) {
+        let name = self.path.as_deref().map_or("(a stream)".into(), Path::to_string_lossy);
+        let text = format!("luster: the log file {name} {what}\n");
+        let mut fds = [PollFd::new(self.complaints.as_fd(), PollFlags::POLLOUT)];
+        if poll(&mut fds, PollTimeout::ZERO).is_ok_and(|ready| ready == 1) {
+            let text = &text.as_bytes()[..text.len().min(PIPE_BUF)];
+            // Where complaining fails there is nobody left to tell.
+            let _ = nix::unistd::write(&self.complaints, text);
+        }
+    }
+}
+
+fn lines(bytes: &[u8]) -> u64 {
+    memchr::memchr_iter(b'\n', bytes).count() as u64
+}
+
+/// Opens for appending. What is no plain file must not make us wait for a reader.
+fn open(path: &Path) -> io::Result<File> {
+    let mut options = OpenOptions::new();
+    let file = options.append(true).create(true).custom_flags(nix::libc::O_NONBLOCK).open(path)?;
+    // From here on waiting is right: it slows down who prints too much.
+    fcntl(&file, FcntlArg::F_SETFL(OFlag::O_APPEND))?;
+    Ok(file)
+}
+
+/// Like the standard library's, and with a stream that somebody else has set to non-blocking, too.
+fn write_all(mut file: &File, mut bytes: &[u8]) -> io::Result<()> {
+    while !bytes.is_empty() {
+        match file.write(bytes) {
+            Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
+            Ok(written) => bytes = &bytes[written..],
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                poll(&mut [PollFd::new(file.as_fd(), PollFlags::POLLOUT)], PollTimeout::NONE)?;
+            }
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use super::*;
+
+    fn complaints() -> (io::PipeReader, OwnedFd) {
+        let (reader, writer) = io::pipe().unwrap();
+        (reader, writer.into())
+    }
+
+    #[test]
+    fn a_renamed_file_is_left_alone_after_it_was_opened_anew() {
+        let folder = tempfile::tempdir().unwrap();
+        let (path, old) = (folder.path().join("deep/down.log"), folder.path().join("deep/down.log.1"));
+        let mut target = Target::file(&path, complaints().1).unwrap();
+        target.write(b"one\n");
+        fs::rename(&path, &old).unwrap();
+        target.write(b"two\n");
+        target.reopen();
+        target.write(b"three\n");
+        assert_eq!(fs::read_to_string(old).unwrap(), "one\ntwo\n");
+        assert_eq!(fs::read_to_string(path).unwrap(), "three\n");
+    }
+
+    #[test]
+    fn a_full_disk_is_told_once_and_noted_in_the_file_afterwards() {
+        use std::io::Read;
+        let (mut reader, writer) = complaints();
+        let full = OpenOptions::new().write(true).open("/dev/full").unwrap();
+        let mut target = Target::stream(full.into(), writer);
+        target.write(b"one\ntwo\n");
+        target.write(b"three\n");
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("x.log");
+        target.file = open(&path).unwrap();
+        target.write(b"four\n");
+        drop(target);
+        let mut told = String::new();
+        reader.read_to_string(&mut told).unwrap();
+        assert_eq!(told.matches("cannot be written: No space left on device").count(), 1, "{told}");
+        let text = fs::read_to_string(path).unwrap();
+        assert_eq!(text, "\nluster: 3 lines were lost because they could not be written\nfour\n");
+    }
+
+    #[test]
+    fn a_folder_that_is_a_file_and_a_pipe_nobody_reads_are_errors() {
+        let folder = tempfile::tempdir().unwrap();
+        fs::write(folder.path().join("file"), "").unwrap();
+        assert!(Target::file(&folder.path().join("file/x.log"), complaints().1).is_err());
+        let pipe = folder.path().join("pipe");
+        nix::unistd::mkfifo(&pipe, nix::sys::stat::Mode::S_IRWXU).unwrap();
+        assert_eq!(Target::file(&pipe, complaints().1).unwrap_err().raw_os_error(), Some(nix::libc::ENXIO));
+    }
+}

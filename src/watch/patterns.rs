@@ -1,0 +1,288 @@
+//! Which files are meant: globs that include and globs that exclude, as luster-guard (and chokidar below it) has them.
+//!
+//! Invariants: names that start with a dot are meant only by a glob that says so; a folder without a glob means all that
+//! is in it; nothing is asked of the file system but whether such a name is a folder.
+
+use std::path::{Component, Path, PathBuf};
+
+use globset::{Glob, GlobBuilder, GlobMatcher};
+use thiserror::Error;
+
+/// What begins a glob in a path.
+const SPECIAL: [char; 4] = ['*', '?', '[', '{'];
+
+/// The files that are meant.
+#[derive(Debug, Clone)]
+pub struct Patterns {
+    folder: PathBuf,
+    included: Vec<Included>,
+    excluded: Vec<GlobMatcher>,
+    passed: Vec<PathBuf>,
+}
+
+/// A pattern that cannot be used.
+#[derive(Debug, Error)]
+#[error("the pattern \"{pattern}\" cannot be used: {reason}")]
+pub struct PatternError {
+    /// As it was written.
+    pub pattern: String,
+    /// A clause.
+    pub reason: String,
+}
+
+/// Where files that are meant can be.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Root {
+    pub(super) folder: PathBuf,
+    /// How many levels below count, if not all.
+    pub(super) depth: Option<usize>,
+}
+
+#[derive(Debug, Clone)]
+struct Included {
+    globs: Vec<GlobMatcher>,
+    root: Root,
+    /// Whether names with a leading dot can be meant.
+    dots: Dots,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Dots {
+    Meant,
+    Passed,
+}
+
+impl Patterns {
+    /// Understands patterns whose relative paths start from this folder, which is absolute; those with a leading `!`
+    /// exclude.
+    ///
+    /// # Errors
+    /// One is no glob, or uses what is not supported.
+    pub fn new(patterns: &[String], folder: &Path) -> Result<Self, PatternError> {
+        let mut all = Self {
+            folder: folder.to_owned(),
+            included: Vec::new(),
+            excluded: Vec::new(),
+            passed: Vec::new(),
+        };
+        for pattern in patterns {
+            let failed = |reason: String| PatternError { pattern: pattern.clone(), reason };
+            if has_extended_glob(pattern) {
+                let reason = "luster does not know extended globs such as !(a|b) or +(a); {a,b} is known, and the \
+                              module luster-guard, if installed, understands them";
+                return Err(failed(reason.to_owned()));
+            }
+            match pattern.strip_prefix('!') {
+                Some(pattern) => {
+                    for glob in globs(pattern, folder).map_err(failed)? {
+                        all.excluded.push(glob);
+                    }
+                }
+                None => all.included.push(include(pattern, folder).map_err(failed)?),
+            }
+        }
+        Ok(all)
+    }
+
+    /// Passes over these files, whatever the patterns say.
+    #[must_use]
+    pub fn but_for(mut self, files: Vec<PathBuf>) -> Self {
+        self.passed = files;
+        self
+    }
+
+    /// Whether the file with this absolute path is meant.
+    pub(super) fn mean(&self, path: &Path) -> bool {
+        self.included.iter().any(|included| included.means(path))
+            && !self.excluded.iter().any(|glob| glob.is_match(path))
+            && !self.passed.iter().any(|passed| passed == path)
+    }
+
+    /// Whether there is nothing below this folder that could be meant.
+    pub(super) fn exclude_all_of(&self, folder: &Path) -> bool {
+        let name = "\u{1}";
+        // A glob that matches something on each of two levels matches whatever there is.
+        let (near, far) = (folder.join(name), folder.join(name).join(name));
+        let excluded = self.excluded.iter().any(|glob| glob.is_match(&near) && glob.is_match(&far));
+        excluded || !self.included.iter().any(|included| included.reaches(folder))
+    }
+
+    /// Where to look.
+    pub(super) fn roots(&self) -> impl Iterator<Item = &Root> {
+        self.included.iter().map(|included| &included.root)
+    }
+
+    /// The path as people would write it.
+    pub(super) fn shown<'a>(&self, path: &'a Path) -> &'a Path {
+        path.strip_prefix(&self.folder).unwrap_or(path)
+    }
+}
+
+impl Included {
+    fn means(&self, path: &Path) -> bool {
+        let hidden = self.dots == Dots::Passed && self.below(path).is_some_and(is_hidden);
+        !hidden && self.globs.iter().any(|glob| glob.is_match(path))
+    }
+
+    fn reaches(&self, folder: &Path) -> bool {
+        let Some(below) = self.below(folder) else { return false };
+        let near = self.root.depth.is_none_or(|depth| below.components().count() < depth);
+        near && (self.dots == Dots::Meant || !is_hidden(below))
+    }
+
+    fn below<'a>(&self, path: &'a Path) -> Option<&'a Path> {
+        path.strip_prefix(&self.root.folder).ok()
+    }
+}
+
+fn include(pattern: &str, folder: &Path) -> Result<Included, String> {
+    let path = absolute(pattern, folder);
+    let (start, glob) = match path.find(SPECIAL) {
+        Some(at) => path.split_at(path[..at].rfind('/').map_or(0, |slash| slash + 1)),
+        // A name: of a folder, or of a file in one.
+        None if Path::new(&path).is_dir() => (path.as_str(), "**"),
+        None => path.split_at(path.rfind('/').map_or(0, |slash| slash + 1)),
+    };
+    let depth = (!glob.contains("**") && !glob.contains('{')).then(|| glob.split('/').count());
+    let root = Root { folder: start.into(), depth };
+    let dots = if glob.split('/').any(|name| name.starts_with('.')) { Dots::Meant } else { Dots::Passed };
+    Ok(Included { globs: globs(pattern, folder)?, root, dots })
+}
+
+/// The pattern itself, and everything below what it matches.
+fn globs(pattern: &str, folder: &Path) -> Result<Vec<GlobMatcher>, String> {
+    let path = absolute(pattern, folder);
+    let compile = |pattern: &str| -> Result<GlobMatcher, String> {
+        let glob: Result<Glob, _> = GlobBuilder::new(pattern).literal_separator(true).build();
+        glob.map(|glob| glob.compile_matcher()).map_err(|error| error.kind().to_string())
+    };
+    match path.contains(SPECIAL) {
+        true => Ok(vec![compile(&path)?]),
+        false => Ok(vec![compile(&path)?, compile(&format!("{path}/**"))?]),
+    }
+}
+
+/// The pattern as an absolute one. The folder's own name is no glob, whatever it contains.
+fn absolute(pattern: &str, folder: &Path) -> String {
+    if pattern.starts_with('/') {
+        return pattern.trim_end_matches('/').to_owned();
+    }
+    let mut folder = folder.to_owned();
+    let mut rest = pattern.trim_end_matches('/');
+    loop {
+        if let Some(shorter) = rest.strip_prefix("./") {
+            rest = shorter;
+        } else if let Some(shorter) = rest.strip_prefix("../") {
+            folder.pop();
+            rest = shorter;
+        } else {
+            break;
+        }
+    }
+    match rest {
+        "." => folder.to_string_lossy().into_owned(),
+        ".." => folder.parent().unwrap_or(&folder).to_string_lossy().into_owned(),
+        rest => format!("{}/{rest}", folder.to_string_lossy().trim_end_matches('/')),
+    }
+}
+
+fn is_hidden(path: &Path) -> bool {
+    path.components().any(|component| match component {
+        Component::Normal(name) => name.as_encoded_bytes().starts_with(b"."),
+        Component::Prefix(_) | Component::RootDir | Component::CurDir | Component::ParentDir => false,
+    })
+}
+
+/// Whether it has `!(…)`, `?(…)`, `*(…)`, `+(…)` or `@(…)`.
+fn has_extended_glob(pattern: &str) -> bool {
+    pattern.as_bytes().windows(2).any(|pair| b"!?*+@".contains(&pair[0]) && pair[1] == b'(')
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn patterns(list: &[&str]) -> Patterns {
+        let list: Vec<String> = list.iter().map(ToString::to_string).collect();
+        Patterns::new(&list, Path::new("/srv/app")).unwrap()
+    }
+
+    #[track_caller]
+    fn assert_means(list: &[&str], meant: &[&str], not_meant: &[&str]) {
+        let patterns = patterns(list);
+        let means = |path: &&&str| patterns.mean(&Path::new("/srv/app").join(path));
+        assert_eq!(
+            meant.iter().filter(|path| !means(path)).collect::<Vec<_>>(),
+            [] as [&&str; 0],
+            "{list:?}"
+        );
+        assert_eq!(not_meant.iter().filter(means).collect::<Vec<_>>(), [] as [&&str; 0], "{list:?}");
+    }
+
+    #[test]
+    fn globs_are_those_of_chokidar() {
+        assert_means(
+            &["**/*"],
+            &["a", "a.js", "lib/deep/er.js"],
+            &[".git/HEAD", ".env", "lib/.x", "/etc/passwd"],
+        );
+        assert_means(&["**/*.js"], &["a.js", "lib/b.js"], &["a.ts", "lib/.b.js"]);
+        assert_means(&["*.js"], &["a.js"], &["lib/a.js"]);
+        assert_means(&["lib/*/x.{js,ts}"], &["lib/a/x.js", "lib/a/x.ts"], &["lib/x.js", "lib/a/b/x.js"]);
+        assert_means(&["./lib/**"], &["lib/a", "lib/a/b"], &["x/a"]);
+        assert_means(&["../shared/*.js"], &["/srv/shared/a.js"], &["shared/a.js"]);
+        assert_means(&["/etc/app/*.json"], &["/etc/app/a.json"], &["etc/app/a.json"]);
+        assert_means(&["**/.env"], &[".env", "lib/.env"], &[".x"]);
+        assert_means(&["config.json"], &["config.json"], &["x.json", "lib/config.json"]);
+    }
+
+    #[test]
+    fn a_leading_exclamation_mark_excludes() {
+        let list = ["**/*.js", "!**/node_modules/**", "!lib/generated.js"];
+        assert_means(
+            &list,
+            &["a.js", "lib/a.js"],
+            &["node_modules/x.js", "a/node_modules/b/x.js", "lib/generated.js"],
+        );
+        assert_means(&["!**/node_modules/**"], &[], &["a.js"]);
+        assert_means(&["**/*", "!tmp"], &["a"], &["tmp", "tmp/a", "tmp/a/b"]);
+    }
+
+    #[test]
+    fn folders_where_nothing_is_meant_are_told() {
+        let all = patterns(&["**/*.js", "!**/node_modules/**", "!tmp/*"]);
+        let excluded =
+            |patterns: &Patterns, folder: &str| patterns.exclude_all_of(&Path::new("/srv/app").join(folder));
+        assert!(
+            excluded(&all, "node_modules") && excluded(&all, "lib/node_modules") && excluded(&all, ".git")
+        );
+        assert!(!excluded(&all, "lib") && !excluded(&all, "tmp") && excluded(&all, "/srv"));
+        let flat = patterns(&["lib/*.js"]);
+        assert!(!excluded(&flat, "lib") && excluded(&flat, "lib/deep") && excluded(&flat, "other"));
+        let hidden = patterns(&["**/.config/*"]);
+        assert!(!excluded(&hidden, ".config"));
+    }
+
+    #[test]
+    fn roots_are_the_folders_before_the_first_glob() {
+        let roots = |pattern: &str| patterns(&[pattern]).roots().cloned().collect::<Vec<_>>();
+        let root = |folder: &str, depth| vec![Root { folder: folder.into(), depth }];
+        assert_eq!(roots("**/*.js"), root("/srv/app/", None));
+        assert_eq!(roots("lib/*.js"), root("/srv/app/lib/", Some(1)));
+        assert_eq!(roots("lib/*/a/*.js"), root("/srv/app/lib/", Some(3)));
+        assert_eq!(roots("lib/x.js"), root("/srv/app/lib/", Some(1)));
+        assert_eq!(roots("/usr"), root("/usr", None));
+    }
+
+    #[test]
+    fn what_is_no_glob_or_not_supported_is_told() {
+        let error =
+            |pattern: &str| Patterns::new(&[pattern.to_owned()], Path::new("/")).unwrap_err().to_string();
+        assert!(
+            error("a[").starts_with("the pattern \"a[\" cannot be used: unclosed character class"),
+            "{}",
+            error("a[")
+        );
+        assert!(error("**/!(x).js").contains("extended globs"));
+    }
+}
