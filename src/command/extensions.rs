@@ -30,14 +30,24 @@ impl Division {
     }
 }
 
-/// Divides the configuration's extensions; `package` is luster's own npm package, beside which they may be installed.
-pub(super) fn divide(settings: &Settings, package: Option<&Path>, node_args: &[OsString]) -> Division {
+/// What decides where Node finds modules.
+#[derive(Debug)]
+pub(super) struct Resolution<'a> {
+    /// The Node program.
+    pub(super) node: Option<&'a Path>,
+    pub(super) node_args: &'a [OsString],
+    /// luster's own npm package, beside which extensions may be installed.
+    pub(super) package: Option<&'a Path>,
+}
+
+/// Divides the configuration's extensions.
+pub(super) fn divide(settings: &Settings, resolution: &Resolution<'_>) -> Division {
     let mut division = Division::default();
     for name in &settings.extensions {
         let may_be_ours = [LOG_FILE, GUARD].contains(&name.as_str())
-            && !is_installed(name, &settings.extensions_path, package);
+            && !is_installed(name, &settings.extensions_path, resolution);
         match may_be_ours {
-            true if has_hooks(node_args) => {
+            true if has_hooks(resolution.node_args) => {
                 division.perhaps_native.push(name.clone());
                 division.modules.push(name.clone());
             }
@@ -50,17 +60,19 @@ pub(super) fn divide(settings: &Settings, package: Option<&Path>, node_args: &[O
 
 /// Whether Node would find the module: in the extensions' folder, in `node_modules` there, above, or beside luster, or in
 /// its global folders (<https://nodejs.org/api/modules.html#loading-from-the-global-folders>).
-fn is_installed(name: &str, extensions_path: &Path, package: Option<&Path>) -> bool {
+fn is_installed(name: &str, extensions_path: &Path, resolution: &Resolution<'_>) -> bool {
     let above = |folder: &Path| {
         folder.ancestors().map(|folder| folder.join("node_modules")).collect::<Vec<PathBuf>>()
     };
     let mut places = vec![extensions_path.to_path_buf()];
     places.extend(above(extensions_path));
-    places.extend(package.map(above).unwrap_or_default());
+    places.extend(resolution.package.map(above).unwrap_or_default());
     places.extend(std::env::var_os("NODE_PATH").iter().flat_map(std::env::split_paths));
     if let Some(home) = std::env::var_os("HOME").map(PathBuf::from) {
         places.extend([home.join(".node_modules"), home.join(".node_libraries")]);
     }
+    let node = resolution.node.and_then(|node| node.canonicalize().ok());
+    places.extend(node.iter().filter_map(|node| Some(node.parent()?.parent()?.join("lib/node"))));
     places.into_iter().any(|place| {
         let module = place.join(name);
         module.is_dir()

@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use tracing::{error, info, warn};
 
 use super::evaluator::{Evaluator, Running};
-use super::extensions::{self, Division};
+use super::extensions::{self, Division, Resolution};
 use super::job::{self, Program, utf8};
 use super::launched::Launched;
 use super::twins::{self, Plan};
@@ -58,8 +58,7 @@ fn with_config(arguments: &Arguments, then: impl FnOnce(Found<'_>) -> Exit) -> E
     if *print_config {
         return cli::print(&config::render(&loaded));
     }
-    let (package, node_args) = (surroundings.launched.package.as_deref(), &surroundings.launched.node_args);
-    let division = extensions::divide(&loaded.settings, package, node_args);
+    let division = extensions::divide(&loaded.settings, &surroundings.resolution());
     match twins::plan(&loaded.settings.twins, &division.ours()) {
         Ok(plan) => {
             then(Found { surroundings: &surroundings, loaded: &loaded, division: &division, plan, evaluator })
@@ -101,6 +100,14 @@ impl Surroundings {
         let wanted_node = asked.map(PathBuf::from);
         let parent = process::inherited_channel();
         Some(Self { launched, terminal, parent, node, wanted_node, config: source.config.clone() })
+    }
+
+    fn resolution(&self) -> Resolution<'_> {
+        Resolution {
+            node: self.node.as_deref().ok(),
+            node_args: &self.launched.node_args,
+            package: self.launched.package.as_deref(),
+        }
     }
 
     fn evaluator(&self) -> Evaluator {

@@ -218,7 +218,7 @@ fn conclude(outcome: &Outcome) -> Exit {
         Outcome::AllDead(deaths) => common_cause(deaths),
         Outcome::HostFailed(ending, fault) => {
             let how = narrate::how(ending);
-            let why = fault.as_deref().unwrap_or(&how);
+            let why = fault.as_ref().map_or_else(|| how.clone(), |fault| format!("{fault} ({how})"));
             error!(event = "extension_failed", why, "luster ends because of an extension: {why}");
             match ending {
                 Ending::Code(code) if *code == Exit::Config as i32 => Exit::Config,

@@ -50,7 +50,7 @@ pub enum HostEvent {
     Initialized,
     /// It closed its channel, as at the end of every process; nothing more can be said to it.
     Left,
-    /// What it says it is about to die of, a clause.
+    /// What it would have died of, a clause, should it end now; nothing if that is empty.
     LastWords(String),
     /// It cannot go on as it is; the clause says why. It is killed.
     Unfit(String),

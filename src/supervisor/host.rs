@@ -149,6 +149,13 @@ impl Host {
         self.phase = Phase::Leaving { since, attempt, give_up: now.after(DEPARTURE) };
     }
 
+    /// What it would die of; nothing if there are no words. Of one that is being killed we know better.
+    fn says(&mut self, words: String) {
+        if !matches!(self.phase, Phase::Doomed { .. }) {
+            self.fault = Some(words).filter(|words| !words.is_empty());
+        }
+    }
+
     fn give_up(&mut self, why: String, orders: &mut Vec<Order>) {
         orders.push(Say(Notice::HostGivenUp(self.last_life, why.clone())));
         orders.push(Order::KillHost(self.last_life));
@@ -184,7 +191,7 @@ impl Supervisor {
                 }
             }
             HostEvent::Left => self.host.leaves(now),
-            HostEvent::LastWords(words) => self.host.fault = Some(words),
+            HostEvent::LastWords(words) => self.host.says(words),
             HostEvent::Unfit(why) => self.host.give_up(why, orders),
             HostEvent::Concluded => {
                 if let Phase::Serving { conclude: Some(at), .. } = &mut self.host.phase {
@@ -199,7 +206,8 @@ impl Supervisor {
         match self.host.phase {
             Phase::Starting { give_up: Some(at), since, .. } if at <= now => {
                 let limit = at.since(since).as_millis();
-                self.host.give_up(format!("it was not initialized within {limit} ms"), orders);
+                let words = self.host.fault.as_ref().map(|words| format!(": {words}")).unwrap_or_default();
+                self.host.give_up(format!("it was not initialized within {limit} ms{words}"), orders);
             }
             Phase::Leaving { give_up, .. } if give_up <= now => {
                 self.host.give_up("it closed its channel and did not end".to_owned(), orders);

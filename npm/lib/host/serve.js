@@ -13,6 +13,8 @@ module.exports = function serve(master, config, { helper, socket, baseDir, verdi
     link.on('end', () => {});
     link.hold(true);
     tellLastWords(link);
+    // One that does not return can say nothing any more.
+    extensions.onTurn(name => link.ask('words', { text: name === null ? '' : `extension "${name}" was running` }));
     require('./signals').passOn(link);
     master._supervision.serve(link, verdict, replay);
     try {

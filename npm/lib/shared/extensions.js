@@ -14,6 +14,12 @@ const LOAD_LIMIT = 10000;
 let current = null;
 exports.current = () => current;
 
+/** Whom to tell whose code runs, by name; null when it has returned. */
+let tellTurn = () => {};
+exports.onTurn = tell => {
+    tellTurn = tell;
+};
+
 /** Where luster's own package is, beside which extensions may be installed. */
 let packageFolder = null;
 exports.lookBeside = folder => {
@@ -116,8 +122,10 @@ function watch(result, done) {
 /** Calls `work`; while it runs, and if it throws from then on, `name` is to blame. */
 function during(name, work) {
     current = name;
+    tellTurn(name);
     const result = work();
     current = null;
+    tellTurn(null);
     return result;
 }
 

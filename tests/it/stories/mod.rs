@@ -9,6 +9,8 @@ mod config;
 mod descriptors;
 mod drains;
 mod examples;
+mod extension_faults;
+mod extension_host;
 mod guard;
 mod idleness;
 mod javascript;

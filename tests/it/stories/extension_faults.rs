@@ -1,0 +1,257 @@
+//! What an extension or a configuration can do wrong on the master's side: one clear message, the documented exit code,
+//! nothing left behind, and nothing that reaches the workers.
+
+use nix::sys::signal::Signal;
+use serde_json::{Value, json};
+
+use crate::harness::{
+    HTTP, Luster, Running, TELL, Target, eventually, free_port, get, node, on_nodes, processes_in,
+};
+
+/// An extension `bad` whose master side is this.
+fn bad(body: &str) -> Luster {
+    let module = format!(
+        "{TELL}exports.configure = function (config, luster, done) {{
+            if (!luster.isMaster) {{ return done(); }}
+            {body}
+        }};"
+    );
+    let config = json!({"workers": 1, "extensions": {"bad": {}}, "extensionsLoadTimeout": 2000});
+    Luster::with("", config).file("node_modules/bad/index.js", &module)
+}
+
+/// It ends by itself with this code, having said this, and leaves nothing.
+#[track_caller]
+fn assert_ends(luster: Luster, expected: i32, words: &[&str]) {
+    let (code, stdout, stderr) = luster.output();
+    assert_eq!(code, expected, "{stderr}");
+    assert!(words.iter().all(|words| stderr.contains(words)), "{words:?} in\n{stderr}");
+    assert!(!stderr.contains("is started"), "no worker was started:\n{stderr}");
+    assert!(!stdout.contains("loaded"), "{stdout}");
+    eventually("nothing is left", || processes_in(luster.path()).is_empty().then_some(()));
+}
+
+#[test]
+fn one_that_throws_ends_luster_with_its_own_stack() {
+    on_nodes(&[node(16), node(20), node(24)], |node| {
+        let luster = bad("null.missing;").node(node);
+        let file = luster.path().join("node_modules/bad/index.js");
+        let stack = format!("{}:4", file.display());
+        assert_ends(
+            luster,
+            1,
+            &["TypeError", &stack, "luster ends because of an extension: extension \"bad\": TypeError"],
+        );
+    });
+}
+
+#[test]
+fn one_that_rejects_says_done_with_an_error_or_never_ends_luster() {
+    let stack = ["Error: no such table", "luster ends because of an extension"];
+    assert_ends(bad("return Promise.reject(new Error('no such table'));"), 1, &stack);
+    let told = "luster ends because of an extension: extension \"bad\": Error: no such table";
+    assert_ends(bad("done(new Error('no such table'));"), 1, &["Error: no such table", told]);
+    let late = "luster ends because of an extension: LusterClusterProcessError: Extensions bad not loaded in 2000 ms";
+    assert_ends(bad("setInterval(() => {}, 1000);"), 1, &[late]);
+    let swallowed = "luster ends because of an extension: it was not initialized within 7000 ms";
+    assert_ends(
+        bad("process.on('uncaughtException', () => {}); setInterval(() => {}, 1000);"),
+        1,
+        &[swallowed],
+    );
+}
+
+#[test]
+fn one_that_blocks_for_ever_is_killed() {
+    let words = "luster ends because of an extension: it was not initialized within 7000 ms: extension \"bad\" was running";
+    assert_ends(bad("for (;;) {}"), 1, &[words]);
+}
+
+#[test]
+fn one_that_ends_its_process_at_the_start_ends_luster() {
+    assert_ends(
+        bad("process.exit(5);"),
+        1,
+        &["luster ends because of an extension: extension \"bad\" was running (exited with code 5)"],
+    );
+    let killed = "extension \"bad\" was running (was killed by SIGKILL)";
+    assert_ends(bad("process.kill(process.pid, 'SIGKILL');"), 1, &[killed]);
+}
+
+#[test]
+fn one_that_is_done_twice_is_told_and_otherwise_fine() {
+    let luster = bad("done(); done();").start();
+    luster.await_ready(1);
+    luster.await_stderr("luster: extension \"bad\" said more than once that it is configured");
+    assert_eq!(luster.stop().0, 0);
+}
+
+#[test]
+fn one_that_is_missing_is_told_with_where_it_was_looked_for() {
+    let config = json!({"workers": 1, "extensions": {"no-such-extension": {}}});
+    let luster = Luster::with("", config);
+    let folder = luster.path().join("node_modules");
+    let words = "Extension \"no-such-extension\" is not found; looked in ";
+    assert_ends(luster, 78, &[words, folder.to_str().expect("UTF-8")]);
+    let config = json!({"workers": 1, "extensions": {"x": {}}, "extensionsPath": "deep/down"});
+    let luster = Luster::with("", config);
+    let folder = luster.path().join("deep/down");
+    assert_ends(luster, 78, &["Extension \"x\" is not found", folder.to_str().expect("UTF-8")]);
+}
+
+#[test]
+fn one_that_misses_a_module_or_exports_nothing_is_its_own_fault() {
+    let luster = bad("").file("node_modules/bad/index.js", "require('left-out')");
+    assert_ends(luster, 1, &["Cannot find module 'left-out'", "extension \"bad\""]);
+    let luster = bad("").file("node_modules/bad/index.js", "exports.configurate = () => {}");
+    assert_ends(luster, 1, &["Extension \"bad\" failed: its module exports no function \"configure\""]);
+    let luster = bad("").file("node_modules/bad/index.js", "exports.configure = (");
+    assert_ends(luster, 1, &["SyntaxError", "node_modules/bad/index.js:1"]);
+}
+
+#[test]
+fn one_that_crashes_later_costs_the_workers_nothing() {
+    let port = free_port();
+    let module = "exports.configure = (config, luster) => {
+        if (luster.isMaster) {
+            luster.once('worker ready', () => setTimeout(() => { throw new Error('late'); }, 50));
+        }
+    };";
+    let config = json!({"workers": 1, "server": {"port": port}, "extensions": {"bad": {}}});
+    let luster = Luster::with(HTTP, config).file("node_modules/bad/index.js", module).start();
+    luster.await_ready(1);
+    let pid = luster.worker_pid(1);
+    let exit = luster.await_event("host_exit", 1);
+    let message = exit["message"].as_str().expect("a message");
+    assert!(message.contains("Error: late") && message.contains("workers go on"), "{message}");
+    luster.await_stderr("Error: late");
+    let body = get(&Target::Tcp(port)).expect("an answer").body;
+    assert!(body.starts_with(&pid.to_string()), "{body}");
+    luster.await_event("host_ready", 2);
+    let (code, log) = luster.stop();
+    assert_eq!(code, 0, "{log:?}");
+}
+
+/// The master's memory in KiB.
+fn memory_of(luster: &Running) -> u64 {
+    let status = std::fs::read_to_string(format!("/proc/{}/status", luster.pid())).expect("it is there");
+    let line = status.lines().find(|line| line.starts_with("VmRSS:")).expect("its memory");
+    line.split_whitespace().nth(1).expect("a number").parse().expect("a number")
+}
+
+#[test]
+fn one_that_floods_a_worker_is_slowed_down_and_nobody_else_is() {
+    let body = "luster.on('worker ready', worker => {
+            if (worker.wid !== 1) { return; }
+            const flood = () => {
+                for (let i = 0; i < 100; i++) { worker.send({ junk: 'x'.repeat(10000) }); }
+                setImmediate(flood);
+            };
+            flood();
+        });
+        done();";
+    // It never reads.
+    let app = format!(
+        "if (process.env.LUSTER_WID === '1') {{ setTimeout(() => {{ for (;;) {{}} }}, 300); }} {HTTP}"
+    );
+    let port = crate::harness::free_ports(2);
+    let config = json!({
+        "workers": 2, "server": {"port": port, "groups": 2}, "extensions": {"bad": {}},
+        "control": {"stopTimeout": 500, "killTimeout": 1000},
+    });
+    let module = format!(
+        "exports.configure = function (config, luster, done) {{ if (!luster.isMaster) {{ return done(); }} {body} }};"
+    );
+    let luster = Luster::with(&app, config).file("node_modules/bad/index.js", &module).start();
+    luster.await_ready(2);
+    let before = memory_of(&luster);
+    let until = std::time::Instant::now() + std::time::Duration::from_secs(3);
+    while std::time::Instant::now() < until {
+        let asked = std::time::Instant::now();
+        get(&Target::Tcp(port + 1)).expect("worker 2 answers");
+        assert!(asked.elapsed() < std::time::Duration::from_secs(2), "{:?}", asked.elapsed());
+    }
+    let grown = memory_of(&luster).saturating_sub(before);
+    assert!(grown < 64 << 10, "{grown} KiB");
+    let (code, log) = luster.stop();
+    assert_eq!(code, 0, "{log:?}");
+}
+
+#[test]
+fn one_that_floods_luster_costs_only_itself() {
+    let body = "let count = 0;
+        const flood = () => {
+            for (let i = 0; i < 10; i++) { luster.setup({ args: [String(count++).padEnd(1e6)] }); }
+            setImmediate(flood);
+        };
+        luster.on('running', () => { tell({}); flood(); });
+        done();";
+    let port = free_port();
+    let luster = bad(body).file("worker.js", HTTP).env("LUSTER_CONF", &format!("server.port={port}"));
+    // Not everything: each ask would be a line.
+    let luster = luster.start_as(&["--log-format", "json"]);
+    luster.await_ready(1);
+    luster.await_told(1);
+    get(&Target::Tcp(port)).expect("an answer");
+    assert_eq!(luster.roll_out()["event"], "roll_out_finished");
+    let memory = memory_of(&luster);
+    assert!(memory < 100 << 10, "{memory} KiB");
+    assert_eq!(luster.stop().0, 0);
+}
+
+#[test]
+fn one_that_is_flooded_by_workers_and_does_not_read_loses_messages_and_luster_says_so() {
+    let module = "exports.configure = (config, luster) => {
+        if (luster.isMaster) { luster.once('worker ready', () => { for (;;) {} }); }
+    };";
+    let port = free_port();
+    let app = format!(
+        "{HTTP}const flood = () => process.send({{ junk: 'x'.repeat(10000) }}, () => setImmediate(flood)); flood();"
+    );
+    let config = json!({"workers": 1, "server": {"port": port}, "extensions": {"bad": {}}});
+    let luster = Luster::with(&app, config).file("node_modules/bad/index.js", module).start();
+    luster.await_ready(1);
+    luster.await_event("messages_lost", 1);
+    get(&Target::Tcp(port)).expect("an answer");
+    let memory = memory_of(&luster);
+    assert!(memory < 100 << 10, "{memory} KiB");
+    // It does not hear that all is over, either.
+    let mut luster = luster;
+    luster.signal(Signal::SIGTERM);
+    assert_eq!(luster.await_end(), 0, "{:?}", luster.log());
+    assert_eq!(processes_in(luster.path()), []);
+}
+
+#[test]
+fn a_configuration_that_throws_shows_its_own_stack_and_leaves_nothing() {
+    for (body, words) in [
+        ("throw new Error('no database')", "Error: no database"),
+        ("module.exports = Promise.reject(new Error('no database'))", "Error: no database"),
+        ("setInterval(() => {}, 1000); throw new Error('no database')", "luster.conf.js:1"),
+    ] {
+        let luster = Luster::new().file("worker.js", "").file("luster.conf.js", body);
+        assert_ends(luster, 78, &["luster.conf.js: the configuration threw an error", words]);
+    }
+}
+
+#[test]
+fn one_that_stops_reading_signals_and_ignores_the_end_is_killed() {
+    let body = "process.on('exit', () => { for (;;) {} }); done();";
+    let luster = bad(body).start();
+    luster.await_ready(1);
+    let mut luster = luster;
+    luster.signal(Signal::SIGTERM);
+    assert_eq!(luster.await_end(), 0, "{:?}", luster.log());
+    assert_eq!(processes_in(luster.path()), []);
+}
+
+#[test]
+fn what_it_emits_as_an_error_without_a_listener_is_an_uncaught_exception_as_ever() {
+    let luster =
+        bad("done(); setTimeout(() => luster.emit('error', new Error('from an extension')), 200);").start();
+    luster.await_ready(1);
+    luster.await_stderr("Error: from an extension");
+    let exit: Value = luster.await_event("host_exit", 1);
+    assert!(exit["message"].as_str().expect("a message").contains("Error: from an extension"), "{exit}");
+    assert_eq!(luster.stop().0, 0);
+}
