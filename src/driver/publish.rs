@@ -35,6 +35,7 @@ impl Hands {
                 self.tell(now, &Tell::RollOutAborted { wid: worker.0, reason: &reason });
             }
             Notice::AllDead(_) => self.tell(now, &Tell::AllDead),
+            Notice::ShuttingDown(_) | Notice::Killing(_) => self.tell(now, &Tell::Ending),
             // Told when the worker's own words come, or nothing to do with workers.
             Notice::Listening(..)
             | Notice::Refused(..)
@@ -47,9 +48,7 @@ impl Hands {
             | Notice::RollOutCancelled
             | Notice::HostReady(..)
             | Notice::HostGivenUp(..)
-            | Notice::HostExited { .. }
-            | Notice::ShuttingDown(_)
-            | Notice::Killing(_) => {}
+            | Notice::HostExited { .. } => {}
         }
     }
 

@@ -187,11 +187,13 @@ impl Link {
         for event in &events[..count] {
             match (event.data(), &mut self.state) {
                 (ARRIVAL, State::Expecting(socket)) => match arrival::receive(socket.as_fd()) {
-                    Arrival::Channel(channel) => {
-                        if let Err(error) = self.connect(channel) {
+                    Arrival::Channel(channel) => match self.connect(channel) {
+                        // It waits for this before it runs anything that might end it.
+                        Ok(()) => _ = self.tell(&Tell::Connected, None, now),
+                        Err(error) => {
                             news.push(HostNews::Nonsense(format!("its channel cannot be watched: {error}")));
                         }
-                    }
+                    },
                     Arrival::NotYet => {}
                     // Its end will be reported by whoever waits for the process.
                     Arrival::Never => self.hang_up(),

@@ -9,6 +9,8 @@ use serde_json::value::RawValue;
 #[derive(Debug, Serialize)]
 #[serde(tag = "tell", rename_all = "camelCase")]
 pub enum Tell<'a> {
+    /// What a host says is heard from now on; the first it is told.
+    Connected,
     /// A process was started in a worker's slot.
     Fork {
         /// Whose slot.
@@ -105,6 +107,8 @@ pub enum Tell<'a> {
         /// Its number.
         number: i32,
     },
+    /// Everything is being stopped; that it is over will be told.
+    Ending,
     /// Everything is over.
     End,
 }

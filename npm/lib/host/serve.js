@@ -7,16 +7,34 @@ const extensions = require('../shared/extensions');
 const links = require('../master/link');
 const { inspect } = require('util');
 
-module.exports = function serve(master, config, { helper, socket, baseDir, verdict, replay, package: folder }) {
-    extensions.lookBeside(folder);
-    const link = links.connect(helper, socket);
-    link.on('end', () => {});
+/** Exit codes, as the README has them. */
+const NO_SUPERVISOR = 70;
+const WRONG_CONFIGURATION = 78;
+
+module.exports = function serve(master, config, about) {
+    extensions.lookBeside(about.package);
+    const link = links.connect(about.helper, about.socket);
+    const lost = how => {
+        if (how.error || how.code !== 0) {
+            console.error('luster: the extension host cannot reach its supervisor');
+            process.exit(NO_SUPERVISOR);
+        }
+    };
+    link.on('end', lost);
     link.hold(true);
     tellLastWords(link);
     // One that does not return can say nothing any more.
     extensions.onTurn(name => link.ask('words', { text: name === null ? '' : `extension "${name}" was running` }));
     require('./signals').passOn(link);
-    master._supervision.serve(link, verdict, replay);
+    master._supervision.serve(link, about.verdict, about.replay);
+    // From the first it tells on, luster hears what this process might die of.
+    link.once('tell', () => {
+        link.removeListener('end', lost);
+        process.nextTick(configure, master, config, about.baseDir, link);
+    });
+};
+
+function configure(master, config, baseDir, link) {
     try {
         master.configure(config, true, baseDir).run();
     } catch (error) {
@@ -27,10 +45,7 @@ module.exports = function serve(master, config, { helper, socket, baseDir, verdi
         link.ask('words', { text: error.message });
         process.exit(WRONG_CONFIGURATION);
     }
-};
-
-/** The exit code for it, as the README has them. */
-const WRONG_CONFIGURATION = 78;
+}
 
 /** An uncaught error is Node's to print; luster is told what it is about. */
 function tellLastWords(link) {

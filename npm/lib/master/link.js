@@ -39,13 +39,19 @@ class Link extends EventEmitter {
 
     /** Whether the link keeps this process alive. */
     hold(isHeld) {
-        if (isHeld !== this._isHeld) {
-            this._isHeld = isHeld;
-            if (isHeld && this._child.channel) {
+        if (isHeld === this._isHeld) {
+            return;
+        }
+        this._isHeld = isHeld;
+        if (isHeld) {
+            // The process too: when the channel has ended, how it ended is still to be heard.
+            this._child.ref();
+            if (this._child.channel) {
                 this._child.channel.ref();
-            } else {
-                this._unrefChannel();
             }
+        } else {
+            this._child.unref();
+            this._unrefChannel();
         }
     }
 

@@ -179,9 +179,6 @@ class Master extends ClusterProcess {
 
     /** A worker reports an event of its own. */
     broadcastWorkerEvent(worker, event, ...args) {
-        if (REPORTED_EVENTS.includes(event)) {
-            worker.emit(event);
-        }
         this.emit(`received worker ${event}`, worker, ...args);
     }
 
@@ -230,6 +227,12 @@ class Master extends ClusterProcess {
     }
 
     _keep(worker) {
+        if (this.getWorkersArray().length === 0) {
+            // Now, as in JS luster: who listened before hears of a worker's report before the worker's own event.
+            for (const event of REPORTED_EVENTS) {
+                this.on(`received worker ${event}`, reporter => reporter.emit(event));
+            }
+        }
         this.workers[worker.wid] = worker;
         this._proxyWorkerEvents(worker);
     }

@@ -3,6 +3,7 @@
 // Invariants: news of a life that is not known changes nothing; before the supervisor runs, nothing is asked of it that
 // its first message (`hello`) would not say anyway.
 
+const net = require('net');
 const { STATES } = require('../shared/worker_constants');
 const { LusterWorkerWrapperError } = require('../shared/errors');
 const binary = require('./binary');
@@ -24,6 +25,10 @@ class Supervision {
         this._isReplay = false;
         /** What there is has not been told in full yet. */
         this._isExpectingPresent = false;
+        /** All workers are dead, and that has been told. */
+        this._isEndTold = false;
+        /** Everything is being stopped; that it is over will be told. */
+        this._isEnding = false;
         this._isOver = false;
     }
 
@@ -110,7 +115,10 @@ class Supervision {
     /** This process lives as long as a worker does, or is expected. */
     hold() {
         if (this._link !== null) {
-            this._link.hold(this._isExpectingPresent || this._master.getWorkersArray().some(worker =>
+            const workers = this._master.getWorkersArray();
+            // That all are dead is about to be told.
+            const isAboutToEnd = !this._isEndTold && workers.length > 0 && workers.every(worker => worker.dead);
+            this._link.hold(this._isExpectingPresent || this._isEnding || isAboutToEnd || workers.some(worker =>
                 worker._wanted || worker._elder !== null || worker.state !== STATES.STOPPED));
         }
     }
@@ -177,8 +185,19 @@ class Supervision {
             const streams = this._streams.get(news.life) || [null, null, null];
             this._streams.delete(news.life);
             const life = new Life(this._link, { ...news, streams });
+            this._takeBackEnd();
             this._lives.set(news.life, life);
             worker._forked(life);
+        }
+    }
+
+    /** Somebody has revived a worker when all were dead. */
+    _takeBackEnd() {
+        if (this._isEndTold) {
+            this._isEndTold = false;
+            if (process.exitCode === ALL_DEAD) {
+                process.exitCode = undefined;
+            }
         }
     }
 
@@ -259,7 +278,7 @@ const TOLD = {
     /** A stream of a process that is told next. */
     stream(news, socket) {
         const streams = this._streams.get(news.life) || [null, null, null];
-        streams[news.fd] = socket;
+        streams[news.fd] = news.fd === 0 ? writeOnly(socket) : socket;
         this._streams.set(news.life, streams);
     },
     line(news, socket) {
@@ -284,11 +303,17 @@ const TOLD = {
     },
     /** Every worker is dead. Whoever listens may revive one; the supervisor waits for our word. */
     allDead() {
+        this._isEndTold = true;
         this._master.emit('shutdown');
         if (process.exitCode === undefined) {
             process.exitCode = ALL_DEAD;
         }
         setImmediate(() => this._link.ask('concluded'));
+        this.hold();
+    },
+    ending() {
+        this._isEnding = true;
+        this.hold();
     },
     /** All workers are gone, and the supervisor too: somebody has stopped everything. */
     end() {
@@ -303,6 +328,14 @@ const TOLD = {
         process.emit(news.name, news.name, news.number);
     },
 };
+
+/** A process's stdin, as `child_process` has it: of what its process leaves unread there is no news. */
+function writeOnly(socket) {
+    const handle = socket._handle;
+    handle.readStop();
+    socket._handle = null;
+    return new net.Socket({ handle, readable: false, writable: true });
+}
 
 /** What the supervisor has to know of a worker before its first process. */
 function aboutWorker(worker) {

@@ -1,7 +1,7 @@
 // What a Master and a Worker have in common: the configuration, extensions, and remote commands.
 //
-// Invariants: `configured`, `extension loaded`, `initialized` come in this order, and `initialized` within `configure`
-// where there is nothing to wait for; a command has one function.
+// Invariants: `configured`, `extension loaded`, `initialized` come in this order, but where there is no extension to wait
+// for `initialized` comes within `configured`; a command has one function.
 
 const cluster = require('cluster');
 const Configuration = require('./configuration');
@@ -16,6 +16,8 @@ class ClusterProcess extends EventEmitterEx {
         this._commands = new Map();
         this._answers = new Answers();
         this._initialized = new Promise(resolve => this.once('initialized', resolve));
+        // The first listener, as in JS luster: others hear of it when that is done.
+        this.once('configured', () => this._onConfigured());
         this.registerRemoteCommand(COMMANDS.callback, (sender, id, data) => this._answers.arrived(sender, id, data));
     }
 
@@ -23,15 +25,11 @@ class ClusterProcess extends EventEmitterEx {
         if (applyEnv) {
             Configuration.applyEnvironment(config);
         }
-        const isFirst = this.config === null;
         if (this._accepts(config, basedir, applyEnv)) {
             this.config = Configuration.extend(config, basedir);
             this.setMaxListeners(this.config.get('maxEventListeners', 100));
             cluster.setMaxListeners(this.getMaxListeners());
             this.emit('configured');
-            if (isFirst) {
-                this._onConfigured();
-            }
         }
         return this;
     }

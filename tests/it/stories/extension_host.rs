@@ -311,3 +311,24 @@ fn a_signal_that_an_extension_listens_to_is_its_own() {
     assert_eq!(luster.events("roll_out_began").len(), 0);
     ends_well(luster);
 }
+
+#[test]
+fn node_debug_shows_what_master_and_workers_emit() {
+    on_every_node(|node| {
+        let luster =
+            Luster::with("", json!({"workers": 1})).env("NODE_DEBUG", "luster:eex").node(node).start();
+        luster.await_ready(1);
+        for line in [
+            "Master(0).emit('configured')",
+            "WorkerWrapper(1).emit('state', 'running')",
+            "Master(0).emit('received worker ready', WW{ id:1, state: running})",
+            "Worker(1).emit('loaded', ",
+            "Worker(1).emit('ready')",
+        ] {
+            eventually(&format!("{line}, Node {}", node.major), || {
+                luster.stdout().contains(line).then_some(())
+            });
+        }
+        ends_well(luster);
+    });
+}
