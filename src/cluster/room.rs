@@ -77,6 +77,11 @@ impl Cluster {
         })
     }
 
+    /// Shares connections this way from now on; listeners that are open stay as they are.
+    pub fn share_by(&mut self, balance: Balance) {
+        self.balance = balance;
+    }
+
     /// Readable when [`Cluster::process`] has something to do.
     #[must_use]
     pub fn as_fd(&self) -> BorrowedFd<'_> {

@@ -11,7 +11,8 @@ use std::time::Duration;
 use serde_json::{Value, json};
 
 use crate::config::{Evaluate, EvaluationError, Flavour, SIZE_LIMIT};
-use crate::host::{Candidate, Failure, HostLaunchError, HostLauncher};
+use crate::driver::Wishes;
+use crate::host::{Candidate, EnvChanges, Failure, HostLaunchError, HostLauncher, Setup};
 use crate::process::{DescriptorLimit, SpawnError};
 use crate::scripts::{Placed, Places, Script};
 
@@ -33,8 +34,7 @@ pub(super) struct Evaluator {
 pub(super) struct Running {
     pub(super) launcher: HostLauncher,
     pub(super) candidate: Candidate,
-    /// Whether the configuration left listeners or handles behind, for which a process has to stay.
-    pub(super) stays: bool,
+    pub(super) left: Left,
 }
 
 impl Evaluator {
@@ -82,17 +82,30 @@ impl Evaluate for Evaluator {
             Failure::TooLarge => EvaluationError::TooLarge,
             Failure::Garbled(why) => EvaluationError::Garbled(why),
         })?;
-        let stays = serde_json::from_slice::<Stays>(&answer).is_ok_and(|answer| answer.stays);
-        self.running = Some(Running { launcher, candidate, stays });
+        let left = serde_json::from_slice(&answer).unwrap_or_default();
+        self.running = Some(Running { launcher, candidate, left });
         Ok(answer)
     }
 }
 
-/// What of the answer is not the configuration's value.
-#[derive(serde::Deserialize)]
-struct Stays {
-    #[serde(default)]
-    stays: bool,
+/// What a configuration leaves behind besides its value: the rest of the answer.
+#[derive(Debug, Default, serde::Deserialize)]
+#[serde(default)]
+pub(super) struct Left {
+    /// Listeners or handles, for which its process has to stay.
+    pub(super) stays: bool,
+    /// How workers are to be started.
+    pub(super) setup: Option<Setup>,
+    /// What they are to find in their environment.
+    pub(super) env: Option<EnvChanges>,
+}
+
+impl Left {
+    /// How workers are to be started otherwise.
+    pub(super) fn wishes(&mut self) -> Wishes {
+        let setup = self.setup.take().unwrap_or_default();
+        Wishes::of_configuration(&setup, self.env.take().unwrap_or_default())
+    }
 }
 
 /// What the kernel said, without the sentence for operators around it: another one is made here.

@@ -171,12 +171,13 @@ fn serve(found: Found<'_>) -> Exit {
 }
 
 fn prepare(found: Found<'_>) -> Result<Job, (Exit, String)> {
-    let Found { surroundings, loaded, division, plan, evaluator } = found;
+    let Found { surroundings, loaded, division, plan, mut evaluator } = found;
     let settings = &loaded.settings;
     let node = surroundings.node.as_ref().map_err(|error| (Exit::ForkOrExec, error.to_string()))?.clone();
     // Before the host is started: what it prints goes to the log files too.
     let mut twins = plan.open()?;
     division.native.iter().for_each(|name| twins.begin(name));
+    let wishes = evaluator.running.as_mut().map(|running| running.left.wishes()).unwrap_or_default();
     let company = company(loaded, division, evaluator)?;
     let program = Program {
         node,
@@ -196,6 +197,7 @@ fn prepare(found: Found<'_>) -> Result<Job, (Exit, String)> {
     let mut job = job::prepare(settings, program, boot, company)?;
     job.policy.attendance = attendance;
     job.terminal = surroundings.terminal;
+    job.launcher.wishes = wishes;
     job.twins = twins;
     Ok(job)
 }
@@ -208,7 +210,7 @@ fn company(
     mut evaluator: Evaluator,
 ) -> Result<Company, (Exit, String)> {
     let running = evaluator.running.take();
-    let stays = running.as_ref().is_some_and(|running| running.stays);
+    let stays = running.as_ref().is_some_and(|running| running.left.stays);
     if division.modules.is_empty() && !stays && !traces() {
         return Ok(Company::Alone);
     }

@@ -9,7 +9,9 @@ use tempfile::TempDir;
 
 use super::evaluator::Evaluator;
 use crate::Exit;
-use crate::config::{EVALUATION_DEADLINE, Error, Loaded, ModuleFailure, Request, Source, load};
+use crate::config::{
+    Balance, Defaults, EVALUATION_DEADLINE, Error, Loaded, ModuleFailure, Request, Source, load,
+};
 
 /// A folder with files, and what is needed to read a configuration there. It always holds `worker.js`.
 struct Story {
@@ -58,7 +60,7 @@ impl Story {
             config: self.config.clone(),
             cwd: self.path().to_owned(),
             luster_conf: self.luster_conf.clone(),
-            cpus: 4,
+            defaults: Defaults { workers: 4, balance: Balance::RoundRobin },
             evaluation_deadline: self.deadline,
         };
         let mut evaluator = Evaluator {
@@ -70,7 +72,7 @@ impl Story {
             running: None,
         };
         let loaded = load(&request, &mut evaluator);
-        (loaded, evaluator.running.is_some_and(|running| running.stays))
+        (loaded, evaluator.running.is_some_and(|running| running.left.stays))
     }
 
     fn load(&self) -> Result<Loaded, Error> {

@@ -11,6 +11,7 @@ use serde_json::Value;
 use crate::config::find::{self, NotFound};
 use crate::config::inspect::{Inspector, whole};
 use crate::config::keys::{SECTIONS, warn_of_near_misses};
+use crate::config::load::Defaults;
 use crate::config::settings::{Balance, MAX_WORKERS, Port, Server, Settings};
 use crate::config::twins::twins;
 use crate::config::written::Found;
@@ -22,7 +23,7 @@ const MAX_UNIX_PATH: usize = 107;
 const NUMBER_OR_STRING: &str = "number or string";
 
 /// Judges everything; the settings are to be used only if the inspector noted no problem.
-pub(super) fn check(inspector: &mut Inspector<'_>, base_dir: &Path, cpus: u32) -> Settings {
+pub(super) fn check(inspector: &mut Inspector<'_>, base_dir: &Path, defaults: Defaults) -> Settings {
     for section in SECTIONS {
         // JS luster takes null for an empty section.
         if !matches!(inspector.at(section), Found::Absent | Found::Plain(Value::Null | Value::Object(_))) {
@@ -30,8 +31,8 @@ pub(super) fn check(inspector: &mut Inspector<'_>, base_dir: &Path, cpus: u32) -
         }
     }
     let app = app(inspector, base_dir);
-    let policy = policy(inspector, cpus);
-    let server = server(inspector, policy.workers);
+    let policy = policy(inspector, defaults.workers);
+    let server = server(inspector, policy.workers, defaults.balance);
     let settings = Settings {
         extensions: extensions(inspector),
         extensions_path: extensions_path(inspector, base_dir),
@@ -75,8 +76,8 @@ fn app(inspector: &mut Inspector<'_>, base_dir: &Path) -> PathBuf {
     PathBuf::new()
 }
 
-fn policy(inspector: &mut Inspector<'_>, cpus: u32) -> Policy {
-    let workers = inspector.whole("workers", 1..=MAX_WORKERS).unwrap_or(cpus.clamp(1, MAX_WORKERS));
+fn policy(inspector: &mut Inspector<'_>, workers: u32) -> Policy {
+    let workers = inspector.whole("workers", 1..=MAX_WORKERS).unwrap_or(workers.clamp(1, MAX_WORKERS));
     let restart = inspector
         .choice(
             "control.restart",
@@ -147,10 +148,10 @@ fn readiness(inspector: &mut Inspector<'_>) -> Readiness {
     if manual { Readiness::Manual } else { Readiness::Automatic }
 }
 
-fn server(inspector: &mut Inspector<'_>, workers: u32) -> Server {
+fn server(inspector: &mut Inspector<'_>, workers: u32, balance: Balance) -> Server {
     let port = port(inspector);
     let groups = groups(inspector, workers);
-    let balance = [
+    let choices = [
         ("round-robin", Balance::RoundRobin),
         ("shared", Balance::Shared),
         ("reuseport", Balance::Reuseport),
@@ -159,7 +160,7 @@ fn server(inspector: &mut Inspector<'_>, workers: u32) -> Server {
         port,
         groups,
         ports_per_group: inspector.whole("server.portsPerGroup", 1..=u32::from(u16::MAX)).unwrap_or(1),
-        balance: inspector.choice("server.balance", &balance).unwrap_or(Balance::RoundRobin),
+        balance: inspector.choice("server.balance", &choices).unwrap_or(balance),
     };
     let used = server.groups_used(workers);
     if used != groups {

@@ -19,7 +19,7 @@ use crate::config::inspect::Inspector;
 use crate::config::origin::{Origin, Origins};
 use crate::config::overrides;
 use crate::config::read::{Reading, Source, read};
-use crate::config::settings::Settings;
+use crate::config::settings::{Balance, Settings};
 use crate::config::written::{Written, type_name};
 
 /// The file looked for when the command line names none; extensions are tried.
@@ -34,8 +34,8 @@ pub struct Request {
     pub cwd: PathBuf,
     /// The environment variable `LUSTER_CONF`.
     pub luster_conf: Option<OsString>,
-    /// How many CPUs this process may use: the default number of workers.
-    pub cpus: u32,
+    /// What holds where the configuration says nothing.
+    pub defaults: Defaults,
     /// How long such programs may take.
     pub evaluation_deadline: Duration,
 }
@@ -50,15 +50,31 @@ impl Request {
             config,
             cwd: env::current_dir()?,
             luster_conf: env::var_os("LUSTER_CONF"),
-            cpus: cpus(),
+            defaults: Defaults::from_surroundings(),
             evaluation_deadline: EVALUATION_DEADLINE,
         })
     }
 }
 
-/// How many CPUs this process may use: honours affinity and the cgroup's quota, unlike JS luster.
-fn cpus() -> u32 {
-    u32::try_from(num_cpus::get()).unwrap_or(1)
+/// Defaults that are not the same everywhere.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Defaults {
+    /// The number of workers.
+    pub workers: u32,
+    /// How connections are shared.
+    pub balance: Balance,
+}
+
+impl Defaults {
+    /// As many workers as CPUs that this process may use (by affinity and the cgroup's quota, unlike JS luster), and Node's
+    /// own variable for how its cluster module shares connections.
+    pub(super) fn from_surroundings() -> Self {
+        let none = env::var_os("NODE_CLUSTER_SCHED_POLICY").is_some_and(|policy| policy == "none");
+        Self {
+            workers: u32::try_from(num_cpus::get()).unwrap_or(1),
+            balance: if none { Balance::Shared } else { Balance::RoundRobin },
+        }
+    }
 }
 
 /// A configuration that can be used.
@@ -112,7 +128,7 @@ pub fn load(request: &Request, evaluator: &mut dyn Evaluate) -> Result<Loaded, E
 
     let variable = request.luster_conf.as_ref().map(|value| value.to_string_lossy()).unwrap_or_default();
     let overridden = overrides::apply(&variable, &mut written, &mut origins);
-    let (settings, warnings) = decide(overridden, &written, &origins, &base_dir, request.cpus)?;
+    let (settings, warnings) = decide(overridden, &written, &origins, &base_dir, request.defaults)?;
     Ok(Loaded { path, base_dir, source, written: written.value, settings, warnings, origins })
 }
 
@@ -136,7 +152,7 @@ pub fn judge(
     let mut written = Written::from_javascript(value, odd);
     // Applied twice it is the same as once.
     let overridden = overrides::apply(luster_conf, &mut written, &mut origins);
-    decide(overridden, &written, &origins, base_dir, cpus())
+    decide(overridden, &written, &origins, base_dir, Defaults::from_surroundings())
 }
 
 /// The settings, if nothing is wrong, and what looked odd.
@@ -145,10 +161,10 @@ fn decide(
     written: &Written,
     origins: &Origins,
     base_dir: &Path,
-    cpus: u32,
+    defaults: Defaults,
 ) -> Result<(Settings, Vec<String>), Error> {
     let mut inspector = Inspector::new(written, origins);
-    let settings = check(&mut inspector, base_dir, cpus);
+    let settings = check(&mut inspector, base_dir, defaults);
     overridden.problems.append(&mut inspector.problems);
     overridden.warnings.append(&mut inspector.warnings);
     let warnings = overridden.warnings;

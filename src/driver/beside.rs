@@ -7,6 +7,7 @@ use std::time::Duration;
 use serde_json::value::RawValue;
 use tracing::{debug, warn};
 
+use crate::cluster::Balance;
 use crate::host::{Ask, HostNews, Tell, WorkerAsk};
 use crate::ipc::UserHandle;
 use crate::process::{self, Asked, Passed};
@@ -74,8 +75,11 @@ impl Hands {
             Ask::Setup { settings } => {
                 let by = if self.attendant.host_life().is_some() { By::Host } else { By::Script };
                 self.launcher.set_up(&settings, by);
+                if settings.balance.as_deref() == Some("shared") {
+                    self.cluster.share_by(Balance::Shared);
+                }
             }
-            Ask::Env { set, unset } => self.launcher.wishes.change_env(set, unset),
+            Ask::Env(changes) => self.launcher.wishes.change_env(changes),
             Ask::Kill { life, signal } => {
                 if let Some(process) = self.children.get(&Life(life)) {
                     self.send_signal(process, process::Signal::Other(signal), &format!("signal {signal}"));

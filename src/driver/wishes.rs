@@ -9,7 +9,7 @@ use std::path::PathBuf;
 
 use serde_json::Value;
 
-use crate::host::Setup;
+use crate::host::{EnvChanges, Setup};
 use crate::process::{Change, Identity};
 
 /// How workers differ from what the configuration says.
@@ -50,8 +50,17 @@ impl Wishes {
         };
     }
 
+    /// What a configuration has wished for, being run.
+    #[must_use]
+    pub fn of_configuration(setup: &Setup, env: EnvChanges) -> Self {
+        let mut wishes = Self::default();
+        wishes.set_up(setup);
+        wishes.change_env(env);
+        wishes
+    }
+
     /// Takes changes of the environment.
-    pub(super) fn change_env(&mut self, set: BTreeMap<String, String>, unset: Vec<String>) {
+    pub(super) fn change_env(&mut self, EnvChanges { set, unset }: EnvChanges) {
         self.env.extend(set.into_iter().map(|(name, value)| (name.into(), Change::Set(value.into()))));
         self.env.extend(unset.into_iter().map(|name| (name.into(), Change::Remove)));
     }

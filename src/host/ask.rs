@@ -45,12 +45,7 @@ pub enum Ask {
         settings: Setup,
     },
     /// What has changed in the environment that workers inherit.
-    Env {
-        /// New values.
-        set: BTreeMap<String, String>,
-        /// Variables that are gone.
-        unset: Vec<String>,
-    },
+    Env(EnvChanges),
     /// Send a process a signal.
     Kill {
         /// To whom.
@@ -148,6 +143,15 @@ pub struct Setup {
     pub inspect_port: Option<Value>,
     /// `shared` if `cluster.schedulingPolicy` says so.
     pub balance: Option<String>,
+}
+
+/// Changes of the environment.
+#[derive(Debug, Clone, Default, Deserialize)]
+pub struct EnvChanges {
+    /// New values.
+    pub set: BTreeMap<String, String>,
+    /// Variables that are gone.
+    pub unset: Vec<String>,
 }
 
 /// A script's introduction.

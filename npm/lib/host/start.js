@@ -9,6 +9,7 @@ const reallyExit = process.reallyExit.bind(process);
 
 const names = require('../shared/names');
 const Master = require('../master/master');
+const Settings = require('../master/settings');
 const conversation = require('./conversation');
 const evaluate = require('./evaluate');
 const leftovers = require('./leftovers');
@@ -28,8 +29,11 @@ const main = evaluate.become(boot);
 
 if (boot.evaluate) {
     const stays = leftovers.since(master);
+    // Of its own: the master's tells the same again if this process stays.
+    const settings = new Settings();
+    const wishes = () => ({ env: settings.environmentChanges(), setup: settings.changes(true) });
     evaluate.load(main, boot).then(
-        config => answered({ ...evaluate.describe(config), stays: stays() }, config),
+        config => answered({ ...evaluate.describe(config), ...wishes(), stays: stays() }, config),
         error => answered(evaluate.describeError(error)));
 } else if (boot.format === 'module') {
     evaluate.load(main, boot).then(

@@ -5,7 +5,13 @@
 
 const cluster = require('cluster');
 
+/** As it was before a configuration ran, which may replace it. */
+const { stringify } = JSON;
+
 const SETTINGS = ['args', 'exec', 'cwd', 'silent', 'stdio', 'uid', 'gid', 'inspectPort'];
+
+/** Whether it has been told that messages are JSON. */
+let hasWarned = false;
 
 module.exports = class Settings {
     constructor() {
@@ -16,14 +22,21 @@ module.exports = class Settings {
 
     /** Takes settings as `cluster.setupPrimary` does. */
     static set(settings) {
+        if (settings.serialization === 'advanced' && !hasWarned) {
+            hasWarned = true;
+            console.error('luster: setup: serialization "advanced" is not supported, messages are sent as JSON');
+        }
         const setup = cluster.setupPrimary || cluster.setupMaster;
         setup.call(cluster, { ...cluster.settings, ...settings });
     }
 
-    /** The settings of now if they differ from those told last, else null. */
-    changes() {
+    /** The settings of now if they differ from those told last, else null. What the configuration says wins. */
+    changes(isBalanceConfigured) {
         const settings = this._now();
-        const text = JSON.stringify(settings);
+        if (cluster.schedulingPolicy === cluster.SCHED_NONE && !isBalanceConfigured) {
+            settings.balance = 'shared';
+        }
+        const text = stringify(settings);
         if (text === this._told) {
             return null;
         }
@@ -55,9 +68,6 @@ module.exports = class Settings {
         const execArgv = cluster.settings.execArgv || process.execArgv;
         if (execArgv.join('\0') !== this._execArgv.join('\0')) {
             settings.execArgv = execArgv;
-        }
-        if (cluster.schedulingPolicy === cluster.SCHED_NONE) {
-            settings.balance = 'shared';
         }
         return settings;
     }

@@ -82,8 +82,8 @@ class Supervision {
     /** Tells what has changed since it was told last. */
     tellSettings() {
         if (this._link !== null) {
-            const { _settings: settings } = this._master;
-            const changes = settings.changes();
+            const { _settings: settings, config } = this._master;
+            const changes = settings.changes(config !== null && config.has('server.balance'));
             if (changes !== null) {
                 this._link.ask('setup', { settings: changes });
             }

@@ -10,7 +10,9 @@ use std::time::Duration;
 
 use tempfile::TempDir;
 
-use crate::config::{EVALUATION_DEADLINE, Error, Evaluate, EvaluationError, Flavour, Loaded, Request, load};
+use crate::config::{
+    Balance, Defaults, EVALUATION_DEADLINE, Error, Evaluate, EvaluationError, Flavour, Loaded, Request, load,
+};
 
 /// A folder with files, and the request to read a configuration there. It always holds `worker.js`.
 struct Story {
@@ -25,7 +27,7 @@ impl Story {
             config: None,
             cwd: root.path().to_owned(),
             luster_conf: None,
-            cpus: 4,
+            defaults: Defaults { workers: 4, balance: Balance::RoundRobin },
             evaluation_deadline: EVALUATION_DEADLINE,
         };
         Self { root, request }.file("worker.js", "")

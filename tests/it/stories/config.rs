@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use crate::harness::{Luster, TELL, eventually, free_port, on_every_node};
+use crate::harness::{Luster, TELL, children, eventually, free_port, on_every_node};
 
 /// An app that tells what it reads of the configuration.
 fn reader() -> String {
@@ -283,4 +283,28 @@ fn a_roll_out_runs_the_release_that_the_link_leads_to_by_then() {
     );
     assert_eq!(luster.await_told(2), expected);
     assert_eq!(luster.stop().0, 0);
+}
+
+#[test]
+fn what_a_configuration_changes_for_workers_reaches_them_without_a_process_for_it() {
+    // Node reads this one when it starts, so it is too late in the worker itself.
+    let config = "if (require('cluster').isMaster) {
+            process.env.NODE_OPTIONS = '--max-http-header-size=20000';
+            delete process.env.LEFT_OUT;
+            require('cluster').setupMaster({ cwd: require('path').join(__dirname, 'deep') });
+        }
+        module.exports = { app: require('path').join(__dirname, 'worker.js'), workers: 1 };";
+    let app = format!(
+        "{TELL}tell({{ size: require('http').maxHeaderSize, cwd: require('path').basename(process.cwd()),
+            left: process.env.LEFT_OUT === undefined }});"
+    );
+    on_every_node(|node| {
+        let luster = Luster::new().file("luster.conf.js", config).file("worker.js", &app).file("deep/x", "");
+        let luster = luster.env("LEFT_OUT", "1").node(node).start();
+        let told = luster.await_told(1);
+        let expected = json!({"wid": 1, "size": 20_000, "cwd": "deep", "left": true});
+        assert_eq!(told[0], expected, "Node {}", node.major);
+        assert_eq!(children(luster.pid()), luster.all_pids());
+        assert_eq!(luster.stop().0, 0);
+    });
 }

@@ -373,3 +373,17 @@ fn a_script_without_workers_wanted_ends_by_itself_as_any_script() {
     let luster = Luster::new().file("master.js", master).by_script(&node(20), &[]);
     assert_eq!(luster.output(), (0, "true function\n".to_owned(), String::new()));
 }
+
+#[test]
+fn clusters_scheduling_policy_is_the_scripts_to_choose() {
+    let body = "const cluster = require('cluster');
+        if (luster.isMaster) { cluster.schedulingPolicy = cluster.SCHED_NONE; }
+        luster.on('loaded', () => setImmediate(() => tell({ shared: true })));";
+    // A worker that accepts by itself has a server whose handle listens.
+    let app = "const server = require('http').createServer(() => {}).listen(process.env.port, () => {
+            console.log(JSON.stringify({ handle: server._handle.constructor.name }));
+        });";
+    let luster = script(free_port(), 1, body).file("worker.js", app).by_script(&node(20), &[]).start();
+    luster.await_told_where(1, "a listening socket of its own", |told| told["handle"] == "TCP");
+    ends_well(luster);
+}

@@ -307,17 +307,34 @@ fn shared_and_reuseport_sockets_are_served_by_all_workers() {
 }
 
 #[test]
-fn the_scheduling_policy_of_the_environment_changes_nothing() {
+fn the_scheduling_policy_of_the_environment_is_nodes_and_the_configuration_wins() {
+    // What a worker says of it is nothing to the master.
     let app = http("require('cluster').schedulingPolicy = 1; serve('it', port);");
-    let port = free_port();
-    let luster = Luster::with(&app, json!({"workers": 2, "server": {"port": port}}))
-        .env("NODE_CLUSTER_SCHED_POLICY", "none")
-        .start();
-    luster.await_told(2);
-    let answers: Vec<_> = (0..4).map(|_| get(&Target::Tcp(port)).expect("an answer").body).collect();
-    assert_eq!((&answers[0], &answers[1]), (&answers[2], &answers[3]), "in turn: {answers:?}");
-    assert_ne!(answers[0], answers[1], "in turn");
-    assert_eq!(luster.stop().0, 0);
+    let sockets_of = |balance: Option<&str>| {
+        let port = free_port();
+        let mut config = json!({"workers": 2, "server": {"port": port}});
+        if let Some(balance) = balance {
+            config["server"]["balance"] = balance.into();
+        }
+        let luster = Luster::with(&app, config).env("NODE_CLUSTER_SCHED_POLICY", "none").start();
+        luster.await_told(2);
+        get(&Target::Tcp(port)).expect("an answer");
+        // Only a worker that accepts by itself has the listening socket.
+        let table = std::fs::read_to_string("/proc/net/tcp6").expect("readable");
+        let listens = |line: &&str| line.contains(&format!(":{port:04X} ")) && line.contains(" 0A ");
+        let inode =
+            table.lines().find(listens).expect("it listens").split_whitespace().nth(9).expect("an inode");
+        let has = |pid: &i32| {
+            let descriptors = std::fs::read_dir(format!("/proc/{pid}/fd")).expect("it is there");
+            let mut targets = descriptors.filter_map(|entry| std::fs::read_link(entry.ok()?.path()).ok());
+            targets.any(|target| target.to_string_lossy() == format!("socket:[{inode}]"))
+        };
+        let having = luster.all_pids().iter().filter(|pid| has(pid)).count();
+        assert_eq!(luster.stop().0, 0);
+        having
+    };
+    assert_eq!(sockets_of(None), 2);
+    assert_eq!(sockets_of(Some("round-robin")), 0);
 }
 
 #[test]
