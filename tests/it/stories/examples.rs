@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use crate::harness::{Luster, Target, eventually, free_port, free_ports, get};
+use crate::harness::{Luster, Running, Target, eventually, free_port, free_ports, get, node};
 
 fn example(path: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("examples").join(path)
@@ -73,6 +73,76 @@ fn manual_ready_is_rolled_out_and_says_goodbye() {
     eventually("both old workers say goodbye", || {
         (luster.stdout().matches("says goodbye").count() == 2).then_some(())
     });
+    assert_eq!(luster.stop().0, 0);
+}
+
+/// Starts an example with this configuration on this port; two workers listen.
+#[track_caller]
+fn start(luster: Luster, port: u16) -> Running {
+    let luster = luster.env("LUSTER_CONF", &format!("server.port={port}")).start();
+    luster.await_ready(2);
+    luster.await_listening(2);
+    luster
+}
+
+fn body(port: u16, path: &str) -> String {
+    let mut connection = crate::harness::Connection::open(&Target::Tcp(port)).expect("it listens");
+    connection.request(&format!("GET {path} HTTP/1.1\r\nConnection: close"), b"").expect("an answer").body
+}
+
+#[test]
+fn extension_gives_the_app_a_greeting_and_tells_of_ends() {
+    let port = free_port();
+    let luster = start(Luster::new().config_file(example("extension/luster.conf.json")), port);
+    let answer = body(port, "/");
+    assert!(answer.starts_with("Good day from worker "), "{answer}");
+    assert_eq!(luster.roll_out()["event"], "roll_out_finished");
+    eventually("the extension tells of both", || {
+        let told = luster.stdout();
+        (1..=2).all(|wid| told.contains(&format!("worker {wid} ended with code 0"))).then_some(())
+    });
+    assert_eq!(luster.stop().0, 0);
+}
+
+#[test]
+fn async_extension_hands_its_data_to_workers_before_their_app_is_loaded() {
+    let port = free_port();
+    let luster = start(Luster::new().config_file(example("async_extension/luster.conf.json")), port);
+    assert_eq!((body(port, "/apple"), body(port, "/car")), ("3\n".to_owned(), "not for sale\n".to_owned()));
+    assert_eq!(luster.stop().0, 0);
+}
+
+#[test]
+fn custom_master_counts_over_all_workers() {
+    let mut luster = Luster::new();
+    for name in ["master.js", "worker.js", "package.json"] {
+        let text = std::fs::read_to_string(example("custom_master").join(name)).expect("it is there");
+        luster = luster.file(name, &text);
+    }
+    let port = free_port();
+    let luster = start(luster.by_script(&node(20), &[]), port);
+    assert!(body(port, "/").ends_with("knows of: nobody was here\n"));
+    eventually("both know of several visits", || {
+        let answers = [body(port, "/"), body(port, "/")];
+        let of = |wid: u32| {
+            let known = |answer: &&String| {
+                answer.starts_with(&format!("worker {wid} knows of: "))
+                    && answer.contains(" visits, the last at worker ")
+            };
+            answers.iter().any(|answer| known(&answer))
+        };
+        (of(1) && of(2)).then_some(())
+    });
+    assert_eq!(luster.stop().0, 0);
+}
+
+#[test]
+fn typescript_runs_where_node_strips_types() {
+    let port = free_port();
+    let luster = Luster::new().config_file(example("typescript/luster.conf.json")).node(&node(24));
+    let luster = start(luster, port);
+    let answer = body(port, "/a");
+    assert!(answer.starts_with("/a was asked of worker ") && answer.ends_with(" 1 times\n"), "{answer}");
     assert_eq!(luster.stop().0, 0);
 }
 
