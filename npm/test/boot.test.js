@@ -22,7 +22,7 @@ test('a CommonJS application is the main module and sees nothing of ours', async
         main: true, argv: [process.execPath, app], execArgv: ['--no-deprecation'], id: '.', boot: false, wid: '7',
         mainModule: true,
     });
-    assert.deepStrictEqual(life.events, ['configured', 'initialized', 'loaded', 'ready']);
+    assert.deepStrictEqual(life.events, ['initialized', 'configured', 'loaded', 'ready']);
     assert.strictEqual(await life.stop(), 0);
 });
 
@@ -38,7 +38,7 @@ for (const [name, packageType] of [['app.mjs', undefined], ['app.js', 'module']]
             process.send({ seen: { evaluated: globalThis.evaluated, main: import.meta.main } });`);
         const life = await ready({ app });
         const order = life.messages.map(m => (m.seen ? 'app' : m.args[0]));
-        assert.deepStrictEqual(order, ['configured', 'initialized', 'app', 'loaded', 'ready']);
+        assert.deepStrictEqual(order, ['initialized', 'configured', 'app', 'loaded', 'ready']);
         const { seen } = await life.message(m => m.seen);
         assert.strictEqual(seen.evaluated, 1);
         assert.ok(seen.main === undefined || seen.main === true);
