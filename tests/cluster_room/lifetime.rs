@@ -1,6 +1,6 @@
 //! Listeners outlive the workers who serve them: connections wait, and none is refused.
 
-use std::net::TcpStream;
+use std::net::{TcpListener, TcpStream};
 use std::thread;
 
 use luster::cluster::Balance;
@@ -106,7 +106,11 @@ fn a_server_closed_by_its_worker_is_closed_and_can_be_opened_again() {
             let now = room.now();
             let _ = room.cluster.send(life, &"close", None, now);
             room.said(life, "\"closed\"");
-            room.until("refusal", |_| TcpStream::connect(("127.0.0.1", port)).is_err().then_some(()));
+            // Not by trying to connect: while the listener stays, each try is one more in its backlog, until that is full.
+            room.until("its port to be free", |_| {
+                TcpListener::bind(("127.0.0.1", port)).is_ok().then_some(())
+            });
+            assert!(TcpStream::connect(("127.0.0.1", port)).is_err(), "{node:?} {balance:?}");
             let now = room.now();
             let _ = room.cluster.send(life, &"open", None, now);
             room.listening(life, 1);
