@@ -17,8 +17,9 @@ use crate::Exit;
     version,
     args_conflicts_with_subcommands = true,
     after_help = "Signals: SIGTERM, SIGINT and SIGQUIT stop gracefully (a second one kills), SIGHUP restarts the \
-                  workers one by one.\nExit codes: 0 stopped as asked, 1 all workers dead, 2 usage, 70 fault of \
-                  luster, 71 no node or a failed fork or exec, 77 not permitted, 78 configuration."
+                  workers one by one, SIGUSR1 opens log files anew.\nExit codes: 0 stopped as asked, 1 all workers \
+                  dead or a failed extension, 2 usage, 70 fault of luster, 71 no node or a failed fork or exec, 77 not \
+                  permitted, 78 configuration."
 )]
 pub(crate) struct Cli {
     /// A command; without one, luster runs the workers of CONFIG.

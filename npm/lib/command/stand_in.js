@@ -1,7 +1,7 @@
 // Stands in for the native binary, its child: signals, the terminal, the channel to our parent, the end.
 //
 // The binary leaves this process's group, so what a terminal sends to the group reaches only this process, which passes
-// it on: once. If this process is killed, the kernel kills the binary (`src/process/stand_in.rs`).
+// it on: once. If this process is killed, the kernel kills the binary (`src/process/inherited.rs`).
 //
 // Invariant: whoever watches this process sees what the binary does: it stops, goes on and ends as that does.
 
