@@ -2,8 +2,9 @@
 //
 //     cargo build --release && node benches/compare.js [--quick] [part …]
 //
-// Parts: boot, respawn, memory, idle, throughput. Needs wrk (Debian: `apt install wrk`) and installs Node 24 from npm
-// below target/ for the comparison with `reusePort`.
+// Parts: boot, worker, respawn, memory, idle, calls, throughput. Needs wrk (Debian: `apt install wrk`) and installs Node 24
+// from npm below target/ for the comparison with `reusePort`. `calls` compares with JS luster if JS_LUSTER names the folder
+// of luster 2.8.1 with its dependencies.
 //
 // Every comparison interleaves its peers, round by round, and compares medians, because a small machine is noisy;
 // absolute figures mean nothing beyond the machine they were taken on.
@@ -18,6 +19,8 @@ const ROOT = path.join(__dirname, '..');
 const LUSTER = process.env.LUSTER_BINARY || path.join(ROOT, 'target', 'release', 'luster');
 const WORKER = path.join(__dirname, 'worker.js');
 const CLUSTER = path.join(__dirname, 'peers', 'cluster.js');
+const CALLS = path.join(__dirname, 'peers', 'calls.js');
+const PACKAGE = path.join(ROOT, 'npm');
 const PORT = 9180;
 
 const args = process.argv.slice(2);
@@ -80,7 +83,7 @@ class Peer {
             child.kill('SIGKILL');
         })));
         // Workers follow their master; the port must be free for the next peer.
-        const pids = this.lines.map(({ line }) => Number(line.split(' ')[1]));
+        const pids = this.lines.map(({ line }) => Number(line.split(' ')[1])).filter(Number.isInteger);
         while (pids.some(alive)) {
             await new Promise(resolve => setTimeout(resolve, 5));
         }
@@ -97,15 +100,21 @@ function alive(pid) {
 
 let configs = 0;
 
-/** Starts luster with this configuration. */
-function luster(config, node = process.execPath) {
+/** A file with this configuration. */
+function configured({ server, ...config }) {
     const file = path.join(scratch, `${configs += 1}.json`);
-    const port = config.port === undefined ? PORT : config.port;
-    const server = { port, ...config.server };
-    fs.writeFileSync(file, JSON.stringify({ app: WORKER, workers: config.workers, server }));
-    // Port 0 is no port luster could configure; the worker takes it as given.
-    return new Peer([[LUSTER, ['-q', '--node', node, file], {}]]);
+    fs.writeFileSync(file, JSON.stringify({ app: WORKER, server: { port: PORT, ...server }, ...config }));
+    return file;
 }
+
+/** Starts luster with this configuration. */
+const luster = (config, node = process.execPath) =>
+    new Peer([[LUSTER, ['-q', '--node', node, configured(config)], {}]]);
+
+/** Starts it as `node …/bin/luster.js`. */
+const packaged = config => new Peer([
+    [process.execPath, [path.join(PACKAGE, 'bin', 'luster.js'), '-q', configured(config)], { LUSTER_BINARY: LUSTER }],
+]);
 
 const nodeCluster = (workers, policy, node = process.execPath) =>
     new Peer([[node, [CLUSTER], { WORKERS: String(workers), NODE_CLUSTER_SCHED_POLICY: policy, port: String(PORT) }]]);
@@ -152,6 +161,22 @@ async function boot() {
     }
 }
 
+/** By the worker's own clock, which both start in the same way: with its process. */
+async function worker() {
+    const measured = (start, workers) => async () => {
+        const peer = start();
+        await peer.listening(workers);
+        await peer.stop();
+        return median(peer.lines.map(({ line }) => Number(line.split(' ')[2])));
+    };
+    const rounds = quick ? 11 : 41;
+    const [ours, theirs] = await interleave(rounds, [
+        measured(() => packaged({ workers: 1 }), 1),
+        measured(() => bare(1, { port: String(PORT + 1) }), 1),
+    ]);
+    report('worker: start to listening, by the package / bare', ours, theirs, 'ms', '<= 1.10');
+}
+
 async function respawn() {
     const [ours, theirs] = await interleave(quick ? 5 : 21, [
         async () => {
@@ -174,12 +199,18 @@ async function respawn() {
 }
 
 async function memory() {
-    const peer = luster({ workers: 8 });
+    await memoryOf('8 workers', 4, { workers: 8 });
+    await memoryOf('8 workers and an extension host', 5, {
+        workers: 8, extensions: { idle: {} }, extensionsPath: path.join(__dirname, 'extensions'),
+    });
+}
+
+async function memoryOf(what, target, config) {
+    const peer = luster(config);
     await peer.listening(8);
-    const rollup = () => fs.readFileSync(`/proc/${peer.processes[0].pid}/smaps_rollup`, 'utf8');
-    const kib = key => Number(new RegExp(`^${key}:\\s+(\\d+)`, 'm').exec(rollup())[1]);
-    console.log(`memory: master with 8 workers, PSS ${(kib('Pss') / 1024).toFixed(2)} MiB (target <= 4), `
-        + `RSS ${(kib('Rss') / 1024).toFixed(2)} MiB`);
+    const rollup = fs.readFileSync(`/proc/${peer.processes[0].pid}/smaps_rollup`, 'utf8');
+    const mib = key => (Number(new RegExp(`^${key}:\\s+(\\d+)`, 'm').exec(rollup)[1]) / 1024).toFixed(2);
+    console.log(`memory: master with ${what}, PSS ${mib('Pss')} MiB (target <= ${target}), RSS ${mib('Rss')} MiB`);
     await peer.stop();
 }
 
@@ -195,6 +226,27 @@ async function idle() {
     await new Promise(resolve => setTimeout(resolve, seconds * 1000));
     console.log(`idle: master woke up ${switches() - before} times in ${seconds} s (target 0)`);
     await peer.stop();
+}
+
+/** Remote calls from the master to a worker and back. */
+async function calls() {
+    const theirs = process.env.JS_LUSTER;
+    if (!theirs) {
+        console.log('calls: not measured, JS_LUSTER does not say where JS luster is');
+        return;
+    }
+    const found = { ours: [], theirs: [] };
+    const measured = (folder, results) => async () => {
+        const peer = new Peer([[process.execPath, [CALLS], { LUSTER_PACKAGE: folder, LUSTER_BINARY: LUSTER }]]);
+        results.push((await peer.line(1)).line.split(' ').slice(1).map(Number));
+        await peer.stop();
+        return 0;
+    };
+    await interleave(quick ? 3 : 9, [measured(PACKAGE, found.ours), measured(theirs, found.theirs)]);
+    for (const [index, how] of ['one by one', 'many at once'].entries()) {
+        const middle = results => median(results.map(times => times[index]));
+        report(`calls: there and back, ${how} / JS luster`, middle(found.ours), middle(found.theirs), 'us', '<= 1.0');
+    }
 }
 
 /** Requests per second by wrk; fails on any error wrk reports. */
@@ -253,7 +305,7 @@ function installNode(major) {
 }
 
 async function main() {
-    const available = { boot, respawn, memory, idle, throughput };
+    const available = { boot, worker, respawn, memory, idle, calls, throughput };
     console.log(`Node ${process.version}, ${os.cpus().length} CPUs, Linux ${os.release()}\n`);
     console.log(`${''.padEnd(58)} ${'luster'.padStart(9)} ${'peer'.padStart(9)} ${''.padEnd(6)} ${'ratio'.padStart(7)}  target`);
     for (const [name, part] of Object.entries(available)) {
