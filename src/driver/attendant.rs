@@ -1,12 +1,14 @@
 //! The JavaScript beside the fleet as the loop holds it: its link, its process if that is ours, and what is known of how
 //! well it keeps up.
 //!
-//! Invariant: a host's process is known by its life, so late news of an earlier one changes nothing.
+//! Invariants: a host's process is known by its life, so late news of an earlier one changes nothing; a host that does not
+//! know the workers yet is told nothing of what they do.
 
 use std::io;
 use std::os::fd::OwnedFd;
 use std::time::Duration;
 
+use serde_json::value::RawValue;
 use tracing::warn;
 
 use crate::host::{HostLauncher, HostNews, Link, Tell, Told};
@@ -27,6 +29,14 @@ pub(super) struct Attendant {
     lost: Lost,
     /// Which signals it wants to have passed on, until that is known.
     signals: Option<Vec<String>>,
+    acquainted: Acquainted,
+}
+
+/// Whether it has been told which workers there are; a script has started them itself.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Acquainted {
+    No,
+    Yes,
 }
 
 /// Messages of workers it did not take.
@@ -48,16 +58,24 @@ pub(super) enum Fitness {
 impl Attendant {
     /// Nobody.
     pub(super) fn none() -> io::Result<Self> {
-        Link::new().map(Self::with)
+        Link::new().map(|link| Self::with(link, Acquainted::No))
     }
 
-    fn with(link: Link) -> Self {
-        Self { link, process: None, launcher: None, news: Vec::new(), lost: Lost::default(), signals: None }
+    fn with(link: Link, acquainted: Acquainted) -> Self {
+        Self {
+            link,
+            process: None,
+            launcher: None,
+            news: Vec::new(),
+            lost: Lost::default(),
+            signals: None,
+            acquainted,
+        }
     }
 
     /// A custom master at the other end of this link.
     pub(super) fn script(link: Link) -> Self {
-        Self::with(link)
+        Self::with(link, Acquainted::Yes)
     }
 
     /// A host whose first process runs, and will send its channel through this socket.
@@ -75,6 +93,16 @@ impl Attendant {
 
     pub(super) fn next_wake(&self) -> Option<Moment> {
         self.link.next_wake()
+    }
+
+    /// Whether it is there and knows which workers there are.
+    pub(super) fn attends(&self) -> bool {
+        self.link.is_connected() && self.acquainted == Acquainted::Yes
+    }
+
+    /// It is about to be told which workers there are.
+    pub(super) fn meets_workers(&mut self) {
+        self.acquainted = Acquainted::Yes;
     }
 
     /// The host's life, if this is its process's number.
@@ -125,6 +153,7 @@ impl Attendant {
         if self.process.take_if(|(known, _)| *known == life).is_some() {
             self.link.hang_up();
             self.signals = Some(Vec::new());
+            self.acquainted = Acquainted::No;
         }
     }
 
@@ -137,21 +166,32 @@ impl Attendant {
         self.signals.take()
     }
 
+    /// Tells something of workers, if it knows them.
     pub(super) fn tell(&mut self, tell: &Tell<'_>, handle: Option<UserHandle>, now: Moment) -> Fitness {
-        match self.link.tell(tell, handle, now) {
-            Told::Taken => Fitness::Fit,
-            Told::Overflow => Fitness::Unfit,
-        }
+        if self.attends() { fitness(self.link.tell(tell, handle, now)) } else { Fitness::Fit }
+    }
+
+    /// Tells of a signal; for that no worker need be known.
+    pub(super) fn tell_signal(&mut self, name: &str, number: i32, now: Moment) -> Fitness {
+        fitness(self.link.tell(&Tell::Signal { name, number }, None, now))
+    }
+
+    /// Passes on words of a worker that must not be lost, because they change what the worker is.
+    pub(super) fn pass_on_surely(&mut self, from: Life, message: &RawValue, now: Moment) -> Fitness {
+        if self.attends() { fitness(self.link.pass_on_surely(from, message, now)) } else { Fitness::Fit }
     }
 
     /// Passes a worker's message on, or counts it as lost.
     pub(super) fn pass_on(
         &mut self,
         from: Life,
-        message: &serde_json::value::RawValue,
+        message: &RawValue,
         handle: Option<UserHandle>,
         now: Moment,
     ) {
+        if !self.attends() {
+            return;
+        }
         match self.link.pass_on(from, message, handle, now) {
             SendOutcome::Taken | SendOutcome::Unreachable => {}
             SendOutcome::Full
@@ -159,6 +199,13 @@ impl Attendant {
             | SendOutcome::TooLong
             | SendOutcome::Unserializable => self.lost.one(now),
         }
+    }
+}
+
+const fn fitness(told: Told) -> Fitness {
+    match told {
+        Told::Taken => Fitness::Fit,
+        Told::Overflow => Fitness::Unfit,
     }
 }
 

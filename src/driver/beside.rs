@@ -8,7 +8,7 @@ use serde_json::value::RawValue;
 use tracing::{debug, warn};
 
 use crate::cluster::Balance;
-use crate::host::{Ask, HostNews, Tell, WorkerAsk};
+use crate::host::{Ask, HostNews, WorkerAsk};
 use crate::ipc::UserHandle;
 use crate::process::{self, Asked, Passed};
 use crate::supervisor::{Event, HostEvent, Life, Moment, OneRequest, Request, WorkerId};
@@ -68,10 +68,7 @@ impl Hands {
             Ask::One { wid, what } => self.request_of(now, WorkerId(wid), what.request()),
             Ask::Rollout => self.request(now, Request::RollOut),
             Ask::Limits(about) => self.limit(now, about),
-            Ask::Add(about) => {
-                self.request(now, Request::Add(about.limits()));
-                self.launcher.ports.push(about.port);
-            }
+            Ask::Add(about) => self.add(now, about),
             Ask::Setup { settings } => {
                 let by = if self.attendant.host_life().is_some() { By::Host } else { By::Script };
                 self.launcher.set_up(&settings, by);
@@ -103,7 +100,8 @@ impl Hands {
 
     /// Tells of a signal that is wanted.
     pub(super) fn pass_on_signal(&mut self, now: Moment, passed: Passed) {
-        self.tell(now, &Tell::Signal { name: passed.name, number: passed.number });
+        let fitness = self.attendant.tell_signal(passed.name, passed.number, now);
+        self.judge_attendant(now, fitness);
     }
 
     /// Does what a signal asks for.
@@ -140,6 +138,16 @@ impl Hands {
     fn host_did(&mut self, now: Moment, event: HostEvent) {
         if let Some(life) = self.attendant.host_life() {
             self.handle(now, Event::Host(life, event));
+        }
+    }
+
+    /// One worker more; one that is there already, because an earlier host has added it, only gets its limits.
+    fn add(&mut self, now: Moment, about: WorkerAsk) {
+        if about.worker().0 as usize <= self.launcher.ports.len() {
+            self.limit(now, about);
+        } else {
+            self.request(now, Request::Add(about.limits()));
+            self.launcher.ports.push(about.port);
         }
     }
 

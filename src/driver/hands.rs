@@ -49,6 +49,7 @@ pub(super) struct Process {
     pub(super) streams: [Option<OwnedFd>; 3],
     pub(super) past: Past,
     pub(super) direct: Direct,
+    pub(super) relayed: Relayed,
 }
 
 /// What has happened to a process, to be told again to a host that comes later.
@@ -80,6 +81,13 @@ pub(super) enum Voluntary {
 pub(super) enum Direct {
     No,
     Made,
+}
+
+/// Whether what a process prints for an extension host goes to our own streams.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Relayed {
+    No,
+    Yes,
 }
 
 /// One of our processes.
@@ -238,6 +246,7 @@ impl Hands {
     /// Ends what is left when all workers are gone: listeners, and processes that detached themselves.
     pub(super) fn clean_up(&mut self) {
         self.cluster.close_all();
+        self.relay.finish();
         for pid in process::end_remains(process::Patience::default()) {
             let pid = pid.as_raw();
             warn!(event = "left_behind", pid, error = %Errno::EBUSY, "process {pid} cannot be ended and is left behind");

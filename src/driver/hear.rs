@@ -65,6 +65,12 @@ impl Hands {
         }
     }
 
+    /// Notes that a process says it is ready; false if it had said so before.
+    fn becomes_ready(&mut self, life: Life) -> bool {
+        let Some(process) = self.children.get_mut(&life) else { return false };
+        process.past.online.replace(Online::Ready) != Some(Online::Ready)
+    }
+
     fn understand(&mut self, now: Moment, life: Life, message: &RawValue, handle: Option<UserHandle>) {
         match said::parse(message) {
             Said::Suspended => self.handle(now, Event::Suspended(life)),
@@ -77,19 +83,21 @@ impl Hands {
             Said::Event { name, way } => {
                 let (wid, pid) = self.name(life);
                 debug!(event = "worker_event", wid, pid, name, "worker {wid} (pid {pid}) reports {name:?}");
+                let is_news = name == "ready" && self.becomes_ready(life);
                 match way {
                     // It has been told by the direct line.
                     said::Way::Direct => {}
+                    said::Way::Channel if is_news => {
+                        let fitness = self.attendant.pass_on_surely(life, message, now);
+                        self.judge_attendant(now, fitness);
+                    }
                     said::Way::Channel => self.attendant.pass_on(life, message, handle, now),
                 }
                 if name == "ready" {
-                    if let Some(process) = self.children.get_mut(&life) {
-                        process.past.online = Some(Online::Ready);
-                    }
                     self.handle(now, Event::SaidReady(life));
                 }
             }
-            Said::Call(name) if self.attendant.link().is_connected() => {
+            Said::Call(name) if self.attendant.attends() => {
                 debug!(event = "call", name, "a worker calls {name:?}");
                 self.attendant.pass_on(life, message, handle, now);
                 self.introduce(now, life);

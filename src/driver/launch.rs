@@ -67,7 +67,10 @@ pub(super) enum LaunchError {
     /// It could not be forked or executed.
     #[error(transparent)]
     Spawn(#[from] SpawnError),
-    /// Its channel or streams could not be made.
+    /// What it prints to could not be made.
+    #[error("its stdout and stderr cannot be made: {0}")]
+    Streams(#[source] std::io::Error),
+    /// Its channel could not be made.
     #[error("its channel cannot be made: {0}")]
     Channel(#[from] std::io::Error),
 }

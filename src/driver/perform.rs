@@ -9,7 +9,7 @@ use crate::host::Tell;
 use crate::process::{self, Delivery};
 use crate::supervisor::{Ending, Event, HostEvent, HostLife, Life, Moment, Order, Signal, WorkerId};
 
-use super::hands::{Direct, Hands, Past, Process, Voluntary};
+use super::hands::{Direct, Hands, Past, Process, Relayed, Voluntary};
 use super::launch::LaunchError;
 use super::narrate;
 use super::said;
@@ -70,7 +70,7 @@ impl Hands {
         let (launched, ours) = reserve.lend(|| {
             let (channel, theirs) = Cluster::channel_pair()?;
             let Streams { ours, theirs: stdio } =
-                streams::make(launcher.wishes.streams, twins, worker, life)?;
+                streams::make(launcher.wishes.streams, twins, worker, life).map_err(LaunchError::Streams)?;
             let launched = launcher.launch(worker, life, theirs, stdio)?;
             match cluster.attach(worker, life, channel) {
                 Ok(()) => Ok((launched, ours)),
@@ -88,6 +88,7 @@ impl Hands {
             streams: ours,
             past: Past::default(),
             direct: Direct::No,
+            relayed: Relayed::No,
         };
         children.insert(life, process);
         Ok(())

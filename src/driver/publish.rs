@@ -58,7 +58,7 @@ impl Hands {
         self.judge_attendant(now, fitness);
     }
 
-    fn judge_attendant(&mut self, now: Moment, fitness: Fitness) {
+    pub(super) fn judge_attendant(&mut self, now: Moment, fitness: Fitness) {
         match (fitness, self.attendant.host_life()) {
             (Fitness::Unfit, Some(life)) => {
                 let why = "it does not read what it is told of workers".to_owned();
@@ -73,7 +73,7 @@ impl Hands {
     pub(super) fn tell_streams(&mut self, now: Moment, life: Life) {
         let Self { children, attendant, .. } = self;
         let Some(process) = children.get_mut(&life) else { return };
-        if !attendant.link().is_connected() {
+        if !attendant.attends() {
             self.relay_of(life);
             return;
         }
@@ -93,7 +93,7 @@ impl Hands {
 
     pub(super) fn tell_fork(&mut self, now: Moment, life: Life) {
         let Self { children, attendant, .. } = self;
-        let Some(process) = children.get(&life).filter(|_| attendant.link().is_connected()) else { return };
+        let Some(process) = children.get(&life).filter(|_| attendant.attends()) else { return };
         let fitness = attendant.tell(&fork(life, process), None, now);
         self.judge_attendant(now, fitness);
     }
@@ -156,6 +156,7 @@ impl Hands {
 
     /// Tells a host that has just come what there is.
     pub(super) fn tell_present(&mut self, now: Moment) {
+        self.attendant.meets_workers();
         self.stop_relaying();
         let lives: Vec<Life> = self.children.keys().copied().collect();
         for life in lives {
@@ -181,15 +182,16 @@ impl Hands {
             }
             if past.online == Some(Online::Ready)
                 && let Ok(ready) = serde_json::from_str(said::READY)
+                && attendant.pass_on_surely(*life, ready, now) == Fitness::Unfit
             {
-                attendant.pass_on(*life, ready, None, now);
+                fitness = Fitness::Unfit;
             }
             if let Some(left) = past.left {
-                let _ = attendant.tell(
-                    &Tell::Disconnect { life: number, voluntary: left == Voluntary::Yes },
-                    None,
-                    now,
-                );
+                let voluntary = left == Voluntary::Yes;
+                if attendant.tell(&Tell::Disconnect { life: number, voluntary }, None, now) == Fitness::Unfit
+                {
+                    fitness = Fitness::Unfit;
+                }
             }
         }
         self.judge_attendant(now, fitness);

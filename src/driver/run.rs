@@ -94,7 +94,8 @@ async fn drive(job: Job) -> anyhow::Result<Exit> {
     let channels = sys::watch(hands.cluster.as_fd().try_clone_to_owned()?)?;
     let link = sys::watch(hands.attendant.link().as_fd().try_clone_to_owned()?)?;
     let mut stops = Stops::None;
-    let mut rest = Rest { cluster: Progress::Idle, link: Progress::Idle, dead: Left::Nothing };
+    // What came before anything was watched: lines behind an introduction, the end of a host.
+    let mut rest = Rest { cluster: Progress::Idle, link: Progress::More, dead: Left::More };
     while hands.outcome.is_none() {
         if let Some(names) = hands.attendant.signals_wanted() {
             signals.pass_on(&names);

@@ -8,7 +8,7 @@ use std::os::fd::OwnedFd;
 
 use tracing::warn;
 
-use super::hands::{Hands, Process};
+use super::hands::{Hands, Process, Relayed};
 use super::twins::{Twins, log_streams};
 use super::wishes::Wish;
 use crate::ipc;
@@ -54,14 +54,14 @@ pub(super) fn make(wishes: [Wish; 3], twins: &Twins, worker: WorkerId, life: Lif
 impl Hands {
     /// Has what these processes print go to our own streams until [`Self::stop_relaying`].
     pub(super) fn relay_all(&mut self) {
-        for process in self.children.values() {
+        for process in self.children.values_mut() {
             relay(&mut self.relay, process);
         }
     }
 
     /// The same for a process that was started while there is no host.
     pub(super) fn relay_of(&mut self, life: Life) {
-        if let Some(process) = self.children.get(&life) {
+        if let Some(process) = self.children.get_mut(&life) {
             relay(&mut self.relay, process);
         }
     }
@@ -69,10 +69,15 @@ impl Hands {
     /// Leaves the streams to a host.
     pub(super) fn stop_relaying(&mut self) {
         self.relay = Relay::default();
+        self.children.values_mut().for_each(|process| process.relayed = Relayed::No);
     }
 }
 
-fn relay(relay: &mut Relay, process: &Process) {
+fn relay(relay: &mut Relay, process: &mut Process) {
+    if process.relayed == Relayed::Yes {
+        return;
+    }
+    process.relayed = Relayed::Yes;
     let [_, stdout, stderr] = &process.streams;
     for (which, stream) in [(Which::Stdout, stdout), (Which::Stderr, stderr)] {
         let Some(stream) = stream else { continue };

@@ -192,8 +192,9 @@ impl Connection {
         if self.paused.is_some() { Progress::Idle } else { progress }
     }
 
+    /// What it says may need an answer, so one that does not read is not read.
     fn may_be_read(&self) -> bool {
-        self.paused.is_none() && self.channel.readiness != Readiness::Drained
+        self.paused.is_none() && self.channel.readiness != Readiness::Drained && !self.outbox.is_over()
     }
 
     /// Reads once; answers with the number of bytes.

@@ -18,6 +18,9 @@ use crate::process::{Child, ExitStatus, see_off};
 /// How long a process may take to leave when it has nothing more to do.
 const LEAVING: Duration = Duration::from_secs(2);
 
+/// Within how many bytes its length has ended.
+const LENGTH_LIMIT: usize = 32;
+
 /// A process that runs a configuration and may become the host.
 #[derive(Debug)]
 pub struct Candidate {
@@ -128,7 +131,12 @@ impl Drop for Candidate {
 
 /// The body, once its whole length is there.
 fn body(bytes: &[u8], size_limit: usize) -> Result<Option<Vec<u8>>, Failure> {
-    let Some(end) = bytes.iter().position(|&byte| byte == b'\n') else { return Ok(None) };
+    let Some(end) = bytes.iter().take(LENGTH_LIMIT).position(|&byte| byte == b'\n') else {
+        return match bytes.len() < LENGTH_LIMIT {
+            true => Ok(None),
+            false => Err(Failure::Garbled("it does not begin with its length".to_owned())),
+        };
+    };
     let length = std::str::from_utf8(&bytes[..end]).ok().and_then(|text| text.parse::<usize>().ok());
     let body = &bytes[end + 1..];
     match length {
@@ -148,6 +156,8 @@ mod tests {
         assert!(body(b"12\n{}", 99).unwrap().is_none());
         assert_eq!(body(b"2\n{}x", 9).unwrap().unwrap(), b"{}");
         assert!(matches!(body(b"x\n", 9), Err(Failure::Garbled(_))));
+        assert!(body(&[b'1'; 31], 9).unwrap().is_none());
+        assert!(matches!(body(&[b'1'; 32], 9), Err(Failure::Garbled(_))));
         assert!(matches!(body(b"10\n", 9), Err(Failure::TooLarge)));
     }
 }

@@ -153,12 +153,21 @@ impl Link {
 
     /// Tells news of workers' lives.
     pub fn tell(&mut self, tell: &Tell<'_>, handle: Option<UserHandle>, now: Moment) -> Told {
+        self.send_surely(tell, handle, now)
+    }
+
+    /// Passes on what a worker says of its life: taken as what we tell of it ourselves is.
+    pub fn pass_on_surely(&mut self, from: Life, message: &RawValue, now: Moment) -> Told {
+        self.send_surely(&Passed { from: from.0, message }, None, now)
+    }
+
+    fn send_surely(&mut self, message: &impl Serialize, handle: Option<UserHandle>, now: Moment) -> Told {
         let State::Connected(connection, _) = &mut self.state else { return Told::Taken };
         if connection.queued() > TELL_LIMIT {
             return Told::Overflow;
         }
-        // All of it is ours, so it can be written.
-        let _ = connection.send(tell, handle, now);
+        // It is ours or has been parsed, so it can be written.
+        let _ = connection.send(message, handle, now);
         self.watch_room();
         Told::Taken
     }

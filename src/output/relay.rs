@@ -20,6 +20,13 @@ pub struct Relay {
 }
 
 impl Relay {
+    /// Copies what could be read until now, for a short time at most; then nothing more is copied.
+    pub fn finish(&mut self) {
+        for mut pump in [self.stdout.take(), self.stderr.take()].into_iter().flatten() {
+            pump.finish();
+        }
+    }
+
     /// Copies what comes from this end of a worker's stream, which must be non-blocking, to luster's own.
     ///
     /// # Errors

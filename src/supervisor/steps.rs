@@ -72,7 +72,9 @@ impl Supervisor {
                 orders.push(Order::Spawn(worker, life));
                 step
             }
-            (Seat::Empty | Seat::Waiting { .. } | Seat::Dead, _) => {
+            // Not started yet: who says when has not said so, and there is nothing to replace.
+            (Seat::Empty, _) => return,
+            (Seat::Waiting { .. } | Seat::Dead, _) => {
                 slot.wish = Wish::Run;
                 self.spawn(now, worker, orders);
                 match self.slots[slot_index(worker)].sitting_mut() {

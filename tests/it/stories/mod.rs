@@ -31,5 +31,6 @@ mod pid_one;
 mod refused_listens;
 mod rolling_restarts;
 mod signals;
+mod slow_hosts;
 mod startup_faults;
 mod stop_faults;
