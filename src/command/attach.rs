@@ -19,7 +19,8 @@ use crate::cli;
 use crate::cli::{LogFormat, Output};
 use crate::config;
 use crate::driver::{self, Company, Job};
-use crate::host::{Ask, Hello, HostNews, Link};
+use crate::host::{Ask, Hello, HostNews, Link, Undertaking};
+use crate::ipc::Progress;
 use crate::logging;
 use crate::process;
 use crate::supervisor::{Attendance, Moment};
@@ -69,12 +70,13 @@ fn serve(channel: OwnedFd) -> Result<Exit, (Exit, String)> {
     let Some(hello) = introduction(&mut link, &mut backlog).map_err(internal)? else {
         return Ok(Exit::Stopped);
     };
-    let job = prepare(&hello, Company::Script(Box::new(driver::Script { link, backlog })))?;
+    let undertaking = understand(*hello)?;
+    let job = prepare(&undertaking, Company::Script(Box::new(driver::Script { link, backlog })))?;
     driver::run(job).map_err(|error| (Exit::Internal, format!("luster cannot go on: {error:#}")))
 }
 
 /// Waits for the script's first word; what it has said behind it is kept for later.
-fn introduction(link: &mut Link, backlog: &mut Vec<HostNews>) -> io::Result<Option<Hello>> {
+fn introduction(link: &mut Link, backlog: &mut Vec<HostNews>) -> io::Result<Option<Box<Hello>>> {
     let deadline = Instant::now() + INTRODUCTION;
     loop {
         let left = deadline.saturating_duration_since(Instant::now());
@@ -87,35 +89,45 @@ fn introduction(link: &mut Link, backlog: &mut Vec<HostNews>) -> io::Result<Opti
             Err(error) => return Err(error.into()),
         }
         let mut news = Vec::new();
-        let _ = link.process(Moment::default(), &mut news);
+        // A long introduction comes in several turns.
+        while link.process(Moment::default(), &mut news) == Progress::More && news.is_empty() {}
         let mut news = news.into_iter();
+        let unexpected = |what: &str| Err(io::Error::other(format!("it does not introduce itself: {what}")));
         match news.next() {
-            None => continue,
+            None | Some(HostNews::Flooding) => continue,
             Some(HostNews::Asked(ask)) => {
-                let Ask::Hello(hello) = *ask else {
-                    return Err(io::Error::other("it does not introduce itself"));
-                };
+                let Ask::Hello(hello) = *ask else { return unexpected("it asks for something first") };
                 backlog.extend(news);
-                return Ok(Some(*hello));
+                return Ok(Some(hello));
             }
             Some(HostNews::Left(None)) => return Ok(None),
-            Some(other) => return Err(io::Error::other(format!("it does not introduce itself: {other:?}"))),
+            Some(HostNews::Left(Some(violation))) => return unexpected(&violation.to_string()),
+            Some(HostNews::Nonsense(why)) => return unexpected(&why),
+            Some(HostNews::Message { .. }) => return unexpected("it sends a worker a message first"),
         }
     }
 }
 
-fn prepare(hello: &Hello, company: Company) -> Result<Job, (Exit, String)> {
-    let Hello { protocol, version, script, config, base_dir, native, .. } = hello;
-    if *protocol != PROTOCOL {
-        let ours = env!("CARGO_PKG_VERSION");
+/// What the script wants to be run, if package and binary belong together.
+fn understand(hello: Hello) -> Result<Undertaking, (Exit, String)> {
+    if hello.protocol != PROTOCOL {
+        let (ours, theirs) =
+            (env!("CARGO_PKG_VERSION"), hello.version.as_str().unwrap_or("of unknown version"));
         return Err((
             Exit::Internal,
             format!(
-                "this luster binary ({ours}) does not understand the luster package ({version}) that started it; \
+                "this luster binary ({ours}) does not understand the luster package ({theirs}) that started it; \
                  install both in one version, or set LUSTER_BINARY to the one that belongs to the package"
             ),
         ));
     }
+    serde_json::from_value(hello.undertaking).map_err(|error| {
+        (Exit::Internal, format!("what the script wants to be run is not understood: {error}"))
+    })
+}
+
+fn prepare(undertaking: &Undertaking, company: Company) -> Result<Job, (Exit, String)> {
+    let Undertaking { script, config, base_dir, native, workers } = undertaking;
     let name = utf8(&script.exec);
     let (settings, _) = config::judge(config.value.clone(), config.odd.clone(), &name, base_dir, "")
         .map_err(|error| (error.exit(), error.to_string()))?;
@@ -130,7 +142,7 @@ fn prepare(hello: &Hello, company: Company) -> Result<Job, (Exit, String)> {
     let mut job = job::prepare(&settings, program, json!({"format": "script"}), company)?;
     job.twins = twins;
     job.policy.attendance = Attendance::Script;
-    job.launcher.ports = hello.workers.iter().map(|worker| worker.port.clone()).collect();
-    job.limits = hello.workers.iter().map(|worker| (worker.worker(), worker.limits())).collect();
+    job.launcher.ports = workers.iter().map(|worker| worker.port.clone()).collect();
+    job.limits = workers.iter().map(|worker| (worker.worker(), worker.limits())).collect();
     Ok(job)
 }

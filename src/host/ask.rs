@@ -154,14 +154,24 @@ pub struct EnvChanges {
     pub unset: Vec<String>,
 }
 
-/// A script's introduction.
+/// A script's introduction. Whatever its package's version, this much of it can be read.
 #[derive(Debug, Deserialize)]
-#[serde(rename_all = "camelCase")]
 pub struct Hello {
     /// The form of what is said; see [`Link`](super::Link).
-    pub protocol: u32,
+    #[serde(default)]
+    pub protocol: Value,
     /// The package's version.
-    pub version: String,
+    #[serde(default)]
+    pub version: Value,
+    /// What is to be run: an [`Undertaking`], if the protocol is ours.
+    #[serde(default)]
+    pub undertaking: Value,
+}
+
+/// What a script wants to be run.
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Undertaking {
     /// How its workers are started.
     pub script: ScriptSettings,
     /// The configuration as JSON, and the words for what JSON cannot say.

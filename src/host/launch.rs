@@ -77,9 +77,9 @@ impl HostLauncher {
 
     fn env(&self, more: &Value) -> BTreeMap<OsString, Change> {
         let mut boot = self.boot.clone();
-        // Its socket's number, and a program that hands its channel on to us, whatever has become of our file.
+        // Its socket's number, and a program that hands its channel on to us.
         boot["socket"] = 3.into();
-        boot["helper"] = format!("/proc/{}/exe", std::process::id()).into();
+        boot["helper"] = helper().to_string_lossy().into();
         for (name, value) in more.as_object().into_iter().flatten() {
             boot[name.as_str()] = value.clone();
         }
@@ -100,6 +100,13 @@ impl HostLauncher {
     pub fn again() -> Value {
         json!({"replay": true})
     }
+}
+
+/// Our program: by its name, or where that is gone because of an upgrade, by our process, which the kernel lets others
+/// execute only if we have no capabilities that they have not.
+fn helper() -> PathBuf {
+    let file = std::env::current_exe().ok().filter(|file| file.is_file());
+    file.unwrap_or_else(|| format!("/proc/{}/exe", std::process::id()).into())
 }
 
 /// The inspector is meant for the workers; here it would take their port, or wait for a debugger for ever.

@@ -17,7 +17,7 @@ mod link;
 mod tell;
 
 pub use arrival::hand_over;
-pub use ask::{Ask, ConfigValue, EnvChanges, Hello, OneAsk, ScriptSettings, Setup, WorkerAsk};
+pub use ask::{Ask, ConfigValue, EnvChanges, Hello, OneAsk, ScriptSettings, Setup, Undertaking, WorkerAsk};
 pub use connection::HostNews;
 pub use evaluate::{Candidate, Failure};
 pub use launch::{HostLaunchError, HostLauncher};

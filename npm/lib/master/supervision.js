@@ -139,16 +139,18 @@ class Supervision {
         link.ask('hello', {
             protocol: links.PROTOCOL,
             version: require('../../package.json').version,
-            script: {
-                node: process.execPath,
-                execArgv: process.execArgv,
-                exec: process.argv[1],
-                args: process.argv.slice(2),
+            undertaking: {
+                script: {
+                    node: process.execPath,
+                    execArgv: process.execArgv,
+                    exec: process.argv[1],
+                    args: process.argv.slice(2),
+                },
+                config: plain(master.config.get()),
+                baseDir: master.config.getBaseDir(),
+                native: namesIn(master.extensions),
+                workers: master.getWorkersArray().map(aboutWorker),
             },
-            config: plain(master.config.get()),
-            baseDir: master.config.getBaseDir(),
-            native: namesIn(master.extensions),
-            workers: master.getWorkersArray().map(aboutWorker),
         });
         require('./signals').install(master, link);
     }

@@ -1,10 +1,12 @@
 //! Why a worker could not be started, and what the operator can do about it.
 
 use std::io;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use nix::errno::Errno;
 use thiserror::Error;
+
+use super::start::{Identity, Start};
 
 /// Why a worker could not be started. No process is left behind.
 #[derive(Debug, Error)]
@@ -58,6 +60,29 @@ pub enum SpawnError {
         program: PathBuf,
         /// Where the byte is.
         what: &'static str,
+    },
+    /// Its working directory cannot be entered.
+    #[error("cannot start {} in {}: {source}; check the working directory (cwd)", program.display(), folder.display())]
+    Folder {
+        /// What should have been started.
+        program: PathBuf,
+        /// Where.
+        folder: PathBuf,
+        /// What the kernel said.
+        source: io::Error,
+    },
+    /// It cannot have these rights.
+    #[error(
+        "cannot start {} as {identity}: {source}; only root and processes with CAP_SETUID and CAP_SETGID may change these",
+        program.display()
+    )]
+    Identity {
+        /// What should have been started.
+        program: PathBuf,
+        /// Whose rights.
+        identity: Identity,
+        /// What the kernel said.
+        source: io::Error,
     },
     /// Anything else.
     #[error("cannot start {}: {step} failed: {source}", program.display())]
@@ -149,12 +174,17 @@ impl Failure {
     }
 
     /// The failure in the operator's terms.
-    pub(super) fn of(self, program: &Path) -> SpawnError {
-        let program = program.to_path_buf();
+    pub(super) fn of(self, start: &Start) -> SpawnError {
+        let program = start.program.clone();
         let source = io::Error::from(self.errno);
         match (self.step, self.errno) {
             (_, Errno::EMFILE | Errno::ENFILE) => SpawnError::OutOfDescriptors { program, source },
             (_, Errno::EAGAIN | Errno::ENOMEM) => SpawnError::OutOfProcesses { program, source },
+            (Step::Folder, _) => {
+                let folder = start.folder.clone().unwrap_or_default();
+                SpawnError::Folder { program, folder, source }
+            }
+            (Step::Identity, _) => SpawnError::Identity { program, identity: start.identity, source },
             (Step::Exec, Errno::ENOENT | Errno::ENOTDIR) => SpawnError::NotFound { program },
             (Step::Exec, Errno::EACCES | Errno::EPERM | Errno::ENOEXEC | Errno::EISDIR) => {
                 SpawnError::NotExecutable { program, source }

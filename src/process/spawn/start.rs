@@ -6,6 +6,7 @@
 
 use std::collections::BTreeMap;
 use std::ffi::{CString, OsStr, OsString};
+use std::fmt;
 use std::io::IsTerminal;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
@@ -65,6 +66,17 @@ pub struct Identity {
     pub group: Option<u32>,
 }
 
+impl fmt::Display for Identity {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match (self.user, self.group) {
+            (Some(user), Some(group)) => write!(f, "user {user} and group {group}"),
+            (Some(user), None) => write!(f, "user {user}"),
+            (None, Some(group)) => write!(f, "group {group}"),
+            (None, None) => f.write_str("ourselves"),
+        }
+    }
+}
+
 /// What happens to one environment variable.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Change {
@@ -86,7 +98,7 @@ impl Start {
     /// See [`SpawnError`]; no process is left behind.
     pub fn spawn(self) -> Result<Child, SpawnError> {
         let image = self.image()?;
-        self.spawn_image(&image).map_err(|failure| failure.of(&self.program))
+        self.spawn_image(&image).map_err(|failure| failure.of(&self))
     }
 
     fn spawn_image(&self, image: &Image) -> Result<Child, Failure> {
