@@ -11,8 +11,8 @@ declare const luster: luster.Master | luster.Worker;
 declare namespace luster {
     /** What the configuration may have; further keys are kept for the app and its extensions. */
     interface Config {
-        /** The workers' main module. A custom master needs none: its script is the workers'. */
-        app?: string;
+        /** What the workers load: CommonJS, an ES module, or TypeScript where Node strips types. */
+        app: string;
         /** How many workers; the CPUs this process may use by default. */
         workers?: number;
         /** Times in milliseconds; 0 or absent means no limit. */

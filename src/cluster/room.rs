@@ -22,6 +22,9 @@ use crate::cluster::worker::{Dialogue, Errand, Stage, Standing, Worker};
 use crate::ipc::{self, Descriptor, Parcel, Progress, SendOutcome, UserHandle};
 use crate::supervisor::{Life, Moment, WorkerId};
 
+/// How much may wait for a worker to read it before it is sent no more of the application's messages, in bytes.
+pub(crate) const MESSAGES_LIMIT: usize = 32 << 20;
+
 /// The parent's side of Node's cluster: all channels, all listeners.
 ///
 /// Its owner watches [`Cluster::as_fd`], calls [`Cluster::process`] when that is readable or after
@@ -122,7 +125,8 @@ impl Cluster {
         self.pump(now, news)
     }
 
-    /// Sends a message of the application's. Before a worker's own code listens for messages they are lost in it.
+    /// Sends a message of the application's, unless so much waits for the worker to read it that nothing more is taken.
+    /// Before a worker's own code listens for messages they are lost in it.
     pub fn send(
         &mut self,
         life: Life,
@@ -137,13 +141,28 @@ impl Cluster {
             Ok(bytes) => bytes,
             Err(outcome) => return outcome,
         };
-        if !worker.outbox.has_room_for(bytes.len()) {
+        if !worker.outbox.has_room_for(bytes.len(), MESSAGES_LIMIT) {
             return SendOutcome::Full;
         }
         let parcel = |handle| Parcel { descriptor: Descriptor::User(handle), errand: Errand::User };
         worker.post(bytes, handle.map(parcel), now);
         self.after_write(life);
         SendOutcome::Taken
+    }
+
+    /// Sends a short message that must not be lost; for what is sent once in a life.
+    pub fn send_surely(&mut self, life: Life, message: &impl Serialize, now: Moment) -> SendOutcome {
+        let Some(worker) = self.workers.get_mut(&life).filter(|worker| worker.is_heard()) else {
+            return SendOutcome::Unreachable;
+        };
+        match ipc::user(message, None) {
+            Ok(bytes) => {
+                worker.post(bytes, None, now);
+                self.after_write(life);
+                SendOutcome::Taken
+            }
+            Err(outcome) => outcome,
+        }
     }
 
     /// A life's end begins: what it closes from now on waits for the slot's next life, and it is offered connections

@@ -10,8 +10,9 @@ use std::collections::VecDeque;
 use nix::errno::Errno;
 use proptest::prelude::*;
 
+use crate::cluster::room::MESSAGES_LIMIT;
 use crate::cluster::{Balance, Cluster, News};
-use crate::ipc::{OUTBOX_LIMIT, Progress, SendOutcome, UserHandle, Violation, receive, send};
+use crate::ipc::{Progress, SendOutcome, UserHandle, Violation, receive, send};
 use crate::supervisor::{Life, Moment, WorkerId};
 
 /// A cluster and the moment it is.
@@ -472,7 +473,7 @@ fn a_worker_that_does_not_read_is_not_read_and_nothing_grows() {
         taken += 1;
         assert!(taken < 50);
     }
-    assert!(taken <= OUTBOX_LIMIT / text.len() + 2, "{taken}");
+    assert!(taken <= MESSAGES_LIMIT / text.len() + 2, "{taken}");
     // The answers to its questions pile up, to a limit.
     let key = "k".repeat(100_000);
     let question = format!(r#"{{"cmd":"NODE_SOCKET_GET_COUNT","key":"{key}"}}"#);

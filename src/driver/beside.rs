@@ -13,7 +13,7 @@ use crate::ipc::UserHandle;
 use crate::process::{self, Asked, Passed};
 use crate::supervisor::{Event, HostEvent, Life, Moment, OneRequest, Request, WorkerId};
 
-use super::hands::Hands;
+use super::hands::{Direct, Hands};
 use super::launch::By;
 use super::said;
 use super::translate::{self, Stops};
@@ -29,7 +29,7 @@ impl Hands {
             HostNews::Nonsense(why) => {
                 warn!(
                     event = "nonsense",
-                    "the JavaScript beside the workers asks for something unknown: {why}"
+                    "the JavaScript beside the workers says something that luster cannot use: {why}"
                 );
             }
             HostNews::Message { life, message, handle } => self.pass_to_worker(now, life, &message, handle),
@@ -159,12 +159,27 @@ impl Hands {
         }
     }
 
+    /// Whether this is the one message without which nobody would listen to the direct line.
+    fn opens_line(&mut self, life: Life, message: &RawValue) -> bool {
+        let made = self.children.get_mut(&life).filter(|process| process.direct == Direct::Made);
+        match made {
+            Some(process) if said::opens_line(message) => {
+                process.direct = Direct::Opened;
+                true
+            }
+            Some(_) | None => false,
+        }
+    }
+
     fn pass_to_worker(&mut self, now: Moment, life: Life, message: &RawValue, handle: Option<UserHandle>) {
         // Before the call, which may have the worker close its channel.
         if said::is_call(message) {
             self.introduce(now, life);
         }
-        let outcome = self.cluster.send(life, &message, handle, now);
+        let outcome = match self.opens_line(life, message) {
+            true => self.cluster.send_surely(life, &message, now),
+            false => self.cluster.send(life, &message, handle, now),
+        };
         self.complain_of(life, outcome);
     }
 }

@@ -49,6 +49,7 @@ pub(super) struct Process {
     pub(super) streams: [Option<OwnedFd>; 3],
     pub(super) past: Past,
     pub(super) direct: Direct,
+    pub(super) line_use: LineUse,
     pub(super) relayed: Relayed,
 }
 
@@ -81,6 +82,15 @@ pub(super) enum Voluntary {
 pub(super) enum Direct {
     No,
     Made,
+    /// The JavaScript has said that it uses it.
+    Opened,
+}
+
+/// Whether the worker has said that it uses the direct line made last.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum LineUse {
+    None,
+    Begun,
 }
 
 /// Whether what a process prints for an extension host goes to our own streams.

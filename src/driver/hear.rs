@@ -7,7 +7,7 @@ use crate::cluster::News;
 use crate::ipc::UserHandle;
 use crate::supervisor::{Event, Life, Moment};
 
-use super::hands::{Hands, Online, Voluntary};
+use super::hands::{Direct, Hands, LineUse, Online, Voluntary};
 use super::said::{self, Said};
 use super::translate;
 
@@ -71,6 +71,16 @@ impl Hands {
         process.past.online.replace(Online::Ready) != Some(Online::Ready)
     }
 
+    /// Notes that a process uses its direct line; false if it has none, or had said so before.
+    fn adopts_line(&mut self, life: Life) -> bool {
+        let Some(process) = self.children.get_mut(&life) else { return false };
+        let adopts = process.direct != Direct::No && process.line_use == LineUse::None;
+        if adopts {
+            process.line_use = LineUse::Begun;
+        }
+        adopts
+    }
+
     fn understand(&mut self, now: Moment, life: Life, message: &RawValue, handle: Option<UserHandle>) {
         match said::parse(message) {
             Said::Suspended => self.handle(now, Event::Suspended(life)),
@@ -99,8 +109,9 @@ impl Hands {
             }
             Said::Call(name) if self.attendant.attends() => {
                 debug!(event = "call", name, "a worker calls {name:?}");
-                self.attendant.pass_on(life, message, handle, now);
+                // First, so that the answer goes by the direct line, however long it is.
                 self.introduce(now, life);
+                self.attendant.pass_on(life, message, handle, now);
             }
             Said::Call(name) => {
                 let (wid, pid) = self.name(life);
@@ -112,6 +123,11 @@ impl Hands {
                     "worker {wid} (pid {pid}) calls {name:?}, which nothing on the master has registered"
                 );
             }
+            Said::LineOpen if self.adopts_line(life) => {
+                let fitness = self.attendant.pass_on_surely(life, message, now);
+                self.judge_attendant(now, fitness);
+            }
+            Said::LineOpen => {}
             // A handle sent along is closed by being dropped if there is nobody to give it to.
             Said::Internal | Said::Foreign => self.attendant.pass_on(life, message, handle, now),
         }

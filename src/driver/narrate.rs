@@ -222,7 +222,7 @@ fn roll_out(notice: &Notice, pid: impl Fn(Life) -> i32) {
                 "a restart is under way; the request joins it, {waiting} workers wait for their turn"
             );
         }
-        Notice::RollOutFinished { replaced, took } => {
+        Notice::RollOutFinished { replaced, took, .. } => {
             let ms = millis(*took);
             info!(
                 event = "roll_out_finished",

@@ -9,7 +9,7 @@ use crate::host::Tell;
 use crate::process::{self, Delivery};
 use crate::supervisor::{Ending, Event, HostEvent, HostLife, Life, Moment, Order, Signal, WorkerId};
 
-use super::hands::{Direct, Hands, Past, Process, Relayed, Voluntary};
+use super::hands::{Direct, Hands, LineUse, Past, Process, Relayed, Voluntary};
 use super::launch::LaunchError;
 use super::narrate;
 use super::said;
@@ -88,6 +88,7 @@ impl Hands {
             streams: ours,
             past: Past::default(),
             direct: Direct::No,
+            line_use: LineUse::None,
             relayed: Relayed::No,
         };
         children.insert(life, process);

@@ -10,10 +10,12 @@ use serde_json::value::RawValue;
 use crate::cluster::Cluster;
 use crate::host::{ExitThen, Tell};
 use crate::ipc::UserHandle;
-use crate::supervisor::{Ending, Event, HostEvent, Life, Moment, Notice, Then, Vacancy, WorkerId};
+use crate::supervisor::{
+    Ending, Event, Extent, HostEvent, Life, Moment, Notice, StopReason, Then, Vacancy, WorkerId,
+};
 
 use super::attendant::Fitness;
-use super::hands::{Direct, Hands, Online, Process, Voluntary};
+use super::hands::{Direct, Hands, LineUse, Online, Process, Voluntary};
 use super::narrate;
 use super::said;
 
@@ -25,11 +27,13 @@ impl Hands {
     pub(super) fn publish(&mut self, now: Moment, notice: &Notice) {
         match notice {
             Notice::Online(_, life) => self.tell(now, &Tell::Online { life: life.0 }),
-            Notice::Stopping(_, life, _) => self.tell(now, &Tell::Stopping { life: life.0 }),
+            Notice::Stopping(_, life, reason) => self.tell_stopping(now, *life, reason),
             Notice::Exited { worker, life, ending, then, .. } => {
                 self.tell_exit(now, *worker, *life, ending, *then);
             }
-            Notice::RollOutFinished { .. } => self.tell(now, &Tell::RolledOut),
+            Notice::RollOutFinished { extent, .. } => {
+                self.tell(now, &Tell::RolledOut { all: *extent == Extent::All });
+            }
             Notice::RollOutAborted { worker, reason, .. } => {
                 let reason = narrate::abort_reason(reason);
                 self.tell(now, &Tell::RollOutAborted { wid: worker.0, reason: &reason });
@@ -131,6 +135,16 @@ impl Hands {
         }
     }
 
+    fn tell_stopping(&mut self, now: Moment, life: Life, reason: &StopReason) {
+        let replaced = match reason {
+            StopReason::Replaced => true,
+            StopReason::Shutdown | StopReason::GivenUp | StopReason::Asked => false,
+            // As in JS luster, where that is the end of a process and no stop.
+            StopReason::LaunchTimedOut(_) | StopReason::Broken(_) => return,
+        };
+        self.tell(now, &Tell::Stopping { life: life.0, replaced });
+    }
+
     /// It is all over. A host has been told when it was dismissed.
     pub(super) fn tell_end(&mut self, now: Moment) {
         if self.attendant.host_life().is_none() {
@@ -141,7 +155,7 @@ impl Hands {
     /// Makes a direct line between a worker and the JavaScript beside the fleet, unless there is one.
     pub(super) fn introduce(&mut self, now: Moment, life: Life) {
         let Some(process) = self.children.get_mut(&life) else { return };
-        if process.direct == Direct::Made || process.past.online.is_none() {
+        if process.direct != Direct::No || process.past.online.is_none() {
             return;
         }
         process.direct = Direct::Made;
@@ -165,7 +179,7 @@ impl Hands {
         let Self { children, attendant, .. } = self;
         let mut fitness = Fitness::Fit;
         for (life, process) in children {
-            process.direct = Direct::No;
+            (process.direct, process.line_use) = (Direct::No, LineUse::None);
             let past = &process.past;
             let number = life.0;
             let mut tell = |tell: &Tell<'_>| {

@@ -24,6 +24,8 @@ pub(super) enum Said {
     Suspended,
     /// A call of one of the commands that extensions and custom masters register.
     Call(String),
+    /// It uses the direct line from now on.
+    LineOpen,
     /// Of luster's own, between a worker and the JavaScript beside the fleet.
     Internal,
     /// A message of the app's own.
@@ -60,6 +62,7 @@ pub(super) fn parse(message: &RawValue) -> Said {
             Said::Event { name, way: if envelope.direct { Way::Direct } else { Way::Channel } }
         }
         ("core.master.leaving", _) => Said::Leaving,
+        ("core.master.lineOpen", _) => Said::LineOpen,
         ("core.callback", Some(id)) if id == SUSPEND_CALLBACK => Said::Suspended,
         (command, _) if command.starts_with("core.") => Said::Internal,
         (command, _) => Said::Call(command.to_owned()),
@@ -70,6 +73,11 @@ pub(super) fn parse(message: &RawValue) -> Said {
 pub(super) fn is_call(message: &RawValue) -> bool {
     message.get().starts_with(r#"{"cmd":"luster_"#)
         && !message.get().starts_with(r#"{"cmd":"luster_core.worker.line"#)
+}
+
+/// Whether a message to a worker says that the direct line is used from now on.
+pub(super) fn opens_line(message: &RawValue) -> bool {
+    message.get() == r#"{"cmd":"luster_core.worker.lineOpen"}"#
 }
 
 /// A command to a worker.
@@ -132,7 +140,7 @@ mod tests {
             (r#"{"cmd":"luster_core.master.leaving"}"#, Said::Leaving),
             (r#"{"cmd":"luster_core.callback","args":["luster.suspend",null]}"#, Said::Suspended),
             (r#"{"cmd":"luster_core.callback","args":["other"]}"#, Said::Internal),
-            (r#"{"cmd":"luster_core.master.lineOpen"}"#, Said::Internal),
+            (r#"{"cmd":"luster_core.master.lineOpen"}"#, Said::LineOpen),
             (r#"{"cmd":"luster_mine","args":[1]}"#, Said::Call("mine".into())),
         ];
         for (json, expected) in cases {

@@ -14,8 +14,8 @@ use serde_json::value::RawValue;
 
 use crate::host::Ask;
 use crate::ipc::{
-    self, Channel, Descriptor, Flow, FrameBuffer, Gauge, Heard, Incoming, Jam, Outbox, PAUSE, Parcel,
-    Progress, Readiness, SendOutcome, SocketCounts, UserHandle, Violation, Wrapper,
+    self, Channel, Descriptor, Flow, FrameBuffer, Gauge, Heard, Incoming, Jam, OUTBOX_LIMIT, Outbox, PAUSE,
+    Parcel, Progress, Readiness, SendOutcome, SocketCounts, UserHandle, Violation, Wrapper,
 };
 use crate::supervisor::{Life, Moment};
 
@@ -76,7 +76,7 @@ impl Connection {
     pub(super) fn new(socket: OwnedFd, bell: Arc<EventFd>) -> Self {
         Self {
             channel: Channel::new(socket),
-            frames: FrameBuffer::default(),
+            frames: FrameBuffer::with_limit(ipc::MAX_FRAME_BESIDE),
             outbox: Outbox::new(),
             counts: SocketCounts::default(),
             bell,
@@ -129,7 +129,7 @@ impl Connection {
 
     /// Whether it reads fast enough for one more message.
     pub(super) fn keeps_up(&self, length: usize) -> bool {
-        self.outbox.has_room_for(length)
+        self.outbox.has_room_for(length, OUTBOX_LIMIT)
     }
 
     /// Writes a message, or queues it.
@@ -176,6 +176,13 @@ impl Connection {
                     bytes += self.receive(&mut frames, news);
                 }
                 Ok(None) => break,
+                // Its descriptors would be taken for those of other messages.
+                Err(Violation::FrameTooLong) if self.channel.descriptors.is_empty() => {
+                    let limit = ipc::MAX_FRAME_BESIDE >> 20;
+                    news.push(HostNews::Nonsense(format!(
+                        "a message of more than {limit} MiB, which is passed over"
+                    )));
+                }
                 Err(violation) => self.leave(Some(violation), news),
             }
             if messages >= TURN_MESSAGES || bytes >= TURN_BYTES {

@@ -61,6 +61,8 @@ pub enum Tell<'a> {
     Stopping {
         /// Who.
         life: u32,
+        /// Whether because another takes its place.
+        replaced: bool,
     },
     /// Its channel is closed.
     Disconnect {
@@ -90,7 +92,10 @@ pub enum Tell<'a> {
     /// All that there was has been told to a host that has just come.
     Present,
     /// A rolling restart is complete.
-    RolledOut,
+    RolledOut {
+        /// Whether it was one of all workers.
+        all: bool,
+    },
     /// A rolling restart has been given up.
     RollOutAborted {
         /// Whose replacement failed.

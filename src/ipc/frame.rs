@@ -1,7 +1,7 @@
 //! Splits the other end's byte stream into lines, one JSON message each. Knows nothing of what they say.
 //!
 //! Invariants: however the stream is cut into reads, the same lines come out; a byte is searched for the newline
-//! once; no more than one frame over [`MAX_FRAME`] is ever buffered.
+//! once; no more than one frame over the limit is ever buffered; behind a line that was too long the next one comes.
 
 use memchr::memchr;
 
@@ -10,6 +10,9 @@ use crate::ipc::Violation;
 /// The longest message a peer may send, in bytes. Node has no limit; without one a peer could fill our memory.
 pub const MAX_FRAME: usize = 16 << 20;
 
+/// The longest message of the JavaScript beside the fleet, in bytes: it hands data to workers.
+pub(crate) const MAX_FRAME_BESIDE: usize = 64 << 20;
+
 /// How much room one read is given at least.
 const READ_SIZE: usize = 32 << 10;
 
@@ -17,8 +20,10 @@ const READ_SIZE: usize = 32 << 10;
 const KEEP_SIZE: usize = 256 << 10;
 
 /// Bytes received, some of them whole lines.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct FrameBuffer {
+    limit: usize,
+    passing: Passing,
     /// All initialised, so that reads can go straight into the tail.
     bytes: Vec<u8>,
     /// Where the next line begins.
@@ -29,7 +34,25 @@ pub(crate) struct FrameBuffer {
     end: usize,
 }
 
+/// Whether the rest of a line that was too long is being passed over.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Passing {
+    No,
+    Yes,
+}
+
+impl Default for FrameBuffer {
+    fn default() -> Self {
+        Self::with_limit(MAX_FRAME)
+    }
+}
+
 impl FrameBuffer {
+    /// For lines of up to so many bytes.
+    pub(crate) const fn with_limit(limit: usize) -> Self {
+        Self { limit, passing: Passing::No, bytes: Vec::new(), start: 0, scanned: 0, end: 0 }
+    }
+
     /// Where the next bytes go: at least [`READ_SIZE`] of them.
     pub(crate) fn space(&mut self) -> &mut [u8] {
         self.make_room();
@@ -43,18 +66,37 @@ impl FrameBuffer {
 
     /// The next whole line, without its newline.
     pub(crate) fn next_line(&mut self) -> Result<Option<&[u8]>, Violation> {
-        let Some(offset) = memchr(b'\n', &self.bytes[self.scanned..self.end]) else {
-            self.scanned = self.end;
-            return if self.end - self.start > MAX_FRAME { Err(Violation::FrameTooLong) } else { Ok(None) };
-        };
-        let newline = self.scanned + offset;
-        let line = self.start..newline;
-        self.start = newline + 1;
-        self.scanned = self.start;
-        match line.len() {
-            0 => Err(Violation::EmptyFrame),
-            len if len > MAX_FRAME => Err(Violation::FrameTooLong),
-            _ => Ok(Some(&self.bytes[line])),
+        loop {
+            let Some(offset) = memchr(b'\n', &self.bytes[self.scanned..self.end]) else {
+                return self.no_line();
+            };
+            let newline = self.scanned + offset;
+            let line = self.start..newline;
+            self.start = newline + 1;
+            self.scanned = self.start;
+            if self.passing == Passing::Yes {
+                self.passing = Passing::No;
+                continue;
+            }
+            return match line.len() {
+                0 => Err(Violation::EmptyFrame),
+                len if len > self.limit => Err(Violation::FrameTooLong),
+                _ => Ok(Some(&self.bytes[line])),
+            };
+        }
+    }
+
+    /// There is no newline.
+    fn no_line(&mut self) -> Result<Option<&[u8]>, Violation> {
+        self.scanned = self.end;
+        match self.passing {
+            Passing::No if self.end - self.start <= self.limit => return Ok(None),
+            Passing::No | Passing::Yes => {}
+        }
+        self.start = self.end;
+        match std::mem::replace(&mut self.passing, Passing::Yes) {
+            Passing::No => Err(Violation::FrameTooLong),
+            Passing::Yes => Ok(None),
         }
     }
 
@@ -136,6 +178,30 @@ mod tests {
         assert_eq!(frames.next_line(), Ok(None));
         feed(&mut frames, b"x");
         assert_eq!(frames.next_line(), Err(Violation::FrameTooLong));
+    }
+
+    #[test]
+    fn behind_a_line_that_was_too_long_the_next_one_comes() {
+        for long in [33, 40_000, 200_000] {
+            let mut frames = FrameBuffer::with_limit(32);
+            let mut complaints = 0;
+            let mut heard = Vec::new();
+            let stream = [b"first\n".as_slice(), &vec![b'x'; long], b"\nsecond\n"].concat();
+            for chunk in stream.chunks(1000) {
+                feed(&mut frames, chunk);
+                loop {
+                    match frames.next_line() {
+                        Ok(Some(line)) => heard.push(String::from_utf8(line.to_vec()).unwrap()),
+                        Ok(None) => break,
+                        Err(violation) => {
+                            assert_eq!(violation, Violation::FrameTooLong);
+                            complaints += 1;
+                        }
+                    }
+                }
+            }
+            assert_eq!((heard, complaints), (vec!["first".to_owned(), "second".to_owned()], 1), "{long}");
+        }
     }
 
     #[test]

@@ -18,6 +18,7 @@ mod reply;
 mod sys;
 
 pub use frame::MAX_FRAME;
+pub(crate) use frame::MAX_FRAME_BESIDE;
 pub use handle::{HandleKind, UnsupportedHandle, UserHandle};
 pub use outcome::{Progress, SendOutcome, Violation};
 
@@ -26,9 +27,6 @@ pub(crate) use frame::FrameBuffer;
 pub(crate) use gauge::{Flow, Gauge, PAUSE};
 pub(crate) use handle::SocketCounts;
 pub(crate) use message::{Incoming, Wrapper, text};
-pub(crate) use outbox::{Descriptor, Jam, Outbox, Parcel, Sent};
+pub(crate) use outbox::{Descriptor, Jam, OUTBOX_LIMIT, Outbox, Parcel, Sent};
 pub(crate) use reply::{ACK, NACK, socket_count, sockets_closed, user};
 pub(crate) use sys::{receive, send};
-
-#[cfg(test)]
-pub(crate) use outbox::OUTBOX_LIMIT;

@@ -15,7 +15,7 @@ use nix::errno::Errno;
 use crate::ipc::{UserHandle, sys};
 use crate::supervisor::Moment;
 
-/// A peer that lets more than this pile up, in bytes, is not read, nor sent the application's messages.
+/// A peer that lets more than this pile up, in bytes, is not read.
 pub(crate) const OUTBOX_LIMIT: usize = 4 << 20;
 
 /// A wrapper up to this long stays in one kernel buffer, so that another may follow at once.
@@ -205,9 +205,9 @@ impl<E> Outbox<E> {
         self.queued > OUTBOX_LIMIT
     }
 
-    /// Whether one more message of the application's may be queued.
-    pub(crate) fn has_room_for(&self, len: usize) -> bool {
-        self.queue.is_empty() || self.queued + len <= OUTBOX_LIMIT
+    /// Whether one more message of the application's may be queued, where so many bytes may wait.
+    pub(crate) fn has_room_for(&self, len: usize, limit: usize) -> bool {
+        self.queue.is_empty() || self.queued + len <= limit
     }
 
     /// Forgets everything unwritten.

@@ -198,8 +198,8 @@ impl Supervisor {
                 self.begin_step(now, turn, orders);
             }
             if let Some(done) = self.roll_out.take_if(|roll_out| roll_out.is_complete()) {
-                let (replaced, took) = (done.replaced, now.since(done.began));
-                orders.push(Say(Notice::RollOutFinished { replaced, took }));
+                let (extent, replaced, took) = (done.extent, done.replaced, now.since(done.began));
+                orders.push(Say(Notice::RollOutFinished { extent, replaced, took }));
             }
         }
         self.finish_when_over(now, orders);

@@ -27,6 +27,6 @@ pub use event::{Ending, Event, HostEvent, OneRequest, Refusal, RefusalCause, Req
 pub use fleet::Supervisor;
 pub use ids::{Endpoint, HostLife, Life, Moment, WorkerId};
 pub use order::{
-    AbortReason, Death, HostThen, Notice, Order, Outcome, Overdue, Signal, StopReason, Then, Vacancy,
+    AbortReason, Death, Extent, HostThen, Notice, Order, Outcome, Overdue, Signal, StopReason, Then, Vacancy,
 };
 pub use policy::{Attendance, Limits, Persistence, Policy, Readiness, RestartOrder};

@@ -107,6 +107,8 @@ pub enum Notice {
     RollOutExtended(usize),
     /// A roll-out is complete.
     RollOutFinished {
+        /// Of whom.
+        extent: Extent,
         /// How many replacements were made.
         replaced: usize,
         /// How long it took.
@@ -163,6 +165,15 @@ pub enum StopReason {
     Broken(String),
     /// An extension or a custom master asked for just this.
     Asked,
+}
+
+/// Whom a roll-out is of.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Extent {
+    /// Every worker.
+    All,
+    /// Only some, each asked for by itself; the first of them.
+    One(WorkerId),
 }
 
 /// Which deadline passed.

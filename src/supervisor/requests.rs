@@ -7,7 +7,7 @@ use super::event::{OneRequest, Request};
 use super::fleet::{Goal, Supervisor};
 use super::ids::{Moment, WorkerId};
 use super::order::Order::{self, Say};
-use super::order::{Notice, Outcome, StopReason};
+use super::order::{Extent, Notice, Outcome, StopReason};
 use super::policy::RestartOrder;
 use super::slot::{Seat, Slot, Wish};
 
@@ -17,12 +17,10 @@ impl Supervisor {
             (Goal::Serve, Request::Start) => self.start_idle(now, orders),
             (Goal::Serve, Request::RollOut) => {
                 let (order, width) = (self.policy.restart, self.policy.parallel as usize);
-                let everyone = self.everyone();
-                self.roll_out(now, order, width, &everyone, orders);
+                self.roll_out(now, order, width, Extent::All, orders);
             }
             (Goal::Serve, Request::RestartAll) => {
-                let everyone = self.everyone();
-                self.roll_out(now, RestartOrder::StopFirst, self.slots.len(), &everyone, orders);
+                self.roll_out(now, RestartOrder::StopFirst, self.slots.len(), Extent::All, orders);
             }
             (Goal::Serve, Request::One(worker, request)) => self.asked_of_one(now, worker, request, orders),
             (Goal::Serve, Request::Add(limits)) => {
@@ -53,10 +51,6 @@ impl Supervisor {
         }
     }
 
-    fn everyone(&self) -> Vec<WorkerId> {
-        self.slots.iter().map(|slot| slot.worker).collect()
-    }
-
     fn start_idle(&mut self, now: Moment, orders: &mut Vec<Order>) {
         let idle = |slot: &&Slot| matches!(slot.seat, Seat::Empty) && slot.wish == Wish::Run;
         for worker in self.slots.iter().filter(idle).map(|slot| slot.worker).collect::<Vec<_>>() {
@@ -72,7 +66,7 @@ impl Supervisor {
             OneRequest::Restart => self.restart_one(now, worker, orders),
             OneRequest::RollOut => {
                 let (order, width) = (self.policy.restart, self.policy.parallel as usize);
-                self.roll_out(now, order, width, &[worker], orders);
+                self.roll_out(now, order, width, Extent::One(worker), orders);
             }
             OneRequest::Revive => {
                 if matches!(slot.seat, Seat::Dead) {

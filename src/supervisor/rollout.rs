@@ -6,12 +6,15 @@
 use std::collections::{BTreeMap, VecDeque};
 
 use super::ids::{Life, Moment, WorkerId};
+use super::order::Extent;
 use super::policy::RestartOrder;
 
 /// A roll-out under way.
 #[derive(Debug)]
 pub(super) struct RollOut {
     pub(super) order: RestartOrder,
+    /// As far as was asked for.
+    pub(super) extent: Extent,
     width: usize,
     waiting: VecDeque<Turn>,
     steps: BTreeMap<WorkerId, Step>,
@@ -39,8 +42,16 @@ pub(super) enum Step {
 }
 
 impl RollOut {
-    pub(super) const fn new(now: Moment, order: RestartOrder, width: usize) -> Self {
-        Self { order, width, waiting: VecDeque::new(), steps: BTreeMap::new(), replaced: 0, began: now }
+    pub(super) const fn new(now: Moment, order: RestartOrder, width: usize, extent: Extent) -> Self {
+        Self {
+            order,
+            extent,
+            width,
+            waiting: VecDeque::new(),
+            steps: BTreeMap::new(),
+            replaced: 0,
+            began: now,
+        }
     }
 
     /// From now on so many at a time, in this order.

@@ -10,27 +10,31 @@ use super::fleet::{Supervisor, slot_index};
 use super::ids::{Life, Moment, WorkerId};
 use super::life::{Occupant, Settling};
 use super::order::Order::{self, Say};
-use super::order::{AbortReason, Notice, StopReason};
+use super::order::{AbortReason, Extent, Notice, StopReason};
 use super::policy::RestartOrder;
 use super::rollout::{RollOut, Step, StepResult, Turn};
 use super::slot::{Place, Seat, Wish};
 
 impl Supervisor {
-    /// Queues workers, in a roll-out of its own or in the one under way.
+    /// Queues a worker or all, in a roll-out of its own or in the one under way.
     pub(super) fn roll_out(
         &mut self,
         now: Moment,
         order: RestartOrder,
         width: usize,
-        workers: &[WorkerId],
+        extent: Extent,
         orders: &mut Vec<Order>,
     ) {
         let extended = self.roll_out.is_some();
         let newest = self.newest();
-        let roll_out = self.roll_out.get_or_insert_with(|| RollOut::new(now, order, width));
+        let roll_out = self.roll_out.get_or_insert_with(|| RollOut::new(now, order, width, extent));
         roll_out.hurry(order, width);
-        for worker in workers {
-            roll_out.queue(Turn { worker: *worker, newest });
+        match extent {
+            Extent::All => {
+                roll_out.extent = extent;
+                self.slots.iter().for_each(|slot| roll_out.queue(Turn { worker: slot.worker, newest }));
+            }
+            Extent::One(worker) => roll_out.queue(Turn { worker, newest }),
         }
         orders.push(Say(match extended {
             true => Notice::RollOutExtended(roll_out.still_waiting()),

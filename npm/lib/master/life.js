@@ -73,11 +73,18 @@ class Life {
         cluster.emit('disconnect', this.worker);
     }
 
-    /** Its process is gone. What it said last comes before that: the end of its line is waited for. */
-    ended(code, signal) {
+    /** Its process is gone. What it said last comes before that: the end of its line is waited for. Then calls `told`. */
+    ended(code, signal, told) {
+        const end = () => {
+            try {
+                this._ended(code, signal);
+            } finally {
+                told();
+            }
+        };
         const line = this._line;
         if (line === null || !line.isOpen) {
-            this._ended(code, signal);
+            end();
             return;
         }
         let isOver = false;
@@ -85,7 +92,7 @@ class Life {
             if (!isOver) {
                 isOver = true;
                 clearTimeout(limit);
-                this._ended(code, signal);
+                end();
             }
         };
         // It is closed with the process, unless a child of its own has got hold of it.

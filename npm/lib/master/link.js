@@ -33,8 +33,9 @@ class Link extends EventEmitter {
         this._send({ ask: what, ...details });
     }
 
+    /** False if so much waits that more had better wait, as `child.send` has it. */
     sendTo(life, message, socket, options, callback) {
-        this._send({ to: life, message }, socket, options, callback);
+        return this._send({ to: life, message }, socket, options, callback);
     }
 
     /** Whether the link keeps this process alive. */
@@ -69,11 +70,11 @@ class Link extends EventEmitter {
 
     _send(text, socket, options, callback = () => {}) {
         if (this._child.connected) {
-            this._child.send(text, socket, options, callback);
-        } else {
-            const error = Object.assign(new Error('the channel to the supervisor is closed'), { code: 'ERR_IPC_CHANNEL_CLOSED' });
-            process.nextTick(callback, error);
+            return this._child.send(text, socket, options, callback);
         }
+        const error = Object.assign(new Error('the channel to the supervisor is closed'), { code: 'ERR_IPC_CHANNEL_CLOSED' });
+        process.nextTick(callback, error);
+        return false;
     }
 
     _received(text, socket) {

@@ -88,7 +88,7 @@ class Master extends ClusterProcess {
         return this;
     }
 
-    /** Restarts one worker when its turn comes; emits `restarted` when the queue is empty. */
+    /** Restarts one worker when its turn comes. */
     scheduleWorkerRestart(worker) {
         this._ask('one', { wid: worker.wid, what: 'rollout' });
         return this;
@@ -103,11 +103,15 @@ class Master extends ClusterProcess {
                 worker.stop();
             } else {
                 // It may be about to be started again.
-                this._ask('one', { wid: worker.wid, what: 'stop' });
                 worker._wanted = false;
+                this._ask('one', { wid: worker.wid, what: 'stop' });
             }
         });
-        gone.then(() => process.nextTick(() => this.emit('shutdown')));
+        gone.then(() => process.nextTick(() => {
+            if (!this._supervision.hasToldEnd) {
+                this.emit('shutdown');
+            }
+        }));
         return this;
     }
 
@@ -134,14 +138,17 @@ class Master extends ClusterProcess {
         return this.waitForWorkers(this.getWorkersIds(), event);
     }
 
-    /** Calls a command of every worker; one that is not ready gets it when it is. */
+    /**
+     * Calls a command of every worker. One that is not ready gets it when it is, and again in each later life: so it is in
+     * JS luster, and extensions that call once at the start rely on it.
+     */
     remoteCallToAll(name, ...args) {
         this.forEach(worker => {
             if (worker._serving.ready) {
                 worker._serving.remoteCall(name, ...args);
             }
             if (!worker.ready) {
-                worker.once('ready', () => worker.remoteCall(name, ...args));
+                worker.on('ready', () => worker.remoteCall(name, ...args));
             }
         });
     }
@@ -173,6 +180,8 @@ class Master extends ClusterProcess {
     emit(event, ...args) {
         if (event === 'reopen-logs') {
             this._supervision.reopenLogs();
+        } else if (event === 'shutdown') {
+            this._supervision.shutdownTold();
         }
         return super.emit(event, ...args);
     }
@@ -185,6 +194,17 @@ class Master extends ClusterProcess {
     /** The supervisor's requests, each in the circumstances of now. */
     _ask(what, details) {
         this._supervision.ask(what, details);
+    }
+
+    /** It is the process that asks who is answered, even if another one has taken its place. */
+    _replyTo(worker) {
+        const life = worker._life;
+        return (callbackId, answer) => {
+            const wrapper = worker._wrapperOf(life);
+            if (wrapper !== null) {
+                wrapper.remoteCall(COMMANDS.callback, callbackId, answer);
+            }
+        };
     }
 
     _limitsChanged(worker) {

@@ -10,8 +10,11 @@ const { stringify } = JSON;
 
 const SETTINGS = ['args', 'exec', 'cwd', 'silent', 'stdio', 'uid', 'gid', 'inspectPort'];
 
-/** Whether it has been told that messages are JSON. */
-let hasWarned = false;
+/** What stdio can be; a worker's own number means the same as `inherit`. */
+const STREAMS = ['pipe', 'overlapped', 'ignore', 'inherit', 'ipc', null, undefined];
+
+/** What has been told not to be supported. */
+const warnings = new Set();
 
 module.exports = class Settings {
     constructor() {
@@ -22,9 +25,14 @@ module.exports = class Settings {
 
     /** Takes settings as `cluster.setupPrimary` does. */
     static set(settings) {
-        if (settings.serialization === 'advanced' && !hasWarned) {
-            hasWarned = true;
-            console.error('luster: setup: serialization "advanced" is not supported, messages are sent as JSON');
+        if (settings.serialization === 'advanced') {
+            warn('serialization "advanced" is not supported, messages are sent as JSON');
+        }
+        if (Array.isArray(settings.stdio) && settings.stdio.some((stream, fd) => !STREAMS.includes(stream) && stream !== fd)) {
+            warn('descriptors and streams are not supported in stdio, workers print where luster does; use "pipe" or "ignore"');
+        }
+        if (typeof settings.inspectPort === 'function') {
+            warn('inspectPort cannot be a function, workers get a port of their own as without it');
         }
         const setup = cluster.setupPrimary || cluster.setupMaster;
         setup.call(cluster, { ...cluster.settings, ...settings });
@@ -72,6 +80,13 @@ module.exports = class Settings {
         return settings;
     }
 };
+
+function warn(what) {
+    if (!warnings.has(what)) {
+        warnings.add(what);
+        console.error(`luster: setup: ${what}`);
+    }
+}
 
 /** A function (`inspectPort` may be one) cannot be handed over. */
 function isPlain(value) {

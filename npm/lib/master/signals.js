@@ -1,13 +1,17 @@
 // What signals mean to a custom master's script: as to luster itself, SIGTERM, SIGINT and SIGQUIT stop everything
 // gracefully, a second one kills, SIGHUP restarts the workers one by one.
 //
-// Invariant: a script that handles SIGHUP itself keeps it for itself; the others are handled besides.
+// Invariant: a script that handles SIGHUP itself keeps it for itself; the others are handled besides, and the script's
+// process is then its own to end.
 
 const fs = require('fs');
 
-exports.install = function install(master, link) {
+exports.install = function install(master, link, leaveExitToOthers) {
     let isStopping = false;
-    const stop = () => {
+    const stop = signal => {
+        if (process.listenerCount(signal) > 1) {
+            leaveExitToOthers();
+        }
         link.ask(isStopping ? 'killAll' : 'stop');
         isStopping = true;
         link.hold(true);
@@ -18,7 +22,7 @@ exports.install = function install(master, link) {
     process.on('SIGHUP', () => {
         if (process.listenerCount('SIGHUP') === 1) {
             if (terminalIsLost()) {
-                stop();
+                stop('SIGHUP');
             } else {
                 master.softRestart();
             }

@@ -1,6 +1,7 @@
 // The Master's side of the supervisor: what is asked of it, and what becomes of its news.
 //
-// Invariants: news of a life that is not known changes nothing; before the supervisor runs, nothing is asked of it that
+// Invariants: news of a life that is not known changes nothing; while the last words of a process are awaited, what came
+// after its end waits too; before the supervisor runs, nothing is asked of it that
 // its first message (`hello`) would not say anyway.
 
 const net = require('net');
@@ -30,6 +31,13 @@ class Supervision {
         /** Everything is being stopped; that it is over will be told. */
         this._isEnding = false;
         this._isOver = false;
+        /** How many ended processes' last words are awaited, and what is to be heard after them. */
+        this._endsAwaited = 0;
+        this._later = [];
+        /** Whether `shutdown` has been emitted since a worker was started last. */
+        this._isShutdownTold = false;
+        /** Whether this process ends when everything has been stopped. */
+        this._exitsAtEnd = true;
     }
 
     /** Serves a supervisor that was there first; `isReplay` if its workers may run already. */
@@ -56,6 +64,7 @@ class Supervision {
 
     /** Starts every worker. Those of a supervisor that is there already may run. */
     start() {
+        this.tellSettings();
         if (this._verdict !== null) {
             this._link.ask('initialized', { native: namesIn(this._master.extensions) });
         }
@@ -126,8 +135,46 @@ class Supervision {
     /** The link to a supervisor that runs already, or has just been started. */
     use(link) {
         this._link = link;
-        link.on('tell', (news, socket) => this._told(news, socket));
-        link.on('message', (life, message, socket) => this._heard(life, message, socket));
+        link.on('tell', (news, socket) => this._inTurn(() => this._told(news, socket)));
+        link.on('message', (life, message, socket) => this._inTurn(() => this._heard(life, message, socket)));
+    }
+
+    /** Who handles the signals that stop everything, ends this process when that is done. */
+    leaveExitToOthers() {
+        this._exitsAtEnd = false;
+    }
+
+    /** Whether everything is over, and everybody has heard that it is. */
+    get hasToldEnd() {
+        return this._isOver && this._isShutdownTold;
+    }
+
+    shutdownTold() {
+        this._isShutdownTold = true;
+    }
+
+    _inTurn(hear) {
+        if (this._endsAwaited === 0) {
+            hear();
+        } else {
+            this._later.push(hear);
+        }
+    }
+
+    /** The last words of a process have been heard. */
+    _endHeard() {
+        this._endsAwaited--;
+        try {
+            while (this._endsAwaited === 0 && this._later.length > 0) {
+                this._later.shift()();
+            }
+        } finally {
+            // A listener has thrown: what is left comes in a turn of its own.
+            if (this._endsAwaited === 0 && this._later.length > 0) {
+                this._endsAwaited++;
+                setImmediate(() => this._endHeard());
+            }
+        }
     }
 
     _startSupervisor() {
@@ -152,7 +199,7 @@ class Supervision {
                 workers: master.getWorkersArray().map(aboutWorker),
             },
         });
-        require('./signals').install(master, link);
+        require('./signals').install(master, link, () => this.leaveExitToOthers());
     }
 
     _heard(life, message, socket) {
@@ -163,6 +210,8 @@ class Supervision {
     }
 
     _told(news, socket) {
+        // The supervisor starts workers by itself: it is to know of changes before the next one.
+        this.tellSettings();
         const handler = TOLD[news.tell];
         if (handler !== undefined) {
             handler.call(this, news, socket);
@@ -195,6 +244,7 @@ class Supervision {
 
     /** Somebody has revived a worker when all were dead. */
     _takeBackEnd() {
+        this._isShutdownTold = false;
         if (this._isEndTold) {
             this._isEndTold = false;
             if (process.exitCode === ALL_DEAD) {
@@ -209,10 +259,14 @@ class Supervision {
             const worker = this._workerOf(life);
             if (worker !== undefined && worker._life === life) {
                 worker._wanted = news.then === 'again';
-                worker._dead = news.then === 'dead';
+                // Somebody may have said so, and then it rests.
+                worker._dead = news.then === 'dead' || (worker._dead && news.then === 'rest');
             }
-            life.ended(news.code, news.signal);
-            this.hold();
+            this._endsAwaited++;
+            life.ended(news.code, news.signal, () => {
+                this.hold();
+                this._endHeard();
+            });
         });
     }
 
@@ -231,6 +285,7 @@ class Supervision {
         this._ofLife(news, life => {
             const worker = this._workerOf(life);
             if (worker !== undefined && worker._life === life && !worker.stopping) {
+                worker.restarting = worker.restarting || news.replaced;
                 worker._saysStop();
             }
         });
@@ -297,8 +352,11 @@ const TOLD = {
         this._isExpectingPresent = false;
         this.hold();
     },
-    rolledOut() {
-        this._master.emit('restarted');
+    /** As in JS luster, where only one of all workers is told. */
+    rolledOut(news) {
+        if (news.all) {
+            this._master.emit('restarted');
+        }
     },
     rollOutAborted(news) {
         this._master.emit('restart aborted', this._workerOf(news), news.reason);
@@ -323,8 +381,14 @@ const TOLD = {
         this._master.forEach(worker => {
             worker._wanted = false;
         });
-        this._master.emit('shutdown');
-        process.exit();
+        if (!this._isShutdownTold) {
+            this._master.emit('shutdown');
+        }
+        if (this._exitsAtEnd) {
+            process.exit();
+        }
+        this._isEnding = false;
+        this.hold();
     },
     signal(news) {
         process.emit(news.name, news.name, news.number);

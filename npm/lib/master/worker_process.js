@@ -18,6 +18,8 @@ class WorkerProcess extends EventEmitter {
         this.spawnargs = args;
         this.stdio = streams;
         [this.stdin, this.stdout, this.stderr] = streams;
+        // The supervisor's, whatever its worker's is: it keeps this process alive as long as there are workers.
+        this.channel = { ref() {}, unref() {} };
         this._link = link;
         this._life = life;
     }
@@ -46,8 +48,7 @@ class WorkerProcess extends EventEmitter {
             throw Object.assign(new TypeError('The "message" argument must be specified'), { code: 'ERR_MISSING_ARGS' });
         }
         if (this.connected) {
-            this._link.sendTo(this._life, message, socket, options, callback);
-            return true;
+            return this._link.sendTo(this._life, message, socket, options, callback);
         }
         const error = Object.assign(new Error('Channel closed'), { code: 'ERR_IPC_CHANNEL_CLOSED' });
         if (callback) {
@@ -70,6 +71,7 @@ class WorkerProcess extends EventEmitter {
     left() {
         if (this.connected) {
             this.connected = false;
+            this.channel = null;
             this.emit('disconnect');
         }
     }

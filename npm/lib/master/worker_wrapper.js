@@ -227,6 +227,7 @@ class WorkerWrapper extends EventEmitterEx {
         elder._state = this._state;
         elder.ready = this.ready;
         elder.startTime = this.startTime;
+        elder.restarting = true;
         this._master._proxyWorkerEvents(elder);
         elder.on('exit', () => {
             this._elder = null;

@@ -48,8 +48,10 @@ class ClusterProcess extends EventEmitterEx {
 
     /** Allows `fn(answer, data)` to be called from the other side, where `answer(result)` is awaited. */
     registerRemoteCommandWithCallback(name, fn) {
-        this.registerRemoteCommand(name, (sender, data, callbackId) =>
-            fn(answer => sender.remoteCall(COMMANDS.callback, callbackId, answer), data));
+        this.registerRemoteCommand(name, (sender, data, callbackId) => {
+            const reply = this._replyTo(sender);
+            fn(answer => reply(callbackId, answer), data);
+        });
     }
 
     unregisterRemoteCommand(name) {
@@ -58,6 +60,11 @@ class ClusterProcess extends EventEmitterEx {
 
     hasRegisteredRemoteCommand(name) {
         return this._commands.has(name);
+    }
+
+    /** How what `sender` asks now is answered. */
+    _replyTo(sender) {
+        return (callbackId, answer) => sender.remoteCall(COMMANDS.callback, callbackId, answer);
     }
 
     /** Whether the configuration can be used; who says no has said why. */

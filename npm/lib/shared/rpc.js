@@ -35,7 +35,8 @@ exports.Answers = class Answers {
 
     /** Returns the id under which `callback(process, error, data)` is called, once. */
     expect(owner, { command, callback, timeout }) {
-        const id = `${owner.wid}_${this._count++}`;
+        // No other process of this worker's has the same.
+        const id = `${owner.wid}_${process.pid}_${this._count++}`;
         const timer = setTimeout(() => {
             const { LusterRPCCallbackError } = require('./errors');
             this._awaited.delete(id);

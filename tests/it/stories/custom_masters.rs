@@ -281,8 +281,10 @@ fn the_script_directs_single_workers() {
                 first.run();
                 luster.waitForWorkers([1], 'worker ready').then(() => {
                     tell({ step: 'started', states: states() });
+                    luster.once('restarted', () => tell({ step: 'of one worker, which is not told' }));
+                    second.once('exit', () => tell({ step: 'gone', restarting: second.restarting }));
                     luster.scheduleWorkerRestart(second);
-                    luster.once('restarted', () => {
+                    second.once('ready', () => {
                         tell({ step: 'restarted', other: second.pid !== pid, states: states() });
                         second.process.kill('SIGKILL');
                         second.once('exit', (code, signal) => tell({ step: 'killed', code, signal }));
@@ -311,6 +313,7 @@ fn the_script_directs_single_workers() {
         let expected = [
             json!({"step": "stopped", "states": ["stopped", "running"], "running": false}),
             json!({"step": "started", "states": running}),
+            json!({"step": "gone", "restarting": true}),
             json!({"step": "restarted", "other": true, "states": running}),
             json!({"step": "killed", "code": null, "signal": "SIGKILL"}),
             json!({"step": "back", "states": running}),

@@ -25,6 +25,7 @@ mod logging;
 mod lost_workers;
 mod luster_object;
 mod main_module;
+mod master_object;
 mod npm_command;
 mod npm_package;
 mod pid_one;

@@ -1,0 +1,166 @@
+//! What code relies on in the Master of JS luster when much happens: calls that arrive, events in their order, an end that
+//! waits.
+
+use nix::sys::signal::Signal;
+use serde_json::json;
+
+use crate::harness::{HTTP, Luster, TELL, Target, free_port, get, node, on_nodes, processes_in};
+
+/// A custom master that does this, with workers that do that.
+fn script(control: &str, workers: u32, master: &str, app: &str) -> Luster {
+    let port = free_port();
+    let master = format!(
+        "{TELL}const luster = require('luster');
+        if (luster.isMaster) {{ {master} }}
+        luster.configure({{ app: './worker.js', workers: {workers}, server: {{ port: {port} }}, control: {{ {control} }} }},
+            true, __dirname).run();"
+    );
+    Luster::new().file("worker.js", &format!("{TELL}{app}")).file("master.js", &master)
+}
+
+#[test]
+fn long_answers_arrive_and_calls_after_them_too() {
+    let master = "luster.registerRemoteCommandWithCallback('data', answer => answer('x'.repeat(20e6)));
+        luster.registerRemoteCommandWithCallback('more', answer => answer('more'));
+        luster.registerRemoteCommandWithCallback('length', (answer, data) => answer(data.length));";
+    let app = "const luster = require('luster');
+        const ask = (command, data) => new Promise((resolve, reject) => luster.remoteCallWithCallback({
+            command, data, callback: (_, error, answer) => error ? reject(error) : resolve(answer) }));
+        (async () => {
+            const seen = [(await ask('data')).length, await ask('more'), await ask('length', 'y'.repeat(20e6)), await ask('more')];
+            tell({ seen });
+        })();";
+    on_nodes(&[node(16), node(20), node(24)], |node| {
+        let luster = script("", 1, master, app).by_script(node, &[]).start();
+        let told = luster.await_told(1);
+        assert_eq!(told[0]["seen"], json!([20_000_000, "more", 20_000_000, "more"]), "Node {}", node.major);
+        assert_eq!(luster.stop().0, 0);
+    });
+}
+
+#[test]
+fn long_messages_to_a_worker_arrive_in_their_order_and_one_that_is_too_long_costs_only_itself() {
+    let master = "luster.on('running', () => {
+            const worker = luster.workers[1];
+            worker.remoteCall('first', 'x'.repeat(18e6));
+            for (let i = 0; i < 1000; i++) { worker.send({ number: i, text: 'x'.repeat(10000) }); }
+            worker.send({ text: 'x'.repeat(70e6) });
+            worker.send({ last: true });
+        });";
+    let app = "let count = 0, inOrder = true, first = 0;
+        require('luster').registerRemoteCommand('first', (_, text) => { first = text.length; });
+        process.on('message', message => {
+            if (message.number !== undefined) { inOrder = inOrder && message.number === count++; }
+            if (message.last) { tell({ first, count, inOrder }); }
+        });";
+    let luster = script("", 1, master, app).by_script(&node(20), &[]).start();
+    let told = luster.await_told(1);
+    assert_eq!(told[0], json!({"wid": 1, "first": 18_000_000, "count": 1000, "inOrder": true}));
+    let warning = luster.await_event("nonsense", 1)["message"].to_string();
+    assert!(warning.contains("a message of more than 64 MiB, which is passed over"), "{warning}");
+    assert_eq!(luster.stop().0, 0);
+}
+
+#[test]
+fn the_end_of_a_worker_is_told_before_its_successor_even_to_a_busy_master() {
+    let master = "const events = [];
+        for (const event of ['fork', 'exit']) { luster.on(`worker ${event}`, worker => events.push([event, worker.stopping])); }
+        luster.registerRemoteCommand('hello', () => {});
+        const busy = ms => { const end = Date.now() + ms; while (Date.now() < end) {} };
+        let rounds = 0;
+        luster.once('running', () => {
+            const worker = luster.workers[1];
+            worker.on('disconnect', () => busy(300));
+            worker.on('ready', () => {
+                if (++rounds < 4) { worker.restart(); return; }
+                tell({ events: events.map(([event]) => event).join(' '), stopping: worker.stopping });
+            });
+            worker.restart();
+        });";
+    let app = "require('luster').remoteCall('hello');";
+    on_nodes(&[node(16), node(20), node(24)], |node| {
+        let luster = script("", 1, master, app).by_script(node, &[]).start();
+        let told = luster.await_told(1);
+        let expected = format!("fork{}", " exit fork".repeat(4));
+        assert_eq!(
+            (&told[0]["events"], &told[0]["stopping"]),
+            (&json!(expected), &json!(false)),
+            "Node {}",
+            node.major
+        );
+        assert_eq!(luster.stop().0, 0);
+    });
+}
+
+#[test]
+fn a_shutdown_ends_everything_also_while_a_worker_waits_to_be_started_again() {
+    let master = "let exits = 0;
+        luster.on('worker exit', () => { if (++exits === 3) { setTimeout(() => luster.shutdown(), 50); } });
+        luster.on('shutdown', () => tell({ shutdown: true }));";
+    let mut luster = script("", 1, master, "process.exit(1);").by_script(&node(20), &[]).start();
+    assert_eq!(luster.await_end(), 0, "{:?}", luster.log());
+    assert_eq!(luster.told(), [json!({"wid": null, "shutdown": true})]);
+    assert_eq!(processes_in(luster.path()), []);
+}
+
+#[test]
+fn a_script_that_handles_a_stop_itself_has_the_time_it_takes() {
+    let master = "process.on('SIGTERM', () => luster.shutdown());
+        luster.on('shutdown', async () => {
+            await new Promise(resolve => setTimeout(resolve, 300));
+            tell({ flushed: true });
+            process.exitCode = 3;
+        });";
+    on_nodes(&[node(16), node(24)], |node| {
+        let luster = script("", 2, master, HTTP).by_script(node, &[]).start();
+        luster.await_listening(2);
+        luster.signal(Signal::SIGTERM);
+        let mut luster = luster;
+        assert_eq!(luster.await_end(), 3, "Node {}", node.major);
+        assert_eq!(luster.told(), [json!({"wid": null, "flushed": true})], "Node {}", node.major);
+        assert_eq!(processes_in(luster.path()), []);
+    });
+}
+
+#[test]
+fn every_life_of_a_worker_gets_what_was_called_for_all_and_the_environment_of_now() {
+    let master = "luster.once('configured', () => luster.remoteCallToAll('flags', { a: 1 }));
+        luster.once('running', () => {
+            process.env.TOKEN = 'renewed';
+            luster.workers[1].send({ die: true });
+        });";
+    let app = "const luster = require('luster');
+        process.on('message', message => message.die && process.exit(1));
+        luster.registerRemoteCommand('flags', (_, flags) => tell({ flags, token: process.env.TOKEN }));";
+    let luster = script("", 1, master, app).by_script(&node(20), &[]).env("TOKEN", "old").start();
+    let told = luster.await_told(2);
+    assert_eq!(told[0], json!({"wid": 1, "flags": {"a": 1}, "token": "old"}));
+    assert_eq!(told[1], json!({"wid": 1, "flags": {"a": 1}, "token": "renewed"}));
+    assert_eq!(luster.stop().0, 0);
+}
+
+#[test]
+fn whoever_asks_is_answered_also_when_its_successor_runs_already() {
+    let master = "let answerFirst = null;
+        luster.registerRemoteCommandWithCallback('slow', (answer, pid) => {
+            if (answerFirst === null) { answerFirst = () => answer(pid); } else { answer(pid); }
+        });
+        luster.once('running', () => {
+            luster.once('worker fork', () => answerFirst());
+            luster.softRestart();
+        });";
+    let app = "const luster = require('luster');
+        luster.remoteCallWithCallback({ command: 'slow', data: process.pid, timeout: 5000,
+            callback: (_, error, pid) => tell({ error: error && error.code, own: pid === process.pid }) });
+        require('http').createServer((_, r) => r.end('served')).listen(process.env.port);";
+    let luster = script("restart: 'start-first'", 1, master, app).by_script(&node(20), &[]).start();
+    luster.await_ready(2);
+    let told = luster.await_told(2);
+    assert!(told.iter().all(|told| told["error"].is_null() && told["own"] == true), "{told:?}");
+    let port =
+        luster.events("listening")[0]["on"].as_str().and_then(|on| on.rsplit(':').next()?.parse().ok());
+    if let Some(port) = port {
+        assert_eq!(get(&Target::Tcp(port)).expect("an answer").body, "served");
+    }
+    assert_eq!(luster.stop().0, 0);
+}
