@@ -6,7 +6,7 @@ use crate::Exit;
 use crate::config::{self, Guard, GuardRestart, Judged, LogFile, LogTarget};
 use crate::driver::{GUARD, LOG_FILE, Restart, Twins, Watching};
 use crate::output::{Destination, LogFiles, OpenError};
-use crate::watch::{Patterns, Telling};
+use crate::watch::{OwnFiles, Patterns, Telling};
 
 /// Why luster cannot do an extension's work.
 type Refusal = (Exit, String);
@@ -74,7 +74,8 @@ fn watching(options: &Guard, log: Option<&LogFile>) -> Result<Watching, Refusal>
     let logs = log.into_iter().flat_map(|log| [&log.stdout, &log.stderr]);
     let logs: Vec<PathBuf> = logs.filter_map(path).collect();
     Ok(Watching {
-        patterns: patterns.but_for(logs),
+        patterns,
+        own: OwnFiles::new(&logs),
         debounce: options.debounce,
         telling: match options.telling {
             config::Telling::Aloud => Telling::Aloud,

@@ -12,7 +12,7 @@ use tracing::{error, info};
 
 use crate::output::{LogFiles, Which};
 use crate::supervisor::{Life, WorkerId};
-use crate::watch::{Guard, Patterns, Telling};
+use crate::watch::{Guard, OwnFiles, Patterns, Telling};
 
 /// The extension that writes log files.
 pub const LOG_FILE: &str = "luster-log-file";
@@ -34,6 +34,8 @@ pub struct Twins {
 pub struct Watching {
     /// Which files.
     pub patterns: Patterns,
+    /// Which of them luster writes.
+    pub own: OwnFiles,
     /// How long nothing may have changed.
     pub debounce: Duration,
     /// Whether each change is told.
@@ -107,8 +109,8 @@ impl Twins {
     /// Watches files from now on.
     fn begin_guard(&mut self) {
         let changed = Arc::clone(&self.changed);
-        self.guard.begin(|Watching { patterns, debounce, telling, .. }| {
-            match Guard::start(patterns, debounce, telling, move || changed.notify_one()) {
+        self.guard.begin(|Watching { patterns, own, debounce, telling, .. }| {
+            match Guard::start(patterns, own, debounce, telling, move || changed.notify_one()) {
                 Ok(guard) => Some(guard),
                 Err(error) => {
                     error!(event = "unwatched", "{error}; changes of files restart nothing");

@@ -1,7 +1,9 @@
 //! The thread that listens for changes, and says so when it has been quiet for a while.
 //!
-//! Invariant: a change is told at the latest when nothing has changed for as long as the debounce; never twice.
+//! Invariants: a change is told at the latest when nothing has changed for as long as the debounce; never twice; what luster
+//! itself writes is no change, whatever its name is now.
 
+use std::collections::HashMap;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -10,16 +12,23 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use notify::event::{CreateKind, ModifyKind, RemoveKind, RenameMode};
+use notify::event::{ModifyKind, RemoveKind, RenameMode};
 use notify::{Config, Event, EventKind, INotifyWatcher, Watcher};
 use thiserror::Error;
 use tracing::{info, warn};
 
+use super::own::OwnFiles;
 use super::patterns::Patterns;
 use super::tree::Tree;
 
 /// News of the file system that may wait; more come only in a storm, after which everything is looked at again.
 const NEWS: usize = 4096;
+
+/// For how long the same is not told of a file again, as chokidar has it.
+const SAME: Duration = Duration::from_millis(50);
+
+/// Of how many files it is remembered what was told.
+const TOLD: usize = 1024;
 
 /// Watches files as long as it exists.
 #[derive(Debug)]
@@ -64,6 +73,7 @@ impl Guard {
     /// See [`StartError`].
     pub fn start(
         patterns: Patterns,
+        own: OwnFiles,
         debounce: Duration,
         telling: Telling,
         changed: impl Fn() + Send + 'static,
@@ -72,7 +82,9 @@ impl Guard {
         let (alive, storm) = (sender.clone(), Arc::new(AtomicBool::new(false)));
         let noted = Arc::clone(&storm);
         let watcher = INotifyWatcher::new(move |event| forward(&sender, &noted, event), Config::default())?;
-        let work = Work { patterns, debounce, telling, tree: Tree::new(watcher), storm, due: None };
+        let tree = Tree::new(watcher);
+        let told = HashMap::new();
+        let work = Work { patterns, own, debounce, telling, tree, storm, told, due: None };
         thread::Builder::new()
             .name("watch".into())
             .stack_size(512 << 10)
@@ -100,11 +112,14 @@ fn forward(sender: &SyncSender<Event>, storm: &AtomicBool, event: notify::Result
 
 struct Work {
     patterns: Patterns,
+    own: OwnFiles,
     debounce: Duration,
     telling: Telling,
     tree: Tree,
     /// Whether something happened that was not told.
     storm: Arc<AtomicBool>,
+    /// What was told last of files, and when.
+    told: HashMap<PathBuf, (Change, Instant)>,
     /// When to say that something has changed.
     due: Option<Instant>,
 }
@@ -127,7 +142,7 @@ impl Work {
                 Ok(event) => {
                     self.hear(&event);
                     if self.storm.swap(false, Ordering::Acquire) {
-                        self.tree.grow_from_roots(&self.patterns);
+                        self.tree.regrow(&self.patterns);
                         self.postpone();
                     }
                 }
@@ -143,16 +158,14 @@ impl Work {
     fn hear(&mut self, event: &Event) {
         for path in &event.paths {
             match event.kind {
-                EventKind::Create(CreateKind::Folder) => self.come(path),
-                EventKind::Remove(RemoveKind::Folder) => self.tree.prune(path),
-                EventKind::Create(_) => self.happened(Change::Add, path),
-                EventKind::Remove(_) => self.happened(Change::Unlink, path),
+                EventKind::Create(_) | EventKind::Modify(ModifyKind::Name(RenameMode::To)) => self.come(path),
+                EventKind::Remove(_) => _ = self.go(path, event.kind),
+                // Of what was in a folder that has another name now, nothing more is heard.
                 EventKind::Modify(ModifyKind::Name(RenameMode::From)) => {
-                    self.tree.prune(path);
-                    self.happened(Change::Unlink, path);
+                    if self.go(path, event.kind) == Gone::Folder {
+                        self.postpone();
+                    }
                 }
-                EventKind::Modify(ModifyKind::Name(RenameMode::To)) if path.is_dir() => self.come(path),
-                EventKind::Modify(ModifyKind::Name(RenameMode::To)) => self.happened(Change::Add, path),
                 // Told by its two halves.
                 EventKind::Modify(ModifyKind::Name(_)) => {}
                 EventKind::Modify(_) if path.is_dir() => {}
@@ -162,28 +175,73 @@ impl Work {
         }
     }
 
-    /// A folder has come, with whatever is in it.
-    fn come(&mut self, folder: &Path) {
-        let files: Vec<PathBuf> = self.tree.grow(folder, &self.patterns);
-        for file in files {
-            self.happened(Change::Add, &file);
+    /// Something has come: a file, or a folder with whatever is in it.
+    fn come(&mut self, path: &Path) {
+        if !path.is_dir() {
+            self.happened(Change::Add, path);
+            return;
+        }
+        // One of this name may have gone unnoticed.
+        self.tree.prune(path);
+        let files = match Tree::is_above_roots(path, &self.patterns) {
+            true => self.tree.grow_from_roots(&self.patterns),
+            false => self.tree.grow(path, &self.patterns),
+        };
+        for file in files.iter().filter(|file| file.starts_with(path)) {
+            self.happened(Change::Add, file);
         }
     }
 
+    /// Something has gone.
+    fn go(&mut self, path: &Path, kind: EventKind) -> Gone {
+        let was_watched = self.tree.prune(path);
+        if was_watched && Tree::is_above_roots(path, &self.patterns) {
+            self.tree.grow_from_roots(&self.patterns);
+        }
+        if was_watched || kind == EventKind::Remove(RemoveKind::Folder) {
+            return Gone::Folder;
+        }
+        self.happened(Change::Unlink, path);
+        Gone::File
+    }
+
     fn happened(&mut self, change: Change, file: &Path) {
-        if !self.patterns.mean(file) {
+        if !self.patterns.mean(file) || self.own.include(file) {
             return;
         }
-        if self.telling == Telling::Aloud {
+        if self.telling == Telling::Aloud && self.is_new(change, file) {
             let (change, file) = (change.name(), self.patterns.shown(file).display());
             info!(event = "fs_event", change, file = %file, "FS event <{change}> on file \"{file}\"");
         }
         self.postpone();
     }
 
+    /// Whether the same has not just been told of it.
+    fn is_new(&mut self, change: Change, file: &Path) -> bool {
+        let now = Instant::now();
+        if let Some((told, at)) = self.told.get(file)
+            && *told == change
+            && now.duration_since(*at) < SAME
+        {
+            return false;
+        }
+        if self.told.len() >= TOLD {
+            self.told.retain(|_, (_, at)| now.duration_since(*at) < SAME);
+        }
+        self.told.insert(file.to_owned(), (change, now));
+        true
+    }
+
     fn postpone(&mut self) {
         self.due = Some(Instant::now() + self.debounce);
     }
+}
+
+/// What has gone.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Gone {
+    File,
+    Folder,
 }
 
 impl Change {

@@ -1,7 +1,7 @@
 //! Which files are meant: globs that include and globs that exclude, as luster-guard (and chokidar below it) has them.
 //!
-//! Invariants: names that start with a dot are meant only by a glob that says so; a folder without a glob means all that
-//! is in it; nothing is asked of the file system but whether such a name is a folder.
+//! Invariants: names that start with a dot are meant only by a glob that says so; a name without a glob means that file, or
+//! all that is in that folder; whatever is excluded is so with all that is in it; nothing is asked of the file system.
 
 use std::path::{Component, Path, PathBuf};
 
@@ -17,7 +17,6 @@ pub struct Patterns {
     folder: PathBuf,
     included: Vec<Included>,
     excluded: Vec<GlobMatcher>,
-    passed: Vec<PathBuf>,
 }
 
 /// A pattern that cannot be used.
@@ -59,52 +58,39 @@ impl Patterns {
     /// # Errors
     /// One is no glob, or uses what is not supported.
     pub fn new(patterns: &[String], folder: &Path) -> Result<Self, PatternError> {
-        let mut all = Self {
-            folder: folder.to_owned(),
-            included: Vec::new(),
-            excluded: Vec::new(),
-            passed: Vec::new(),
-        };
+        let mut all = Self { folder: folder.to_owned(), included: Vec::new(), excluded: Vec::new() };
         for pattern in patterns {
             let failed = |reason: String| PatternError { pattern: pattern.clone(), reason };
             if has_extended_glob(pattern) {
-                let reason = "luster does not know extended globs such as !(a|b) or +(a); {a,b} is known, and the \
+                let reason = "luster does not know extended globs such as !(a|b), (a|b) or {1..3}; {a,b} is known, and the \
                               module luster-guard, if installed, understands them";
                 return Err(failed(reason.to_owned()));
             }
             match pattern.strip_prefix('!') {
-                Some(pattern) => {
-                    for glob in globs(pattern, folder).map_err(failed)? {
-                        all.excluded.push(glob);
-                    }
-                }
-                None => all.included.push(include(pattern, folder).map_err(failed)?),
+                Some(pattern) => all.excluded.extend(Written::new(pattern, folder).globs().map_err(failed)?),
+                None => all.included.push(Written::new(pattern, folder).include().map_err(failed)?),
             }
         }
         Ok(all)
-    }
-
-    /// Passes over these files, whatever the patterns say.
-    #[must_use]
-    pub fn but_for(mut self, files: Vec<PathBuf>) -> Self {
-        self.passed = files;
-        self
     }
 
     /// Whether the file with this absolute path is meant.
     pub(super) fn mean(&self, path: &Path) -> bool {
         self.included.iter().any(|included| included.means(path))
             && !self.excluded.iter().any(|glob| glob.is_match(path))
-            && !self.passed.iter().any(|passed| passed == path)
     }
 
     /// Whether there is nothing below this folder that could be meant.
     pub(super) fn exclude_all_of(&self, folder: &Path) -> bool {
-        let name = "\u{1}";
-        // A glob that matches something on each of two levels matches whatever there is.
-        let (near, far) = (folder.join(name), folder.join(name).join(name));
-        let excluded = self.excluded.iter().any(|glob| glob.is_match(&near) && glob.is_match(&far));
+        // A glob that matches whatever the name is matches whatever there is.
+        let inside = folder.join("\u{1}");
+        let excluded = self.excluded.iter().any(|glob| glob.is_match(folder) || glob.is_match(&inside));
         excluded || !self.included.iter().any(|included| included.reaches(folder))
+    }
+
+    /// The folder from which relative paths start.
+    pub(super) fn folder(&self) -> &Path {
+        &self.folder
     }
 
     /// Where to look.
@@ -135,54 +121,71 @@ impl Included {
     }
 }
 
-fn include(pattern: &str, folder: &Path) -> Result<Included, String> {
-    let path = absolute(pattern, folder);
-    let (start, glob) = match path.find(SPECIAL) {
-        Some(at) => path.split_at(path[..at].rfind('/').map_or(0, |slash| slash + 1)),
-        // A name: of a folder, or of a file in one.
-        None if Path::new(&path).is_dir() => (path.as_str(), "**"),
-        None => path.split_at(path.rfind('/').map_or(0, |slash| slash + 1)),
-    };
-    let depth = (!glob.contains("**") && !glob.contains('{')).then(|| glob.split('/').count());
-    let root = Root { folder: start.into(), depth };
-    let dots = if glob.split('/').any(|name| name.starts_with('.')) { Dots::Meant } else { Dots::Passed };
-    Ok(Included { globs: globs(pattern, folder)?, root, dots })
+/// A pattern in two parts: a folder, whose own name is no glob, whatever it contains, and what follows below it.
+struct Written {
+    folder: PathBuf,
+    below: String,
 }
 
-/// The pattern itself, and everything below what it matches.
-fn globs(pattern: &str, folder: &Path) -> Result<Vec<GlobMatcher>, String> {
-    let path = absolute(pattern, folder);
-    let compile = |pattern: &str| -> Result<GlobMatcher, String> {
-        let glob: Result<Glob, _> = GlobBuilder::new(pattern).literal_separator(true).build();
-        glob.map(|glob| glob.compile_matcher()).map_err(|error| error.kind().to_string())
-    };
-    match path.contains(SPECIAL) {
-        true => Ok(vec![compile(&path)?]),
-        false => Ok(vec![compile(&path)?, compile(&format!("{path}/**"))?]),
-    }
-}
-
-/// The pattern as an absolute one. The folder's own name is no glob, whatever it contains.
-fn absolute(pattern: &str, folder: &Path) -> String {
-    if pattern.starts_with('/') {
-        return pattern.trim_end_matches('/').to_owned();
-    }
-    let mut folder = folder.to_owned();
-    let mut rest = pattern.trim_end_matches('/');
-    loop {
-        if let Some(shorter) = rest.strip_prefix("./") {
-            rest = shorter;
-        } else if let Some(shorter) = rest.strip_prefix("../") {
-            folder.pop();
-            rest = shorter;
-        } else {
-            break;
+impl Written {
+    fn new(pattern: &str, folder: &Path) -> Self {
+        let mut folder = folder.to_owned();
+        let mut below = pattern.trim_end_matches('/');
+        if let Some(rest) = below.strip_prefix('/') {
+            (folder, below) = ("/".into(), rest);
         }
+        loop {
+            if let Some(rest) = below.strip_prefix("./") {
+                below = rest;
+            } else if let Some(rest) = below.strip_prefix("../") {
+                folder.pop();
+                below = rest;
+            } else {
+                break;
+            }
+        }
+        match below {
+            "." => below = "",
+            ".." => {
+                folder.pop();
+                below = "";
+            }
+            _ => {}
+        }
+        Self { folder, below: below.to_owned() }
     }
-    match rest {
-        "." => folder.to_string_lossy().into_owned(),
-        ".." => folder.parent().unwrap_or(&folder).to_string_lossy().into_owned(),
-        rest => format!("{}/{rest}", folder.to_string_lossy().trim_end_matches('/')),
+
+    fn include(&self) -> Result<Included, String> {
+        let (start, glob) = match self.below.find(SPECIAL) {
+            Some(at) => self.below.split_at(self.below[..at].rfind('/').map_or(0, |slash| slash + 1)),
+            None => (self.below.as_str(), ""),
+        };
+        let is_flat = !glob.is_empty() && !glob.contains("**") && !glob.contains('{');
+        let root = Root {
+            folder: self.folder.join(start.trim_end_matches('/')),
+            depth: is_flat.then(|| glob.split('/').count()),
+        };
+        let dots = if glob.split('/').any(|name| name.starts_with('.')) { Dots::Meant } else { Dots::Passed };
+        let globs = match glob.is_empty() {
+            true => self.globs()?,
+            false => vec![self.compile("")?],
+        };
+        Ok(Included { globs, root, dots })
+    }
+
+    /// The pattern itself, and everything below what it matches.
+    fn globs(&self) -> Result<Vec<GlobMatcher>, String> {
+        Ok(vec![self.compile("")?, self.compile("/**")?])
+    }
+
+    fn compile(&self, more: &str) -> Result<GlobMatcher, String> {
+        let folder = globset::escape(self.folder.to_string_lossy().trim_end_matches('/'));
+        let pattern = match self.below.is_empty() {
+            true => format!("{folder}{more}"),
+            false => format!("{folder}/{}{more}", self.below),
+        };
+        let glob: Result<Glob, _> = GlobBuilder::new(&pattern).literal_separator(true).build();
+        glob.map(|glob| glob.compile_matcher()).map_err(|error| error.kind().to_string())
     }
 }
 
@@ -193,9 +196,16 @@ fn is_hidden(path: &Path) -> bool {
     })
 }
 
-/// Whether it has `!(…)`, `?(…)`, `*(…)`, `+(…)` or `@(…)`.
+/// Whether it has `!(…)`, `?(…)`, `*(…)`, `+(…)`, `@(…)`, `(…|…)` or `{…..…}`.
 fn has_extended_glob(pattern: &str) -> bool {
-    pattern.as_bytes().windows(2).any(|pair| b"!?*+@".contains(&pair[0]) && pair[1] == b'(')
+    let marked = pattern.as_bytes().windows(2).any(|pair| b"!?*+@".contains(&pair[0]) && pair[1] == b'(');
+    let within = |open: char, close: char, what: &str| {
+        pattern
+            .split(open)
+            .skip(1)
+            .any(|rest| rest.split(close).next().is_some_and(|inner| inner.contains(what)))
+    };
+    marked || within('(', ')', "|") || within('{', '}', "..")
 }
 
 #[cfg(test)]
@@ -234,6 +244,17 @@ mod tests {
         assert_means(&["/etc/app/*.json"], &["/etc/app/a.json"], &["etc/app/a.json"]);
         assert_means(&["**/.env"], &[".env", "lib/.env"], &[".x"]);
         assert_means(&["config.json"], &["config.json"], &["x.json", "lib/config.json"]);
+        assert_means(&["lib"], &["lib", "lib/a", "lib/a/b"], &["x", "lib2/a", "lib/.x"]);
+        assert_means(&[".env"], &[".env"], &[".x"]);
+    }
+
+    #[test]
+    fn the_working_directorys_own_name_is_no_glob() {
+        let folder = Path::new("/srv/[a]{b}*/app");
+        let patterns = Patterns::new(&["**/*.js".to_owned(), "!**/tmp/**".to_owned()], folder).unwrap();
+        assert_eq!(patterns.roots().collect::<Vec<_>>(), [&Root { folder: folder.into(), depth: None }]);
+        assert!(patterns.mean(&folder.join("lib/a.js")) && !patterns.mean(&folder.join("tmp/a.js")));
+        assert!(!patterns.mean(Path::new("/srv/ab/app/a.js")));
     }
 
     #[test]
@@ -246,6 +267,11 @@ mod tests {
         );
         assert_means(&["!**/node_modules/**"], &[], &["a.js"]);
         assert_means(&["**/*", "!tmp"], &["a"], &["tmp", "tmp/a", "tmp/a/b"]);
+        assert_means(
+            &["**/*", "!**/logs", "!{dist,out}"],
+            &["a", "x/dist/a"],
+            &["logs/a", "x/logs/a/b", "dist/a", "out/a"],
+        );
     }
 
     #[test]
@@ -256,7 +282,10 @@ mod tests {
         assert!(
             excluded(&all, "node_modules") && excluded(&all, "lib/node_modules") && excluded(&all, ".git")
         );
-        assert!(!excluded(&all, "lib") && !excluded(&all, "tmp") && excluded(&all, "/srv"));
+        assert!(!excluded(&all, "lib") && excluded(&all, "tmp") && excluded(&all, "/srv"));
+        let named = patterns(&["**/*", "!**/logs", "!{dist,out}"]);
+        assert!(excluded(&named, "logs") && excluded(&named, "a/logs") && excluded(&named, "dist"));
+        assert!(!excluded(&named, "logs.d") && excluded(&named, "logs/deep"));
         let flat = patterns(&["lib/*.js"]);
         assert!(!excluded(&flat, "lib") && excluded(&flat, "lib/deep") && excluded(&flat, "other"));
         let hidden = patterns(&["**/.config/*"]);
@@ -267,11 +296,13 @@ mod tests {
     fn roots_are_the_folders_before_the_first_glob() {
         let roots = |pattern: &str| patterns(&[pattern]).roots().cloned().collect::<Vec<_>>();
         let root = |folder: &str, depth| vec![Root { folder: folder.into(), depth }];
-        assert_eq!(roots("**/*.js"), root("/srv/app/", None));
-        assert_eq!(roots("lib/*.js"), root("/srv/app/lib/", Some(1)));
-        assert_eq!(roots("lib/*/a/*.js"), root("/srv/app/lib/", Some(3)));
-        assert_eq!(roots("lib/x.js"), root("/srv/app/lib/", Some(1)));
+        assert_eq!(roots("**/*.js"), root("/srv/app", None));
+        assert_eq!(roots("lib/*.js"), root("/srv/app/lib", Some(1)));
+        assert_eq!(roots("lib/*/a/*.js"), root("/srv/app/lib", Some(3)));
+        assert_eq!(roots("lib/x.js"), root("/srv/app/lib/x.js", None));
         assert_eq!(roots("/usr"), root("/usr", None));
+        assert_eq!(roots("."), root("/srv/app", None));
+        assert_eq!(roots(".."), root("/srv", None));
     }
 
     #[test]
@@ -283,6 +314,11 @@ mod tests {
             "{}",
             error("a[")
         );
-        assert!(error("**/!(x).js").contains("extended globs"));
+        for pattern in ["**/!(x).js", "**/*.(js|json)", "a{1..3}.js", "@(a|b)"] {
+            assert!(error(pattern).contains("extended globs"), "{pattern}");
+        }
+        for pattern in ["a (copy).js", "{a,b}/../c", "a..b"] {
+            assert!(Patterns::new(&[pattern.to_owned()], Path::new("/")).is_ok(), "{pattern}");
+        }
     }
 }

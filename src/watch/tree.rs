@@ -1,6 +1,7 @@
 //! The folders that are watched, and what of them comes and goes.
 //!
-//! Invariant: a folder is watched once, under the name it has now; one in which nothing can be meant is not watched.
+//! Invariants: a folder is watched once, under the name it has now; one in which nothing can be meant is watched only if
+//! something that is meant may come into being there: then it is the nearest folder there is above it.
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
@@ -34,10 +35,35 @@ impl Tree {
         self.watched.len()
     }
 
-    /// Watches everything the patterns reach.
-    pub(super) fn grow_from_roots(&mut self, patterns: &Patterns) {
+    /// Watches everything the patterns reach; answers with the files that are meant.
+    pub(super) fn grow_from_roots(&mut self, patterns: &Patterns) -> Vec<PathBuf> {
+        let mut files = Vec::new();
         for Root { folder, .. } in patterns.roots() {
-            self.grow(folder, patterns);
+            self.anchor(folder, patterns);
+            files.extend(self.grow(folder, patterns));
+        }
+        files
+    }
+
+    /// Looks at everything again: what has happened meanwhile is not known.
+    pub(super) fn regrow(&mut self, patterns: &Patterns) {
+        // To watch twice what is watched is nothing to the kernel, and what is gone it has forgotten.
+        self.watched.clear();
+        self.grow_from_roots(patterns);
+    }
+
+    /// Whether this is where patterns begin, or above: what comes and goes there changes what there is to be watched.
+    pub(super) fn is_above_roots(folder: &Path, patterns: &Patterns) -> bool {
+        patterns.roots().any(|root| root.folder.starts_with(folder))
+    }
+
+    /// Watches the folder in which a root is, or will be: it can go and come again. The working directory stays.
+    fn anchor(&mut self, root: &Path, patterns: &Patterns) {
+        if patterns.folder().starts_with(root) {
+            return;
+        }
+        if let Some(above) = root.ancestors().skip(1).find(|folder| folder.is_dir()) {
+            self.watch(above);
         }
     }
 
@@ -58,19 +84,20 @@ impl Tree {
         files
     }
 
-    /// Forgets this folder and those in it: it is gone, or has another name now.
-    pub(super) fn prune(&mut self, folder: &Path) {
+    /// Forgets this folder and those in it: it is gone, or has another name now. Whether it was watched.
+    pub(super) fn prune(&mut self, folder: &Path) -> bool {
         let gone: Vec<PathBuf> = self
             .watched
             .range(folder.to_owned()..)
             .take_while(|path| path.starts_with(folder))
             .cloned()
             .collect();
-        for path in gone {
+        for path in &gone {
             // The kernel forgets those that were removed by itself.
-            let _ = self.watcher.unwatch(&path);
-            self.watched.remove(&path);
+            let _ = self.watcher.unwatch(path);
+            self.watched.remove(path);
         }
+        !gone.is_empty()
     }
 
     fn watch(&mut self, folder: &Path) {

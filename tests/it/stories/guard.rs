@@ -4,7 +4,7 @@ use std::fs;
 
 use serde_json::{Value, json};
 
-use crate::harness::{Luster, Running, children};
+use crate::harness::{Luster, Running, children, eventually};
 
 fn guarding(options: Value) -> Luster {
     let config = json!({"workers": 2, "extensions": {"luster-guard": options}});
@@ -110,6 +110,85 @@ fn log_files_below_do_not_restart_for_ever() {
     luster.await_event_where("fs_event", 1, |event| event["file"] == "last");
     assert!(told(&luster).iter().all(|(_, file)| file != "out.log"), "{:?}", told(&luster));
     assert_eq!(luster.stop().0, 0);
+}
+
+#[test]
+fn a_folder_that_is_excluded_by_its_name_is_so_with_all_that_is_in_it() {
+    let luster =
+        watching(json!({"patterns": ["**/*", "!**/data", "!node_modules", "!**/*.log"], "debounce": 10}));
+    for path in ["data/text.txt", "data/new", "node_modules/x/index.js", "node_modules/y", "lib/x.log"] {
+        fs::write(luster.path().join(path), "changed").expect("writable");
+    }
+    fs::write(luster.path().join("lib/last"), "").expect("writable");
+    luster.await_event_where("fs_event", 1, |event| event["file"] == "lib/last");
+    assert!(told(&luster).iter().all(|(_, file)| file == "lib/last"), "{:?}", told(&luster));
+    luster.await_event("roll_out_finished", 1);
+    assert_eq!(luster.stop().0, 0);
+}
+
+#[test]
+fn what_is_built_anew_is_noticed_again_and_what_is_not_there_yet_when_it_comes() {
+    let luster = watching(json!({"patterns": ["lib/**/*.js", "dist/app/*.js", "settings"], "debounce": 30}));
+    let path = |name: &str| luster.path().join(name);
+    let noticed = |name: &str, act: &dyn Fn()| {
+        let before = luster.events("roll_out_finished").len();
+        act();
+        luster.await_event_where("fs_event", 1, |event| event["file"] == name);
+        luster.await_event("roll_out_finished", before + 1);
+    };
+    noticed("dist/app/a.js", &|| {
+        fs::create_dir_all(path("dist/app")).expect("writable");
+        fs::write(path("dist/app/a.js"), "").expect("writable");
+    });
+    for round in 0..3 {
+        noticed(&format!("lib/deep/{round}.js"), &|| {
+            fs::remove_dir_all(path("lib")).expect("it is there");
+            fs::create_dir_all(path("lib/deep")).expect("writable");
+            fs::write(path(&format!("lib/deep/{round}.js")), "").expect("writable");
+        });
+        noticed(&format!("dist/app/{round}.js"), &|| {
+            fs::rename(path("dist"), path(&format!("old{round}"))).expect("it is there");
+            fs::create_dir_all(path("made/app")).expect("writable");
+            fs::write(path(&format!("made/app/{round}.js")), "").expect("writable");
+            fs::rename(path("made"), path("dist")).expect("writable");
+        });
+    }
+    noticed("settings/a", &|| {
+        fs::create_dir(path("settings")).expect("writable");
+        fs::write(path("settings/a"), "").expect("writable");
+    });
+    assert_eq!(luster.stop().0, 0);
+}
+
+#[test]
+fn sources_that_are_moved_away_restart_the_workers() {
+    let luster = watching(json!({"patterns": ["**/*.js", "!**/node_modules/**"], "debounce": 30}));
+    fs::rename(luster.path().join("lib"), luster.path().join(".lib")).expect("it is there");
+    luster.await_event("roll_out_finished", 1);
+    assert_eq!(told(&luster), []);
+    assert_eq!(luster.stop().0, 0);
+}
+
+#[test]
+fn lusters_own_words_in_a_file_that_is_watched_are_no_change() {
+    let luster = guarding(json!({"debounce": 30}));
+    let folder = luster.path().to_owned();
+    let running = luster.through(&["sh", "-c", "exec \"$@\" 2> err.log", "sh"]).start();
+    let log = || fs::read_to_string(folder.join("err.log")).unwrap_or_default();
+    eventually("it watches", || log().contains("\"watching\"").then_some(()));
+    fs::rename(folder.join("err.log"), folder.join("err.log.1")).expect("it is there");
+    let log = || fs::read_to_string(folder.join("err.log.1")).unwrap_or_default();
+    fs::write(folder.join("lib/code.js"), "changed").expect("writable");
+    eventually("it restarts", || log().contains("roll_out_finished").then_some(()));
+    fs::write(folder.join("lib/last.js"), "").expect("writable");
+    eventually("it notices more", || log().contains("lib/last.js").then_some(()));
+    let lines =
+        log().lines().filter(|line| line.contains("\"fs_event\"") && line.contains("err.log")).count();
+    // Its new name has come.
+    assert!(lines <= 2, "{}", log());
+    let mut running = running;
+    running.signal(nix::sys::signal::Signal::SIGTERM);
+    assert_eq!(running.await_end(), 0);
 }
 
 #[test]
