@@ -40,6 +40,9 @@ pub(super) fn make(wishes: [Wish; 3], twins: &Twins, worker: WorkerId, life: Lif
             Wish::Inherited => {}
             Wish::Null => streams.theirs[number] = Stream::Null,
             Wish::Piped => {
+                if number > 0 && twins.log().is_some() {
+                    twins.tell_rival();
+                }
                 // As Node makes them: one that is handed over must be a socket.
                 let (end, given) = ipc::pair()?;
                 ipc::set_nonblocking(&end)?;

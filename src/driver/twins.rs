@@ -2,13 +2,14 @@
 //!
 //! Invariant: one that nobody has named does nothing but be ready for it.
 
+use std::cell::Cell;
 use std::io;
 use std::os::fd::OwnedFd;
 use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::Notify;
-use tracing::{error, info};
+use tracing::{error, info, warn};
 
 use crate::output::{LogFiles, Which};
 use crate::supervisor::{Life, WorkerId};
@@ -27,6 +28,7 @@ pub struct Twins {
     /// How the guard restarts workers.
     restart: Restart,
     changed: Arc<Notify>,
+    rival_told: Cell<bool>,
 }
 
 /// What is to be watched.
@@ -83,6 +85,7 @@ impl Twins {
             restart: watching.as_ref().map(|watching| watching.restart).unwrap_or_default(),
             guard: watching.map_or(Work::NotOurs, Work::Ready),
             changed: Arc::default(),
+            rival_told: Cell::new(false),
         }
     }
 
@@ -134,6 +137,17 @@ impl Twins {
         match &self.log_files {
             Work::Running(files) => Some(files),
             Work::Ready(_) | Work::NotOurs => None,
+        }
+    }
+
+    /// Says, once, that an extension takes what the log files were to have.
+    pub(super) fn tell_rival(&self) {
+        if !self.rival_told.replace(true) {
+            warn!(
+                event = "log_rival",
+                "an extension reads what workers print (setup with silent or stdio), so it does not go to the files of \
+                 {LOG_FILE}; install that module, which shares it"
+            );
         }
     }
 

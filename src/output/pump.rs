@@ -9,7 +9,7 @@ use std::os::fd::{AsFd, OwnedFd};
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, Sender, SyncSender, TryRecvError, channel, sync_channel};
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use chrono::Local;
 use nix::errno::Errno;
@@ -130,6 +130,8 @@ struct Work {
 struct Source {
     stream: OwnedFd,
     form: Form,
+    /// Since when there is a line without its end.
+    unfinished: Option<Instant>,
 }
 
 /// What a read of a source found.
@@ -145,18 +147,11 @@ impl Work {
         let mut events = [EpollEvent::empty(); 64];
         let mut buffer = vec![0; READ];
         loop {
-            let timeout = match self.sources.values().any(Source::has_unfinished) {
-                true => EpollTimeout::try_from(UNFINISHED).unwrap_or(EpollTimeout::NONE),
-                false => EpollTimeout::NONE,
-            };
-            let ready = match self.epoll.wait(&mut events, timeout) {
+            let ready = match self.epoll.wait(&mut events, self.patience()) {
                 Ok(ready) => ready,
                 Err(Errno::EINTR) => continue,
                 Err(_) => break,
             };
-            if ready == 0 {
-                self.finish_lines();
-            }
             let mut left = Left::No;
             for event in &events[..ready] {
                 match event.data() {
@@ -166,13 +161,33 @@ impl Work {
             }
             if left == Left::Yes {
                 self.read_the_rest(&mut buffer);
-                self.finish_lines();
+                self.sources.values_mut().for_each(|source| source.finish(&mut self.out));
                 self.write();
                 break;
             }
+            self.finish_overdue();
             self.write();
         }
         drop(ends);
+    }
+
+    /// Until the first unfinished line is to be written.
+    fn patience(&self) -> EpollTimeout {
+        let first = self.sources.values().filter_map(|source| source.unfinished).min();
+        let left = first.map(|since| (since + UNFINISHED).saturating_duration_since(Instant::now()));
+        // Rounded up, or the last fraction of a millisecond would be spent spinning.
+        let left = left.map(|left| EpollTimeout::try_from(left + Duration::from_millis(1)));
+        left.and_then(Result::ok).unwrap_or(EpollTimeout::NONE)
+    }
+
+    /// Writes the lines that have been unfinished for too long.
+    fn finish_overdue(&mut self) {
+        let now = Instant::now();
+        for source in self.sources.values_mut() {
+            if source.unfinished.is_some_and(|since| now.duration_since(since) >= UNFINISHED) {
+                source.finish(&mut self.out);
+            }
+        }
     }
 
     /// Carries out the commands there are; says whether there will be no more.
@@ -184,7 +199,7 @@ impl Work {
                     let event = EpollEvent::new(EpollFlags::EPOLLIN, key);
                     // One that cannot be watched is closed, and who prints there told so by the kernel.
                     if self.epoll.add(stream.as_fd(), event).is_ok() {
-                        self.sources.insert(key, Source { stream, form });
+                        self.sources.insert(key, Source { stream, form, unfinished: None });
                     }
                 }
                 Ok(Command::Reopen) => {
@@ -228,12 +243,6 @@ impl Work {
         }
     }
 
-    fn finish_lines(&mut self) {
-        for source in self.sources.values_mut() {
-            source.finish(&mut self.out);
-        }
-    }
-
     fn write(&mut self) {
         if !self.out.is_empty() {
             self.target.write(&self.out);
@@ -250,21 +259,21 @@ enum Left {
 }
 
 impl Source {
-    const fn has_unfinished(&self) -> bool {
-        match &self.form {
-            Form::Lines(lines) => lines.has_unfinished(),
-            Form::Raw => false,
-        }
-    }
-
     fn take(&mut self, bytes: &[u8], out: &mut Vec<u8>) {
         match &mut self.form {
-            Form::Lines(lines) => lines.take(bytes, &stamp(), out),
+            Form::Lines(lines) => {
+                lines.take(bytes, &stamp(), out);
+                // Another line than before, if one was finished by this.
+                let is_other = bytes.contains(&b'\n');
+                let since = self.unfinished.filter(|_| !is_other).unwrap_or_else(Instant::now);
+                self.unfinished = lines.has_unfinished().then_some(since);
+            }
             Form::Raw => out.extend_from_slice(bytes),
         }
     }
 
     fn finish(&mut self, out: &mut Vec<u8>) {
+        self.unfinished = None;
         match &mut self.form {
             Form::Lines(lines) if lines.has_unfinished() => lines.finish(&stamp(), out),
             Form::Lines(_) | Form::Raw => {}

@@ -78,6 +78,8 @@ impl Target {
     pub(super) fn reopen(&mut self) {
         let Some(path) = &self.path else { return };
         match open(path) {
+            // A name such as /dev/stdout is by now another file: our own pipe.
+            Ok(file) if !file.metadata().is_ok_and(|metadata| metadata.is_file()) => {}
             Ok(file) => self.file = file,
             Err(error) => {
                 self.complain(&format!("cannot be opened anew: {error}; lines go to the one that was open"));

@@ -127,6 +127,48 @@ fn an_extension_asks_for_it_by_the_event_reopen_logs_and_prints_into_the_files_t
 }
 
 #[test]
+fn an_unfinished_line_is_written_though_others_print_all_the_time() {
+    let app = "if (process.env.LUSTER_WID === '1') { process.stdout.write('connecting to the database… '); setInterval(() => {}, 1e6); }
+        else { setInterval(() => console.log('alive'), 100); }";
+    let luster = logging(app, json!({"stdout": "out.log", "stderr": true})).start();
+    await_lines(&luster.path().join("out.log"), 1, "connecting to the database… ");
+    assert_eq!(luster.stop().0, 0);
+}
+
+#[test]
+fn what_an_extension_reads_is_told_not_to_be_in_the_files() {
+    let extension = "exports.configure = (config, luster) => {
+        if (luster.isMaster) {
+            luster.setup({ silent: true });
+            luster.on('worker fork', worker => worker.process.stdout.on('data', data => require('fs').appendFileSync('mine.txt', data)));
+        }
+    };";
+    let config = json!({"workers": 2, "extensions": {"luster-log-file": {"stdout": "out.log", "stderr": "err.log"}, "mine": {}}});
+    let luster = Luster::with(PRINTING, config).file("node_modules/mine.js", extension).start();
+    await_lines(&luster.path().join("mine.txt"), 2, "second line");
+    let err = luster.path().join("err.log");
+    eventually("it is told", || read(&err).contains("\"log_rival\"").then_some(()));
+    assert_eq!(luster.stop().0, 0);
+    assert_eq!(read(&err).matches("\"log_rival\"").count(), 1);
+}
+
+#[test]
+fn a_stream_that_is_named_as_a_file_survives_being_opened_anew() {
+    let luster = logging(PRINTING, json!({"stdout": "/dev/stdout", "stderr": true}));
+    let out = luster.path().join("all.log");
+    let running = luster.through(&["sh", "-c", "exec \"$@\" > all.log", "sh"]).start();
+    await_lines(&out, 2, "second line");
+    running.signal(Signal::SIGUSR1);
+    running.await_stderr("\"reopened\"");
+    for pid in children(running.pid()) {
+        nix::sys::signal::kill(nix::unistd::Pid::from_raw(pid), Signal::SIGUSR2).expect("it is there");
+    }
+    await_lines(&out, 2, "again");
+    assert_eq!(read(&out).lines().count(), 6, "{}", read(&out));
+    assert_eq!(running.stop().0, 0);
+}
+
+#[test]
 fn a_module_that_is_installed_is_run_in_its_place() {
     let module = "exports.configure = (config, luster) => {
         if (luster.isMaster) { require('fs').writeFileSync('ran', config.get('stdout')); }
