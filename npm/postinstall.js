@@ -18,7 +18,8 @@ if (isForThisMachine()) {
             throw error;
         }
         console.error(`luster: ${error.message}`);
-        // Where there can be no binary, a project that has luster can still be worked on.
-        process.exitCode = process.platform === 'linux' ? 1 : 0;
+        // Where there can be no binary, a project that has luster can still be worked on. npm shows the message only of
+        // a script that fails.
+        process.exitCode = binary.isSupported ? 1 : 0;
     }
 }

@@ -74,7 +74,7 @@ pub(crate) struct Source {
 /// How luster tells what happens.
 #[derive(Debug, Args)]
 pub(crate) struct Output {
-    /// Tells more; twice: everything
+    /// Tells more
     #[arg(short, long, action = ArgAction::Count)]
     pub(crate) verbose: u8,
     /// Tells only warnings and errors; twice: only errors

@@ -9,7 +9,9 @@ const fs = require('fs');
 const path = require('path');
 const { ROOT, manifest, stageMain, stagePlatform, thisPlatform } = require('./staging');
 
-const [binary = build(), folder = path.join(ROOT, 'target', 'npm')] = process.argv.slice(2);
+const [binary = build(), given = path.join(ROOT, 'target', 'npm')] = process.argv.slice(2);
+// npm runs elsewhere.
+const folder = path.resolve(given);
 const platform = thisPlatform();
 const name = `@luster/${platform}`;
 const stage = path.join(folder, 'offline');
@@ -25,6 +27,11 @@ fs.rmSync(stage, { recursive: true });
 console.log(path.join(folder, `luster-${manifest.version}.tgz`));
 
 function build() {
-    execFileSync('cargo', ['build', '--release'], { cwd: ROOT, stdio: 'inherit' });
-    return path.join(ROOT, 'target', 'release', 'luster');
+    const told = execFileSync('cargo', ['build', '--release', '--message-format=json-render-diagnostics'], {
+        cwd: ROOT, stdio: ['inherit', 'pipe', 'inherit'], encoding: 'utf8', maxBuffer: 64 << 20,
+    });
+    // Wherever cargo is configured to put it.
+    const built = told.split('\n').filter(Boolean).map(line => JSON.parse(line)).find(message =>
+        message.executable && message.target.name === 'luster');
+    return built.executable;
 }

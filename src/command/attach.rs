@@ -50,10 +50,10 @@ pub(super) fn run() -> Exit {
 
 /// A script has its own log; of ours it gets what is wrong.
 fn output() -> Output {
-    let verbose = std::env::var("LUSTER_VERBOSE").ok().and_then(|level| level.parse().ok());
+    let level: u8 = std::env::var("LUSTER_VERBOSE").ok().and_then(|level| level.parse().ok()).unwrap_or(0);
     Output {
-        verbose: verbose.unwrap_or(0),
-        quiet: u8::from(verbose.is_none()),
+        verbose: level.saturating_sub(1),
+        quiet: u8::from(level == 0),
         log_format: match std::env::var("LUSTER_LOG_FORMAT").as_deref() {
             Ok("json") => LogFormat::Json,
             Ok(_) | Err(_) => LogFormat::Text,

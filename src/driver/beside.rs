@@ -106,9 +106,14 @@ impl Hands {
 
     /// Does what a signal asks for.
     pub(super) fn asked_by_signal(&mut self, now: Moment, asked: Asked, stops: &mut Stops) {
-        match translate::request(asked, stops) {
-            Some(request) => self.request(now, request),
-            None => self.twins.reopen(),
+        match asked {
+            Asked::Restart => self.request(now, Request::RollOut),
+            Asked::ReopenLogs => self.twins.reopen(),
+            Asked::Stop(cause) => {
+                if let Some(request) = translate::stop(cause, now, stops) {
+                    self.request(now, request);
+                }
+            }
         }
     }
 

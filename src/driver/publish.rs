@@ -17,6 +17,7 @@ use crate::supervisor::{
 use super::attendant::Fitness;
 use super::hands::{Direct, Hands, LineUse, Online, Process, Voluntary};
 use super::narrate;
+use super::run;
 use super::said;
 
 /// How many addresses of a process are remembered for a host that comes later.
@@ -38,7 +39,9 @@ impl Hands {
                 let reason = narrate::abort_reason(reason);
                 self.tell(now, &Tell::RollOutAborted { wid: worker.0, reason: &reason });
             }
-            Notice::AllDead(_) => self.tell(now, &Tell::AllDead),
+            Notice::AllDead(deaths) => {
+                self.tell(now, &Tell::AllDead { exit: run::common_cause(deaths) as u8 });
+            }
             Notice::ShuttingDown(_) | Notice::Killing(_) => self.tell(now, &Tell::Ending),
             // Told when the worker's own words come, or nothing to do with workers.
             Notice::Listening(..)

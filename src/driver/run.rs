@@ -230,7 +230,7 @@ fn conclude(outcome: &Outcome) -> Exit {
 }
 
 /// The exit code for what all workers died of, if it is the same for all.
-fn common_cause(deaths: &[Death]) -> Exit {
+pub(super) fn common_cause(deaths: &[Death]) -> Exit {
     let not_started = |death: &Death| matches!(death.ending, Ending::NotStarted(_));
     let not_permitted = |death: &Death| {
         death.refusal.as_ref().is_some_and(|refusal| refusal.cause == RefusalCause::NotPermitted)

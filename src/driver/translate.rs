@@ -1,29 +1,32 @@
 //! Turns what the other rooms report into the supervisor's words.
 
 use std::io;
+use std::time::Duration;
 
-use crate::process::{Asked, ExitStatus};
-use crate::supervisor::{Ending, Endpoint, Refusal, RefusalCause, Request};
+use crate::process::{ExitStatus, StopCause};
+use crate::supervisor::{Ending, Endpoint, Moment, Refusal, RefusalCause, Request};
+
+/// One Ctrl-C may come twice: from the terminal, and from a parent that passes it on (npm does). In milliseconds.
+const ECHO: Duration = Duration::from_millis(200);
 
 /// How often a stop has been asked for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Stops {
     /// Not yet.
     None,
-    /// Once: the next one means now.
-    One,
+    /// Once, by this and then: the next one means now.
+    One(StopCause, Moment),
 }
 
-/// What a signal to the master asks of the supervisor, if it asks anything of it. The second stop is a kill.
-pub(super) const fn request(asked: Asked, stops: &mut Stops) -> Option<Request> {
-    match (asked, *stops) {
-        (Asked::Restart, _) => Some(Request::RollOut),
-        (Asked::ReopenLogs, _) => None,
-        (Asked::Stop(_), Stops::None) => {
-            *stops = Stops::One;
+/// What a stop is now: the second one is a kill. Nothing if it is the first one's echo.
+pub(super) fn stop(cause: StopCause, now: Moment, stops: &mut Stops) -> Option<Request> {
+    match *stops {
+        Stops::None => {
+            *stops = Stops::One(cause, now);
             Some(Request::Stop)
         }
-        (Asked::Stop(_), Stops::One) => Some(Request::Kill),
+        Stops::One(StopCause::Interrupt, at) if cause == StopCause::Interrupt && now.since(at) < ECHO => None,
+        Stops::One(..) => Some(Request::Kill),
     }
 }
 

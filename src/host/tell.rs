@@ -104,7 +104,10 @@ pub enum Tell<'a> {
         reason: &'a str,
     },
     /// Every worker is dead.
-    AllDead,
+    AllDead {
+        /// luster's exit code for that.
+        exit: u8,
+    },
     /// A signal was received that it wants to have passed on.
     Signal {
         /// Its name.

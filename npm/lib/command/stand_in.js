@@ -6,6 +6,7 @@
 // Invariant: whoever watches this process sees what the binary does: it stops, goes on and ends as that does.
 
 const { spawn } = require('child_process');
+const os = require('os');
 const { isatty } = require('tty');
 const binary = require('../master/binary');
 
@@ -31,10 +32,15 @@ exports.run = function run(file, args, environment) {
     for (const signal of PASSED_ON) {
         process.on(signal, () => child.kill(signal));
     }
-    process.on('SIGTSTP', () => {
+    const pause = () => {
         child.kill('SIGTSTP');
-        process.kill(process.pid, 'SIGSTOP');
-    });
+        process.removeListener('SIGTSTP', pause);
+        // Does nothing where nobody could let it go on: as PID 1, or without a shell that controls jobs.
+        process.kill(process.pid, 'SIGTSTP');
+        process.on('SIGTSTP', pause);
+        child.kill('SIGCONT');
+    };
+    process.on('SIGTSTP', pause);
     if (process.connected) {
         relay(child);
     }
@@ -51,9 +57,11 @@ function end(code, signal) {
     process.exit(code);
 }
 
+/** Dies of a signal. As PID 1, whom the kernel protects from its own, it ends as a shell would tell of that. */
 function die(signal) {
     process.removeAllListeners(signal);
     process.kill(process.pid, signal);
+    process.exit(128 + os.constants.signals[signal]);
 }
 
 /** Makes our parent's channel the binary's. */

@@ -31,6 +31,9 @@ class BinaryError extends Error {
 exports.BinaryError = BinaryError;
 exports.PACKAGES = PACKAGES;
 
+/** Whether there are binaries for machines like this one. */
+exports.isSupported = PLATFORM in PACKAGES;
+
 /** The path of the binary. Throws a `BinaryError`. */
 exports.find = function find() {
     const { LUSTER_BINARY } = process.env;
@@ -125,11 +128,15 @@ function isProgram(file) {
     return header === null || header.toString('latin1', 0, 4) === '\x7fELF';
 }
 
-/** Whether it is a program for another kind of machine, by its `e_machine`. */
-function isForeign(file) {
+/** Node's name for the machines it is a program for, by its `e_machine`; undefined if that is no machine of ours. */
+exports.machineOf = function machineOf(file) {
     const header = headerOf(file);
-    const machine = MACHINES[process.arch];
-    return header !== null && machine !== undefined && header.readUInt16LE(18) !== machine;
+    return header === null ? undefined : Object.keys(MACHINES).find(name => MACHINES[name] === header.readUInt16LE(18));
+};
+
+/** Whether it is a program for another kind of machine. */
+function isForeign(file) {
+    return headerOf(file) !== null && process.arch in MACHINES && exports.machineOf(file) !== process.arch;
 }
 
 /** The first bytes of a file; null if it cannot be read: the attempt to run it says best what is wrong. */

@@ -16,6 +16,9 @@ const Settings = require('./settings');
 const Supervision = require('./supervision');
 const WorkerWrapper = require('./worker_wrapper');
 
+/** The exit code, as the README has it. */
+const WRONG_CONFIGURATION = 78;
+
 class Master extends ClusterProcess {
     constructor() {
         super();
@@ -32,6 +35,19 @@ class Master extends ClusterProcess {
         this.registerRemoteCommand(COMMANDS.leaving, () => {});
         this.on('worker message', (worker, message) => this._onMessage(worker, message));
         this.on('worker state', () => this._supervision.hold());
+    }
+
+    /** In a script of the user's an extension that is missing is told, and not thrown: the words say all there is to say. */
+    configure(...args) {
+        try {
+            return super.configure(...args);
+        } catch (error) {
+            if (error.code !== 'EXTENSION_NOT_FOUND' || this._supervision.isServing) {
+                throw error;
+            }
+            console.error(`luster: ${error.message}`);
+            return process.exit(WRONG_CONFIGURATION);
+        }
     }
 
     get isMaster() {

@@ -25,9 +25,6 @@ module.exports = class Settings {
 
     /** Takes settings as `cluster.setupPrimary` does. */
     static set(settings) {
-        if (settings.serialization === 'advanced') {
-            warn('serialization "advanced" is not supported, messages are sent as JSON');
-        }
         if (Array.isArray(settings.stdio) && settings.stdio.some((stream, fd) => !STREAMS.includes(stream) && stream !== fd)) {
             warn('descriptors and streams are not supported in stdio, workers print where luster does; use "pipe" or "ignore"');
         }
@@ -66,6 +63,10 @@ module.exports = class Settings {
     }
 
     _now() {
+        // Whoever set it.
+        if (cluster.settings.serialization === 'advanced') {
+            warn('serialization "advanced" is not supported, messages are sent as JSON');
+        }
         const settings = {};
         for (const name of SETTINGS) {
             const value = cluster.settings[name];

@@ -1,21 +1,36 @@
 // What signals mean to a custom master's script: as to luster itself, SIGTERM, SIGINT and SIGQUIT stop everything
 // gracefully, a second one kills, SIGHUP restarts the workers one by one.
 //
-// Invariant: a script that handles SIGHUP itself keeps it for itself; the others are handled besides, and the script's
-// process is then its own to end.
+// Invariant: a script that handles SIGHUP or SIGUSR1 itself keeps it for itself; the others are handled besides, and the
+// script's process is then its own to end.
 
 const fs = require('fs');
 
-exports.install = function install(master, link, leaveExitToOthers) {
-    let isStopping = false;
+/** One Ctrl-C may come twice: from the terminal, and from a parent that passes it on (npm does). In ms. */
+const ECHO = 200;
+
+/** `reopens` says whether log files are opened anew on SIGUSR1; without them it stays Node's. */
+exports.install = function install(master, link, { reopens, leaveExitToOthers }) {
+    let first = null;
     const stop = signal => {
         if (process.listenerCount(signal) > 1) {
             leaveExitToOthers();
         }
-        link.ask(isStopping ? 'killAll' : 'stop');
-        isStopping = true;
+        const now = Date.now();
+        if (first !== null && signal === 'SIGINT' && first.signal === 'SIGINT' && now - first.at < ECHO) {
+            return;
+        }
+        link.ask(first === null ? 'stop' : 'killAll');
+        first = first || { signal, at: now };
         link.hold(true);
     };
+    if (reopens) {
+        process.on('SIGUSR1', () => {
+            if (process.listenerCount('SIGUSR1') === 1) {
+                link.ask('reopen');
+            }
+        });
+    }
     for (const signal of ['SIGTERM', 'SIGINT', 'SIGQUIT']) {
         process.on(signal, stop);
     }

@@ -28,6 +28,7 @@ class Supervision {
         this._isExpectingPresent = false;
         /** All workers are dead, and that has been told. */
         this._isEndTold = false;
+        this._exitOfDead = null;
         /** Everything is being stopped; that it is over will be told. */
         this._isEnding = false;
         this._isOver = false;
@@ -36,7 +37,7 @@ class Supervision {
         this._later = [];
         /** Whether `shutdown` has been emitted since a worker was started last. */
         this._isShutdownTold = false;
-        /** Whether this process ends when everything has been stopped. */
+        /** Whether this process ends when everything has been stopped: who handles the signals for that himself, ends it. */
         this._exitsAtEnd = true;
     }
 
@@ -46,6 +47,11 @@ class Supervision {
         this._isReplay = Boolean(isReplay);
         this._isExpectingPresent = true;
         this.use(link);
+    }
+
+    /** Whether this process belongs to a supervisor that was there first. */
+    get isServing() {
+        return this._verdict !== null;
     }
 
     judge(config, basedir, appliedEnv) {
@@ -139,11 +145,6 @@ class Supervision {
         link.on('message', (life, message, socket) => this._inTurn(() => this._heard(life, message, socket)));
     }
 
-    /** Who handles the signals that stop everything, ends this process when that is done. */
-    leaveExitToOthers() {
-        this._exitsAtEnd = false;
-    }
-
     /** Whether everything is over, and everybody has heard that it is. */
     get hasToldEnd() {
         return this._isOver && this._isShutdownTold;
@@ -199,7 +200,12 @@ class Supervision {
                 workers: master.getWorkersArray().map(aboutWorker),
             },
         });
-        require('./signals').install(master, link, () => this.leaveExitToOthers());
+        require('./signals').install(master, link, {
+            reopens: namesIn(master.extensions).includes('luster-log-file'),
+            leaveExitToOthers: () => {
+                this._exitsAtEnd = false;
+            },
+        });
     }
 
     _heard(life, message, socket) {
@@ -247,7 +253,7 @@ class Supervision {
         this._isShutdownTold = false;
         if (this._isEndTold) {
             this._isEndTold = false;
-            if (process.exitCode === ALL_DEAD) {
+            if (process.exitCode === this._exitOfDead) {
                 process.exitCode = undefined;
             }
         }
@@ -313,7 +319,6 @@ class Supervision {
 }
 
 /** Exit codes, as the README has them. */
-const ALL_DEAD = 1;
 const INTERNAL = 70;
 const NOT_EXECUTABLE = 71;
 
@@ -362,11 +367,12 @@ const TOLD = {
         this._master.emit('restart aborted', this._workerOf(news), news.reason);
     },
     /** Every worker is dead. Whoever listens may revive one; the supervisor waits for our word. */
-    allDead() {
+    allDead(news) {
         this._isEndTold = true;
+        this._exitOfDead = news.exit;
         this._master.emit('shutdown');
         if (process.exitCode === undefined) {
-            process.exitCode = ALL_DEAD;
+            process.exitCode = news.exit;
         }
         setImmediate(() => this._link.ask('concluded'));
         this.hold();

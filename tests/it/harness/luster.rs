@@ -125,7 +125,7 @@ impl Luster {
         std::fs::create_dir_all(&modules).expect("writable");
         std::os::unix::fs::symlink(package(), modules.join("luster")).expect("writable");
         self.env("LUSTER_BINARY", env!("CARGO_BIN_EXE_luster"))
-            .env("LUSTER_VERBOSE", "1")
+            .env("LUSTER_VERBOSE", "2")
             .env("LUSTER_LOG_FORMAT", "json")
     }
 

@@ -218,6 +218,16 @@ fn a_script_without_its_binary_says_what_to_do() {
 }
 
 #[test]
+fn an_extension_that_is_missing_is_told_in_one_sentence() {
+    let body = "const configure = luster.configure;
+        luster.configure = (config, ...rest) => configure.call(luster, { ...config, extensions: { nowhere: {} } }, ...rest);";
+    let mut luster = master(free_port(), 1, body).by_script(&node(20), &[]).start();
+    assert_eq!(luster.await_end(), 78);
+    luster.await_stderr("luster: Extension \"nowhere\" is not found; looked in ");
+    assert_eq!(luster.stderr_of_workers().lines().count(), 1);
+}
+
+#[test]
 fn a_script_that_is_an_es_module_has_it_by_import() {
     let master = "import luster from 'luster';
         import { fileURLToPath } from 'url';

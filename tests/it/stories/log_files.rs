@@ -222,7 +222,11 @@ fn a_custom_master_has_it_too() {
             'luster-log-file': { stdout: 'out.log', stderr: true } } }, true, __dirname).run();";
     let luster =
         luster.file("master.js", master).file("worker.js", PRINTING).by_script(&node(20), &[]).start();
-    await_lines(&luster.path().join("out.log"), 1, "[work:1] second line");
+    let (new, old) = (luster.path().join("out.log"), luster.path().join("out.log.1"));
+    await_lines(&new, 1, "[work:1] second line");
+    fs::rename(&new, &old).expect("it is there");
+    luster.signal(Signal::SIGUSR1);
+    eventually("there is a new one", || new.exists().then_some(()));
     assert_eq!(luster.stop().0, 0);
 }
 

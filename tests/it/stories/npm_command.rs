@@ -51,6 +51,7 @@ fn where_node_can_it_becomes_the_binary() {
         let luster = Luster::with("", json!({"workers": 1})).by_package(&node, &[]).start();
         let is_the_binary = luster.await_event("start", 1)["pid"] == luster.pid();
         assert_eq!(is_the_binary, node.major >= 22, "Node {}", node.major);
+        luster.await_ready(1);
         assert_eq!(luster.stop().0, 0);
     }
 }
@@ -135,6 +136,24 @@ fn ctrl_c_is_heard_once() {
         assert_eq!(client.join().expect("no panic").expect("an answer").body, "done");
         assert_eq!(luster.await_end(), 0);
         assert_eq!(luster.events("asked").len(), 1, "{:?}", luster.events("asked"));
+    });
+}
+
+#[test]
+fn a_ctrl_c_that_a_parent_passes_on_too_is_one() {
+    on_nodes(&old_and_new(), |node| {
+        let port = free_port();
+        let luster = server(port, "tell({}); setTimeout(() => r.end('done'), 500)").by_package(node, &[]);
+        let mut luster = luster.start();
+        luster.await_listening(1);
+        let client = std::thread::spawn(move || get(&Target::Tcp(port)));
+        luster.await_told(1);
+        luster.signal(Signal::SIGINT);
+        luster.await_event("asked", 1);
+        luster.signal(Signal::SIGINT);
+        luster.await_event("asked", 2);
+        assert_eq!(client.join().expect("no panic").expect("an answer").body, "done");
+        assert_eq!(luster.await_end(), 0);
     });
 }
 

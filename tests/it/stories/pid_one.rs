@@ -4,7 +4,9 @@ use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use serde_json::json;
 
-use crate::harness::{Luster, Pair, Target, children, eventually, get, processes_in, state};
+use crate::harness::{
+    HTTP, Luster, Pair, Running, Target, children, eventually, free_port, get, node, processes_in, state,
+};
 
 const CONTAINER: &[&str] = &["unshare", "--pid", "--fork", "--mount-proc", "--kill-child"];
 
@@ -41,4 +43,36 @@ fn pid_1_ends_with_1_when_every_worker_is_dead() {
     let mut luster = Luster::with("process.exit(4)", config).through(CONTAINER).start();
     assert_eq!(luster.await_end(), 1);
     luster.await_event("all_dead", 1);
+}
+
+/// The npm package's command as PID 1, on a Node that cannot become the binary; its number and the binary's.
+fn package_as_pid_1(port: u16) -> (Running, i32, i32) {
+    let config = json!({"workers": 1, "server": {"port": port}});
+    let luster = Luster::with(HTTP, config).by_package(&node(18), &[]).through(CONTAINER).start();
+    luster.await_listening(1);
+    let stand_in = children(luster.pid())[0];
+    let binary = children(stand_in)[0];
+    (luster, stand_in, binary)
+}
+
+#[test]
+fn the_package_as_pid_1_tells_when_the_binary_was_killed() {
+    let (mut luster, _, binary) = package_as_pid_1(free_port());
+    kill(Pid::from_raw(binary), Signal::SIGKILL).expect("it is there");
+    assert_eq!(luster.await_end(), 128 + 9);
+    assert_eq!(processes_in(luster.path()), []);
+}
+
+#[test]
+fn the_package_as_pid_1_is_not_stopped_where_nobody_could_let_it_go_on() {
+    let port = free_port();
+    let (mut luster, stand_in, binary) = package_as_pid_1(port);
+    kill(Pid::from_raw(stand_in), Signal::SIGTSTP).expect("it is there");
+    // It is heard in their order.
+    kill(Pid::from_raw(stand_in), Signal::SIGHUP).expect("it is there");
+    luster.await_event("roll_out_finished", 1);
+    assert_ne!(state(binary), Some('T'));
+    get(&Target::Tcp(port)).expect("an answer");
+    kill(Pid::from_raw(stand_in), Signal::SIGTERM).expect("it is there");
+    assert_eq!(luster.await_end(), 0);
 }
