@@ -81,7 +81,7 @@ mod tests {
         std::os::unix::fs::symlink("real", folder.path().join("link")).unwrap();
         let [log, real, rotated, other] = ["link/out.log", "real/out.log", "real/out.log.1", "real/other"]
             .map(|name| folder.path().join(name));
-        let mut own = OwnFiles::new(&[log.clone()]);
+        let mut own = OwnFiles::new(std::slice::from_ref(&log));
         fs::write(&real, "").unwrap();
         fs::write(&other, "").unwrap();
         assert!(own.include(&log) && own.include(&real) && !own.include(&other));
