@@ -1,10 +1,8 @@
 // The Master's side of the supervisor: what is asked of it, and what becomes of its news.
 //
-// Invariants: news of a life that is not known changes nothing; while the last words of a process are awaited, what came
-// after its end waits too; before the supervisor runs, nothing is asked of it that
+// Invariants: news of a life that is not known changes nothing; before the supervisor runs, nothing is asked of it that
 // its first message (`hello`) would not say anyway.
 
-const net = require('net');
 const { STATES } = require('../shared/worker_constants');
 const { LusterWorkerWrapperError } = require('../shared/errors');
 const binary = require('./binary');
@@ -13,6 +11,8 @@ const Life = require('./life');
 const links = require('./link');
 const plain = require('./plain');
 const Settings = require('./settings');
+const Turns = require('./turns');
+const WorkerProcess = require('./worker_process');
 
 class Supervision {
     constructor(master) {
@@ -32,9 +32,7 @@ class Supervision {
         /** Everything is being stopped; that it is over will be told. */
         this._isEnding = false;
         this._isOver = false;
-        /** How many ended processes' last words are awaited, and what is to be heard after them. */
-        this._endsAwaited = 0;
-        this._later = [];
+        this._turns = new Turns();
         /** Whether `shutdown` has been emitted since a worker was started last. */
         this._isShutdownTold = false;
         /** Whether this process ends when everything has been stopped: who handles the signals for that himself, ends it. */
@@ -141,8 +139,8 @@ class Supervision {
     /** The link to a supervisor that runs already, or has just been started. */
     use(link) {
         this._link = link;
-        link.on('tell', (news, socket) => this._inTurn(() => this._told(news, socket)));
-        link.on('message', (life, message, socket) => this._inTurn(() => this._heard(life, message, socket)));
+        link.on('tell', (news, socket) => this._turns.take(() => this._told(news, socket)));
+        link.on('message', (life, message, socket) => this._turns.take(() => this._heard(life, message, socket)));
     }
 
     /** Whether everything is over, and everybody has heard that it is. */
@@ -152,30 +150,6 @@ class Supervision {
 
     shutdownTold() {
         this._isShutdownTold = true;
-    }
-
-    _inTurn(hear) {
-        if (this._endsAwaited === 0) {
-            hear();
-        } else {
-            this._later.push(hear);
-        }
-    }
-
-    /** The last words of a process have been heard. */
-    _endHeard() {
-        this._endsAwaited--;
-        try {
-            while (this._endsAwaited === 0 && this._later.length > 0) {
-                this._later.shift()();
-            }
-        } finally {
-            // A listener has thrown: what is left comes in a turn of its own.
-            if (this._endsAwaited === 0 && this._later.length > 0) {
-                this._endsAwaited++;
-                setImmediate(() => this._endHeard());
-            }
-        }
     }
 
     _startSupervisor() {
@@ -268,10 +242,10 @@ class Supervision {
                 // Somebody may have said so, and then it rests.
                 worker._dead = news.then === 'dead' || (worker._dead && news.then === 'rest');
             }
-            this._endsAwaited++;
+            const goOn = this._turns.hold();
             life.ended(news.code, news.signal, () => {
                 this.hold();
-                this._endHeard();
+                goOn();
             });
         });
     }
@@ -340,7 +314,7 @@ const TOLD = {
     /** A stream of a process that is told next. */
     stream(news, socket) {
         const streams = this._streams.get(news.life) || [null, null, null];
-        streams[news.fd] = news.fd === 0 ? writeOnly(socket) : socket;
+        streams[news.fd] = news.fd === 0 ? WorkerProcess.stdin(socket) : socket;
         this._streams.set(news.life, streams);
     },
     line(news, socket) {
@@ -400,14 +374,6 @@ const TOLD = {
         process.emit(news.name, news.name, news.number);
     },
 };
-
-/** A process's stdin, as `child_process` has it: of what its process leaves unread there is no news. */
-function writeOnly(socket) {
-    const handle = socket._handle;
-    handle.readStop();
-    socket._handle = null;
-    return new net.Socket({ handle, readable: false, writable: true });
-}
 
 /** What the supervisor has to know of a worker before its first process. */
 function aboutWorker(worker) {

@@ -3,6 +3,7 @@
 // Invariants: its events come in Node's order; a method called too late does nothing but say so as Node does.
 
 const EventEmitter = require('events');
+const net = require('net');
 const os = require('os');
 
 class WorkerProcess extends EventEmitter {
@@ -22,6 +23,14 @@ class WorkerProcess extends EventEmitter {
         this.channel = { ref() {}, unref() {} };
         this._link = link;
         this._life = life;
+    }
+
+    /** Our end of a process's stdin, as `child_process` has it: of what its process leaves unread there is no news. */
+    static stdin(socket) {
+        const handle = socket._handle;
+        handle.readStop();
+        socket._handle = null;
+        return new net.Socket({ handle, readable: false, writable: true });
     }
 
     /** Sends the process a signal, by its number or name. */
