@@ -20,7 +20,7 @@ class Link extends EventEmitter {
         this._isHeld = false;
         child.on('message', (text, socket) => this._received(text, socket));
         child.on('error', error => this._ended({ error }));
-        child.on('exit', (code, signal) => this._ended({ code, signal }));
+        child.on('exit', (code, signal) => this._afterLastWords(() => this._ended({ code, signal })));
         child.unref();
         this._unrefChannel();
     }
@@ -82,6 +82,15 @@ class Link extends EventEmitter {
             this.emit('message', text.from, text.message, socket);
         } else {
             this.emit('tell', text, socket);
+        }
+    }
+
+    /** The end of a process may be noticed before what it said last has been read. */
+    _afterLastWords(then) {
+        if (this._child.connected) {
+            this._child.once('disconnect', then);
+        } else {
+            then();
         }
     }
 

@@ -157,7 +157,7 @@ class Supervision {
         Settings.set({});
         const link = links.start(binary.find());
         this.use(link);
-        link.on('end', how => this._ended(how));
+        link.on('end', how => this._turns.take(() => this._ended(how)));
         link.ask('hello', {
             protocol: links.PROTOCOL,
             version: require('../../package.json').version,
