@@ -120,7 +120,11 @@ impl Host {
     /// Whether it is gone; if not, it is told to go.
     pub(super) fn is_gone_or_told(&mut self, now: Moment, orders: &mut Vec<Order>) -> bool {
         match self.phase {
-            Phase::None | Phase::Pausing { .. } | Phase::Gone => true,
+            Phase::None | Phase::Gone => true,
+            Phase::Pausing { .. } => {
+                self.give_up_pause();
+                true
+            }
             // It has nothing to say goodbye to, or does not hear of it.
             Phase::Starting { .. } | Phase::Leaving { .. } => {
                 self.kill(orders);
