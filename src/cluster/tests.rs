@@ -532,6 +532,30 @@ fn a_long_wrapper_holds_the_next_descriptor_back_until_it_is_answered() {
 }
 
 #[test]
+fn an_answer_that_more_waits_for_than_may_wait_otherwise_is_heard() {
+    let mut stage = Stage::new(Balance::RoundRobin);
+    let mut puppet = stage.attach(1, 1);
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let handle = || Some(UserHandle::new(OwnedFd::from(listener.try_clone().unwrap())).unwrap());
+    for text in ["x".repeat(100_000), "short".to_owned()] {
+        assert_eq!(stage.cluster.send(Life(1), &text, handle(), stage.now), SendOutcome::Taken);
+    }
+    for _ in 0..10 {
+        let text = "x".repeat(1 << 20);
+        assert_eq!(stage.cluster.send(Life(1), &text, None, stage.now), SendOutcome::Taken);
+    }
+    stage.settle();
+    assert_eq!((puppet.lines().len(), puppet.descriptors.len()), (1, 1));
+    puppet.ack();
+    let mut lines = 0;
+    for _ in 0..1000 {
+        stage.settle();
+        lines += puppet.lines().len();
+    }
+    assert_eq!((lines, puppet.descriptors.len()), (11, 2));
+}
+
+#[test]
 fn a_listener_lost_on_the_way_is_an_error_in_the_worker() {
     let mut stage = Stage::new(Balance::Shared);
     let mut puppet = stage.attach(1, 1);

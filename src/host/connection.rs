@@ -80,7 +80,7 @@ impl Connection {
             outbox: Outbox::new(),
             counts: SocketCounts::default(),
             bell,
-            gauge: Gauge::new(),
+            gauge: Gauge::beside(),
             paused: None,
             over: Over::No,
         }

@@ -10,8 +10,10 @@ use crate::supervisor::Moment;
 const BYTES_PER_MILLISECOND: i64 = (32 << 20) / 1000;
 /// Messages a second that one peer may write for ever.
 const MESSAGES_PER_MILLISECOND: i64 = 200;
-/// How many milliseconds' worth may come at once: a longest message must be possible.
+/// How many milliseconds' worth may come at once: a worker's longest message must be possible.
 const BUCKET: i64 = 600;
+/// The same for the JavaScript beside the fleet.
+const BUCKET_BESIDE: i64 = 2400;
 /// How long reading pauses once the bucket is empty.
 pub(crate) const PAUSE: Duration = Duration::from_millis(100);
 /// A flood is reported this often at most.
@@ -20,6 +22,7 @@ const REPORT_EVERY: Duration = Duration::from_secs(60);
 /// One peer's bucket of bytes and messages.
 #[derive(Debug)]
 pub(crate) struct Gauge {
+    bucket: i64,
     /// Below zero is a debt: a turn is read before it is measured.
     bytes: i64,
     messages: i64,
@@ -38,10 +41,21 @@ pub(crate) enum Flow {
 }
 
 impl Gauge {
+    /// Of a worker.
     pub(crate) fn new() -> Self {
+        Self::holding(BUCKET)
+    }
+
+    /// Of the JavaScript beside the fleet.
+    pub(crate) fn beside() -> Self {
+        Self::holding(BUCKET_BESIDE)
+    }
+
+    fn holding(bucket: i64) -> Self {
         Self {
-            bytes: BYTES_PER_MILLISECOND * BUCKET,
-            messages: MESSAGES_PER_MILLISECOND * BUCKET,
+            bucket,
+            bytes: BYTES_PER_MILLISECOND * bucket,
+            messages: MESSAGES_PER_MILLISECOND * bucket,
             filled: Moment::default(),
             reported: None,
         }
@@ -49,11 +63,12 @@ impl Gauge {
 
     /// Takes what was read out of the bucket.
     pub(crate) fn spend(&mut self, now: Moment, bytes: usize, messages: usize) -> Flow {
-        let elapsed = i64::try_from(now.since(self.filled).as_millis()).unwrap_or(i64::MAX).min(BUCKET);
+        let elapsed = i64::try_from(now.since(self.filled).as_millis()).unwrap_or(i64::MAX).min(self.bucket);
         self.filled = self.filled.max(now);
+        let bucket = self.bucket;
         let fill = |left: i64, rate: i64, spent: usize| {
             (left + elapsed * rate)
-                .min(rate * BUCKET)
+                .min(rate * bucket)
                 .saturating_sub(i64::try_from(spent).unwrap_or(i64::MAX))
         };
         self.bytes = fill(self.bytes, BYTES_PER_MILLISECOND, bytes);
@@ -72,12 +87,13 @@ impl Gauge {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::ipc::MAX_FRAME;
+    use crate::ipc::{MAX_FRAME, MAX_FRAME_BESIDE};
 
     #[test]
     fn a_steady_peer_is_never_a_flood_and_one_long_message_neither() {
         let mut gauge = Gauge::new();
         assert_eq!(gauge.spend(Moment(1_000), MAX_FRAME, 1), Flow::Fair);
+        assert_eq!(Gauge::beside().spend(Moment(1_000), MAX_FRAME_BESIDE, 1), Flow::Fair);
         for tick in 0..10_000 {
             assert_eq!(gauge.spend(Moment(2_000 + tick), 30_000, 150), Flow::Fair);
         }

@@ -18,6 +18,9 @@ use crate::supervisor::Moment;
 /// A peer that lets more than this pile up, in bytes, is not read.
 pub(crate) const OUTBOX_LIMIT: usize = 4 << 20;
 
+/// The same for one whose answer is awaited.
+const GATED_LIMIT: usize = 128 << 20;
+
 /// A wrapper up to this long stays in one kernel buffer, so that another may follow at once.
 const PIPELINED: usize = 32 << 10;
 
@@ -200,9 +203,13 @@ impl<E> Outbox<E> {
         self.queued
     }
 
-    /// Whether so much is queued that the peer should not be read.
+    /// Whether so much is queued that the peer should not be read. While its answer is awaited before more can be written,
+    /// that takes more: whatever the application may have queued by then.
     pub(crate) fn is_over(&self) -> bool {
-        self.queued > OUTBOX_LIMIT
+        match self.gate {
+            Gate::Open => self.queued > OUTBOX_LIMIT,
+            Gate::Closed => self.queued > GATED_LIMIT,
+        }
     }
 
     /// Whether one more message of the application's may be queued, where so many bytes may wait.
