@@ -126,10 +126,15 @@ struct Work {
 
 impl Work {
     fn run(mut self, news: &Receiver<Event>, changed: &impl Fn()) {
-        self.tree.grow_from_roots(&self.patterns);
-        let folders = self.tree.len();
+        let files = self.tree.grow_from_roots(&self.patterns).len();
+        let folders = self.tree.count(&self.patterns);
         match folders {
-            0 => warn!(event = "watching", folders, "there is no folder to watch for changes"),
+            0 if files == 0 => warn!(
+                event = "watching",
+                folders,
+                "there is nothing to watch for changes: no folder and no file is as the patterns say; what comes is noticed"
+            ),
+            0 => info!(event = "watching", folders, "watching single files for changes"),
             1 => info!(event = "watching", folders, "watching a folder for changes of files"),
             _ => info!(event = "watching", folders, "watching {folders} folders for changes of files"),
         }

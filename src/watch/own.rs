@@ -8,6 +8,7 @@ use std::fs::{self, Metadata};
 use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
+use std::time::SystemTime;
 
 /// How many files are remembered: log files are opened anew, and the old ones go.
 const REMEMBERED: usize = 16;
@@ -16,7 +17,7 @@ const REMEMBERED: usize = 16;
 #[derive(Debug, Clone, Default)]
 pub struct OwnFiles {
     paths: Vec<PathBuf>,
-    files: VecDeque<(u64, u64)>,
+    files: VecDeque<Key>,
 }
 
 impl OwnFiles {
@@ -62,8 +63,11 @@ impl OwnFiles {
     }
 }
 
-fn key(metadata: &Metadata) -> (u64, u64) {
-    (metadata.dev(), metadata.ino())
+/// What a file is, whatever its name: an inode's number is used again, but not with the same time of birth.
+type Key = (u64, u64, Option<SystemTime>);
+
+fn key(metadata: &Metadata) -> Key {
+    (metadata.dev(), metadata.ino(), metadata.created().ok())
 }
 
 fn metadata_of(stream: BorrowedFd<'_>) -> std::io::Result<Metadata> {

@@ -17,6 +17,8 @@ pub struct Patterns {
     folder: PathBuf,
     included: Vec<Included>,
     excluded: Vec<GlobMatcher>,
+    /// Folders of which everything is excluded that is in them.
+    emptied: Vec<GlobMatcher>,
 }
 
 /// A pattern that cannot be used.
@@ -58,7 +60,12 @@ impl Patterns {
     /// # Errors
     /// One is no glob, or uses what is not supported.
     pub fn new(patterns: &[String], folder: &Path) -> Result<Self, PatternError> {
-        let mut all = Self { folder: folder.to_owned(), included: Vec::new(), excluded: Vec::new() };
+        let mut all = Self {
+            folder: folder.to_owned(),
+            included: Vec::new(),
+            excluded: Vec::new(),
+            emptied: Vec::new(),
+        };
         for pattern in patterns {
             let failed = |reason: String| PatternError { pattern: pattern.clone(), reason };
             if has_extended_glob(pattern) {
@@ -67,7 +74,12 @@ impl Patterns {
                 return Err(failed(reason.to_owned()));
             }
             match pattern.strip_prefix('!') {
-                Some(pattern) => all.excluded.extend(Written::new(pattern, folder).globs().map_err(failed)?),
+                Some("") => return Err(failed("it is empty".to_owned())),
+                Some(pattern) => {
+                    let written = Written::new(pattern, folder);
+                    all.excluded.extend(written.globs().map_err(failed)?);
+                    all.emptied.extend(written.emptied().map_err(failed)?);
+                }
                 None => all.included.push(Written::new(pattern, folder).include().map_err(failed)?),
             }
         }
@@ -82,9 +94,7 @@ impl Patterns {
 
     /// Whether there is nothing below this folder that could be meant.
     pub(super) fn exclude_all_of(&self, folder: &Path) -> bool {
-        // A glob that matches whatever the name is matches whatever there is.
-        let inside = folder.join("\u{1}");
-        let excluded = self.excluded.iter().any(|glob| glob.is_match(folder) || glob.is_match(&inside));
+        let excluded = self.excluded.iter().chain(&self.emptied).any(|glob| glob.is_match(folder));
         excluded || !self.included.iter().any(|included| included.reaches(folder))
     }
 
@@ -129,11 +139,11 @@ struct Written {
 
 impl Written {
     fn new(pattern: &str, folder: &Path) -> Self {
-        let mut folder = folder.to_owned();
-        let mut below = pattern.trim_end_matches('/');
-        if let Some(rest) = below.strip_prefix('/') {
-            (folder, below) = ("/".into(), rest);
-        }
+        let (mut folder, below) = match pattern.strip_prefix('/') {
+            Some(below) => (PathBuf::from("/"), below),
+            None => (folder.to_owned(), pattern),
+        };
+        let mut below = below.trim_end_matches('/');
         loop {
             if let Some(rest) = below.strip_prefix("./") {
                 below = rest;
@@ -176,6 +186,13 @@ impl Written {
     /// The pattern itself, and everything below what it matches.
     fn globs(&self) -> Result<Vec<GlobMatcher>, String> {
         Ok(vec![self.compile("")?, self.compile("/**")?])
+    }
+
+    /// The folders of which it matches everything that is in them, if it does.
+    fn emptied(&self) -> Result<Option<GlobMatcher>, String> {
+        let (above, last) = self.below.rsplit_once('/').unwrap_or(("", &self.below));
+        let whole = Self { folder: self.folder.clone(), below: above.to_owned() };
+        matches!(last, "*" | "**").then(|| whole.compile("")).transpose()
     }
 
     fn compile(&self, more: &str) -> Result<GlobMatcher, String> {
@@ -286,6 +303,9 @@ mod tests {
         let named = patterns(&["**/*", "!**/logs", "!{dist,out}"]);
         assert!(excluded(&named, "logs") && excluded(&named, "a/logs") && excluded(&named, "dist"));
         assert!(!excluded(&named, "logs.d") && excluded(&named, "logs/deep"));
+        let some = patterns(&["**/*", "!lib/[!_]*", "!**/?", "!app/*", "!**/cache/**"]);
+        assert!(!excluded(&some, "lib") && !excluded(&some, "tmp") && excluded(&some, "lib/x"));
+        assert!(excluded(&some, "app") && excluded(&some, "cache") && excluded(&some, "a/cache"));
         let flat = patterns(&["lib/*.js"]);
         assert!(!excluded(&flat, "lib") && excluded(&flat, "lib/deep") && excluded(&flat, "other"));
         let hidden = patterns(&["**/.config/*"]);
@@ -303,6 +323,7 @@ mod tests {
         assert_eq!(roots("/usr"), root("/usr", None));
         assert_eq!(roots("."), root("/srv/app", None));
         assert_eq!(roots(".."), root("/srv", None));
+        assert_eq!(roots("/"), root("/", None));
     }
 
     #[test]
@@ -317,6 +338,7 @@ mod tests {
         for pattern in ["**/!(x).js", "**/*.(js|json)", "a{1..3}.js", "@(a|b)"] {
             assert!(error(pattern).contains("extended globs"), "{pattern}");
         }
+        assert!(error("!").contains("it is empty"));
         for pattern in ["a (copy).js", "{a,b}/../c", "a..b"] {
             assert!(Patterns::new(&[pattern.to_owned()], Path::new("/")).is_ok(), "{pattern}");
         }

@@ -31,8 +31,9 @@ impl Tree {
         Self { watcher, watched: BTreeSet::new(), trouble: Trouble::Untold }
     }
 
-    pub(super) fn len(&self) -> usize {
-        self.watched.len()
+    /// How many folders are watched in which files are meant.
+    pub(super) fn count(&self, patterns: &Patterns) -> usize {
+        self.watched.iter().filter(|folder| !patterns.exclude_all_of(folder)).count()
     }
 
     /// Watches everything the patterns reach; answers with the files that are meant.
