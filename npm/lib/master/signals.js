@@ -32,7 +32,8 @@ exports.install = function install(master, link, { reopens, leaveExitToOthers })
         });
     }
     for (const signal of ['SIGTERM', 'SIGINT', 'SIGQUIT']) {
-        process.on(signal, stop);
+        // First, while those that listen once are still listeners.
+        process.prependListener(signal, stop);
     }
     process.on('SIGHUP', () => {
         if (process.listenerCount('SIGHUP') === 1) {

@@ -94,9 +94,10 @@ class Supervision {
 
     /** Tells what has changed since it was told last. */
     tellSettings() {
-        if (this._link !== null) {
-            const { _settings: settings, config } = this._master;
-            const changes = settings.changes(config !== null && config.has('server.balance'));
+        const { _settings: settings, config } = this._master;
+        // Before it is known what is configured, nobody else can have changed anything.
+        if (this._link !== null && config !== null) {
+            const changes = settings.changes(config.has('server.balance'));
             if (changes !== null) {
                 this._link.ask('setup', { settings: changes });
             }
@@ -130,7 +131,7 @@ class Supervision {
         if (this._link !== null) {
             const workers = this._master.getWorkersArray();
             // That all are dead is about to be told.
-            const isAboutToEnd = !this._isEndTold && workers.length > 0 && workers.every(worker => worker.dead);
+            const isAboutToEnd = !this._isEndTold && workers.length > 0 && workers.every(worker => worker._isGivenUp);
             this._link.hold(this._isExpectingPresent || this._isEnding || isAboutToEnd || workers.some(worker =>
                 worker._wanted || worker._elder !== null || worker.state !== STATES.STOPPED));
         }
@@ -238,9 +239,7 @@ class Supervision {
             this._lives.delete(news.life);
             const worker = this._workerOf(life);
             if (worker !== undefined && worker._life === life) {
-                worker._wanted = news.then === 'again';
-                // Somebody may have said so, and then it rests.
-                worker._dead = news.then === 'dead' || (worker._dead && news.then === 'rest');
+                worker._endedBy(news.then);
             }
             const goOn = this._turns.hold();
             life.ended(news.code, news.signal, () => {
@@ -253,8 +252,7 @@ class Supervision {
     _notStarted(news) {
         const worker = this._workerOf(news);
         if (worker !== undefined) {
-            worker._wanted = news.then === 'again';
-            worker._dead = news.then === 'dead';
+            worker._endedBy(news.then);
             worker.emit('error', LusterWorkerWrapperError.createError('NOT_STARTED', { wid: worker.wid, reason: news.reason }));
             this.hold();
         }
@@ -292,6 +290,8 @@ class Supervision {
     }
 }
 
+/** How long others that handle a stop may take to end this process, in ms. */
+const OTHERS_LIMIT = 10000;
 /** Exit codes, as the README has them. */
 const INTERNAL = 70;
 const NOT_EXECUTABLE = 71;
@@ -323,8 +323,7 @@ const TOLD = {
     vacant(news) {
         const worker = this._workerOf(news);
         if (worker !== undefined) {
-            worker._wanted = news.then === 'again';
-            worker._dead = news.then === 'dead';
+            worker._endedBy(news.then);
         }
     },
     present() {
@@ -369,6 +368,8 @@ const TOLD = {
         }
         this._isEnding = false;
         this.hold();
+        // Others may only have listened.
+        setTimeout(() => process.exit(), OTHERS_LIMIT).unref();
     },
     signal(news) {
         process.emit(news.name, news.name, news.number);

@@ -27,6 +27,8 @@ class WorkerWrapper extends EventEmitterEx {
         this._life = null;
         this._elder = null;
         this._dead = false;
+        /** Whether that is the supervisor's word. */
+        this._isGivenUp = false;
         /** Whether the supervisor is to keep a process in the slot. */
         this._wanted = false;
         this.options = new WorkerWrapperOptions(options, () => master._limitsChanged(this));
@@ -79,6 +81,7 @@ class WorkerWrapper extends EventEmitterEx {
     set dead(dead) {
         const revived = this._dead && !dead;
         this._dead = Boolean(dead);
+        this._isGivenUp = this._isGivenUp && this._dead;
         if (revived) {
             this._request('revive');
         }
@@ -187,6 +190,14 @@ class WorkerWrapper extends EventEmitterEx {
         return this;
     }
 
+    /** There is no process in the slot any more, and this follows: another one (`again`), none (`rest`, `dead`). */
+    _endedBy(then) {
+        this._wanted = then === 'again';
+        this._isGivenUp = then === 'dead';
+        // Somebody else may have said that it is dead, and then it rests.
+        this._dead = this._isGivenUp || (this._dead && then === 'rest');
+    }
+
     /** A process was started in the slot. If another one serves, it is a successor, and that one becomes an elder. */
     _forked(life) {
         if (this._life !== null && this._state !== STATES.STOPPED) {
@@ -198,6 +209,7 @@ class WorkerWrapper extends EventEmitterEx {
         this.restarting = false;
         this._wanted = true;
         this._dead = false;
+        this._isGivenUp = false;
         this._setState(STATES.LAUNCHING);
     }
 

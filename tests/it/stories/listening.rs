@@ -310,13 +310,14 @@ fn shared_and_reuseport_sockets_are_served_by_all_workers() {
 fn the_scheduling_policy_of_the_environment_is_nodes_and_the_configuration_wins() {
     // What a worker says of it is nothing to the master.
     let app = http("require('cluster').schedulingPolicy = 1; serve('it', port);");
-    let sockets_of = |balance: Option<&str>| {
+    let sockets_of = |balance: Option<&str>, extensions: &Value| {
         let port = free_port();
-        let mut config = json!({"workers": 2, "server": {"port": port}});
+        let mut config = json!({"workers": 2, "server": {"port": port}, "extensions": extensions});
         if let Some(balance) = balance {
             config["server"]["balance"] = balance.into();
         }
-        let luster = Luster::with(&app, config).env("NODE_CLUSTER_SCHED_POLICY", "none").start();
+        let luster = Luster::with(&app, config).file("node_modules/mine.js", "exports.configure = () => {};");
+        let luster = luster.env("NODE_CLUSTER_SCHED_POLICY", "none").start();
         luster.await_told(2);
         get(&Target::Tcp(port)).expect("an answer");
         // Only a worker that accepts by itself has the listening socket.
@@ -333,8 +334,10 @@ fn the_scheduling_policy_of_the_environment_is_nodes_and_the_configuration_wins(
         assert_eq!(luster.stop().0, 0);
         having
     };
-    assert_eq!(sockets_of(None), 2);
-    assert_eq!(sockets_of(Some("round-robin")), 0);
+    for extensions in [json!({}), json!({"mine": {}})] {
+        assert_eq!(sockets_of(None, &extensions), 2, "{extensions}");
+        assert_eq!(sockets_of(Some("round-robin"), &extensions), 0, "{extensions}");
+    }
 }
 
 #[test]

@@ -105,21 +105,26 @@ fn a_shutdown_ends_everything_also_while_a_worker_waits_to_be_started_again() {
 
 #[test]
 fn a_script_that_handles_a_stop_itself_has_the_time_it_takes() {
-    let master = "process.on('SIGTERM', () => luster.shutdown());
+    let by_itself = "process.on('SIGTERM', () => luster.shutdown());
         luster.on('shutdown', async () => {
             await new Promise(resolve => setTimeout(resolve, 300));
             tell({ flushed: true });
             process.exitCode = 3;
         });";
-    on_nodes(&[node(16), node(24)], |node| {
-        let luster = script("", 2, master, HTTP).by_script(node, &[]).start();
+    let at_once = "process.once('SIGTERM', async () => {
+            await new Promise(resolve => setTimeout(resolve, 1000));
+            tell({ flushed: true });
+            process.exit(3);
+        });";
+    for (node, master) in [(node(16), by_itself), (node(24), by_itself), (node(20), at_once)] {
+        let luster = script("", 2, master, HTTP).by_script(&node, &[]).start();
         luster.await_listening(2);
         luster.signal(Signal::SIGTERM);
         let mut luster = luster;
         assert_eq!(luster.await_end(), 3, "Node {}", node.major);
         assert_eq!(luster.told(), [json!({"wid": null, "flushed": true})], "Node {}", node.major);
         assert_eq!(processes_in(luster.path()), []);
-    });
+    }
 }
 
 #[test]
@@ -163,4 +168,17 @@ fn whoever_asks_is_answered_also_when_its_successor_runs_already() {
         assert_eq!(get(&Target::Tcp(port)).expect("an answer").body, "served");
     }
     assert_eq!(luster.stop().0, 0);
+}
+
+#[test]
+fn workers_that_the_script_gives_up_end_it() {
+    let master = "luster.on('running', () => luster.forEach(worker => {
+            worker.dead = true;
+            worker.process.kill('SIGKILL');
+            worker.once('exit', () => setImmediate(() => tell({ dead: worker.dead, running: worker.isRunning() })));
+        }));";
+    let mut luster = script("", 2, master, HTTP).by_script(&node(20), &[]).start();
+    assert_eq!(luster.await_end(), 0, "{:?}", luster.log());
+    assert_eq!(luster.told(), vec![json!({"wid": null, "dead": true, "running": false}); 2]);
+    assert_eq!(processes_in(luster.path()), []);
 }
