@@ -134,6 +134,22 @@ impl Cluster {
         handle: Option<UserHandle>,
         now: Moment,
     ) -> SendOutcome {
+        self.send_within(MESSAGES_LIMIT, life, message, handle, now)
+    }
+
+    /// Sends a short message that must not be lost; for what is sent once in a life.
+    pub fn send_surely(&mut self, life: Life, message: &impl Serialize, now: Moment) -> SendOutcome {
+        self.send_within(usize::MAX, life, message, None, now)
+    }
+
+    fn send_within(
+        &mut self,
+        limit: usize,
+        life: Life,
+        message: &impl Serialize,
+        handle: Option<UserHandle>,
+        now: Moment,
+    ) -> SendOutcome {
         let Some(worker) = self.workers.get_mut(&life).filter(|worker| worker.is_heard()) else {
             return SendOutcome::Unreachable;
         };
@@ -141,28 +157,13 @@ impl Cluster {
             Ok(bytes) => bytes,
             Err(outcome) => return outcome,
         };
-        if !worker.outbox.has_room_for(bytes.len(), MESSAGES_LIMIT) {
+        if !worker.outbox.has_room_for(bytes.len(), limit) {
             return SendOutcome::Full;
         }
         let parcel = |handle| Parcel { descriptor: Descriptor::User(handle), errand: Errand::User };
         worker.post(bytes, handle.map(parcel), now);
         self.after_write(life);
         SendOutcome::Taken
-    }
-
-    /// Sends a short message that must not be lost; for what is sent once in a life.
-    pub fn send_surely(&mut self, life: Life, message: &impl Serialize, now: Moment) -> SendOutcome {
-        let Some(worker) = self.workers.get_mut(&life).filter(|worker| worker.is_heard()) else {
-            return SendOutcome::Unreachable;
-        };
-        match ipc::user(message, None) {
-            Ok(bytes) => {
-                worker.post(bytes, None, now);
-                self.after_write(life);
-                SendOutcome::Taken
-            }
-            Err(outcome) => outcome,
-        }
     }
 
     /// A life's end begins: what it closes from now on waits for the slot's next life, and it is offered connections

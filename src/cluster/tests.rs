@@ -509,15 +509,24 @@ fn everything_before_the_end_is_heard_before_the_end() {
     assert!(stage.news.is_empty());
 }
 
+/// A worker that was sent a wrapper too long for one kernel buffer, and another behind it.
+fn after_a_long_wrapper() -> (Stage, Puppet) {
+    let mut stage = Stage::new(Balance::RoundRobin);
+    let puppet = stage.attach(1, 1);
+    for text in ["x".repeat(100_000), "short".to_owned()] {
+        assert_eq!(stage.cluster.send(Life(1), &text, some_handle(), stage.now), SendOutcome::Taken);
+    }
+    (stage, puppet)
+}
+
+fn some_handle() -> Option<UserHandle> {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    Some(UserHandle::new(OwnedFd::from(listener)).unwrap())
+}
+
 #[test]
 fn a_long_wrapper_holds_the_next_descriptor_back_until_it_is_answered() {
-    let mut stage = Stage::new(Balance::RoundRobin);
-    let mut puppet = stage.attach(1, 1);
-    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-    let handle = || Some(UserHandle::new(OwnedFd::from(listener.try_clone().unwrap())).unwrap());
-    for text in ["x".repeat(100_000), "short".to_owned()] {
-        assert_eq!(stage.cluster.send(Life(1), &text, handle(), stage.now), SendOutcome::Taken);
-    }
+    let (mut stage, mut puppet) = after_a_long_wrapper();
     stage.settle();
     assert_eq!((puppet.lines().len(), puppet.descriptors.len()), (1, 1));
     puppet.ack();
@@ -528,18 +537,12 @@ fn a_long_wrapper_holds_the_next_descriptor_back_until_it_is_answered() {
     puppet.ack();
     puppet.say(r#"{"cmd":"NODE_HANDLE_NACK"}"#);
     stage.settle();
-    assert_eq!(stage.cluster.send(Life(1), &1, handle(), stage.now), SendOutcome::Taken);
+    assert_eq!(stage.cluster.send(Life(1), &1, some_handle(), stage.now), SendOutcome::Taken);
 }
 
 #[test]
 fn an_answer_that_more_waits_for_than_may_wait_otherwise_is_heard() {
-    let mut stage = Stage::new(Balance::RoundRobin);
-    let mut puppet = stage.attach(1, 1);
-    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-    let handle = || Some(UserHandle::new(OwnedFd::from(listener.try_clone().unwrap())).unwrap());
-    for text in ["x".repeat(100_000), "short".to_owned()] {
-        assert_eq!(stage.cluster.send(Life(1), &text, handle(), stage.now), SendOutcome::Taken);
-    }
+    let (mut stage, mut puppet) = after_a_long_wrapper();
     for _ in 0..10 {
         let text = "x".repeat(1 << 20);
         assert_eq!(stage.cluster.send(Life(1), &text, None, stage.now), SendOutcome::Taken);
