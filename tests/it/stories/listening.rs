@@ -392,10 +392,14 @@ fn a_server_can_be_closed_and_opened_again_and_the_last_close_closes_the_port() 
         let server = http.createServer(answer).listen(port, '127.0.0.1', () => tell({{ name: 'first' }}));
         process.on('message', () => {{}});
         const close = then => server.close(() => {{ tell({{ name: 'closed' }}); then && then(); }});
-        require('fs').watchFile(__dirname + '/go', {{ interval: 20 }}, () => {{
-            if (require('fs').readFileSync(__dirname + '/go', 'utf8') === 'close') close();
+        let last = '';
+        setInterval(() => {{
+            const go = require('fs').readFileSync(__dirname + '/go', 'utf8');
+            if (go === last) return;
+            last = go;
+            if (go === 'close') close();
             else server = http.createServer(answer).listen(port, '127.0.0.1', () => tell({{ name: 'again' }}));
-        }});"
+        }}, 20);"
     );
     on_every_node(|node| {
         let port = free_port();
