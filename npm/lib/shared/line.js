@@ -41,9 +41,12 @@ module.exports = class Line {
     }
 
     _received(text, heard) {
-        const lines = (this._rest + text).split('\n');
-        this._rest = lines.pop();
-        for (const line of lines) {
+        const [first, ...others] = text.split('\n');
+        // Only ever added to, never searched again: a long message costs what it is long.
+        this._rest += first;
+        for (const part of others) {
+            const line = this._rest;
+            this._rest = part;
             // As Node's own channel does it: what one listener throws costs no other message.
             process.nextTick(heard, JSON.parse(line));
         }
