@@ -342,10 +342,15 @@ function fetchStream(session, path) {
         const stream = session.request({ ':path': path });
         let text = '';
         stream.on('data', data => { text += data; });
+        // The client's own library did not send it, because it had read that nothing new is taken.
+        stream.on('frameError', () => resolve('unsent'));
         stream.on('error', error => resolve(stream.rstCode === http2.constants.NGHTTP2_REFUSED_STREAM ? 'refused' : error.message));
         stream.on('close', () => resolve(text || 'refused'));
     });
 }
+
+/** Node 16's client resets the stream it did not open after the notice, which costs it the session. */
+const CLIENT_CAN_REFUSE = !process.versions.node.startsWith('16.');
 
 for (const secure of [false, true]) {
     const env = { KIND: secure ? 'http2s' : 'http2' };
@@ -360,7 +365,8 @@ for (const secure of [false, true]) {
         const large = Array.from({ length: 5 }, () => fetchStream(session, '/large'));
         life.call('core.worker.suspend', null, 'x');
         const crossing = [];
-        const timer = setInterval(() => session.goaways.length === 0 && crossing.push(fetchStream(session, '/c')), 1);
+        const cross = () => CLIENT_CAN_REFUSE && session.goaways.length === 0 && crossing.push(fetchStream(session, '/c'));
+        const timer = setInterval(cross, 1);
         await life.message(m => m.args && m.args[0] === 'x');
         life.worker.disconnect();
         await until('the notice', () => session.goaways.length > 0);
@@ -369,11 +375,11 @@ for (const secure of [false, true]) {
             assert.deepStrictEqual(session.goaways[0], [0, 2 ** 31 - 1]);
         }
         const answers = await Promise.all(crossing);
-        const refused = answers.filter(answer => answer === 'refused').length;
-        assert.strictEqual(answers.filter(answer => answer === 'hello /c').length + refused, answers.length);
-        // The one that was still in the client when the notice came, which its own library refuses. Under TLS there is
-        // no notice: what crossed the end is refused by the server, which tells the client to repeat it.
-        assert.ok(secure || refused <= 1, `${refused} refused`);
+        const [answered, unsent, refused] = ['hello /c', 'unsent', 'refused']
+            .map(kind => answers.filter(answer => answer === kind).length);
+        assert.strictEqual(answered + unsent + refused, answers.length, answers.join());
+        // Under TLS there is no notice: what crossed the end is refused, which tells the client to repeat it.
+        assert.ok(secure || refused === 0, `${refused} refused`);
         for (const text of await Promise.all(large)) {
             assert.strictEqual(text.length, 1e6);
         }
