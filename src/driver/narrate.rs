@@ -56,6 +56,7 @@ pub(super) fn tell(notice: &Notice, pid: impl Fn(Life) -> i32) {
         | Notice::RollOutExtended(_)
         | Notice::RollOutFinished { .. }
         | Notice::RollOutAborted { .. }
+        | Notice::RollOutHeld { .. }
         | Notice::RollOutCancelled => roll_out(notice, pid),
         Notice::AllDead(deaths) => {
             let causes = causes(deaths);
@@ -242,8 +243,19 @@ fn roll_out(notice: &Notice, pid: impl Fn(Life) -> i32) {
                  were replaced, the others stay as they are"
             );
         }
+        Notice::RollOutHeld { worker: wid, life, waiting } => {
+            let pid = pid(*life);
+            warn!(
+                event = "roll_out_held",
+                wid = wid.0,
+                pid,
+                waiting,
+                "rolling restart stands still: the replacement of worker {wid} (pid {pid}) died before it was ready; \
+                 {waiting} workers wait for their turn and serve on until worker {wid} is ready"
+            );
+        }
         Notice::RollOutCancelled => {
-            info!(event = "roll_out_cancelled", "rolling restart cancelled: luster stops");
+            info!(event = "roll_out_cancelled", "rolling restart cancelled by a stop");
         }
         other => debug!(event = "other", "{other:?}"),
     }

@@ -52,6 +52,7 @@ impl Hands {
             | Notice::Signalled(..)
             | Notice::RollOutBegan(..)
             | Notice::RollOutExtended(_)
+            | Notice::RollOutHeld { .. }
             | Notice::RollOutCancelled
             | Notice::HostReady(..)
             | Notice::HostGivenUp(..)

@@ -176,6 +176,7 @@ impl Supervisor {
         let slot = self.slot(worker);
         slot.seat = Seat::Taken(Occupant::ordered(now, worker, life, &slot.limits));
         orders.push(Order::Spawn(worker, life));
+        self.step_after_spawn(worker);
     }
 
     pub(super) fn new_life(&mut self, worker: WorkerId) -> Life {

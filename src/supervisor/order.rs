@@ -125,6 +125,15 @@ pub enum Notice {
         /// How many workers had been replaced before.
         replaced: usize,
     },
+    /// A replacement failed in a stop-first roll-out, which waits for that worker and leaves the others alone.
+    RollOutHeld {
+        /// Whose.
+        worker: WorkerId,
+        /// The replacement that failed.
+        life: Life,
+        /// How many workers wait for their turn.
+        waiting: usize,
+    },
     /// A roll-out was cut short by a stop.
     RollOutCancelled,
     /// Every worker is dead, of this.

@@ -97,6 +97,10 @@ impl Supervisor {
         if let Some(roll_out) = &mut self.roll_out {
             roll_out.forget(worker);
         }
+        // What ends because its last worker is stopped has not succeeded.
+        if self.roll_out.take_if(|roll_out| roll_out.is_complete()).is_some() {
+            orders.push(Say(Notice::RollOutCancelled));
+        }
         let slot = self.slot(worker);
         slot.wish = Wish::Rest;
         if let Some(successor) = slot.successor.take() {

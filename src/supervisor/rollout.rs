@@ -3,7 +3,7 @@
 //! Invariants: a worker waits at most once, however often a restart is asked for; one that was started after the latest
 //! request waits no longer; no more than `width` steps are under way. Whether a step succeeds is decided in `steps`.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use super::ids::{Life, Moment, WorkerId};
 use super::order::Extent;
@@ -18,6 +18,8 @@ pub(super) struct RollOut {
     width: usize,
     waiting: VecDeque<Turn>,
     steps: BTreeMap<WorkerId, Step>,
+    /// Those whose replacement has failed before it was ready.
+    held: BTreeSet<WorkerId>,
     pub(super) replaced: usize,
     pub(super) began: Moment,
 }
@@ -37,6 +39,8 @@ pub(super) enum Step {
     Ending { old: Life },
     /// The new life has started and is not ready.
     Starting { new: Life, give_up: Option<Moment> },
+    /// The new life has failed (stop-first); another one starts when its pause is over.
+    Retrying { failed: Life, give_up: Option<Moment> },
     /// The new life is ready; the old one drains (start-first).
     Draining { old: Life },
 }
@@ -49,6 +53,7 @@ impl RollOut {
             width,
             waiting: VecDeque::new(),
             steps: BTreeMap::new(),
+            held: BTreeSet::new(),
             replaced: 0,
             began: now,
         }
@@ -62,7 +67,7 @@ impl RollOut {
 
     /// Queues a worker, unless its new life has not been started yet.
     pub(super) fn queue(&mut self, turn: Turn) {
-        if matches!(self.steps.get(&turn.worker), Some(Step::Ending { .. })) {
+        if matches!(self.steps.get(&turn.worker), Some(Step::Ending { .. } | Step::Retrying { .. })) {
             return;
         }
         match self.waiting.iter_mut().find(|waiting| waiting.worker == turn.worker) {
@@ -91,10 +96,16 @@ impl RollOut {
     pub(super) fn forget(&mut self, worker: WorkerId) {
         self.waiting.retain(|turn| turn.worker != worker);
         self.steps.remove(&worker);
+        self.held.remove(&worker);
     }
 
     pub(super) fn step(&self, worker: WorkerId) -> Option<Step> {
         self.steps.get(&worker).copied()
+    }
+
+    /// The worker's replacement has failed, and the roll-out waits for the next one: is that new?
+    pub(super) fn hold(&mut self, worker: WorkerId) -> bool {
+        self.held.insert(worker)
     }
 
     pub(super) fn set(&mut self, worker: WorkerId, step: Step) {
@@ -104,6 +115,7 @@ impl RollOut {
     /// The worker's step is over.
     pub(super) fn finish(&mut self, worker: WorkerId, result: StepResult) {
         self.steps.remove(&worker);
+        self.held.remove(&worker);
         match result {
             StepResult::Replaced => self.replaced += 1,
             StepResult::LeftQueue => {}
@@ -121,14 +133,21 @@ impl RollOut {
     /// The first replacement whose time to become ready is over.
     pub(super) fn overdue(&self, now: Moment) -> Option<(WorkerId, Life)> {
         self.steps.iter().find_map(|(worker, step)| match step {
-            Step::Starting { new, give_up: Some(at) } if *at <= now => Some((*worker, *new)),
-            Step::Starting { .. } | Step::Ending { .. } | Step::Draining { .. } => None,
+            Step::Starting { new: life, give_up: Some(at) }
+            | Step::Retrying { failed: life, give_up: Some(at) }
+                if *at <= now =>
+            {
+                Some((*worker, *life))
+            }
+            Step::Starting { .. } | Step::Retrying { .. } | Step::Ending { .. } | Step::Draining { .. } => {
+                None
+            }
         })
     }
 
     pub(super) fn next_wake(&self) -> Option<Moment> {
         let give_up = |step: &Step| match step {
-            Step::Starting { give_up, .. } => *give_up,
+            Step::Starting { give_up, .. } | Step::Retrying { give_up, .. } => *give_up,
             Step::Ending { .. } | Step::Draining { .. } => None,
         };
         self.steps.values().filter_map(give_up).min()
@@ -140,6 +159,6 @@ impl RollOut {
 pub(super) enum StepResult {
     /// The new life is ready and the old one gone.
     Replaced,
-    /// It restarts for its own reasons, or is dead: the roll-out goes on without it (as JS luster's queue).
+    /// It is dead, or nobody wants it any more: the roll-out goes on without it (as JS luster's queue).
     LeftQueue,
 }

@@ -1,9 +1,8 @@
 //! How the roll-out moves on: whose turn it is, what a step begins with, and what the readiness or end of a life
 //! means for it.
 //!
-//! Invariant: a replacement that fails never costs the old worker: [`Supervisor::abort`] is the only way out.
-
-use std::time::Duration;
+//! Invariants: a start-first replacement that fails never costs the old worker: [`Supervisor::abort`] is the only way
+//! out. A stop-first one that fails costs no other worker: the roll-out waits until that worker is ready, or dead.
 
 use super::event::Ending;
 use super::fleet::{Supervisor, slot_index};
@@ -59,11 +58,12 @@ impl Supervisor {
         }
         // An operator's restart is a new beginning; it also brings a dead worker back and ends a pause.
         slot.deaths.forget();
-        let (limits, ready_timeout) = (slot.limits, self.policy.ready_timeout);
+        let limits = slot.limits;
+        let give_up = self.policy.ready_timeout.map(|wait| now.after(wait));
         let step = match (&mut slot.seat, order) {
             (Seat::Taken(old), _) if old.is_stopping() => Step::Ending { old: old.life },
             // Started after the replacement was asked for, and not ready, or it would not wait any more.
-            (Seat::Taken(new), _) if new.life > turn.newest => starting(now, new, ready_timeout),
+            (Seat::Taken(new), _) if new.life > turn.newest => starting(new, give_up),
             (Seat::Taken(old), RestartOrder::StopFirst) => {
                 old.stop(now, StopReason::Replaced, &limits, orders);
                 Step::Ending { old: old.life }
@@ -71,7 +71,7 @@ impl Supervisor {
             (Seat::Taken(_), RestartOrder::StartFirst) => {
                 let life = self.new_life(worker);
                 let mut successor = Occupant::ordered(now, worker, life, &limits);
-                let step = starting(now, &mut successor, ready_timeout);
+                let step = starting(&mut successor, give_up);
                 self.slot(worker).successor = Some(successor);
                 orders.push(Order::Spawn(worker, life));
                 step
@@ -82,7 +82,7 @@ impl Supervisor {
                 slot.wish = Wish::Run;
                 self.spawn(now, worker, orders);
                 match self.slots[slot_index(worker)].sitting_mut() {
-                    Some(new) => starting(now, new, ready_timeout),
+                    Some(new) => starting(new, give_up),
                     None => return,
                 }
             }
@@ -156,29 +156,62 @@ impl Supervisor {
         let ready_timeout = self.policy.ready_timeout;
         let Some(roll_out) = &mut self.roll_out else { return };
         match roll_out.step(worker) {
-            Some(Step::Ending { old }) if old == life => match self.slots[slot_index(worker)].sitting_mut() {
-                Some(new) => roll_out.set(worker, starting(now, new, ready_timeout)),
-                // It was leaving by itself when its turn came, and has died too often.
-                None => roll_out.finish(worker, StepResult::LeftQueue),
-            },
-            Some(Step::Starting { new, .. }) if new == life => match (roll_out.order, place) {
-                (RestartOrder::StopFirst, Place::Seat | Place::Departing) => {
-                    roll_out.finish(worker, StepResult::LeftQueue);
+            Some(Step::Ending { old }) if old == life => {
+                let give_up = ready_timeout.map(|wait| now.after(wait));
+                self.await_next(worker, life, give_up);
+            }
+            Some(Step::Starting { new, give_up }) if new == life => match (roll_out.order, place) {
+                (RestartOrder::StopFirst, Place::Seat) => {
+                    self.await_next(worker, life, give_up);
+                    if !ended.is_unwanted() {
+                        self.say_held(worker, life, orders);
+                    }
                 }
+                (RestartOrder::StopFirst, Place::Departing) => roll_out.finish(worker, StepResult::LeftQueue),
                 (RestartOrder::StartFirst, _) | (RestartOrder::StopFirst, Place::Successor) => {
                     self.abort(now, worker, life, AbortReason::Died(ending), orders);
                 }
             },
             Some(Step::Draining { old }) if old == life => roll_out.finish(worker, StepResult::Replaced),
             // The end of a life that is no part of the step: an old one beside its successor, a failed one.
-            Some(Step::Ending { .. } | Step::Starting { .. } | Step::Draining { .. }) | None => {}
+            Some(
+                Step::Ending { .. } | Step::Starting { .. } | Step::Retrying { .. } | Step::Draining { .. },
+            )
+            | None => {}
+        }
+    }
+
+    /// A life has ended, and the step goes on with whoever follows in the seat, at once or after a pause.
+    fn await_next(&mut self, worker: WorkerId, ended: Life, give_up: Option<Moment>) {
+        let Some(roll_out) = &mut self.roll_out else { return };
+        match &mut self.slots[slot_index(worker)].seat {
+            Seat::Taken(new) => roll_out.set(worker, starting(new, give_up)),
+            Seat::Waiting { .. } => roll_out.set(worker, Step::Retrying { failed: ended, give_up }),
+            // It has died too often, or nobody wants it any more.
+            Seat::Dead | Seat::Empty => roll_out.finish(worker, StepResult::LeftQueue),
+        }
+    }
+
+    /// The pause after a failed replacement is over: its step goes on with the life in the seat.
+    pub(super) fn step_after_spawn(&mut self, worker: WorkerId) {
+        if let Some(Step::Retrying { failed, give_up }) =
+            self.roll_out.as_ref().and_then(|it| it.step(worker))
+        {
+            self.await_next(worker, failed, give_up);
+        }
+    }
+
+    /// Says once why the roll-out stands still.
+    fn say_held(&mut self, worker: WorkerId, failed: Life, orders: &mut Vec<Order>) {
+        let Some(roll_out) = &mut self.roll_out else { return };
+        if roll_out.step(worker).is_some() && roll_out.hold(worker) {
+            orders.push(Say(Notice::RollOutHeld { worker, life: failed, waiting: roll_out.still_waiting() }));
         }
     }
 }
 
-/// The step that waits for this life to become ready.
-fn starting(now: Moment, new: &mut Occupant, ready_timeout: Option<Duration>) -> Step {
-    let give_up = ready_timeout.map(|wait| now.after(wait));
+/// The step that waits for this life to become ready, until then.
+fn starting(new: &mut Occupant, give_up: Option<Moment>) -> Step {
     if give_up.is_some() {
         new.settling = Settling::Strict;
     }

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use super::harness::{Behaviour, World, ms, policy};
 use crate::supervisor::{
-    AbortReason, Ending, Event, Life, Notice, Outcome, Policy, Request, RestartOrder, WorkerId,
+    AbortReason, Ending, Event, Life, Notice, OneRequest, Outcome, Policy, Request, RestartOrder, WorkerId,
 };
 
 fn start_first(workers: u32) -> Policy {
@@ -148,17 +148,66 @@ fn a_roll_out_that_was_aborted_can_be_asked_for_again() {
 }
 
 #[test]
-fn a_stop_first_roll_out_goes_on_past_a_worker_that_restarts_for_its_own_reasons() {
-    let script = |worker, start| {
-        if (worker, start) == (WorkerId(1), 2) { Behaviour::dying_at(20) } else { Behaviour::default() }
+fn a_stop_first_replacement_that_dies_is_waited_for_and_nobody_else_is_touched() {
+    let script = |worker, start| match (worker, start) {
+        (WorkerId(1), 2..=5) => Behaviour::dying_at(20),
+        _ => Behaviour::default(),
     };
-    let mut world = World::new(policy(2)).scripted(script);
+    let mut world = World::new(policy(3)).scripted(script);
     world.ask(Request::Start);
     world.pass(2000);
+    world.ask(Request::RollOut);
+    world.run_until("worker 1 is tried for the fifth time", |world| world.starts(1) == 6);
+    assert_eq!((world.starts(2), world.starts(3)), (1, 1));
+    let held =
+        |notice: &Notice| matches!(notice, Notice::RollOutHeld { worker: WorkerId(1), waiting: 2, .. });
+    assert_eq!(world.notices.iter().filter(|notice| held(notice)).count(), 1, "it is said once");
+    world.run_until("done", |world| world.said(is_finished));
+    assert!(world.said(|notice| matches!(notice, Notice::RollOutFinished { replaced: 3, .. })));
+    assert_eq!((world.starts(1), world.starts(2), world.starts(3)), (6, 2, 2));
+}
+
+#[test]
+fn a_stop_first_roll_out_goes_on_past_a_worker_that_is_left_dead() {
+    let mut policy = policy(2);
+    policy.limits.exit_threshold = ms(5000);
+    policy.limits.allowed_sequential_deaths = 1;
+    let script = |worker, start| {
+        if worker == WorkerId(1) && start > 1 { Behaviour::dying_at(20) } else { Behaviour::default() }
+    };
+    let mut world = World::new(policy).scripted(script);
+    world.ask(Request::Start);
+    world.pass(6000);
     roll_out(&mut world);
     assert!(world.said(|notice| matches!(notice, Notice::RollOutFinished { replaced: 1, .. })));
-    world.run_until("both are ready", |world| world.ready() == 2);
     assert_eq!((world.starts(1), world.starts(2)), (3, 2));
+}
+
+#[test]
+fn a_replacement_that_keeps_dying_is_given_up_when_its_time_is_over() {
+    let script = |_, start| if start == 1 { Behaviour::default() } else { Behaviour::dying_at(20) };
+    let mut world = World::new(Policy { ready_timeout: ms(2000), ..policy(3) }).scripted(script);
+    world.ask(Request::Start);
+    world.pass(1000);
+    roll_out(&mut world);
+    assert!(world.said(is_aborted));
+    assert!(world.now.0 < 4100, "counted from the first: {:?}", world.now);
+    world.pass(20_000);
+    assert_eq!((world.starts(2), world.starts(3)), (1, 1));
+    assert!(world.starts(1) > 4, "it is tried on");
+}
+
+#[test]
+fn a_roll_out_whose_workers_are_stopped_has_not_succeeded() {
+    let mut world = World::serving(policy(2));
+    world.ask(Request::RollOut);
+    world.pass(3);
+    for worker in [1, 2] {
+        world.ask(Request::One(WorkerId(worker), OneRequest::Stop));
+    }
+    world.pass(10_000);
+    assert!(!world.said(is_finished));
+    assert!(world.said(|notice| matches!(notice, Notice::RollOutCancelled)));
 }
 
 #[test]

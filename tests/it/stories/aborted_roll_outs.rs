@@ -1,5 +1,7 @@
-//! A start-first roll-out whose replacement fails leaves the old workers in place, loses nothing and says so.
+//! A start-first roll-out whose replacement fails leaves the old workers in place, loses nothing and says so; a stop-first
+//! one costs one worker and no request.
 
+use nix::sys::signal::Signal;
 use serde_json::{Value, json};
 
 use crate::harness::{Connection, Load, Luster, Running, Style, Target, eventually, free_port, is_alive};
@@ -83,4 +85,28 @@ fn a_connection_kept_through_an_aborted_roll_out_is_not_told_to_close() {
     let after = connection.request("GET / HTTP/1.1", b"").expect("an answer");
     assert_eq!(after, before);
     assert!(!after.closes);
+}
+
+#[test]
+fn a_stop_first_roll_out_onto_a_broken_version_waits_at_the_first_worker() {
+    let port = free_port();
+    let luster = Luster::with(APP, json!({"workers": 3, "server": {"port": port}})).start();
+    luster.await_ready(3);
+    luster.await_listening(3);
+    let load = Load::begin(&Target::Tcp(port), Style::NEW);
+    let old: Vec<_> = [1, 2, 3].map(|wid| luster.worker_pid(wid)).into();
+    luster.put("broken", "dies");
+    luster.signal(Signal::SIGHUP);
+    let held = luster.await_event("roll_out_held", 1);
+    assert_eq!((held["wid"].as_i64(), held["waiting"].as_i64()), (Some(1), Some(2)), "{held}");
+    luster.await_event_where("exit", 4, |exit| exit["wid"] == 1);
+    load.await_answers(20);
+    assert!(old[1..].iter().all(|pid| is_alive(*pid)), "the others serve on");
+
+    std::fs::remove_file(luster.path().join("broken")).expect("it is there");
+    assert_eq!(luster.await_event("roll_out_finished", 1)["replaced"], 3);
+    assert_eq!(luster.events("roll_out_held").len(), 1);
+    eventually("the old ones go", || old.iter().all(|pid| !is_alive(*pid)).then_some(()));
+    load.end_without_a_failure();
+    assert_eq!(luster.stop().0, 0);
 }
