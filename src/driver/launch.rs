@@ -150,9 +150,13 @@ impl Launcher {
         let written =
             flag.split_once('=').and_then(|(_, value)| value.rsplit(':').next()?.parse::<u32>().ok());
         let base = self.inspect_port.map_or_else(|| written.unwrap_or(INSPECTOR), u32::from);
-        // Node wraps from the last port to the first unprivileged one.
-        let port = base + worker.0;
-        let port = if port > 65_535 { 1024 + (port - 65_536) % (65_536 - 1024) } else { port };
+        let port = match base {
+            // Any: Node finds one for each.
+            0 => 0,
+            // Node wraps from the last port to the first unprivileged one.
+            base if base + worker.0 > 65_535 => 1024 + (base + worker.0 - 65_536) % (65_536 - 1024),
+            base => base + worker.0,
+        };
         Some(format!("--inspect-port={port}").into())
     }
 
