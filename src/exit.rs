@@ -7,30 +7,50 @@ use std::process::ExitCode;
 /// Numbers from 64 on follow `sysexits.h`, so that service managers can tell a bad configuration
 /// (`RestartPreventExitStatus=78`) from a crash.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-#[repr(u8)]
 pub enum Exit {
     /// Stopped as asked, or the one-shot command did what it should.
-    Stopped = 0,
+    Stopped,
     /// Every worker is dead: each died too often and is not started again.
-    AllWorkersDead = 1,
+    AllWorkersDead,
     /// The command line was not understood.
-    Usage = 2,
+    Usage,
     /// A roll-out was aborted; the old workers went on serving.
-    RollOutAborted = 20,
+    RollOutAborted,
     /// The command needs a running luster and none was found.
-    NotRunning = 69,
+    NotRunning,
     /// A fault of luster itself.
-    Internal = 70,
+    Internal,
     /// A worker could not be started: `fork` or `exec` failed, or there is no `node`.
-    ForkOrExec = 71,
+    ForkOrExec,
     /// Not permitted: the configuration may not be read, or a listen was refused for lack of privilege.
-    Permission = 77,
+    Permission,
     /// The configuration is missing or wrong.
-    Config = 78,
+    Config,
+    /// What the JavaScript beside the workers ended its process with while luster stopped.
+    Chosen(u8),
+}
+
+impl Exit {
+    /// The number.
+    #[must_use]
+    pub const fn code(self) -> u8 {
+        match self {
+            Self::Stopped => 0,
+            Self::AllWorkersDead => 1,
+            Self::Usage => 2,
+            Self::RollOutAborted => 20,
+            Self::NotRunning => 69,
+            Self::Internal => 70,
+            Self::ForkOrExec => 71,
+            Self::Permission => 77,
+            Self::Config => 78,
+            Self::Chosen(code) => code,
+        }
+    }
 }
 
 impl From<Exit> for ExitCode {
     fn from(exit: Exit) -> Self {
-        Self::from(exit as u8)
+        Self::from(exit.code())
     }
 }

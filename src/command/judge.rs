@@ -48,6 +48,6 @@ fn answer(question: Question) -> Value {
             let ports: Vec<_> = settings.server.layout(workers).into_iter().map(|seat| seat.port).collect();
             json!({"workers": workers, "ports": ports, "warnings": warnings})
         }
-        Err(error) => json!({"problems": error.to_string(), "exit": error.exit() as u8}),
+        Err(error) => json!({"problems": error.to_string(), "exit": error.exit().code()}),
     }
 }

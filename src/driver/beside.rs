@@ -48,7 +48,11 @@ impl Hands {
                 }
                 match self.attendant.host_life() {
                     Some(life) => self.handle(now, Event::Host(life, HostEvent::Left)),
-                    None => self.handle(now, Event::Asked(Request::StopWithin(ORPHANED))),
+                    None => {
+                        self.handle(now, Event::Asked(Request::StopWithin(ORPHANED)));
+                        // The script may be started again at once, and is to find its ports free.
+                        self.cluster.close_all();
+                    }
                 }
             }
         }

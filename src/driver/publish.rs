@@ -40,7 +40,7 @@ impl Hands {
                 self.tell(now, &Tell::RollOutAborted { wid: worker.0, reason: &reason });
             }
             Notice::AllDead(deaths) => {
-                self.tell(now, &Tell::AllDead { exit: run::common_cause(deaths) as u8 });
+                self.tell(now, &Tell::AllDead { exit: run::common_cause(deaths).code() });
             }
             Notice::ShuttingDown(_) | Notice::Killing(_) => self.tell(now, &Tell::Ending),
             // Told when the worker's own words come, or nothing to do with workers.

@@ -215,6 +215,13 @@ fn conclude(outcome: &Outcome) -> Exit {
             info!(event = "stopped", "stopped");
             Exit::Stopped
         }
+        Outcome::Chosen(code) => {
+            info!(
+                event = "stopped",
+                code, "stopped; an extension or the configuration chose exit code {code}"
+            );
+            Exit::Chosen(*code)
+        }
         // Why has been said when the last one died.
         Outcome::AllDead(deaths) => common_cause(deaths),
         Outcome::HostFailed(ending, fault) => {
@@ -222,7 +229,7 @@ fn conclude(outcome: &Outcome) -> Exit {
             let why = fault.as_ref().map_or_else(|| how.clone(), |fault| format!("{fault} ({how})"));
             error!(event = "extension_failed", why, "luster ends because of an extension: {why}");
             match ending {
-                Ending::Code(code) if *code == Exit::Config as i32 => Exit::Config,
+                Ending::Code(code) if *code == i32::from(Exit::Config.code()) => Exit::Config,
                 Ending::Code(_) | Ending::Signal(_) | Ending::NotStarted(_) => Exit::AllWorkersDead,
             }
         }

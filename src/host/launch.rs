@@ -66,7 +66,7 @@ impl HostLauncher {
             args,
             env: self.env(&more),
             folder: Some(self.folder.clone()),
-            stdio: [Stream::Null, Stream::Inherited, Stream::Inherited],
+            stdio: [Stream::Inherited, Stream::Inherited, Stream::Inherited],
             channel: theirs,
             further,
             identity: Identity::default(),

@@ -264,6 +264,7 @@ impl Supervisor {
 
     fn host_ended(&mut self, now: Moment, life: HostLife, ending: Ending, orders: &mut Vec<Order>) {
         let fault = self.host.fault.take();
+        self.heed_exit_code(&ending);
         let (lived, attempt) = match self.host.phase {
             Phase::Starting { attempt, .. } => (None, attempt),
             Phase::Serving { since, .. } => (Some(now.since(since)), Attempt::Again),
@@ -286,6 +287,7 @@ impl Supervisor {
                 let outcome = match (&ending, self.deaths_of_all()) {
                     (_, Some(deaths)) => Outcome::AllDead(deaths),
                     (Ending::Code(0), None) => Outcome::Stopped,
+                    (Ending::Code(code), None) if fault.is_none() => chosen(*code),
                     (Ending::Code(_) | Ending::Signal(_) | Ending::NotStarted(_), None) => {
                         Outcome::HostFailed(ending.clone(), fault.clone())
                     }
@@ -298,6 +300,15 @@ impl Supervisor {
         orders.push(Say(Notice::HostExited { life, ending, fault, then }));
         if then == HostThen::StartAtOnce {
             self.start_host(now, orders);
+        }
+    }
+
+    /// What JavaScript ends its process with while everything is being stopped is luster's exit code, too.
+    fn heed_exit_code(&mut self, ending: &Ending) {
+        if let (Goal::Stop { outcome, .. }, Ending::Code(code)) = (&mut self.goal, ending)
+            && *outcome == Outcome::Stopped
+        {
+            *outcome = chosen(*code);
         }
     }
 
@@ -317,5 +328,13 @@ impl Supervisor {
     fn is_deserted(&self) -> bool {
         let is_idle = |slot: &Slot| matches!(slot.seat, Seat::Empty | Seat::Dead);
         self.homes.is_empty() && self.slots.iter().all(is_idle)
+    }
+}
+
+/// The end that an exit code of the host stands for. (The kernel keeps its lowest eight bits.)
+fn chosen(code: i32) -> Outcome {
+    match u8::try_from(code) {
+        Ok(0) | Err(_) => Outcome::Stopped,
+        Ok(code) => Outcome::Chosen(code),
     }
 }

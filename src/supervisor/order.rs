@@ -50,6 +50,8 @@ pub enum Signal {
 pub enum Outcome {
     /// Stopped as asked.
     Stopped,
+    /// Stopped as asked, or by the extension host, which ended with this exit code of its own.
+    Chosen(u8),
     /// Every worker is dead: what each last died of.
     AllDead(Vec<Death>),
     /// The extension host ended before it was initialized, or when no worker was left: how, and what it said it died of.

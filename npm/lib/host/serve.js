@@ -25,7 +25,7 @@ module.exports = function serve(master, config, about) {
     tellLastWords(link);
     // One that does not return can say nothing any more.
     extensions.onTurn(name => link.ask('words', { text: name === null ? '' : `extension "${name}" was running` }));
-    require('./signals').passOn(link);
+    require('./signals').install(link);
     master._supervision.serve(link, about.verdict, about.replay);
     // From the first it tells on, luster hears what this process might die of.
     link.once('tell', () => {

@@ -1,14 +1,39 @@
-// Signals that the configuration or extensions listen to: luster gets them, and passes on those it is told of.
+// Signals in the extension host. Those that the configuration or extensions listen to luster gets, and passes on if it is
+// told of them. One sent to this process itself (an extension may write its pid to a file) means what it means to luster.
+//
+// Invariant: luster is not told of signals that only this file listens to.
 
 const { signals } = require('os').constants;
 
 const isSignal = name => typeof name === 'string' && Object.prototype.hasOwnProperty.call(signals, name);
 
-/** Tells luster now, and whenever it changes. */
-exports.passOn = function passOn(link) {
+const stop = link => link.ask('stop');
+
+/** What is done besides whatever others do, as in JS luster; and what is done only if nobody else handles it. */
+const ALWAYS = { SIGINT: stop, SIGQUIT: stop };
+const ALONE = { SIGTERM: stop, SIGHUP: link => link.ask('rollout') };
+const OURS = { ...ALWAYS, ...ALONE };
+
+const othersListen = name => process.listenerCount(name) > (OURS[name] === undefined ? 0 : 1);
+
+/** Does what signals ask for, and tells luster of others' now and whenever they change. */
+exports.install = function install(link) {
+    for (const [name, act] of Object.entries(OURS)) {
+        process.on(name, () => {
+            if (ALONE[name] === undefined || !othersListen(name)) {
+                act(link);
+            }
+        });
+    }
+    passOn(link);
+};
+
+exports.othersListen = othersListen;
+
+function passOn(link) {
     let told = '';
     const tell = () => {
-        const names = process.eventNames().filter(isSignal).sort();
+        const names = process.eventNames().filter(name => isSignal(name) && othersListen(name)).sort();
         if (names.join() !== told) {
             told = names.join();
             link.ask('signals', { names });
@@ -19,4 +44,4 @@ exports.passOn = function passOn(link) {
         process.on(change, name => isSignal(name) && process.nextTick(tell));
     }
     tell();
-};
+}

@@ -114,6 +114,7 @@ class Master extends ClusterProcess {
     shutdown() {
         const wids = this.getWorkersArray().filter(worker => worker.state !== STATES.STOPPED).map(worker => worker.wid);
         const gone = this.waitForWorkers(wids, 'worker exit');
+        const isOver = this._supervision.hasToldEnd;
         this.forEach(worker => {
             if (worker.isRunning()) {
                 worker.stop();
@@ -124,7 +125,8 @@ class Master extends ClusterProcess {
             }
         });
         gone.then(() => process.nextTick(() => {
-            if (!this._supervision.hasToldEnd) {
+            // The end of everything, which came meanwhile, has told it.
+            if (isOver || !this._supervision.hasToldEnd) {
                 this.emit('shutdown');
             }
         }));

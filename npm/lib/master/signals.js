@@ -1,8 +1,8 @@
 // What signals mean to a custom master's script: as to luster itself, SIGTERM, SIGINT and SIGQUIT stop everything
 // gracefully, a second one kills, SIGHUP restarts the workers one by one.
 //
-// Invariant: a script that handles SIGHUP or SIGUSR1 itself keeps it for itself; the others are handled besides, and the
-// script's process is then its own to end.
+// Invariant: a script that handles SIGTERM, SIGHUP or SIGUSR1 itself keeps it for itself, as under JS luster; SIGINT and
+// SIGQUIT are handled besides, as there, and the script's process is then its own to end.
 
 const fs = require('fs');
 
@@ -15,6 +15,9 @@ exports.install = function install(master, link, { reopens, leaveExitToOthers })
     const stop = signal => {
         if (process.listenerCount(signal) > 1) {
             leaveExitToOthers();
+            if (signal === 'SIGTERM') {
+                return;
+            }
         }
         const now = Date.now();
         if (first !== null && signal === 'SIGINT' && first.signal === 'SIGINT' && now - first.at < ECHO) {

@@ -282,6 +282,9 @@ class Supervision {
 
     _fail(error, exit) {
         if (this._master.listenerCount('error') > 0) {
+            process.exitCode = exit;
+            // Without its workers the script is of no use, and whoever watches it is to notice.
+            setImmediate(() => process.exit());
             this._master.emit('error', error);
         } else {
             console.error(`luster: ${error.message}`);
@@ -290,11 +293,15 @@ class Supervision {
     }
 }
 
-/** How long others that handle a stop may take to end this process, in ms. */
-const OTHERS_LIMIT = 10000;
+/** How long a script that handles a stop may take to end its process, in ms; and the host, which luster kills after 5 s. */
+const SCRIPT_LIMIT = 10000;
+const HOST_LIMIT = 4500;
 /** Exit codes, as the README has them. */
 const INTERNAL = 70;
 const NOT_EXECUTABLE = 71;
+
+/** Signals that stop everything. */
+const STOPS = ['SIGTERM', 'SIGINT', 'SIGQUIT'];
 
 /** By what is told. */
 const TOLD = {
@@ -360,18 +367,22 @@ const TOLD = {
         this._master.forEach(worker => {
             worker._wanted = false;
         });
+        // Who listens to the end may have begun to clean up.
+        const exits = this._exitsAtEnd && this._master.listenerCount('shutdown') === 0;
         if (!this._isShutdownTold) {
             this._master.emit('shutdown');
         }
-        if (this._exitsAtEnd) {
+        if (exits) {
             process.exit();
         }
         this._isEnding = false;
         this.hold();
-        // Others may only have listened.
-        setTimeout(() => process.exit(), OTHERS_LIMIT).unref();
+        setTimeout(() => process.exit(), this.isServing ? HOST_LIMIT : SCRIPT_LIMIT).unref();
     },
     signal(news) {
+        if (STOPS.includes(news.name)) {
+            this._exitsAtEnd = false;
+        }
         process.emit(news.name, news.name, news.number);
     },
 };

@@ -189,7 +189,7 @@ fn when_all_are_dead_and_the_host_leaves_it_so_it_is_over_at_once_else_after_two
 
 #[test]
 fn a_host_that_ends_after_having_stopped_everyone_ends_luster() {
-    for (code, outcome) in [(0, Outcome::Stopped), (3, Outcome::HostFailed(Ending::Code(3), None))] {
+    for (code, outcome) in [(0, Outcome::Stopped), (3, Outcome::Chosen(3))] {
         let mut world = serving(hosted(2));
         for worker in [1, 2] {
             world.ask(Request::One(WorkerId(worker), OneRequest::Stop));

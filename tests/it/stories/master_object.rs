@@ -4,7 +4,7 @@
 use nix::sys::signal::Signal;
 use serde_json::json;
 
-use crate::harness::{HTTP, Luster, TELL, Target, free_port, get, node, on_nodes, processes_in};
+use crate::harness::{HTTP, Luster, TELL, Target, eventually, free_port, get, node, on_nodes, processes_in};
 
 /// A custom master that does this, with workers that do that.
 fn script(control: &str, workers: u32, master: &str, app: &str) -> Luster {
@@ -116,14 +116,35 @@ fn a_script_that_handles_a_stop_itself_has_the_time_it_takes() {
             tell({ flushed: true });
             process.exit(3);
         });";
-    for (node, master) in [(node(16), by_itself), (node(24), by_itself), (node(20), at_once)] {
+    // As many do where a load balancer has to notice first.
+    let later = "process.on('SIGTERM', () => setTimeout(() => {
+            tell({ serving: Object.values(luster.workers).every(worker => worker.ready) });
+            luster.once('shutdown', () => { tell({ flushed: true }); process.exitCode = 3; });
+            luster.shutdown();
+        }, 1500));";
+    let again = "process.on('SIGINT', () => luster.once('shutdown', () => setTimeout(() => {
+            luster.once('shutdown', () => { tell({ flushed: true }); process.exit(3); });
+            luster.shutdown();
+        }, 300)));";
+    let nodes = [
+        (node(16), by_itself),
+        (node(24), by_itself),
+        (node(20), at_once),
+        (node(22), later),
+        (node(18), again),
+    ];
+    for (node, master) in nodes {
         let luster = script("", 2, master, HTTP).by_script(&node, &[]).start();
         luster.await_listening(2);
-        luster.signal(Signal::SIGTERM);
+        luster.signal(if master == again { Signal::SIGINT } else { Signal::SIGTERM });
         let mut luster = luster;
         assert_eq!(luster.await_end(), 3, "Node {}", node.major);
-        assert_eq!(luster.told(), [json!({"wid": null, "flushed": true})], "Node {}", node.major);
-        assert_eq!(processes_in(luster.path()), []);
+        let mut expected = vec![json!({"wid": null, "flushed": true})];
+        if master == later {
+            expected.insert(0, json!({"wid": null, "serving": true}));
+        }
+        assert_eq!(luster.told(), expected, "Node {}", node.major);
+        eventually("nothing is left", || processes_in(luster.path()).is_empty().then_some(()));
     }
 }
 

@@ -28,6 +28,7 @@ mod main_module;
 mod master_object;
 mod npm_command;
 mod npm_package;
+mod own_ends;
 mod pid_one;
 mod refused_listens;
 mod rolling_restarts;
