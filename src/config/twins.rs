@@ -113,7 +113,8 @@ fn judged<T>(
         return None;
     }
     let others = mem::take(&mut inspector.problems);
-    if !matches!(inspector.at(key), Found::Plain(Value::Object(_))) {
+    // `null` is no options, as for every extension.
+    if !matches!(inspector.at(key), Found::Plain(Value::Object(_) | Value::Null)) {
         inspector.fail_type(key, "object");
     }
     let options = options(inspector, key);

@@ -15,6 +15,9 @@ use super::lines::Lines;
 use super::pump::{Form, Key, Pump, Stuck};
 use super::target::Target;
 
+/// What a pipe holds, in bytes: Node drops what does not fit when a worker ends by `process.exit()`. As much as in the
+/// socket that JS luster's workers print into, and few enough for a hundred of them (pipe(7), `pipe-user-pages-soft`).
+const LAST_WORDS: i32 = 256 << 10;
 /// The key of luster's own output; workers' lives count from 1.
 const OWN: Key = Key::MAX;
 
@@ -157,6 +160,8 @@ impl Log {
     /// A pipe whose lines are logged with this mark: its end for writing.
     fn source(&self, key: Key, mark: String) -> io::Result<OwnedFd> {
         let (reader, writer) = pipe2(OFlag::O_CLOEXEC)?;
+        // Where a user has many pipes already the kernel refuses, and it stays as it is.
+        let _ = fcntl(&reader, FcntlArg::F_SETPIPE_SZ(LAST_WORDS));
         fcntl(&reader, FcntlArg::F_SETFL(OFlag::O_NONBLOCK))?;
         match self.pump.take(key, reader, Form::Lines(Lines::marked(mark))) {
             Ok(()) => Ok(writer),

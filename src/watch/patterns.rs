@@ -1,6 +1,6 @@
 //! Which files are meant: globs that include and globs that exclude, as luster-guard (and chokidar below it) has them.
 //!
-//! Invariants: names that start with a dot are meant only by a glob that says so; a name without a glob means that file, or
+//! Invariants: what is in a folder whose name starts with a dot is meant only by a glob that says so; a name without a glob means that file, or
 //! all that is in that folder; whatever is excluded is so with all that is in it; nothing is asked of the file system.
 
 use std::path::{Component, Path, PathBuf};
@@ -43,7 +43,7 @@ pub(super) struct Root {
 struct Included {
     globs: Vec<GlobMatcher>,
     root: Root,
-    /// Whether names with a leading dot can be meant.
+    /// Whether what is in folders with a leading dot can be meant.
     dots: Dots,
 }
 
@@ -116,7 +116,8 @@ impl Patterns {
 
 impl Included {
     fn means(&self, path: &Path) -> bool {
-        let hidden = self.dots == Dots::Passed && self.below(path).is_some_and(is_hidden);
+        let folder = self.below(path).and_then(Path::parent);
+        let hidden = self.dots == Dots::Passed && folder.is_some_and(is_hidden);
         !hidden && self.globs.iter().any(|glob| glob.is_match(path))
     }
 
@@ -250,10 +251,10 @@ mod tests {
     fn globs_are_those_of_chokidar() {
         assert_means(
             &["**/*"],
-            &["a", "a.js", "lib/deep/er.js"],
-            &[".git/HEAD", ".env", "lib/.x", "/etc/passwd"],
+            &["a", "a.js", ".env", "lib/.x", "lib/deep/er.js"],
+            &[".git/HEAD", "lib/.x/y", ".x/y/z", "/etc/passwd"],
         );
-        assert_means(&["**/*.js"], &["a.js", "lib/b.js"], &["a.ts", "lib/.b.js"]);
+        assert_means(&["**/*.js"], &["a.js", "lib/b.js", "lib/.b.js"], &["a.ts", ".lib/b.js"]);
         assert_means(&["*.js"], &["a.js"], &["lib/a.js"]);
         assert_means(&["lib/*/x.{js,ts}"], &["lib/a/x.js", "lib/a/x.ts"], &["lib/x.js", "lib/a/b/x.js"]);
         assert_means(&["./lib/**"], &["lib/a", "lib/a/b"], &["x/a"]);
@@ -261,7 +262,7 @@ mod tests {
         assert_means(&["/etc/app/*.json"], &["/etc/app/a.json"], &["etc/app/a.json"]);
         assert_means(&["**/.env"], &[".env", "lib/.env"], &[".x"]);
         assert_means(&["config.json"], &["config.json"], &["x.json", "lib/config.json"]);
-        assert_means(&["lib"], &["lib", "lib/a", "lib/a/b"], &["x", "lib2/a", "lib/.x"]);
+        assert_means(&["lib"], &["lib", "lib/a", "lib/.x", "lib/a/b"], &["x", "lib2/a", "lib/.x/a"]);
         assert_means(&[".env"], &[".env"], &[".x"]);
     }
 

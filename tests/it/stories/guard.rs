@@ -29,7 +29,7 @@ fn told(luster: &Running) -> Vec<(String, String)> {
 fn a_change_restarts_the_workers_one_by_one_without_a_node_for_it() {
     let luster = watching(json!({"patterns": ["**/*.js", "!**/node_modules/**"], "debounce": 50}));
     assert_eq!(children(luster.pid()).len(), 2, "two workers, and no Node besides");
-    for path in ["node_modules/x/index.js", ".hidden/x.js", "data/text.txt", "lib/.hidden.js"] {
+    for path in ["node_modules/x/index.js", ".hidden/x.js", "data/text.txt"] {
         fs::write(luster.path().join(path), "changed").expect("writable");
     }
     fs::write(luster.path().join("lib/code.js"), "changed").expect("writable");
@@ -37,6 +37,17 @@ fn a_change_restarts_the_workers_one_by_one_without_a_node_for_it() {
     assert!(told(&luster).iter().all(|(_, file)| file == "lib/code.js"), "{:?}", told(&luster));
     let message = luster.await_event("fs_event", 1)["message"].clone();
     assert_eq!(message, "FS event <change> on file \"lib/code.js\"");
+    assert_eq!(luster.stop().0, 0);
+}
+
+#[test]
+fn without_options_every_file_counts_those_with_a_leading_dot_too() {
+    let luster = watching(Value::Null);
+    fs::write(luster.path().join(".hidden/x.js"), "changed").expect("writable");
+    fs::write(luster.path().join(".env"), "A=1").expect("writable");
+    luster.await_event("roll_out_finished", 1);
+    let told = told(&luster);
+    assert!(told.iter().all(|(_, file)| file == ".env") && !told.is_empty(), "{told:?}");
     assert_eq!(luster.stop().0, 0);
 }
 

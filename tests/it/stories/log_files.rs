@@ -273,3 +273,19 @@ fn what_is_wrong_with_it_is_told_before_anything_is_started() {
     let checked = logging("", json!({"stdout": 5})).arg("check").output();
     assert_eq!(checked.0, 78);
 }
+
+#[test]
+fn the_last_words_of_a_worker_that_ends_itself_are_not_cut_short() {
+    let app = "
+        const line = 'x'.repeat(97) + '\\n';
+        console.log(line.repeat(1999) + 'the end');
+        process.exit(3);";
+    let config = json!({
+        "workers": 1, "control": {"exitThreshold": 5000}, "extensions": {"luster-log-file": {"stdout": "out.log"}},
+    });
+    let mut luster = Luster::with(app, config).start();
+    assert_eq!(luster.await_end(), 1);
+    let text = read(&luster.path().join("out.log"));
+    assert_eq!(text.lines().filter(|line| line.ends_with("xxx")).count(), 1999);
+    assert!(text.lines().any(|line| line.ends_with("the end")));
+}
