@@ -21,6 +21,8 @@ pub(super) struct Division {
     pub(super) native: Vec<String>,
     /// Ours if Node does not find them; they are among the modules.
     pub(super) perhaps_native: Vec<String>,
+    /// Modules that Node will not find, unless code of the user's changes where it looks.
+    pub(super) missing: Vec<String>,
 }
 
 impl Division {
@@ -43,16 +45,22 @@ pub(super) struct Resolution<'a> {
 /// Divides the configuration's extensions.
 pub(super) fn divide(settings: &Settings, resolution: &Resolution<'_>) -> Division {
     let mut division = Division::default();
+    let has_hooks = has_hooks(resolution.node_args);
     for name in &settings.extensions {
-        let may_be_ours = [LOG_FILE, GUARD].contains(&name.as_str())
-            && !is_installed(name, &settings.extensions_path, resolution);
-        match may_be_ours {
-            true if has_hooks(resolution.node_args) => {
+        let has_twin = [LOG_FILE, GUARD].contains(&name.as_str());
+        match (has_twin, is_installed(name, &settings.extensions_path, resolution)) {
+            (_, true) => division.modules.push(name.clone()),
+            (true, false) if has_hooks => {
                 division.perhaps_native.push(name.clone());
                 division.modules.push(name.clone());
             }
-            true => division.native.push(name.clone()),
-            false => division.modules.push(name.clone()),
+            (true, false) => division.native.push(name.clone()),
+            (false, false) => {
+                division.modules.push(name.clone());
+                if !has_hooks {
+                    division.missing.push(name.clone());
+                }
+            }
         }
     }
     division
@@ -75,7 +83,7 @@ fn is_installed(name: &str, extensions_path: &Path, resolution: &Resolution<'_>)
     places.extend(node.iter().filter_map(|node| Some(node.parent()?.parent()?.join("lib/node"))));
     places.into_iter().any(|place| {
         let module = place.join(name);
-        module.is_dir()
+        module.exists()
             || ["js", "json", "node"].iter().any(|extension| module.with_added(extension).is_file())
     })
 }

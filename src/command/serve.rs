@@ -32,9 +32,18 @@ pub(super) fn run(arguments: &Arguments) -> Exit {
 
 /// Looks for mistakes and starts nothing.
 pub(super) fn check(arguments: &Arguments) -> Exit {
-    with_config(arguments, |Found { loaded, .. }| {
-        let workers = loaded.settings.policy.workers;
-        cli::print(&format!("{}: no mistakes; it runs {workers} workers\n", loaded.path.display()))
+    with_config(arguments, |Found { loaded, division, .. }| {
+        let settings = &loaded.settings;
+        if let Some(name) = division.missing.first() {
+            let reason = format!(
+                "Extension \"{name}\" is not found in {}, nor in node_modules there or above: install it \
+                 (npm install {name}), or set extensionsPath to the folder it is in",
+                settings.extensions_path.display()
+            );
+            return refuse(&arguments.output, Exit::Config, &reason);
+        }
+        let (workers, s) = (settings.policy.workers, if settings.policy.workers == 1 { "" } else { "s" });
+        cli::print(&format!("{}: no mistakes; it runs {workers} worker{s}\n", loaded.path.display()))
     })
 }
 
@@ -282,9 +291,10 @@ fn config_boot(loaded: &Loaded) -> Value {
 fn announce(job: &Job, division: &Division) {
     let (workers, pid, version) = (job.policy.workers, std::process::id(), env!("CARGO_PKG_VERSION"));
     let (app, node) = (job.launcher.main.display(), job.launcher.node.display());
+    let s = if workers == 1 { "" } else { "s" };
     info!(
         event = "start",
-        pid, workers, version, "luster {version} (pid {pid}) runs {workers} workers of {app} with {node}"
+        pid, workers, version, "luster {version} (pid {pid}) runs {workers} worker{s} of {app} with {node}"
     );
     for name in &division.native {
         info!(event = "native", name, "{name} is not installed; luster does its work itself");

@@ -226,12 +226,15 @@ fn conclude(outcome: &Outcome) -> Exit {
         Outcome::AllDead(deaths) => common_cause(deaths),
         Outcome::HostFailed(ending, fault) => {
             let how = narrate::how(ending);
-            let why = fault.as_ref().map_or_else(|| how.clone(), |fault| format!("{fault} ({how})"));
+            let is_config = *ending == Ending::Code(Exit::Config.code().into());
+            let why = match fault {
+                // It says all there is to say.
+                Some(fault) if is_config => fault.clone(),
+                Some(fault) => format!("{fault} ({how})"),
+                None => how,
+            };
             error!(event = "extension_failed", why, "luster ends because of an extension: {why}");
-            match ending {
-                Ending::Code(code) if *code == i32::from(Exit::Config.code()) => Exit::Config,
-                Ending::Code(_) | Ending::Signal(_) | Ending::NotStarted(_) => Exit::AllWorkersDead,
-            }
+            if is_config { Exit::Config } else { Exit::AllWorkersDead }
         }
     }
 }

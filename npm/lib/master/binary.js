@@ -63,6 +63,11 @@ exports.explain = function explain(binary, error) {
         ENOENT: 'it, or the C library it was built for, is not there',
         EACCES: 'it is not executable, or its file system is mounted noexec',
     }[error.code] || error.message;
+    const { LUSTER_BINARY } = process.env;
+    if (LUSTER_BINARY && path.resolve(LUSTER_BINARY) === binary) {
+        return `LUSTER_BINARY is ${LUSTER_BINARY}, which cannot be run: ${why}. Name luster's native binary for this machine `
+            + `(${PLATFORM}), or unset LUSTER_BINARY to use the one that was installed`;
+    }
     return `luster's native binary ${binary} cannot be run: ${why}. Reinstall luster on this machine `
         + `(${PLATFORM}), or name a binary by the environment variable LUSTER_BINARY`;
 };
@@ -112,9 +117,15 @@ function usesMusl() {
 
 function given(file) {
     const absolute = path.resolve(file);
-    if (!fs.existsSync(absolute)) {
+    const about = fs.statSync(absolute, { throwIfNoEntry: false });
+    if (about === undefined) {
         throw new BinaryError(`LUSTER_BINARY is ${file}, and there is no such file; name luster's native binary, `
             + 'or unset it to use the one that was installed');
+    }
+    // Reading the head of a pipe would wait for ever.
+    if (!about.isFile()) {
+        const kind = about.isDirectory() ? 'a folder' : 'no file';
+        throw new BinaryError(`LUSTER_BINARY is ${file}, which is ${kind}; name luster's native binary itself`);
     }
     if (!isProgram(absolute)) {
         throw new BinaryError(`LUSTER_BINARY is ${file}, which is no native program; name luster's native binary, not a script`);

@@ -94,6 +94,8 @@ fn one_that_is_missing_is_told_with_where_it_was_looked_for() {
     let words = "Extension \"no-such-extension\" is not found; looked in ";
     assert_ends(luster, 78, &[words, folder.to_str().expect("UTF-8")]);
     let config = json!({"workers": 1, "extensions": {"x": {}}, "extensionsPath": "deep/down"});
+    let check = Luster::with("", config.clone()).arg("check");
+    assert_ends(check, 78, &["Extension \"x\" is not found in ", "npm install x"]);
     let luster = Luster::with("", config);
     let folder = luster.path().join("deep/down");
     assert_ends(luster, 78, &["Extension \"x\" is not found", folder.to_str().expect("UTF-8")]);

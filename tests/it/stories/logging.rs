@@ -53,7 +53,7 @@ fn said(options: &[&str], app: &str) -> Vec<String> {
 fn lines_for_people_tell_the_main_events_and_more_with_v() {
     let lines = said(&[], QUIET);
     assert!(lines.iter().all(|line| line.contains(" INFO ")), "{lines:?}");
-    assert!(lines[0].contains("runs 1 workers of") && lines[1].contains("worker 1 (pid "), "{lines:?}");
+    assert!(lines[0].contains("runs 1 worker of") && lines[1].contains("worker 1 (pid "), "{lines:?}");
     assert!(lines.last().expect("lines").ends_with("stopped"), "{lines:?}");
     let lines = said(&["-v"], QUIET);
     assert!(lines.iter().any(|line| line.contains("DEBUG") && line.contains("is online")), "{lines:?}");

@@ -232,11 +232,12 @@ fn a_binary_that_does_not_run_here_is_told_with_what_to_do() {
     let mut foreign = program.clone();
     // e_machine: a program for s390x, see elf(5).
     foreign[18] = 22;
-    let cases: [(&str, &[u8], u32, &str); 4] = [
+    let cases: [(&str, &[u8], u32, &str); 5] = [
         ("foreign", &foreign, 0o755, "it is a program for another kind of machine"),
         ("locked", &program, 0o644, "it is not executable"),
         ("script", b"#!/bin/sh\necho luster 3", 0o755, "is no native program"),
         ("missing", b"", 0, "there is no such file"),
+        (".", b"", 0, "which is a folder"),
     ];
     on_nodes(&old_and_new(), |node| {
         for (name, bytes, mode, words) in &cases {
