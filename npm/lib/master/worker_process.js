@@ -5,6 +5,10 @@
 const EventEmitter = require('events');
 const net = require('net');
 const os = require('os');
+const { inspect } = require('util');
+
+/** What Node's channel takes. Of anything else JSON would leave nothing, and a message of nothing is none. */
+const SENDABLE = ['string', 'object', 'number', 'boolean'];
 
 class WorkerProcess extends EventEmitter {
     /** `streams` are the ends of its stdio that are ours: `[stdin, stdout, stderr]`, null where it is not a pipe. */
@@ -53,10 +57,8 @@ class WorkerProcess extends EventEmitter {
         } else if (typeof options === 'function') {
             [callback, options] = [options, undefined];
         }
-        if (message === undefined) {
-            throw Object.assign(new TypeError('The "message" argument must be specified'), { code: 'ERR_MISSING_ARGS' });
-        }
         if (this.connected) {
+            refuseUnsendable(message);
             return this._link.sendTo(this._life, message, socket, options, callback);
         }
         const error = Object.assign(new Error('Channel closed'), { code: 'ERR_IPC_CHANNEL_CLOSED' });
@@ -109,6 +111,20 @@ class WorkerProcess extends EventEmitter {
         if (open.length === 0) {
             process.nextTick(closed);
         }
+    }
+}
+
+/** Throws what Node's `ChildProcess` throws. */
+function refuseUnsendable(message) {
+    if (message === undefined) {
+        throw Object.assign(new TypeError('The "message" argument must be specified'), { code: 'ERR_MISSING_ARGS' });
+    }
+    if (!SENDABLE.includes(typeof message)) {
+        const received = typeof message === 'function'
+            ? `function ${message.name}`
+            : `type ${typeof message} (${inspect(message)})`;
+        throw Object.assign(new TypeError('The "message" argument must be one of type string, object, number, or boolean. '
+            + `Received ${received}`), { code: 'ERR_INVALID_ARG_TYPE' });
     }
 }
 

@@ -203,3 +203,48 @@ fn workers_that_the_script_gives_up_end_it() {
     assert_eq!(luster.told(), vec![json!({"wid": null, "dead": true, "running": false}); 2]);
     assert_eq!(processes_in(luster.path()), []);
 }
+
+#[test]
+fn what_no_channel_can_carry_is_refused_at_once_as_node_does() {
+    let master = "luster.on('running', () => {
+            const worker = luster.workers[1];
+            const refusal = message => {
+                try {
+                    return worker.send(message);
+                } catch (error) {
+                    return `${error.name} ${error.code} ${error.message}`;
+                }
+            };
+            tell({ refused: [undefined, () => {}, function named() {}, Symbol('s'), 1n].map(refusal) });
+            [null, 0, '', false].forEach(message => worker.process.send(message));
+            worker.send({ last: true });
+            worker.once('disconnect', () => tell({ tooLate: refusal(() => {}) }));
+        });";
+    let app = "const heard = [];
+        process.on('message', message => {
+            heard.push(message);
+            if (message && message.last) { tell({ heard }); process.disconnect(); }
+        });";
+    let types = "TypeError ERR_INVALID_ARG_TYPE The \"message\" argument must be one of type string, object, number, or boolean.";
+    let luster = script("", 1, master, app).by_script(&node(20), &[]).start();
+    let told = luster.await_told(3);
+    let refused = json!([
+        "TypeError ERR_MISSING_ARGS The \"message\" argument must be specified",
+        format!("{types} Received function "),
+        format!("{types} Received function named"),
+        format!("{types} Received type symbol (Symbol(s))"),
+        format!("{types} Received type bigint (1n)"),
+    ]);
+    let of = |name: &str| told.iter().find_map(|told| told.get(name)).cloned();
+    assert_eq!(of("refused"), Some(refused));
+    let heard = of("heard").expect("it was told");
+    let own = heard.as_array().expect("a list").iter().filter(|message| message["cmd"].is_null());
+    assert_eq!(
+        own.cloned().collect::<Vec<_>>(),
+        [json!(null), json!(0), json!(""), json!(false), json!({"last": true})]
+    );
+    assert_eq!(of("tooLate"), Some(json!(false)));
+    let (code, log) = luster.stop();
+    assert_eq!(code, 0);
+    assert!(log.iter().all(|line| line["event"] != "nonsense"), "{log:?}");
+}
