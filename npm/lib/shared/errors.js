@@ -1,56 +1,33 @@
 // The errors `require('luster')` reports: one class per place they come from, each with a stable `code`.
 //
-// Invariant: codes and messages are those of JS luster, because applications compare them.
+// Invariant: what has the code of JS luster has its message too, because applications compare them.
 
-class LusterError extends Error {
-    constructor(code, data) {
-        super(fill(new.target.MESSAGES[code] || String(code), data || {}));
-        this.code = code;
-    }
+const LusterError = require('./luster_error');
 
-    get name() {
-        return this.constructor.name;
-    }
+exports.LusterError = LusterError.extendCodes({
+    ABSTRACT_METHOD_IS_NOT_IMPLEMENTED: 'Abstract method "%method%" is not implemented in the %klass%',
+});
 
-    static createError(code, data) {
-        return new this(code, data);
-    }
-}
-
-LusterError.MESSAGES = {};
-
-/** `Command "%name%"` with its names replaced; a name without data stays visible. */
-function fill(template, data) {
-    return template.replace(/%(\S+?)%/g, (whole, name) => (name in data ? String(data[name]) : whole));
-}
-
-/** A subclass whose `CODES` are the keys of `messages`. */
-function family(name, messages) {
-    const Family = { [name]: class extends LusterError {} }[name];
-    Family.MESSAGES = messages;
-    Family.CODES = Object.fromEntries(Object.keys(messages).map(code => [code, code]));
-    return Family;
-}
-
-exports.LusterError = LusterError;
-
-exports.LusterWorkerError = family('LusterWorkerError', {
+exports.LusterWorkerError = LusterError.create('LusterWorkerError', {
     ALREADY_READY: 'Worker#ready() called when worker is is "ready" state already',
 });
 
-exports.LusterConfigurationError = family('LusterConfigurationError', {
+exports.LusterConfigurationError = LusterError.create('LusterConfigurationError', {
     CONFIGURATION_CHECK_FAILED: 'Configuration check failed',
+    PROP_REQUIRED: 'Required property "%property%" is absent',
+    PROP_TYPE_CHECK_FAILED: 'Property "%property%" type is "%type%", but %expected% is expected',
+    PROP_REGEXP_CHECK_FAILED: 'Property "%property%" doesn\'t meet the regexp "%regexp%"',
     CAN_NOT_SET_ATOMIC_PROPERTY_FIELD: 'Property "%path%" already exists and is not an object',
 });
 
-exports.LusterWorkerWrapperError = family('LusterWorkerWrapperError', {
+exports.LusterWorkerWrapperError = LusterError.create('LusterWorkerWrapperError', {
     INVALID_ATTEMPT_TO_CHANGE_STATE:
         'Invalid attempt to change worker #%wid% (pid: %pid%) state from "%state%" to "%targetState%"',
     REMOTE_COMMAND_CALL_TO_STOPPED_WORKER: 'Remote command call "%command%" to stopped worker #%wid%',
     NOT_STARTED: 'Worker #%wid% could not be started: %reason%',
 });
 
-exports.LusterClusterProcessError = family('LusterClusterProcessError', {
+exports.LusterClusterProcessError = LusterError.create('LusterClusterProcessError', {
     REMOTE_COMMAND_ALREADY_REGISTERED: 'Command "%name%" already registered as allowed for remote calls',
     REMOTE_COMMAND_IS_NOT_REGISTERED: 'Remote command "%name%" is not registered on %klass%',
     EXTENSIONS_LOAD_TIMEOUT: 'Extensions %timeouted% not loaded in %timeout% ms',
@@ -58,11 +35,11 @@ exports.LusterClusterProcessError = family('LusterClusterProcessError', {
     EXTENSION_FAILED: 'Extension "%name%" failed: %reason%',
 });
 
-exports.LusterRPCCallbackError = family('LusterRPCCallbackError', {
+exports.LusterRPCCallbackError = LusterError.create('LusterRPCCallbackError', {
     REMOTE_CALL_WITH_CALLBACK_TIMEOUT: 'Remote call failed due to timeout for command "%command%"',
 });
 
-exports.LusterPortError = family('LusterPortError', {
+exports.LusterPortError = LusterError.create('LusterPortError', {
     NOT_UNIX_SOCKET: '"%value%" is not a unix socket',
     CAN_NOT_UNLINK_UNIX_SOCKET: 'Can not unlink unix socket "%socketPath%"',
 });

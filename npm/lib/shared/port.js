@@ -23,20 +23,23 @@ module.exports = class Port {
         return new Port(this.family === UNIX ? this.value.replace('*', String(offset)) : Number(this.value) + offset);
     }
 
-    /** Removes the socket's file; one that is not there is no error. */
-    unlink(done) {
+    /** Removes the socket's file; one that is not there is no error. `unlink(error, done)` passes an earlier error on. */
+    unlink(...args) {
+        const done = args.pop();
         const { LusterPortError } = require('./errors');
-        if (this.family !== UNIX) {
+        if (args[0]) {
+            done(LusterPortError.createError('UNKNOWN_ERROR', args[0]));
+        } else if (this.family !== UNIX) {
             done(LusterPortError.createError('NOT_UNIX_SOCKET', { value: this.value }));
-            return;
+        } else {
+            fs.unlink(this.value, error => {
+                if (error && error.code !== 'ENOENT') {
+                    done(LusterPortError.createError('CAN_NOT_UNLINK_UNIX_SOCKET', error).bind({ socketPath: this.value }));
+                } else {
+                    done();
+                }
+            });
         }
-        fs.unlink(this.value, error => {
-            if (error && error.code !== 'ENOENT') {
-                done(LusterPortError.createError('CAN_NOT_UNLINK_UNIX_SOCKET', { socketPath: this.value }));
-            } else {
-                done();
-            }
-        });
     }
 
     toString() {
