@@ -1,10 +1,9 @@
 // The configuration as applications and extensions read it: values by dotted path.
 //
-// Invariant: only a value's own properties are seen, so `get('constructor')` finds nothing. The object given is
-// copied one level deep and its nested objects are shared, as in JS luster.
+// Invariant: the object given is copied one level deep and its nested objects are shared, as in JS luster.
 
 const path = require('path');
-const types = require('util').types;
+const { get, has, isPlainObject, remove, set } = require('./values');
 
 class Configuration {
     constructor(config, basedir) {
@@ -13,12 +12,11 @@ class Configuration {
     }
 
     get(propertyPath, defaultValue) {
-        const found = lookUp(this._values, propertyPath);
-        return found ? found.value : defaultValue;
+        return get(this._values, propertyPath, defaultValue);
     }
 
     has(propertyPath) {
-        return lookUp(this._values, propertyPath) !== null;
+        return has(this._values, propertyPath);
     }
 
     getKeys(propertyPath) {
@@ -46,27 +44,11 @@ class Configuration {
             applyItem(target, item);
         }
     }
-}
 
-function isPlainObject(value) {
-    return typeof value === 'object' && value !== null && !Array.isArray(value)
-        && !types.isRegExp(value) && !types.isDate(value) && !types.isNativeError(value);
-}
-
-function hasOwn(object, name) {
-    return Object.prototype.hasOwnProperty.call(object, name);
-}
-
-/** `{value}` where the path leads, or null: a found `undefined` is not the same as nothing found. */
-function lookUp(root, propertyPath) {
-    let value = root;
-    for (const name of propertyPath ? propertyPath.split('.') : []) {
-        if (value === undefined || value === null || !hasOwn(value, name)) {
-            return null;
-        }
-        value = value[name];
+    /** Logs what is wrong with the types in a configuration object; how much that is. */
+    static check(config) {
+        return require('./config_check')(config);
     }
-    return { value };
 }
 
 function* splitOutsideQuotes(text) {
@@ -90,33 +72,12 @@ function applyItem(target, item) {
     if (propertyPath === '') {
         return;
     }
-    const names = propertyPath.split('.');
-    const last = names.pop();
-    const holder = holderOf(target, names);
     const text = item.slice(equals + 1).trim();
-    delete holder[last];
-    if (text !== '') {
-        define(holder, last, parsedOrText(text));
+    if (text === '') {
+        remove(target, propertyPath);
+    } else {
+        set(target, propertyPath, parsedOrText(text));
     }
-}
-
-/** The object at the end of `names`, made on the way where absent. */
-function holderOf(target, names) {
-    let holder = target;
-    for (const name of names) {
-        if (!hasOwn(holder, name) || holder[name] === undefined) {
-            define(holder, name, {});
-        } else if (!isPlainObject(holder[name])) {
-            throw require('./errors').LusterConfigurationError.createError('CAN_NOT_SET_ATOMIC_PROPERTY_FIELD', { path: names.join('.') });
-        }
-        holder = holder[name];
-    }
-    return holder;
-}
-
-/** Plain assignment, except that `__proto__` is a name like any other. */
-function define(holder, name, value) {
-    Object.defineProperty(holder, name, { value, writable: true, enumerable: true, configurable: true });
 }
 
 function parsedOrText(text) {
