@@ -34,6 +34,11 @@ class ClusterProcess extends EventEmitterEx {
         return this;
     }
 
+    /** Loads one more extension, with its part of the configuration; then `callback(error)` is called. */
+    loadExtension(name, callback) {
+        require('./extensions').loadOne(this, name, callback);
+    }
+
     whenInitialized() {
         return this._initialized;
     }

@@ -54,6 +54,12 @@ exports.load = function load(clusterProcess, done) {
     }
 };
 
+/** Loads and configures one more; `done(error)` is called. */
+exports.loadOne = function loadOne(clusterProcess, name, done) {
+    clusterProcess.extensions[name] = find(placeOfExtensions(clusterProcess.config), name);
+    configureLater(clusterProcess, name, done);
+};
+
 function find(place, name) {
     const found = during(name, () => {
         try {
