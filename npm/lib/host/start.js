@@ -19,11 +19,8 @@ delete process.env.LUSTER_HOST;
 
 const master = new Master();
 names.install(master, {
+    'master': () => Master,
     'worker_wrapper': () => require('../master/worker_wrapper'),
-    'errors': () => require('../shared/errors'),
-    'configuration': () => require('../shared/configuration'),
-    'event_emitter_ex': () => require('../shared/emitter'),
-    'port': () => require('../shared/port'),
 });
 const main = evaluate.become(boot);
 

@@ -9,8 +9,22 @@ const Module = require('module');
 /** Where `import`, and another copy of this package, find the object. */
 exports.GLOBAL_NAME = 'luster.process';
 
-/** `deep` says what `require('luster/lib/<name>')` is, by functions that give it when it is asked for. */
-exports.install = function install(clusterProcess, deep) {
+/** What `require('luster/lib/<name>')` is in every process, by functions that give it when it is asked for. */
+const DEEP = {
+    'cluster_process': () => require('./cluster_process'),
+    'configuration': () => require('./configuration'),
+    'configuration/index': () => require('./configuration'),
+    'configuration/check': () => require('./config_check'),
+    'configuration/helpers': () => require('./values'),
+    'errors': () => require('./errors'),
+    'event_emitter_ex': () => require('./emitter'),
+    'port': () => require('./port'),
+    'rpc': () => require('./public_rpc'),
+};
+
+/** `own` is what there is besides in this kind of process. */
+exports.install = function install(clusterProcess, own) {
+    const deep = { ...DEEP, ...own };
     const sources = new Map([['luster', () => clusterProcess], ['luster/lib/luster', () => clusterProcess]]);
     for (const name of Object.keys(deep)) {
         sources.set(`luster/lib/${name}`, deep[name]);

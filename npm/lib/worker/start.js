@@ -15,11 +15,8 @@ process.execArgv = withoutPreload(process.execArgv, boot.preload);
 
 const worker = new Worker();
 names.install(worker, {
+    'worker': () => Worker,
     'worker_wrapper': () => require('../shared/worker_constants'),
-    'errors': () => require('../shared/errors'),
-    'configuration': () => require('../shared/configuration'),
-    'event_emitter_ex': () => require('../shared/emitter'),
-    'port': () => require('../shared/port'),
 });
 drain.watch();
 require('../shared/extensions').lookBeside(boot.package);

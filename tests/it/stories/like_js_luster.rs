@@ -3,7 +3,7 @@
 
 use serde_json::{Value, json};
 
-use crate::harness::{Luster, Node, free_port, on_every_node};
+use crate::harness::{Luster, Node, TELL, free_port, node, on_every_node, on_nodes};
 
 /// Starts two workers one after the other, restarts them, has one killed, stops and starts one, and stops all.
 const SCRIPT: &str = "
@@ -106,4 +106,93 @@ fn every_member_of_the_objects_is_there() {
         let nothing = ["Configuration ", "Master ", "Worker ", "WorkerWrapper ", "WorkerWrapper itself "];
         assert_eq!((code, lines), (0, nothing.to_vec()), "Node {}: {stderr}", node.major);
     });
+}
+
+/// What code that imports luster's files sees of them.
+const MODULES: &str = include_str!("../recorded/modules.js");
+
+/// `shown` is what JS luster shows, besides codes of our own.
+#[track_caller]
+fn is_as_recorded(mut shown: Value, place: &str) {
+    let mut expected = recorded()["modules"].take();
+    let (codes, expected_codes) = (shown["codes"].take(), expected["codes"].take());
+    assert_eq!(shown, expected, "{place}");
+    for (class, messages) in expected_codes.as_object().expect("classes") {
+        for (code, message) in messages.as_object().expect("messages") {
+            assert_eq!(codes[class][code], *message, "{place}: {class}.{code}");
+        }
+    }
+}
+
+#[test]
+fn the_files_that_a_script_imports_show_the_same() {
+    on_every_node(|node| {
+        let script = "console.log(JSON.stringify(require('./modules')()))";
+        let luster = Luster::new().file("master.js", script).file("modules.js", MODULES);
+        let (code, stdout, stderr) = luster.by_script(node, &[]).output();
+        assert_eq!(code, 0, "{stderr}");
+        is_as_recorded(serde_json::from_str(&stdout).expect("JSON"), &format!("Node {}", node.major));
+    });
+}
+
+#[test]
+fn the_files_that_a_worker_and_an_extension_import_show_the_same_where_no_package_is_installed() {
+    let tells =
+        format!("{TELL}tell({{ shown: require(process.cwd() + '/modules')(), isMaster: luster.isMaster }});");
+    let app = format!(
+        "const luster = require('luster');
+        if (!(luster instanceof require('luster/lib/worker'))) throw new Error('another Worker');
+        if (!(luster instanceof require('luster/lib/cluster_process.js'))) throw new Error('another ClusterProcess');
+        {tells}"
+    );
+    let extension = format!(
+        "exports.configure = (config, luster) => {{
+            if (luster.isWorker) return;
+            if (!(luster instanceof require('luster/lib/master'))) throw new Error('another Master');
+            {tells}
+        }};"
+    );
+    on_nodes(&[node(16), node(20), node(24)], |node| {
+        let config = json!({"workers": 1, "extensions": {"mine": {}}});
+        let luster = Luster::with(&app, config)
+            .file("modules.js", MODULES)
+            .file("node_modules/mine/index.js", &extension)
+            .node(node)
+            .start();
+        for told in luster.await_told(2) {
+            let place = format!("Node {}, master {}", node.major, told["isMaster"]);
+            is_as_recorded(told["shown"].clone(), &place);
+        }
+        assert_eq!(luster.stop().0, 0);
+    });
+}
+
+#[test]
+fn what_luster_reports_can_log_itself_and_says_what_about() {
+    let script = "const luster = require('luster');
+        const { LusterError, LusterWorkerWrapperError } = require('luster/lib/errors');
+        luster.on('worker error', (worker, error) => error.log());
+        luster.on('error', error => error.log('warn'));
+        luster.configure({ app: './worker.js', workers: 1 }, true, __dirname);
+        const worker = luster.workers[1];
+        worker.on('error', error => console.log(error instanceof LusterWorkerWrapperError, error.code, JSON.stringify(error.data)));
+        worker.stop();
+        worker.remoteCall('greet');
+        luster.emit('error', LusterError.ensureError(new Error('mine')));
+        luster.loadExtension('one', error => console.log(error, luster.extensions.one.is));";
+    let luster = Luster::new().file("master.js", script).file("worker.js", "");
+    let luster = luster.file("node_modules/one.js", "exports.is = 'loaded'; exports.configure = () => {};");
+    let (code, stdout, stderr) = luster.by_script(&node(20), &[]).output();
+    let said = stdout.lines().filter(|line| !line.contains("> ")).collect::<Vec<_>>();
+    let expected = [
+        "ERROR INVALID_ATTEMPT_TO_CHANGE_STATE LusterWorkerWrapperError: Invalid attempt to change worker #1 \
+         (pid: undefined) state from \"stopped\" to \"stopping\"",
+        "true INVALID_ATTEMPT_TO_CHANGE_STATE {\"wid\":1,\"state\":\"stopped\",\"targetState\":\"stopping\"}",
+        "ERROR REMOTE_COMMAND_CALL_TO_STOPPED_WORKER LusterWorkerWrapperError: \
+         Remote command call \"greet\" to stopped worker #1",
+        "true REMOTE_COMMAND_CALL_TO_STOPPED_WORKER {\"wid\":1,\"command\":\"greet\"}",
+        "WARN UNKNOWN_ERROR LusterError: Unknown error",
+        "undefined loaded",
+    ];
+    assert_eq!((code, said), (0, expected.to_vec()), "{stderr}");
 }

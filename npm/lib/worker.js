@@ -1,2 +1,2 @@
 // The public name of this module, as JS luster has it.
-module.exports = require('./shared/configuration');
+module.exports = require('./worker/worker');

@@ -1,0 +1,2 @@
+// The public name of this module, as JS luster has it.
+module.exports = require('../shared/config_check');
