@@ -79,6 +79,8 @@ declare namespace luster {
         /** Takes the configuration and loads the extensions; `applyEnv` applies `LUSTER_CONF` to it. */
         configure(config: Config, applyEnv?: boolean, basedir?: string): this;
         run(): this;
+        /** Loads one more extension, with its part of the configuration. */
+        loadExtension(name: string, callback: (error?: Error | null) => void): void;
         whenInitialized(): Promise<void>;
         /** Allows `fn` to be called from the other side. Throws if the name is taken. */
         registerRemoteCommand(name: string, fn: (sender: Sender, ...args: any[]) => void): void;
@@ -129,7 +131,8 @@ declare namespace luster {
 
     /** May be changed while the worker runs. Times in milliseconds. */
     interface WorkerWrapperOptions {
-        port: Port;
+        get port(): Port;
+        set port(port: Port | number | string);
         persistent: boolean;
         forkTimeout?: number;
         stopTimeout?: number;
@@ -143,10 +146,13 @@ declare namespace luster {
     interface Port {
         readonly value: number | string;
         readonly family: 'inet' | 'unix';
-        isEqualTo(port: Port): boolean;
+        isEqualTo(port: unknown): boolean;
         next(offset?: number): Port;
         unlink(done: (error?: Error) => void): void;
+        /** Passes `error` on, if there is one. */
+        unlink(error: Error | null | undefined, done: (error?: Error) => void): void;
         toString(): string;
+        valueOf(): number | string;
     }
 
     /** What `require('luster')` is outside of workers. */

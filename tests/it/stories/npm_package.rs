@@ -115,9 +115,16 @@ fn what_is_published_for_each_platform_is_all_of_it_and_nothing_else() {
     let files =
         list[0]["files"].as_array().expect("files").iter().map(|file| file["path"].as_str().expect("a path"));
     let files: Vec<_> = files.collect();
-    for needed in
-        ["bin/luster.js", "lib/luster.js", "lib/luster.d.ts", "lib/command/stand_in.js", "postinstall.js"]
-    {
+    for needed in [
+        "bin/luster.js",
+        "lib/luster.js",
+        "lib/luster.d.ts",
+        "lib/errors.d.ts",
+        "lib/port.d.ts",
+        "lib/configuration/index.d.ts",
+        "lib/command/stand_in.js",
+        "postinstall.js",
+    ] {
         assert!(files.contains(&needed), "{needed}: {files:?}");
     }
     let strays = files.iter().filter(|file| file.starts_with("test") || file.starts_with("pack/"));

@@ -1,6 +1,9 @@
 // Code as users write it. What must be refused is marked so: the compiler complains if it is not.
 
 import luster = require('luster');
+import Configuration = require('luster/lib/configuration');
+import errors = require('luster/lib/errors');
+import Port = require('luster/lib/port');
 import WorkerWrapper = require('luster/lib/worker_wrapper');
 import type { Extension, Master } from 'luster';
 
@@ -21,7 +24,13 @@ if (luster.isMaster) {
             console.log(worker.pid, error, data.count);
         },
     });
+    luster.on('error', error => errors.LusterError.ensureError(error).log('warn'));
     for (const worker of luster.getWorkersArray()) {
+        worker.options.port = 80;
+        worker.options.port = '/run/app.sock';
+        worker.options.port = new Port('/run/*.sock').next(2);
+        const port: Port = worker.options.port;
+        console.log(port.family === Port.UNIX, worker.options.port.value);
         if (worker.state === WorkerWrapper.STATES.RUNNING) {
             worker.process?.stdout?.pipe(process.stdout);
         }
@@ -52,6 +61,18 @@ export const now: Extension = {
         console.log(config.get('path.to.something', 'default'));
     },
 };
+
+const MyError = errors.LusterError.create('MyError', { BROKEN: 'broken by %who%' });
+const mine = MyError.createError(MyError.CODES.BROKEN, { who: 'me' });
+console.log(mine instanceof errors.LusterError, mine.bind({ who: 'you' }).getFullMessage(), mine.originalError?.message);
+console.log(errors.LusterPortError.is('NOT_UNIX_SOCKET', mine));
+
+const settings = Configuration.extend({ app: './worker' }, __dirname);
+const file: string = settings.resolve('app');
+console.log(file, settings.get('workers', 1) + Configuration.check({ app: file }));
+
+// @ts-expect-error no port
+new Port(true);
 
 // @ts-expect-error an extension has to have `configure`
 export const none: Extension = {};
