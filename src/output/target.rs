@@ -39,9 +39,6 @@ impl Target {
     /// # Errors
     /// It cannot be opened for writing.
     pub(super) fn file(path: &Path, complaints: OwnedFd) -> io::Result<Self> {
-        if let Some(folder) = path.parent() {
-            create_dir_all(folder)?;
-        }
         let file = open(path)?;
         let path = file.metadata()?.is_file().then(|| path.to_owned());
         Ok(Self { file, path, complaints, lost: Lost::Nothing })
@@ -104,10 +101,17 @@ fn lines(bytes: &[u8]) -> u64 {
     memchr::memchr_iter(b'\n', bytes).count() as u64
 }
 
-/// Opens for appending. What is no plain file must not make us wait for a reader.
+/// Opens for appending, and makes missing folders. What is no plain file must not make us wait for a reader.
 fn open(path: &Path) -> io::Result<File> {
+    if let Some(folder) = path.parent() {
+        create_dir_all(folder)?;
+    }
     let mut options = OpenOptions::new();
-    let file = options.append(true).create(true).custom_flags(nix::libc::O_NONBLOCK).open(path)?;
+    let opened = options.append(true).create(true).custom_flags(nix::libc::O_NONBLOCK).open(path);
+    let file = opened.map_err(|error| match error.raw_os_error() {
+        Some(nix::libc::ENXIO) => io::Error::other("it is a pipe that nobody reads"),
+        Some(_) | None => error,
+    })?;
     // From here on waiting is right: it slows down who prints too much.
     fcntl(&file, FcntlArg::F_SETFL(OFlag::O_APPEND))?;
     Ok(file)
@@ -151,7 +155,12 @@ mod tests {
         target.reopen();
         target.write(b"three\n");
         assert_eq!(fs::read_to_string(old).unwrap(), "one\ntwo\n");
-        assert_eq!(fs::read_to_string(path).unwrap(), "three\n");
+        assert_eq!(fs::read_to_string(&path).unwrap(), "three\n");
+
+        fs::remove_dir_all(path.parent().unwrap()).unwrap();
+        target.reopen();
+        target.write(b"four\n");
+        assert_eq!(fs::read_to_string(path).unwrap(), "four\n");
     }
 
     #[test]
