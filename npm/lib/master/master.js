@@ -118,8 +118,8 @@ class Master extends ClusterProcess {
         this.forEach(worker => {
             if (worker.isRunning()) {
                 worker.stop();
-            } else {
-                // It may be about to be started again.
+            } else if (worker._wanted) {
+                // It is about to be started again.
                 worker._wanted = false;
                 this._ask('one', { wid: worker.wid, what: 'stop' });
             }

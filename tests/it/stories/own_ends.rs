@@ -68,6 +68,17 @@ fn an_extension_that_does_not_end_holds_up_the_end_for_a_few_seconds_only() {
 }
 
 #[test]
+fn a_shutdown_before_anything_runs_is_told_and_stops_nothing() {
+    let luster =
+        with_extension("luster.on('shutdown', () => tell({ shutdown: true })); luster.shutdown();").start();
+    luster.await_told_where(1, "the end of nothing", |told| told["shutdown"] == true);
+    luster.await_ready(2);
+    assert_eq!(luster.events("host_fork").len(), 1);
+    luster.signal(Signal::SIGTERM);
+    ends_with(luster, 0);
+}
+
+#[test]
 fn a_signal_to_the_extension_hosts_process_means_what_it_means_to_luster() {
     for signal in [Signal::SIGTERM, Signal::SIGINT, Signal::SIGQUIT] {
         let luster = with_extension("luster.on('shutdown', () => tell({ shutdown: true }));").start();
