@@ -7,6 +7,7 @@
 const cluster = require('cluster');
 const Line = require('../shared/line');
 const { message: command } = require('../shared/rpc');
+require('./node_cluster');
 const WorkerProcess = require('./worker_process');
 
 const OPEN_HERE = 'core.master.lineOpen';

@@ -26,6 +26,7 @@ mod lost_workers;
 mod luster_object;
 mod main_module;
 mod master_object;
+mod nodes_cluster;
 mod npm_command;
 mod npm_package;
 mod own_ends;
