@@ -3,8 +3,8 @@
 // Asks are `{ask: …}`, what is told is `{tell: …}`, a message to a worker's life `{to, message}` and from one
 // `{from, message}`; sockets travel along. Whoever owns the link handles what is told.
 //
-// Invariants: asks arrive in the order they were made; sending after the end does nothing but call back with an error;
-// the link keeps this process alive only while it is held.
+// Invariants: asks arrive in the order they were made, each after what had changed before it (`changes`); sending after
+// the end does nothing but call back with an error; the link keeps this process alive only while it is held.
 
 const { spawn } = require('child_process');
 const EventEmitter = require('events');
@@ -12,12 +12,19 @@ const EventEmitter = require('events');
 /** The form of what is said here. The binary refuses another one. */
 exports.PROTOCOL = 1;
 
+/** In ms. */
+const LOOK_EVERY = 5;
+
 /** Events: `tell` (what, socket), `message` (life, message, socket), `end` (how the process ended, and whether it ran). */
 class Link extends EventEmitter {
     constructor(child) {
         super();
         this._child = child;
         this._isHeld = false;
+        /** What has changed since it was called last, as asks: they go before whatever is asked. */
+        this.changes = () => [];
+        this._lookedAt = -Infinity;
+        this._look = null;
         child.on('message', (text, socket) => this._received(text, socket));
         child.on('error', error => this._ended({ error }));
         child.on('exit', (code, signal) => this._afterLastWords(() => this._ended({ code, signal })));
@@ -30,12 +37,36 @@ class Link extends EventEmitter {
     }
 
     ask(what, details) {
+        this.tellChanges();
         this._send({ ask: what, ...details });
+    }
+
+    tellChanges() {
+        this._lookedAt = Date.now();
+        for (const ask of this.changes()) {
+            this._send(ask);
+        }
     }
 
     /** False if so much waits that more had better wait, as `child.send` has it. */
     sendTo(life, message, socket, options, callback) {
+        this.beforeSaying();
         return this._send({ to: life, message }, socket, options, callback);
+    }
+
+    /**
+     * Something is about to be said to a worker, which may end it. To look for changes costs more than to send: when much
+     * is said, it is done every now and then, which is still sooner than a process has ended by what it was told.
+     */
+    beforeSaying() {
+        if (Date.now() - this._lookedAt >= LOOK_EVERY) {
+            this.tellChanges();
+        } else if (this._look === null) {
+            this._look = setTimeout(() => {
+                this._look = null;
+                this.tellChanges();
+            }, LOOK_EVERY).unref();
+        }
     }
 
     /** Whether the link keeps this process alive. */

@@ -1,9 +1,11 @@
-// How workers are started, as code says it through Node: `cluster.settings` (what `setup` sets), `process.env` and
-// `process.execArgv`. The supervisor forks by itself, so it is told what has changed.
+// How workers are started, as code says it through Node: `cluster.settings` (what `setup` sets), `process.env`,
+// `process.execArgv`, and what a script's process hands down (`inheritance.js`). The supervisor forks by itself, so it is
+// told what has changed.
 //
 // Invariant: what nobody has changed is not told, so that the supervisor's own settings stand.
 
 const cluster = require('cluster');
+const inheritance = require('./inheritance');
 
 /** As it was before a configuration ran, which may replace it. */
 const { stringify } = JSON;
@@ -21,6 +23,27 @@ module.exports = class Settings {
         this._execArgv = [...process.execArgv];
         this._env = { ...process.env };
         this._told = '{}';
+        /** What the supervisor has inherited from this process; null if it is not this one's child. */
+        this._inherited = null;
+    }
+
+    /** The supervisor is about to be started. What of us it inherits now, workers inherit by it. */
+    handDown() {
+        this._inherited = inheritance.now();
+    }
+
+    /** What has changed since this was asked last, as asks of the supervisor. */
+    asks(isBalanceConfigured) {
+        const asks = [];
+        const settings = this.changes(isBalanceConfigured);
+        if (settings !== null) {
+            asks.push({ ask: 'setup', settings });
+        }
+        const environment = this.environmentChanges();
+        if (environment !== null) {
+            asks.push({ ask: 'env', ...environment });
+        }
+        return asks;
     }
 
     /** Takes settings as `cluster.setupPrimary` does. */
@@ -78,7 +101,13 @@ module.exports = class Settings {
         if (execArgv.join('\0') !== this._execArgv.join('\0')) {
             settings.execArgv = execArgv;
         }
-        return settings;
+        return this._inherited === null ? settings : { ...this._changesOfInheritance(), ...settings };
+    }
+
+    /** A script that has changed its folder or dropped its rights has done so for its workers, too. */
+    _changesOfInheritance() {
+        const now = Object.entries(inheritance.now());
+        return Object.fromEntries(now.filter(([name, value]) => value !== this._inherited[name]));
     }
 };
 

@@ -7,6 +7,7 @@ const { STATES } = require('../shared/worker_constants');
 const { LusterWorkerWrapperError } = require('../shared/errors');
 const binary = require('./binary');
 const { namesIn } = require('../shared/native_extensions');
+const inheritance = require('./inheritance');
 const Life = require('./life');
 const links = require('./link');
 const plain = require('./plain');
@@ -45,6 +46,7 @@ class Supervision {
         this._isReplay = Boolean(isReplay);
         this._isExpectingPresent = true;
         this.use(link);
+        link.changes = () => this._changes();
     }
 
     /** Whether this process belongs to a supervisor that was there first. */
@@ -68,7 +70,6 @@ class Supervision {
 
     /** Starts every worker. Those of a supervisor that is there already may run. */
     start() {
-        this.tellSettings();
         if (this._verdict !== null) {
             this._link.ask('initialized', { native: namesIn(this._master.extensions) });
         }
@@ -87,43 +88,33 @@ class Supervision {
             }
             this._startSupervisor();
         }
-        this.tellSettings();
         this._link.ask(what, details);
         this.hold();
     }
 
     /** Tells what has changed since it was told last. */
     tellSettings() {
+        if (this._link !== null) {
+            this._link.tellChanges();
+        }
+    }
+
+    _changes() {
         const { _settings: settings, config } = this._master;
         // Before it is known what is configured, nobody else can have changed anything.
-        if (this._link !== null && config !== null) {
-            const changes = settings.changes(config.has('server.balance'));
-            if (changes !== null) {
-                this._link.ask('setup', { settings: changes });
-            }
-            const environment = settings.environmentChanges();
-            if (environment !== null) {
-                this._link.ask('env', environment);
-            }
-        }
+        return config === null ? [] : settings.asks(config.has('server.balance'));
     }
 
     limitsChanged(worker) {
-        if (this._link !== null) {
-            this._link.ask('limits', aboutWorker(worker));
-        }
+        this.ask('limits', aboutWorker(worker));
     }
 
     added(worker) {
-        if (this._link !== null) {
-            this._link.ask('add', aboutWorker(worker));
-        }
+        this.ask('add', aboutWorker(worker));
     }
 
     reopenLogs() {
-        if (this._link !== null) {
-            this._link.ask('reopen');
-        }
+        this.ask('reopen');
     }
 
     /** This process lives as long as a worker does, or is expected. */
@@ -140,7 +131,11 @@ class Supervision {
     /** The link to a supervisor that runs already, or has just been started. */
     use(link) {
         this._link = link;
-        link.on('tell', (news, socket) => this._turns.take(() => this._told(news, socket)));
+        link.on('tell', (news, socket) => {
+            // The supervisor starts workers by itself: it is to know of changes before the next one.
+            this.tellSettings();
+            this._turns.take(() => this._told(news, socket));
+        });
         link.on('message', (life, message, socket) => this._turns.take(() => this._heard(life, message, socket)));
     }
 
@@ -156,6 +151,7 @@ class Supervision {
     _startSupervisor() {
         const master = this._master;
         Settings.set({});
+        master._settings.handDown();
         const link = links.start(binary.find());
         this.use(link);
         link.on('end', how => this._turns.take(() => this._ended(how)));
@@ -175,6 +171,8 @@ class Supervision {
                 workers: master.getWorkersArray().map(aboutWorker),
             },
         });
+        link.changes = () => this._changes();
+        inheritance.watch(() => this.tellSettings());
         require('./signals').install(master, link, {
             reopens: namesIn(master.extensions).includes('luster-log-file'),
             leaveExitToOthers: () => {
@@ -191,12 +189,12 @@ class Supervision {
     }
 
     _told(news, socket) {
-        // The supervisor starts workers by itself: it is to know of changes before the next one.
-        this.tellSettings();
         const handler = TOLD[news.tell];
         if (handler !== undefined) {
             handler.call(this, news, socket);
         }
+        // Who has heard it may have changed something for the workers that follow.
+        this.tellSettings();
     }
 
     _workerOf(news) {
@@ -243,6 +241,7 @@ class Supervision {
             }
             const goOn = this._turns.hold();
             life.ended(news.code, news.signal, () => {
+                this.tellSettings();
                 this.hold();
                 goOn();
             });

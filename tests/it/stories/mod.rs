@@ -14,6 +14,7 @@ mod extension_faults;
 mod extension_host;
 mod guard;
 mod idleness;
+mod inherited;
 mod javascript;
 mod left_behind;
 mod life;
