@@ -80,7 +80,7 @@ class Master extends ClusterProcess {
     /** Adds a worker to those this master keeps. */
     add(worker) {
         this._keep(worker);
-        this._supervision.added(worker);
+        this._supervision.introduce(worker);
         return this;
     }
 

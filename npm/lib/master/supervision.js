@@ -11,6 +11,7 @@ const inheritance = require('./inheritance');
 const Life = require('./life');
 const links = require('./link');
 const plain = require('./plain');
+const Roster = require('./roster');
 const Settings = require('./settings');
 const Turns = require('./turns');
 const WorkerProcess = require('./worker_process');
@@ -19,6 +20,7 @@ class Supervision {
     constructor(master) {
         this._master = master;
         this._link = null;
+        this._roster = new Roster(master);
         this._lives = new Map();
         /** Streams of processes that are about to be told, by life. */
         this._streams = new Map();
@@ -43,6 +45,7 @@ class Supervision {
     /** Serves a supervisor that was there first; `isReplay` if its workers may run already. */
     serve(link, verdict, isReplay) {
         this._verdict = verdict;
+        this._roster.areIntroduced(verdict.ports.length);
         this._isReplay = Boolean(isReplay);
         this._isExpectingPresent = true;
         this.use(link);
@@ -71,6 +74,7 @@ class Supervision {
     /** Starts every worker. Those of a supervisor that is there already may run. */
     start() {
         if (this._verdict !== null) {
+            Settings.set({});
             this._link.ask('initialized', { native: namesIn(this._master.extensions) });
         }
         if (this._isReplay) {
@@ -106,11 +110,23 @@ class Supervision {
     }
 
     limitsChanged(worker) {
-        this.ask('limits', aboutWorker(worker));
+        this.ask('limits', Roster.about(worker));
     }
 
-    added(worker) {
-        this.ask('add', aboutWorker(worker));
+    /** It has been added to the master's, or is to run all the same. */
+    introduce(worker) {
+        if (this._link !== null) {
+            for (const about of this._roster.introduce(worker)) {
+                this.ask('add', about);
+            }
+        }
+    }
+
+    /** A worker is to run, which need not be one of the master's. */
+    admit(worker) {
+        if (this._roster.admit(worker)) {
+            this.introduce(worker);
+        }
     }
 
     reopenLogs() {
@@ -120,7 +136,7 @@ class Supervision {
     /** This process lives as long as a worker does, or is expected. */
     hold() {
         if (this._link !== null) {
-            const workers = this._master.getWorkersArray();
+            const workers = this._roster.all();
             // That all are dead is about to be told.
             const isAboutToEnd = !this._isEndTold && workers.length > 0 && workers.every(worker => worker._isGivenUp);
             this._link.hold(this._isExpectingPresent || this._isEnding || isAboutToEnd || workers.some(worker =>
@@ -168,7 +184,7 @@ class Supervision {
                 config: plain(master.config.get()),
                 baseDir: master.config.getBaseDir(),
                 native: namesIn(master.extensions),
-                workers: master.getWorkersArray().map(aboutWorker),
+                workers: this._roster.introduceAll(),
             },
         });
         link.changes = () => this._changes();
@@ -198,7 +214,7 @@ class Supervision {
     }
 
     _workerOf(news) {
-        return this._master.workers[news.wid];
+        return this._roster.of(news.wid);
     }
 
     /** Calls `tell` with the life that is meant, and keeps this process alive no longer than needed. */
@@ -363,9 +379,9 @@ const TOLD = {
     /** All workers are gone, and the supervisor too: somebody has stopped everything. */
     end() {
         this._isOver = true;
-        this._master.forEach(worker => {
+        for (const worker of this._roster.all()) {
             worker._wanted = false;
-        });
+        }
         // Who listens to the end may have begun to clean up.
         const exits = this._exitsAtEnd && this._master.listenerCount('shutdown') === 0;
         if (!this._isShutdownTold) {
@@ -385,22 +401,5 @@ const TOLD = {
         process.emit(news.name, news.name, news.number);
     },
 };
-
-/** What the supervisor has to know of a worker before its first process. */
-function aboutWorker(worker) {
-    const { forkTimeout, stopTimeout, killTimeout, exitThreshold, allowedSequentialDeaths } = worker.options;
-    return {
-        wid: worker.wid,
-        port: String(worker.options.port.value),
-        limits: {
-            forkTimeout,
-            stopTimeout,
-            killTimeout,
-            exitThreshold,
-            allowedSequentialDeaths,
-            persistent: Boolean(worker.options.persistent) && !worker.dead,
-        },
-    };
-}
 
 module.exports = Supervision;

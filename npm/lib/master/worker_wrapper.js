@@ -98,6 +98,7 @@ class WorkerWrapper extends EventEmitterEx {
             this._refuse(STATES.LAUNCHING);
         } else {
             this._wanted = true;
+            this._master._supervision.admit(this);
             this._request('start');
         }
         return this;

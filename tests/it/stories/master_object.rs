@@ -248,3 +248,38 @@ fn what_no_channel_can_carry_is_refused_at_once_as_node_does() {
     assert_eq!(code, 0);
     assert!(log.iter().all(|line| line["event"] != "nonsense"), "{log:?}");
 }
+
+#[test]
+fn a_worker_runs_without_being_added_and_numbers_stay_right_whoever_is_never_run() {
+    let master = "luster.once('running', () => {
+            const Worker = require('luster/lib/worker_wrapper');
+            const make = () => new Worker(luster, { port: 0 });
+            const [, stray, , added] = [make(), make(), make(), make()];
+            const isRight = worker => tell({ wid: worker.wid, pid: worker.pid > 0, running: worker.isRunning() });
+            luster.on('worker fork', worker => { tell({ forked: worker.wid }); });
+            stray.once('online', () => {
+                isRight(stray);
+                luster.add(added);
+                added.run();
+            });
+            added.once('ready', () => {
+                isRight(added);
+                luster.shutdown();
+                stray.stop();
+            });
+            stray.run();
+        });";
+    on_nodes(&[node(16), node(24)], |node| {
+        let mut luster = script("", 1, master, HTTP).by_script(node, &[]).start();
+        assert_eq!(luster.await_end(), 0, "Node {}: {:?}", node.major, luster.log());
+        let expected = [
+            json!({"wid": 3, "pid": true, "running": true}),
+            json!({"wid": null, "forked": 5}),
+            json!({"wid": 5, "pid": true, "running": true}),
+        ];
+        assert_eq!(luster.told(), expected, "Node {}", node.major);
+        let pids = luster.events("fork").iter().map(|fork| fork["wid"].clone()).collect::<Vec<_>>();
+        assert_eq!(pids, [1, 3, 5]);
+        assert_eq!(processes_in(luster.path()), []);
+    });
+}
