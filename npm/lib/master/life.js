@@ -15,6 +15,8 @@ const OPEN_THERE = 'core.worker.lineOpen';
 /** How long the end of a line may take after that of its process, in ms. */
 const LINE_LIMIT = 500;
 
+let hasForked = false;
+
 class Life {
     constructor(link, { wid, life, ...about }) {
         this.wid = wid;
@@ -52,6 +54,11 @@ class Life {
     }
 
     forked() {
+        // Node says so at each fork; for the first one, those who have filled in its defaults have had it do so.
+        if (hasForked) {
+            cluster.emit('setup', cluster.settings);
+        }
+        hasForked = true;
         cluster.emit('fork', this.worker);
     }
 

@@ -114,3 +114,31 @@ fn clusters_disconnect_calls_back_when_all_have_left_whoever_forked_them() {
         assert_eq!(luster.told(), expected, "Node {}", node.major);
     });
 }
+
+#[test]
+fn clusters_setup_is_told_once_for_each_fork_before_it() {
+    let body = "
+        const seen = [];
+        for (const event of ['setup', 'fork']) { cluster.on(event, () => seen.push(event)); }
+        const settings = new Promise(resolve => cluster.once('setup', resolve));
+        luster.workers[1].process.kill('SIGKILL');
+        luster.workers[1].once('ready', async () => {
+            tell({ seen, names: Object.keys(await settings).filter(name => ['args', 'exec', 'silent'].includes(name)).sort() });
+            luster.shutdown();
+        });";
+    let first = "const seen = []; const cluster = require('cluster');
+        for (const event of ['setup', 'fork']) { cluster.on(event, () => seen.push(event)); }
+        exports.configure = (_, luster) => luster.isMaster && luster.once('running', () => tell({ seen }));";
+    let mut luster = script(1, body).by_script(&node(20), &[]).start();
+    assert_eq!(luster.await_end(), 0, "{:?}", luster.log());
+    let seen = json!({"wid": null, "seen": ["setup", "fork"], "names": ["args", "exec", "silent"]});
+    assert_eq!(luster.told(), [seen]);
+
+    let luster = Luster::with(
+        HTTP,
+        json!({"workers": 2, "server": {"port": free_port()}, "extensions": {"first": {}}}),
+    );
+    let luster = luster.file("node_modules/first/index.js", &format!("{TELL}{first}")).start();
+    assert_eq!(luster.await_told(1), [json!({"wid": null, "seen": ["setup", "fork", "setup", "fork"]})]);
+    assert_eq!(luster.stop().0, 0);
+}
