@@ -7,7 +7,7 @@ use serde_json::{Map, Value};
 
 use crate::config::error::Problem;
 use crate::config::origin::{Origin, Origins};
-use crate::config::written::Written;
+use crate::config::written::{Odd, Written};
 
 /// One item of the variable.
 #[derive(Debug, Clone, PartialEq)]
@@ -30,7 +30,10 @@ pub(super) fn apply(variable: &str, written: &mut Written, origins: &mut Origins
     let mut outcome = Outcome::default();
     for item in items(variable) {
         let (path, done) = match &item {
-            Item::Set(path, value) => (path, set(&mut written.value, path, value.clone())),
+            Item::Set(path, value) => {
+                fill_undefined(written, path);
+                (path, set(&mut written.value, path, value.clone()))
+            }
             Item::Remove(path) => (path, remove(&mut written.value, path)),
             Item::Ignored(text) => {
                 outcome
@@ -73,6 +76,19 @@ fn item(text: &str) -> Item {
         Some((path, value)) => {
             let value = serde_json::from_str(value).unwrap_or_else(|_| Value::String(value.to_owned()));
             Item::Set(path.to_owned(), value)
+        }
+    }
+}
+
+/// Makes what is `undefined` on the way to the path an object, as on the JavaScript side.
+fn fill_undefined(written: &mut Written, path: &str) {
+    for (end, _) in path.match_indices('.') {
+        if written.odd.get(&path[..end]).is_some_and(Odd::is_undefined) {
+            written.odd.remove(&path[..end]);
+            let here = path[..end].split('.').try_fold(&mut written.value, |value, name| value.get_mut(name));
+            if let Some(here) = here {
+                *here = Value::Object(Map::new());
+            }
         }
     }
 }
@@ -176,6 +192,19 @@ mod tests {
                 );
             }
         }
+    }
+
+    #[test]
+    fn options_that_are_undefined_can_be_set_one_by_one_and_those_that_are_something_else_cannot() {
+        let odd = |word: &str| [("extensions.e".to_owned(), word.to_owned())].into();
+        let mut written = Written::from_javascript(json!({"extensions": {"e": null}}), odd("undefined"));
+        let outcome = apply("extensions.e.k=1", &mut written, &mut Origins::of_module("x".into()));
+        assert_eq!((written.value, outcome.problems.len()), (json!({"extensions": {"e": {"k": 1}}}), 0));
+        assert!(written.odd.is_empty());
+
+        let mut written = Written::from_javascript(json!({"extensions": {"e": null}}), odd("function"));
+        let outcome = apply("extensions.e.k=1", &mut written, &mut Origins::of_module("x".into()));
+        assert_eq!((written.value, outcome.problems.len()), (json!({"extensions": {"e": null}}), 1));
     }
 
     #[test]

@@ -92,6 +92,11 @@ impl Odd {
         }
     }
 
+    /// Whether JavaScript has `undefined` there.
+    pub(super) fn is_undefined(&self) -> bool {
+        matches!(self, Self::Other(word) if word == "undefined")
+    }
+
     /// From the evaluator's word for it.
     pub(super) fn from_word(word: &str) -> Self {
         match word {

@@ -1,7 +1,7 @@
 // A configuration as JSON that never fails to be written: what luster reads of it, and what JSON has no word for.
 //
 // Invariants: circular, too deep and throwing parts are left out, since they can only belong to what extensions read for
-// themselves; the text is valid UTF-8; the built-ins used are those from before the configuration ran, which may replace
+// themselves; an extension is there by its name, whatever its options are; the text is valid UTF-8; the built-ins used are those from before the configuration ran, which may replace
 // any of them.
 
 const types = require('util').types;
@@ -94,9 +94,18 @@ class Copier {
         // Without a prototype, so that a key named __proto__ is a key.
         const copy = Object.create(null);
         for (const key of Object.keys(value)) {
-            copy[module.exports.wellFormed(key)] = guarded(() => this.copy(value[key], [...at, key]));
+            const kept = guarded(() => this.copy(value[key], [...at, key]));
+            copy[module.exports.wellFormed(key)] = kept === undefined && isExtensions(at) ? this._unsaid([...at, key]) : kept;
         }
         return copy;
+    }
+
+    /** What stands for options that cannot be written at all. */
+    _unsaid(at) {
+        if (!(at.join('.') in this.odd)) {
+            this._note(at, 'undefined');
+        }
+        return null;
     }
 
     /** Only luster's own keys matter, which are no deeper than this. */
@@ -106,6 +115,10 @@ class Copier {
         }
         return undefined;
     }
+}
+
+function isExtensions(at) {
+    return at.length === 1 && at[0] === 'extensions';
 }
 
 function guarded(read) {

@@ -32,9 +32,9 @@ class Configuration {
         return this._baseDir;
     }
 
-    /** A Configuration of an object; any other value as it is. */
+    /** A Configuration of an object, an empty one of null, as in JS luster; any other value as it is. */
     static extend(config, basedir) {
-        return isPlainObject(config) ? new Configuration(config, basedir) : config;
+        return config === null || isPlainObject(config) ? new Configuration(config, basedir) : config;
     }
 
     /** Applies `LUSTER_CONF='path=value; path=value'` to `config` itself. */

@@ -350,7 +350,8 @@ fn the_options_of_the_extensions_luster_can_stand_in_for_are_those_of_the_module
         telling: Telling::Aloud,
         restart: GuardRestart::Soft,
     };
-    assert_eq!(guard("{}"), Ok(default));
+    assert_eq!(guard("{}"), Ok(default.clone()));
+    assert_eq!(guard("null"), Ok(default));
     let given = guard(r#"{"patterns": ["*.js", "!x"], "debounce": 0, "silent": true, "softRestart": 0}"#);
     let expected = Guard {
         patterns: vec!["*.js".into(), "!x".into()],

@@ -12,6 +12,7 @@ mod drains;
 mod examples;
 mod extension_faults;
 mod extension_host;
+mod extension_options;
 mod guard;
 mod idleness;
 mod inherited;

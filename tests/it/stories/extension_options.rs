@@ -1,0 +1,74 @@
+//! What an extension is given when it is configured: its options, of whatever kind, and a process that others have prepared.
+
+use serde_json::{Value, json};
+
+use crate::harness::{Luster, Running, TELL};
+
+#[track_caller]
+fn ends_well(luster: Running) {
+    let (code, log) = luster.stop();
+    assert_eq!(code, 0, "{log:?}");
+}
+
+/// The one extension there is, with these options, tells of them in the host and in the worker.
+fn told_of(options: &str, extension: &str) -> Vec<Value> {
+    let config =
+        format!("module.exports = {{app: './worker.js', workers: 1, extensions: {{mine: {options}}}}};");
+    let luster = Luster::new().file("worker.js", "").file("luster.conf.js", &config);
+    let luster = luster.file("node_modules/mine.js", &format!("{TELL}{extension}")).start();
+    luster.await_ready(1);
+    let told = luster.await_told(2);
+    ends_well(luster);
+    told
+}
+
+#[test]
+fn an_extension_has_its_two_sides_whatever_its_options_are() {
+    let extension = "exports.configure = config => tell({ kind: typeof config });";
+    for (options, kind) in [
+        ("undefined", "undefined"),
+        ("() => 1", "function"),
+        ("class Options {}", "function"),
+        ("Symbol('x')", "symbol"),
+        ("10n", "bigint"),
+        ("NaN", "number"),
+    ] {
+        let told = told_of(options, extension);
+        let expected = [json!({"wid": null, "kind": kind}), json!({"wid": 1, "kind": kind})];
+        assert_eq!(told, expected, "{options}");
+    }
+}
+
+#[test]
+fn options_that_cannot_be_read_by_luster_are_still_the_extensions() {
+    let extension = "exports.configure = config => tell({ same: config.get('self') === undefined || config.get('self.x') });";
+    let told =
+        told_of("(() => { const options = {x: 1}; options.self = options; return options; })()", extension);
+    assert_eq!(told, [json!({"wid": null, "same": 1}), json!({"wid": 1, "same": 1})]);
+}
+
+#[test]
+fn options_that_are_null_are_empty() {
+    let extension =
+        "exports.configure = config => tell({ found: config.get('x', 'default'), keys: config.getKeys() });";
+    let expected = |wid: Value| json!({"wid": wid, "found": "default", "keys": []});
+    assert_eq!(told_of("null", extension), [expected(Value::Null), expected(json!(1))]);
+
+    let luster = Luster::with("", json!({"workers": 1})).env("LUSTER_CONF", "extensions.mine=null");
+    let luster = luster.file("node_modules/mine.js", &format!("{TELL}{extension}")).start();
+    assert_eq!(luster.await_told(2), [expected(Value::Null), expected(json!(1))]);
+    luster.await_ready(1);
+    ends_well(luster);
+}
+
+#[test]
+fn undefined_options_can_be_set_from_the_environment() {
+    let config = "module.exports = {app: './worker.js', workers: 1, extensions: {mine: undefined}};";
+    let luster = Luster::new().file("worker.js", "").file("luster.conf.js", config);
+    let extension = format!("{TELL}exports.configure = config => tell({{ x: config.get('x') }});");
+    let luster =
+        luster.file("node_modules/mine.js", &extension).env("LUSTER_CONF", "extensions.mine.x=5").start();
+    assert_eq!(luster.await_told(2), [json!({"wid": null, "x": 5}), json!({"wid": 1, "x": 5})]);
+    luster.await_ready(1);
+    ends_well(luster);
+}
