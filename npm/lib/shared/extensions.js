@@ -1,8 +1,9 @@
 // Finds and configures the extensions named in the configuration, in a master or a worker.
 //
 // Invariants: all are loaded before the first is configured; they are configured in the configuration's order, each with
-// its module as `this`; an extension is done once. What an extension throws leaves this process as its own uncaught
-// exception, with its stack; `current` says whose it was.
+// its module as `this`, and what one has put off to a promise or the next tick is done before the next one; an extension
+// is done once. What an extension throws leaves this process as its own uncaught exception, with its stack; `current`
+// says whose it was.
 
 const path = require('path');
 const Module = require('module');
@@ -31,12 +32,12 @@ exports.load = function load(clusterProcess, done) {
     const { config } = clusterProcess;
     const names = config.getKeys('extensions');
     const waiting = new Set(names);
-    const timer = armTimer(clusterProcess, waiting);
     const place = placeOfExtensions(config);
 
     for (const name of names) {
         clusterProcess.extensions[name] = find(place, name);
     }
+    const timer = armTimer(clusterProcess, waiting);
     for (const name of names) {
         configureLater(clusterProcess, name, error => {
             if (error) {
@@ -108,7 +109,7 @@ function configureLater(clusterProcess, name, done) {
     const { config } = clusterProcess;
     const own = Configuration.extend(config.get(`extensions.${name}`), config.getBaseDir());
 
-    process.nextTick(during, name, () => {
+    setImmediate(during, name, () => {
         if (extension.configure.length > 2) {
             watch(extension.configure(own, clusterProcess, done), done);
         } else {

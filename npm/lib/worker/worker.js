@@ -19,6 +19,8 @@ class Worker extends ClusterProcess {
     constructor() {
         super();
         this._wid = parseInt(process.env.LUSTER_WID, 10);
+        // What the master is about to say, too: extensions count on it from their first line on.
+        this.pid = process.pid;
         this._ready = false;
         this._emitReady = null;
         this._suspendFunctions = [];

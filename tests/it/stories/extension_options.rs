@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use crate::harness::{Luster, Running, TELL};
+use crate::harness::{Luster, Running, TELL, on_every_node};
 
 #[track_caller]
 fn ends_well(luster: Running) {
@@ -71,4 +71,41 @@ fn undefined_options_can_be_set_from_the_environment() {
     assert_eq!(luster.await_told(2), [json!({"wid": null, "x": 5}), json!({"wid": 1, "x": 5})]);
     luster.await_ready(1);
     ends_well(luster);
+}
+
+#[test]
+fn what_an_extension_puts_off_to_a_promise_or_a_tick_is_done_before_the_next_one() {
+    let later = |put_off: &str| {
+        format!(
+            "exports.configure = (config, luster, done) => {put_off}(() => {{ luster.seen = (luster.seen || 0) + 1; done(); }});"
+        )
+    };
+    let last = format!("{TELL}exports.configure = (config, luster) => tell({{ seen: luster.seen }});");
+    on_every_node(|node| {
+        let config = json!({"workers": 1, "extensions": {"promise": {}, "tick": {}, "last": {}}});
+        let luster = Luster::with("", config)
+            .file("node_modules/promise.js", &later("Promise.resolve().then"))
+            .file("node_modules/tick.js", &later("process.nextTick"))
+            .file("node_modules/last.js", &last)
+            .node(node)
+            .start();
+        let expected = [json!({"wid": null, "seen": 2}), json!({"wid": 1, "seen": 2})];
+        assert_eq!(luster.await_told(2), expected, "Node {}", node.major);
+        luster.await_ready(1);
+        ends_well(luster);
+    });
+}
+
+#[test]
+fn an_extension_knows_its_process_from_the_first() {
+    let extension =
+        format!("{TELL}exports.configure = (config, luster) => tell({{ pid: luster.pid === process.pid }});");
+    on_every_node(|node| {
+        let luster = Luster::with("", json!({"workers": 1, "extensions": {"mine": {}}}));
+        let luster = luster.file("node_modules/mine.js", &extension).node(node).start();
+        let expected = [json!({"wid": null, "pid": true}), json!({"wid": 1, "pid": true})];
+        assert_eq!(luster.await_told(2), expected, "Node {}", node.major);
+        luster.await_ready(1);
+        ends_well(luster);
+    });
 }
