@@ -224,7 +224,7 @@ test('one luster per process, whatever is installed', async () => {
         process.send({ same: luster === require('luster') && luster === require('./sub'), states: STATES, events: EVENTS.length,
             worker: luster.isWorker && !luster.isMaster && luster.wid === 7 && luster.id === require('cluster').worker.id,
             pid: luster.pid === process.pid, foreign: require('luster/package.json').version,
-            idle: luster.run() === luster && luster.configure({}) === luster });`);
+            idle: luster.run() === luster && luster.configure(luster.config) === luster });`);
     write('one/sub.js', 'module.exports = require("luster")');
     write('one/node_modules/luster/index.js', 'throw new Error("the installed one")');
     write('one/node_modules/luster/package.json', '{"version":"2.8.1"}');

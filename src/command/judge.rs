@@ -16,6 +16,8 @@ use crate::config::{self, SIZE_LIMIT};
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
 struct Question {
+    /// Absent if it is nothing that JSON has a word for.
+    #[serde(default)]
     value: Value,
     #[serde(default)]
     odd: BTreeMap<String, String>,

@@ -26,6 +26,10 @@ class BinaryError extends Error {
     get name() {
         return 'BinaryError';
     }
+
+    get code() {
+        return 'BINARY_UNUSABLE';
+    }
 }
 
 exports.BinaryError = BinaryError;

@@ -25,6 +25,9 @@ module.exports = function judge(binary, config, basedir, appliedEnv) {
     return JSON.parse(stdout);
 };
 
+/** The same where the script runs again, as a worker. */
+module.exports.again = (...configuration) => module.exports(require('./binary').find(), ...configuration);
+
 /** What messages call the configuration of a custom master. */
 function nameOfScript() {
     return process.argv[1] ? require('path').relative(process.cwd(), process.argv[1]) : 'the configuration';

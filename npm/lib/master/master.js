@@ -8,10 +8,10 @@
 
 const cluster = require('cluster');
 const ClusterProcess = require('../shared/cluster_process');
-const { LusterConfigurationError } = require('../shared/errors');
 const Port = require('../shared/port');
 const { COMMANDS } = require('../shared/rpc');
 const { EVENTS, REPORTED_EVENTS, STATES } = require('../shared/worker_constants');
+const refusals = require('./refusals');
 const Settings = require('./settings');
 const Supervision = require('./supervision');
 const WorkerWrapper = require('./worker_wrapper');
@@ -37,16 +37,15 @@ class Master extends ClusterProcess {
         this.on('worker state', () => this._supervision.hold());
     }
 
-    /** In a script of the user's an extension that is missing is told, and not thrown: the words say all there is to say. */
     configure(...args) {
         try {
             return super.configure(...args);
         } catch (error) {
-            if (error.code !== 'EXTENSION_NOT_FOUND' || this._supervision.isServing) {
-                throw error;
+            if (error.code === 'EXTENSION_NOT_FOUND' && !this._supervision.isServing) {
+                // The words say all there is to say.
+                refusals.unlessCaught(error, WRONG_CONFIGURATION, `luster: ${error.message}`);
             }
-            console.error(`luster: ${error.message}`);
-            return process.exit(WRONG_CONFIGURATION);
+            throw error;
         }
     }
 
@@ -229,21 +228,16 @@ class Master extends ClusterProcess {
         this._supervision.limitsChanged(worker);
     }
 
-    _accepts(config, basedir, appliedEnv) {
+    _refusalOf(config, basedir, appliedEnv) {
         const verdict = this._supervision.judge(config, basedir, appliedEnv);
         for (const warning of verdict.warnings || []) {
             console.error(`luster: ${warning}`);
         }
         if (verdict.problems === undefined) {
             this._verdict = verdict;
-            return true;
+            return null;
         }
-        console.error(verdict.problems);
-        if (this.listenerCount('error') === 0) {
-            process.exit(verdict.exit);
-        }
-        this.emit('error', LusterConfigurationError.createError('CONFIGURATION_CHECK_FAILED'));
-        return false;
+        return refusals.of(verdict, this.listenerCount('error') > 0);
     }
 
     _onConfigured() {

@@ -1,7 +1,8 @@
 // What a Master and a Worker have in common: the configuration, extensions, and remote commands.
 //
-// Invariants: `configured`, `extension loaded`, `initialized` come in this order, but where there is no extension to wait
-// for `initialized` comes within `configured`; a command has one function.
+// Invariants: a configuration that is refused changes nothing; of those that are not the last one counts, but extensions
+// and workers are the first one's, as in JS luster; `configured`, `extension loaded`, `initialized` come in this order, but
+// where there is no extension to wait for `initialized` comes within `configured`; a command has one function.
 
 const cluster = require('cluster');
 const Configuration = require('./configuration');
@@ -25,12 +26,16 @@ class ClusterProcess extends EventEmitterEx {
         if (applyEnv) {
             Configuration.applyEnvironment(config);
         }
-        if (this._accepts(config, basedir, applyEnv)) {
-            this.config = Configuration.extend(config, basedir);
-            this.setMaxListeners(this.config.get('maxEventListeners', 100));
-            cluster.setMaxListeners(this.getMaxListeners());
-            this.emit('configured');
+        const refusal = this._refusalOf(config, basedir, applyEnv);
+        if (refusal !== null) {
+            // Thrown if nobody listens: whoever catches it may try another configuration.
+            this.emit('error', refusal);
+            return this;
         }
+        this.config = Configuration.extend(config, basedir);
+        this.setMaxListeners(this.config.get('maxEventListeners', 100));
+        cluster.setMaxListeners(this.getMaxListeners());
+        this.emit('configured');
         return this;
     }
 
@@ -72,9 +77,9 @@ class ClusterProcess extends EventEmitterEx {
         return (callbackId, answer) => sender.remoteCall(COMMANDS.callback, callbackId, answer);
     }
 
-    /** Whether the configuration can be used; who says no has said why. */
-    _accepts() {
-        return true;
+    /** The error if the configuration cannot be used, else null. */
+    _refusalOf() {
+        return null;
     }
 
     _onConfigured() {

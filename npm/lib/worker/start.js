@@ -10,7 +10,9 @@ const mainModule = require('./main_module');
 const withoutPreload = require('./exec_argv');
 
 const boot = JSON.parse(process.env.LUSTER_BOOT);
+const judge = process.env.LUSTER_JUDGE;
 delete process.env.LUSTER_BOOT;
+delete process.env.LUSTER_JUDGE;
 process.execArgv = withoutPreload(process.execArgv, boot.preload);
 
 const worker = new Worker();
@@ -27,6 +29,9 @@ if (boot.acks === 'by verdict') {
 if (boot.format === 'script') {
     // A custom master's script is the main module here too; its `configure` and `run` do the rest.
     require('./esm_names').installFor(mainModule.file());
+    if (judge !== undefined) {
+        worker.judgesBy(require(judge).again);
+    }
     worker.runsBy(loaded => require('./script_app').load(worker.config.resolve('app'), loaded));
 } else {
     mainModule.hold((mainFile, load) => {

@@ -6,6 +6,7 @@
 
 const cluster = require('cluster');
 const ClusterProcess = require('../shared/cluster_process');
+const Configuration = require('../shared/configuration');
 const { COMMANDS } = require('../shared/rpc');
 const drain = require('./drain');
 const channel = require('./channel');
@@ -27,6 +28,7 @@ class Worker extends ClusterProcess {
         this._suspended = null;
         this._foreignPropertiesReceived = new Promise(resolve => this.once(FOREIGN_PROPERTIES, resolve));
         this._main = null;
+        this._judge = null;
 
         for (const event of REPORTED_EVENTS) {
             this.on(event, (...args) => channel.report(COMMANDS.broadcastWorkerEvent, [event, ...args]));
@@ -53,11 +55,6 @@ class Worker extends ClusterProcess {
 
     get isWorker() {
         return true;
-    }
-
-    /** Takes the configuration and loads the extensions. Only the first call counts: the second would load twice. */
-    configure(config, applyEnv, basedir) {
-        return this.config === null ? super.configure(config, applyEnv, basedir) : this;
     }
 
     /** Loads the application when everything is there for it. */
@@ -103,6 +100,21 @@ class Worker extends ClusterProcess {
     /** How `run` loads the application: `load(loaded)`. */
     runsBy(load) {
         this._main = load;
+    }
+
+    /** Has configurations judged by `judge(config, basedir, appliedEnv)`. */
+    judgesBy(judge) {
+        this._judge = judge;
+    }
+
+    /**
+     * What the master has taken is not judged again, unless it has refused one: that must not be taken here, either. And
+     * whoever configures this process anew must leave it the one thing it needs itself.
+     */
+    _refusalOf(config, ...circumstances) {
+        const isRefused = typeof new Configuration(config).get('app') !== 'string'
+            || (this._judge !== null && this._judge(config, ...circumstances).problems !== undefined);
+        return isRefused ? refusal() : null;
     }
 
     /** Calls `then` on a clean stack: the application's exceptions are not a promise's business. */
@@ -167,6 +179,11 @@ class Worker extends ClusterProcess {
             // Out of the promise, so that an `error` nobody listens to ends the process as itself.
             error => process.nextTick(() => this.emit('error', error)));
     }
+}
+
+function refusal() {
+    const { LusterConfigurationError } = require('../shared/errors');
+    return LusterConfigurationError.createError('CONFIGURATION_CHECK_FAILED');
 }
 
 module.exports = Worker;

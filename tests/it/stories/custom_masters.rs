@@ -187,47 +187,6 @@ fn whoever_listens_may_revive_the_dead() {
 }
 
 #[test]
-fn a_wrong_configuration_is_told_at_once_and_ends_the_script_with_78() {
-    let master = "require('luster').configure({ app: './worker.js', workers: 'many', server: { port: /x/ } }, true, __dirname).run();";
-    let luster = Luster::new().file("worker.js", "").file("master.js", master).by_script(&node(20), &[]);
-    let (code, _, stderr) = luster.output();
-    assert_eq!(code, 78);
-    for words in [
-        "master.js: Property \"workers\" type is \"string\", but number is expected",
-        "Property \"server.port\" type is \"regexp\"",
-    ] {
-        assert!(stderr.contains(words), "{stderr}");
-    }
-    let master = "const luster = require('luster');
-        luster.on('error', error => { console.log(error.code); });
-        luster.configure({ workers: 'many' }, true, __dirname);";
-    let luster = Luster::new().file("master.js", master).by_script(&node(20), &[]);
-    let (code, stdout, _) = luster.output();
-    assert_eq!((code, stdout.as_str()), (0, "CONFIGURATION_CHECK_FAILED\n"));
-}
-
-#[test]
-fn a_script_without_its_binary_says_what_to_do() {
-    let luster = master(free_port(), 1, "").by_script(&node(20), &[]).env("LUSTER_BINARY", "/no/such/luster");
-    let (code, _, stderr) = luster.output();
-    assert_eq!(code, 71, "{stderr}");
-    assert!(
-        stderr.contains("luster: LUSTER_BINARY is /no/such/luster, and there is no such file"),
-        "{stderr}"
-    );
-}
-
-#[test]
-fn an_extension_that_is_missing_is_told_in_one_sentence() {
-    let body = "const configure = luster.configure;
-        luster.configure = (config, ...rest) => configure.call(luster, { ...config, extensions: { nowhere: {} } }, ...rest);";
-    let mut luster = master(free_port(), 1, body).by_script(&node(20), &[]).start();
-    assert_eq!(luster.await_end(), 78);
-    luster.await_stderr("luster: Extension \"nowhere\" is not found; looked in ");
-    assert_eq!(luster.stderr_of_workers().lines().count(), 1);
-}
-
-#[test]
 fn a_script_that_is_an_es_module_has_it_by_import() {
     let master = "import luster from 'luster';
         import { fileURLToPath } from 'url';

@@ -23,12 +23,15 @@ fn the_object_knows_its_process_and_its_configuration() {
             resolvedDefault: luster.config.resolve('a.x', 'd') === require('path').join(__dirname, 'd'),
             base: luster.config.getBaseDir() === __dirname, listeners: luster.getMaxListeners() }});
         luster.whenInitialized().then(() => tell({{ initialized: true }}));
-        luster.run() === luster && luster.configure({{}}) === luster && tell({{ still: luster.config.get('a.b') }});"
+        tell({{ again: luster.run() === luster }});
+        try {{ luster.configure({{}}); }} catch (error) {{ tell({{ refused: error.code, still: luster.config.get('a.b') }}); }}"
     );
     on_every_node(|node| {
         let config = json!({"workers": 1, "a": {"b": "c", "e": null}, "maxEventListeners": 7});
         let luster = Luster::with(&app, config).node(node).start();
-        let told = luster.await_told(3);
+        let told = luster.await_told(4);
+        let refused = json!({"wid": 1, "refused": "CONFIGURATION_CHECK_FAILED", "still": "c"});
+        assert_eq!((&told[1]["again"], &told[2]), (&json!(true), &refused), "Node {}", node.major);
         let expected = json!({"wid": 1, "isMaster": false, "isWorker": true, "number": 1, "id": 1, "pid": true,
             "same": true, "states": "running", "get": "c", "other": "default", "has": [true, false, false],
             "keys": ["b", "e"], "none": [], "resolved": true, "resolvedDefault": true, "base": true, "listeners": 7});

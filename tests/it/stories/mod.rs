@@ -33,6 +33,7 @@ mod npm_command;
 mod npm_package;
 mod own_ends;
 mod pid_one;
+mod refused_configurations;
 mod refused_listens;
 mod rolling_restarts;
 mod signals;
