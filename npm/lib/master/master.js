@@ -229,7 +229,13 @@ class Master extends ClusterProcess {
     }
 
     _refusalOf(config, basedir, appliedEnv) {
-        const verdict = this._supervision.judge(config, basedir, appliedEnv);
+        const isHeard = this.listenerCount('error') > 0;
+        let verdict;
+        try {
+            verdict = this._supervision.judge(config, basedir, appliedEnv);
+        } catch (error) {
+            return refusals.ofUnjudged(error, isHeard);
+        }
         for (const warning of verdict.warnings || []) {
             console.error(`luster: ${warning}`);
         }
@@ -237,7 +243,7 @@ class Master extends ClusterProcess {
             this._verdict = verdict;
             return null;
         }
-        return refusals.of(verdict, this.listenerCount('error') > 0);
+        return refusals.of(verdict);
     }
 
     _onConfigured() {

@@ -14,15 +14,20 @@ const NOT_EXECUTABLE = 71;
 const ends = new WeakMap();
 let isWatching = false;
 
-/** The error for a verdict that is a refusal; `isHeard` if it will reach a listener. */
-exports.of = function of({ problems, exit }, isHeard) {
-    if (exit === NOT_EXECUTABLE) {
-        if (isHeard && process.exitCode === undefined) {
-            // Nothing can run, whatever the listener makes of it.
-            process.exitCode = exit;
-        }
-        return exports.unlessCaught(new BinaryError(problems.replace(/^luster: /, '')), exit, problems);
+/** The error where nobody could judge, which is a `BinaryError`; `isHeard` if it will reach a listener. */
+exports.ofUnjudged = function ofUnjudged(error, isHeard) {
+    if (!(error instanceof BinaryError)) {
+        throw error;
     }
+    if (isHeard && process.exitCode === undefined) {
+        // Nothing can run, whatever the listener makes of it.
+        process.exitCode = NOT_EXECUTABLE;
+    }
+    return exports.unlessCaught(error, NOT_EXECUTABLE, `luster: ${error.message}`);
+};
+
+/** The error for a verdict that is a refusal. */
+exports.of = function of({ problems, exit }) {
     console.error(problems);
     // Workers run the same script: what is refused here must not be taken there.
     process.env.LUSTER_JUDGE = path.join(__dirname, 'judge.js');

@@ -57,18 +57,9 @@ class Supervision {
         return this._verdict !== null;
     }
 
+    /** What is thought of a configuration; throws a `BinaryError` if there is nobody to judge it. */
     judge(config, basedir, appliedEnv) {
-        if (this._verdict !== null) {
-            return this._verdict;
-        }
-        try {
-            return require('./judge')(binary.find(), config, basedir, appliedEnv);
-        } catch (error) {
-            if (error instanceof binary.BinaryError) {
-                return { problems: `luster: ${error.message}`, exit: NOT_EXECUTABLE };
-            }
-            throw error;
-        }
+        return this._verdict || require('./judge')(binary.find(), config, basedir, appliedEnv);
     }
 
     /** Starts every worker. Those of a supervisor that is there already may run. */
