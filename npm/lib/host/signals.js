@@ -4,6 +4,7 @@
 // Invariant: luster is not told of signals that only this file listens to.
 
 const { signals } = require('os').constants;
+const listeners = require('../master/listeners');
 
 const isSignal = name => typeof name === 'string' && Object.prototype.hasOwnProperty.call(signals, name);
 
@@ -14,7 +15,7 @@ const ALWAYS = { SIGINT: stop, SIGQUIT: stop };
 const ALONE = { SIGTERM: stop, SIGHUP: link => link.ask('rollout') };
 const OURS = { ...ALWAYS, ...ALONE };
 
-const othersListen = name => process.listenerCount(name) > (OURS[name] === undefined ? 0 : 1);
+const othersListen = name => listeners.othersListen(name, OURS[name] === undefined ? 0 : 1);
 
 /** Does what signals ask for, and tells luster of others' now and whenever they change. */
 exports.install = function install(link) {
@@ -27,8 +28,6 @@ exports.install = function install(link) {
     }
     passOn(link);
 };
-
-exports.othersListen = othersListen;
 
 function passOn(link) {
     let told = '';

@@ -2,9 +2,11 @@
 // gracefully, a second one kills, SIGHUP restarts the workers one by one.
 //
 // Invariant: a script that handles SIGTERM, SIGHUP or SIGUSR1 itself keeps it for itself, as under JS luster; SIGINT and
-// SIGQUIT are handled besides, as there, and the script's process is then its own to end.
+// SIGQUIT are handled besides, as there, and the script's process is then its own to end. We listen first, while those
+// that listen once are still listeners.
 
 const fs = require('fs');
+const { othersListen } = require('./listeners');
 
 /** One Ctrl-C may come twice: from the terminal, and from a parent that passes it on (npm does). In ms. */
 const ECHO = 200;
@@ -13,7 +15,7 @@ const ECHO = 200;
 exports.install = function install(master, link, { reopens, leaveExitToOthers }) {
     let first = null;
     const stop = signal => {
-        if (process.listenerCount(signal) > 1) {
+        if (othersListen(signal, 1)) {
             leaveExitToOthers();
             if (signal === 'SIGTERM') {
                 return;
@@ -28,18 +30,17 @@ exports.install = function install(master, link, { reopens, leaveExitToOthers })
         link.hold(true);
     };
     if (reopens) {
-        process.on('SIGUSR1', () => {
-            if (process.listenerCount('SIGUSR1') === 1) {
+        process.prependListener('SIGUSR1', () => {
+            if (!othersListen('SIGUSR1', 1)) {
                 link.ask('reopen');
             }
         });
     }
     for (const signal of ['SIGTERM', 'SIGINT', 'SIGQUIT']) {
-        // First, while those that listen once are still listeners.
         process.prependListener(signal, stop);
     }
-    process.on('SIGHUP', () => {
-        if (process.listenerCount('SIGHUP') === 1) {
+    process.prependListener('SIGHUP', () => {
+        if (!othersListen('SIGHUP', 1)) {
             if (terminalIsLost()) {
                 stop('SIGHUP');
             } else {

@@ -6,7 +6,8 @@ use nix::unistd::Pid;
 use serde_json::json;
 
 use crate::harness::{
-    HTTP, Luster, Running, TELL, Target, children, eventually, free_port, get, node, on_nodes, processes_in,
+    HTTP, Luster, Running, TELL, Target, children, eventually, free_port, get, node, on_nodes, packages,
+    processes_in,
 };
 
 /// Two workers, and an extension whose master's side is this.
@@ -141,4 +142,52 @@ fn a_script_that_is_started_again_at_once_finds_its_port_free() {
     second.signal(Signal::SIGTERM);
     ends_with(second, 0);
     eventually("nothing is left of the first", || processes_in(first.path()).is_empty().then_some(()));
+}
+
+/// The package signal-exit, which listens to every signal wherever something depends on it, and then leaves it to others.
+fn with_signal_exit(version: u32) -> String {
+    let module = packages(&[&format!("signal-exit@{version}")]).join("signal-exit");
+    let module = json!(module);
+    format!("const onExit = require({module}); (onExit.onExit || onExit)(() => {{}});")
+}
+
+#[test]
+fn a_library_that_listens_to_every_signal_takes_none_from_luster() {
+    for version in [3, 4] {
+        let body = with_signal_exit(version);
+        let shutdown = format!("{body} luster.once('shutdown', () => tell({{ shutdown: true }}));");
+        for (luster, signal) in [
+            (script(free_port(), 0, &shutdown).by_script(&node(20), &[]), Signal::SIGTERM),
+            (with_extension(&shutdown), Signal::SIGTERM),
+            (with_extension(&shutdown), Signal::SIGINT),
+        ] {
+            let luster = luster.start();
+            luster.await_ready(1);
+            luster.signal(signal);
+            luster.await_told_where(1, "the end", |told| told["shutdown"] == true);
+            ends_with(luster, 0);
+        }
+        for luster in [script(free_port(), 0, &body).by_script(&node(20), &[]), with_extension(&body)] {
+            let luster = luster.start();
+            luster.await_ready(1);
+            luster.signal(Signal::SIGHUP);
+            luster.await_event("roll_out_finished", 1);
+            luster.signal(Signal::SIGTERM);
+            ends_with(luster, 0);
+        }
+    }
+}
+
+#[test]
+fn a_script_that_handles_a_signal_once_keeps_it_for_itself_that_once() {
+    let body = "process.once('SIGHUP', () => tell({ hangup: true }));";
+    let luster = script(free_port(), 0, body).by_script(&node(20), &[]).start();
+    luster.await_ready(1);
+    luster.signal(Signal::SIGHUP);
+    luster.await_told_where(1, "the signal", |told| told["hangup"] == true);
+    assert!(luster.events("roll_out_began").is_empty());
+    luster.signal(Signal::SIGHUP);
+    luster.await_event("roll_out_finished", 1);
+    luster.signal(Signal::SIGTERM);
+    ends_with(luster, 0);
 }
