@@ -32,7 +32,7 @@ class Life {
     /** Calls a command in the worker. */
     call(name, args) {
         if (this._line !== null && this._line.isOpen) {
-            this._link.beforeSaying();
+            this._link.tellChangesSoon();
             this._line.send(command(name, args));
         } else {
             this._link.sendTo(this.id, command(name, args));

@@ -50,15 +50,16 @@ class Link extends EventEmitter {
 
     /** False if so much waits that more had better wait, as `child.send` has it. */
     sendTo(life, message, socket, options, callback) {
-        this.beforeSaying();
+        this.tellChangesSoon();
         return this._send({ to: life, message }, socket, options, callback);
     }
 
     /**
-     * Something is about to be said to a worker, which may end it. To look for changes costs more than to send: when much
-     * is said, it is done every now and then, which is still sooner than a process has ended by what it was told.
+     * Something is about to be said to a worker, which may end it, or has been told of one. To look for changes costs more
+     * than that: when much is said, it is done every now and then, which is still sooner than a process has ended by what
+     * it was told.
      */
-    beforeSaying() {
+    tellChangesSoon() {
         if (Date.now() - this._lookedAt >= LOOK_EVERY) {
             this.tellChanges();
         } else if (this._look === null) {

@@ -140,7 +140,7 @@ class Supervision {
         this._link = link;
         link.on('tell', (news, socket) => {
             // The supervisor starts workers by itself: it is to know of changes before the next one.
-            this.tellSettings();
+            link.tellChangesSoon();
             this._turns.take(() => this._told(news, socket));
         });
         link.on('message', (life, message, socket) => this._turns.take(() => this._heard(life, message, socket)));
@@ -200,8 +200,10 @@ class Supervision {
         if (handler !== undefined) {
             handler.call(this, news, socket);
         }
-        // Who has heard it may have changed something for the workers that follow.
-        this.tellSettings();
+        if (ENDS.includes(news.tell)) {
+            // Who has heard it may have changed something for the worker that follows.
+            this.tellSettings();
+        }
     }
 
     _workerOf(news) {
@@ -306,6 +308,8 @@ const HOST_LIMIT = 4500;
 const INTERNAL = 70;
 const NOT_EXECUTABLE = 71;
 
+/** What is told when another process is about to be started. */
+const ENDS = ['disconnect', 'exit', 'unstarted'];
 /** Signals that stop everything. */
 const STOPS = ['SIGTERM', 'SIGINT', 'SIGQUIT'];
 
