@@ -2,14 +2,11 @@
 
 import luster = require('../luster');
 
-declare class Configuration implements luster.Configuration {
+interface Configuration extends luster.Configuration {}
+
+declare class Configuration {
     constructor(config?: object, basedir?: string);
-    get<T = any>(path: string): T | undefined;
-    get<T>(path: string, defaultValue: T): T;
-    has(path: string): boolean;
     getKeys(path?: string): string[];
-    resolve(path: string, defaultPath?: string): string;
-    getBaseDir(): string;
     /** A Configuration of an object; any other value as it is. */
     static extend<T>(config: T, basedir?: string): T extends object ? Configuration : T;
     /** Applies `LUSTER_CONF` to `config` itself. */
