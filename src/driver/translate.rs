@@ -48,7 +48,7 @@ pub(super) fn refusal(endpoint: Endpoint, error: &io::Error) -> Refusal {
              a folder this user may write to",
         ),
         io::ErrorKind::AddrInUse => (
-            RefusalCause::Other,
+            RefusalCause::InUse,
             "; another process listens there (`ss -ltnp` and `ss -lxp` show which), or the same worker listens \
              twice",
         ),

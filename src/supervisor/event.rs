@@ -114,7 +114,7 @@ pub enum Ending {
 pub struct Refusal {
     /// What it wanted to listen on.
     pub endpoint: Endpoint,
-    /// Whether privilege was what lacked.
+    /// What stands in the way.
     pub cause: RefusalCause,
     /// One clause for the operator.
     pub reason: String,
@@ -125,6 +125,8 @@ pub struct Refusal {
 pub enum RefusalCause {
     /// The kernel did not permit it.
     NotPermitted,
-    /// Anything else: in use, no such address, …
+    /// Somebody else listens there.
+    InUse,
+    /// Anything else: no such address, no such folder, …
     Other,
 }
