@@ -14,8 +14,8 @@ use crate::config::written::{Odd, Written};
 enum Item {
     Set(String, Value),
     Remove(String),
-    /// Not understood, as written.
-    Ignored(String),
+    /// Not understood. What it is may be half of a secret with a semicolon in it.
+    Ignored,
 }
 
 /// What came of it besides the new values.
@@ -28,17 +28,19 @@ pub(super) struct Outcome {
 /// Overrides what was written, which must be an object.
 pub(super) fn apply(variable: &str, written: &mut Written, origins: &mut Origins) -> Outcome {
     let mut outcome = Outcome::default();
-    for item in items(variable) {
+    for (index, item) in items(variable).into_iter().enumerate() {
         let (path, done) = match &item {
             Item::Set(path, value) => {
                 fill_undefined(written, path);
                 (path, set(&mut written.value, path, value.clone()))
             }
             Item::Remove(path) => (path, remove(&mut written.value, path)),
-            Item::Ignored(text) => {
-                outcome
-                    .warnings
-                    .push(format!("LUSTER_CONF: \"{text}\" is ignored: it is not of the form path=value"));
+            Item::Ignored => {
+                let number = index + 1;
+                outcome.warnings.push(format!(
+                    "LUSTER_CONF: item {number} is ignored: it is not of the form path=value (values with a \
+                     semicolon need double quotes)"
+                ));
                 continue;
             }
         };
@@ -71,7 +73,7 @@ fn items(variable: &str) -> Vec<Item> {
 
 fn item(text: &str) -> Item {
     match text.split_once('=').map(|(path, value)| (path.trim(), value.trim())) {
-        None | Some(("", _)) => Item::Ignored(text.to_owned()),
+        None | Some(("", _)) => Item::Ignored,
         Some((path, "")) => Item::Remove(path.to_owned()),
         Some((path, value)) => {
             let value = serde_json::from_str(value).unwrap_or_else(|_| Value::String(value.to_owned()));

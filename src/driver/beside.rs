@@ -5,7 +5,7 @@
 use std::time::Duration;
 
 use serde_json::value::RawValue;
-use tracing::{debug, warn};
+use tracing::{trace, warn};
 
 use crate::cluster::Balance;
 use crate::host::{Ask, HostNews, WorkerAsk};
@@ -59,7 +59,7 @@ impl Hands {
     }
 
     fn asked(&mut self, now: Moment, ask: Ask) {
-        debug!(event = "ask", "{ask:?}");
+        trace!(event = "host_request", "the host asks: {ask:?}");
         match ask {
             // It was answered before the loop began; said again it means nothing.
             Ask::Hello(_) => {}

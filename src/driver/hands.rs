@@ -8,7 +8,7 @@ use std::os::fd::OwnedFd;
 
 use nix::errno::Errno;
 use serde_json::value::RawValue;
-use tracing::{debug, warn};
+use tracing::{trace, warn};
 
 use crate::cluster::{Cluster, News};
 use crate::ipc::{Progress, SendOutcome};
@@ -136,7 +136,7 @@ impl Hands {
     }
 
     pub(super) fn inform(&mut self, now: Moment, event: Event) -> Vec<Order> {
-        debug!(event = "event", "{event:?}");
+        trace!(event = "core_event", "the core hears: {event:?}");
         self.supervisor.handle(now, event)
     }
 

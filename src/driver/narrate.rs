@@ -107,13 +107,13 @@ fn stopping(wid: WorkerId, pid: i32, why: &StopReason) {
         StopReason::GivenUp => {
             warn!(event, wid = wid.0, pid, "worker {wid} (pid {pid}), a failed replacement, is stopped");
         }
-        StopReason::Broken(how) => {
+        StopReason::Broken(reason) => {
             warn!(
                 event,
                 wid = wid.0,
                 pid,
-                how,
-                "worker {wid} (pid {pid}) broke the protocol on its channel: {how}; it gets SIGTERM"
+                reason,
+                "worker {wid} (pid {pid}) broke the protocol on its channel: {reason}; it gets SIGTERM"
             );
         }
     }
@@ -152,7 +152,30 @@ fn signalled(wid: WorkerId, pid: i32, signal: Signal, overdue: Overdue) {
     }
 }
 
+/// How a process ended, for machines.
+struct Fields<'a> {
+    code: Option<i32>,
+    signal: Option<&'a str>,
+    /// Why it never started, a clause.
+    not_started: Option<&'a str>,
+}
+
+impl<'a> Fields<'a> {
+    const fn none() -> Self {
+        Self { code: None, signal: None, not_started: None }
+    }
+
+    const fn of(ending: &'a Ending) -> Self {
+        match ending {
+            Ending::Code(code) => Self { code: Some(*code), ..Self::none() },
+            Ending::Signal(name) => Self { signal: Some(name.as_str()), ..Self::none() },
+            Ending::NotStarted(reason) => Self { not_started: Some(reason.as_str()), ..Self::none() },
+        }
+    }
+}
+
 fn exited(wid: WorkerId, pid: i32, ending: &Ending, lived: Option<Duration>, then: Then) {
+    let Fields { code, signal, not_started } = Fields::of(ending);
     let how = how(ending);
     let ms = lived.map(millis);
     let age = match (ending, ms) {
@@ -160,47 +183,47 @@ fn exited(wid: WorkerId, pid: i32, ending: &Ending, lived: Option<Duration>, the
         (Ending::Code(_) | Ending::Signal(_), None) => " before it was online".to_owned(),
         (Ending::Code(_) | Ending::Signal(_), Some(ms)) => format!(" after {ms} ms"),
     };
-    let who = if pid == 0 { format!("worker {wid}") } else { format!("worker {wid} (pid {pid})") };
-    let event = "exit";
+    let (wid, pid, who) = match pid {
+        0 => (wid.0, None, format!("worker {wid}")),
+        pid => (wid.0, Some(pid), format!("worker {wid} (pid {pid})")),
+    };
+    let (event, what) = ("exit", format!("{who} {how}{age}"));
     match then {
-        Then::Nothing => info!(event, wid = wid.0, pid, how, ms, "{who} {how}{age}"),
+        Then::Nothing => info!(event, wid, pid, code, signal, not_started, ms, "{what}"),
         Then::Rest => {
-            info!(event, wid = wid.0, pid, how, ms, then = "rest", "{who} {how}{age}; it stays stopped");
+            info!(event, wid, pid, code, signal, not_started, ms, then = "rest", "{what}; it stays stopped");
         }
         Then::StartAtOnce => {
-            info!(
-                event,
-                wid = wid.0,
-                pid,
-                how,
-                ms,
-                then = "restart",
-                "{who} {how}{age}; it is started again"
-            );
+            let then = "restart";
+            info!(event, wid, pid, code, signal, not_started, ms, then, "{what}; it is started again");
         }
         Then::StartAfter(pause) => {
-            let pause_ms = millis(pause);
+            let (then, pause_ms) = ("restart", millis(pause));
             warn!(
                 event,
-                wid = wid.0,
+                wid,
                 pid,
-                how,
+                code,
+                signal,
+                not_started,
                 ms,
-                then = "restart",
+                then,
                 pause_ms,
-                "{who} {how}{age}; it keeps dying young and is started again in {pause_ms} ms"
+                "{what}; it keeps dying young and is started again in {pause_ms} ms"
             );
         }
         Then::Dead(deaths) => {
             error!(
                 event,
-                wid = wid.0,
+                wid,
                 pid,
-                how,
+                code,
+                signal,
+                not_started,
                 ms,
                 then = "dead",
                 deaths,
-                "{who} {how}{age}; that is sequential death {deaths}, more than control.allowedSequentialDeaths: \
+                "{what}; that is sequential death {deaths}, more than control.allowedSequentialDeaths: \
                  the worker is left dead"
             );
         }
@@ -233,12 +256,19 @@ fn roll_out(notice: &Notice, pid: impl Fn(Life) -> i32) {
         Notice::RollOutAborted { worker: wid, life, reason, replaced } => {
             let pid = pid(*life);
             let why = abort_reason(reason);
+            let (limit_ms, Fields { code, signal, not_started }) = match reason {
+                AbortReason::NotReady(limit) => (Some(millis(*limit)), Fields::none()),
+                AbortReason::Died(ending) => (None, Fields::of(ending)),
+            };
             error!(
                 event = "roll_out_aborted",
                 wid = wid.0,
                 pid,
                 replaced,
-                why,
+                limit_ms,
+                code,
+                signal,
+                not_started,
                 "rolling restart aborted: the replacement of worker {wid} (pid {pid}) {why}; {replaced} workers \
                  were replaced, the others stay as they are"
             );
@@ -267,8 +297,8 @@ fn host(notice: &Notice) {
             let ms = millis(*took);
             info!(event = "host_ready", ms, "the extension host is initialized after {ms} ms");
         }
-        Notice::HostGivenUp(_, why) => {
-            error!(event = "host_given_up", why, "the extension host is killed: {why}");
+        Notice::HostGivenUp(_, reason) => {
+            error!(event = "host_given_up", reason, "the extension host is killed: {reason}");
         }
         Notice::HostExited { life: _, ending, fault, then } => host_exited(ending, fault.as_deref(), *then),
         other => debug!(event = "other", "{other:?}"),
@@ -276,30 +306,37 @@ fn host(notice: &Notice) {
 }
 
 fn host_exited(ending: &Ending, fault: Option<&str>, then: HostThen) {
+    let Fields { code, signal, not_started } = Fields::of(ending);
     let how = match fault {
         Some(fault) => format!("{} ({fault})", how(ending)),
         None => how(ending),
     };
-    let event = "host_exit";
+    let (event, what) = ("host_exit", format!("the extension host {how}"));
     match then {
-        HostThen::Nothing => info!(event, how, "the extension host {how}"),
+        HostThen::Nothing => info!(event, code, signal, not_started, fault, "{what}"),
         HostThen::StartAtOnce => {
+            let then = "restart";
             warn!(
                 event,
-                how,
-                then = "restart",
-                "the extension host {how}; it is started again, workers go on meanwhile"
+                code,
+                signal,
+                not_started,
+                fault,
+                then,
+                "{what}; it is started again, workers go on meanwhile"
             );
         }
         HostThen::StartAfter(pause) => {
-            let pause_ms = millis(pause);
+            let (then, pause_ms) = ("restart", millis(pause));
             warn!(
                 event,
-                how,
-                then = "restart",
+                code,
+                signal,
+                not_started,
+                fault,
+                then,
                 pause_ms,
-                "the extension host {how}; it keeps dying young and is started again in {pause_ms} ms, workers go on \
-                 meanwhile"
+                "{what}; it keeps dying young and is started again in {pause_ms} ms, workers go on meanwhile"
             );
         }
     }

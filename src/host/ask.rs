@@ -1,9 +1,11 @@
 //! What the JavaScript beside the fleet may ask, as it writes it.
 //!
 //! Invariant: an ask we cannot make sense of is an error for the log, and changes nothing. Numbers are JavaScript's:
-//! anything that is no time in milliseconds means "no limit".
+//! anything that is no time in milliseconds means "no limit". What may be a secret (values of environment variables and
+//! of a configuration, command lines) is not shown by `Debug`, which log lines use.
 
 use std::collections::BTreeMap;
+use std::fmt;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -120,7 +122,7 @@ struct LimitsAsk {
 }
 
 /// How workers are to be started, as Node's `cluster.settings` has it; what is absent stays as it is.
-#[derive(Debug, Clone, Default, Deserialize)]
+#[derive(Clone, Default, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 pub struct Setup {
     /// Node's flags.
@@ -146,7 +148,7 @@ pub struct Setup {
 }
 
 /// Changes of the environment.
-#[derive(Debug, Clone, Default, Deserialize)]
+#[derive(Clone, Default, Deserialize)]
 pub struct EnvChanges {
     /// New values.
     pub set: BTreeMap<String, String>,
@@ -155,7 +157,7 @@ pub struct EnvChanges {
 }
 
 /// A script's introduction. Whatever its package's version, this much of it can be read.
-#[derive(Debug, Deserialize)]
+#[derive(Deserialize)]
 pub struct Hello {
     /// The form of what is said; see [`Link`](super::Link).
     #[serde(default)]
@@ -185,7 +187,7 @@ pub struct Undertaking {
 }
 
 /// How a script's workers are started: as itself.
-#[derive(Debug, Deserialize)]
+#[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct ScriptSettings {
     /// The Node program.
@@ -199,13 +201,56 @@ pub struct ScriptSettings {
 }
 
 /// A configuration that JavaScript holds.
-#[derive(Debug, Clone, Deserialize)]
+#[derive(Clone, Deserialize)]
 pub struct ConfigValue {
     /// What JSON can say of it.
     pub value: Value,
     /// By dotted path: JavaScript's word for what it cannot.
     #[serde(default)]
     pub odd: BTreeMap<String, String>,
+}
+
+impl fmt::Debug for EnvChanges {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let names: Vec<&String> = self.set.keys().collect();
+        f.debug_struct("EnvChanges").field("set", &names).field("unset", &self.unset).finish()
+    }
+}
+
+impl fmt::Debug for Setup {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let changed = [
+            ("execArgv", self.exec_argv.is_some()),
+            ("exec", self.exec.is_some()),
+            ("args", self.args.is_some()),
+            ("cwd", self.cwd.is_some()),
+            ("silent", self.silent),
+            ("stdio", self.stdio.is_some()),
+            ("uid", self.uid.is_some()),
+            ("gid", self.gid.is_some()),
+            ("inspectPort", self.inspect_port.is_some()),
+            ("balance", self.balance.is_some()),
+        ];
+        f.debug_list().entries(changed.iter().filter(|(_, is)| *is).map(|(name, _)| name)).finish()
+    }
+}
+
+impl fmt::Debug for Hello {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Hello").finish_non_exhaustive()
+    }
+}
+
+impl fmt::Debug for ScriptSettings {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ScriptSettings").field("exec", &self.exec).finish_non_exhaustive()
+    }
+}
+
+impl fmt::Debug for ConfigValue {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ConfigValue").finish_non_exhaustive()
+    }
 }
 
 impl OneAsk {

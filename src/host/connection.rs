@@ -267,6 +267,51 @@ fn understand(raw: &RawValue, handle: Option<UserHandle>) -> HostNews {
     }
     match serde_json::from_str(raw.get()) {
         Ok(ask) => HostNews::Asked(ask),
-        Err(error) => HostNews::Nonsense(error.to_string()),
+        Err(error) => HostNews::Nonsense(nonsense(raw, &error)),
+    }
+}
+
+/// Why a request is none. serde's own words quote what is there, which may be a secret.
+fn nonsense(raw: &RawValue, error: &serde_json::Error) -> String {
+    #[derive(Deserialize)]
+    struct Named {
+        ask: String,
+    }
+    match serde_json::from_str::<Named>(raw.get()) {
+        Ok(Named { ask }) => {
+            let name: String = ask.chars().take(32).collect();
+            format!(
+                "a request {name:?} that this version does not know in this form (column {})",
+                error.column()
+            )
+        }
+        Err(_) => format!("{} bytes that are no request", raw.get().len()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_cannot_be_used_is_not_quoted() {
+        for (json, named) in [
+            (r#"{"ask":"env","set":{"TOKEN":["hunter2"]},"unset":[]}"#, "\"env\""),
+            (r#"{"ask":"env","set":"hunter2","unset":[]}"#, "\"env\""),
+            (r#"{"ask":"setup","settings":{"uid":"hunter2"}}"#, "\"setup\""),
+            (r#"{"ask":"hibernate","token":"hunter2"}"#, "\"hibernate\""),
+            (r#""hunter2""#, "9 bytes"),
+        ] {
+            let HostNews::Nonsense(why) = understand(&RawValue::from_string(json.into()).unwrap(), None)
+            else {
+                panic!("{json}")
+            };
+            assert!(why.contains(named) && !why.contains("hunter2"), "{why}");
+        }
+        let json = r#"{"ask":"env","set":{"TOKEN":"hunter2"},"unset":["OLD"]}"#;
+        let HostNews::Asked(ask) = understand(&RawValue::from_string(json.into()).unwrap(), None) else {
+            panic!()
+        };
+        assert_eq!(format!("{ask:?}"), r#"Env(EnvChanges { set: ["TOKEN"], unset: ["OLD"] })"#);
     }
 }

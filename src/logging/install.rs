@@ -16,7 +16,8 @@ pub(crate) fn install(output: &Output) {
         (0, 0) => LevelFilter::INFO,
         (0, 1) => LevelFilter::WARN,
         (0, _) => LevelFilter::ERROR,
-        (_, _) => LevelFilter::DEBUG,
+        (1, _) => LevelFilter::DEBUG,
+        (_, _) => LevelFilter::TRACE,
     };
     let builder = tracing_subscriber::fmt().with_max_level(level).with_writer(Stderr::new);
     // A second installation (only tests do that) keeps the first.

@@ -290,7 +290,12 @@ fn the_environment_overrides_and_is_named_when_it_is_at_fault() {
     let loaded = story.loaded();
     assert_eq!(loaded.settings.policy.workers, 2);
     assert_eq!(loaded.written.get("log"), None);
-    assert_eq!(loaded.warnings, ["LUSTER_CONF: \"oops\" is ignored: it is not of the form path=value"]);
+    assert_eq!(
+        loaded.warnings,
+        [
+            "LUSTER_CONF: item 3 is ignored: it is not of the form path=value (values with a semicolon need double quotes)"
+        ]
+    );
 
     let error = story.environment("workers=-2; app=; log.a=1").error();
     let lines: Vec<&str> = error.split("\n\n").collect();

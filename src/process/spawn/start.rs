@@ -77,13 +77,22 @@ impl fmt::Display for Identity {
     }
 }
 
-/// What happens to one environment variable.
-#[derive(Debug, Clone, PartialEq, Eq)]
+/// What happens to one environment variable. `Debug`, which log lines use, does not show the value: it may be a secret.
+#[derive(Clone, PartialEq, Eq)]
 pub enum Change {
     /// It gets this value.
     Set(OsString),
     /// It is not there.
     Remove,
+}
+
+impl fmt::Debug for Change {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Set(_) => "Set",
+            Self::Remove => "Remove",
+        })
+    }
 }
 
 impl Start {

@@ -24,7 +24,7 @@ pub(crate) use pair::Pair;
 pub(crate) use ports::{free_port, free_ports};
 pub(crate) use procfs::{children, is_alive, processes_in, stat, state};
 pub(crate) use script::Script;
-pub(crate) use told::{TELL, on_every_node, on_nodes};
+pub(crate) use told::{TELL, ending_of, on_every_node, on_nodes};
 
 use std::time::{Duration, Instant};
 

@@ -64,6 +64,17 @@ impl Running {
     }
 }
 
+/// How a process ended, in words, by the fields of a log line.
+pub(crate) fn ending_of(line: &Value) -> Value {
+    let words = match (&line["code"], &line["signal"], &line["not_started"]) {
+        (Value::Number(code), Value::Null, Value::Null) => format!("exited with code {code}"),
+        (Value::Null, Value::String(name), Value::Null) => format!("was killed by {name}"),
+        (Value::Null, Value::Null, Value::String(reason)) => format!("could not be started: {reason}"),
+        _ => panic!("one of code, signal and not_started: {line}"),
+    };
+    words.into()
+}
+
 /// Tells a story on every supported Node, all at once.
 pub(crate) fn on_every_node(story: impl Fn(&Node) + Sync) {
     on_nodes(&nodes(), story);

@@ -5,7 +5,7 @@ use std::net::TcpStream;
 
 use serde_json::{Value, json};
 
-use crate::harness::{Luster, PATIENCE, TELL, Target, free_port, free_ports, get, on_every_node};
+use crate::harness::{Luster, PATIENCE, TELL, Target, ending_of, free_port, free_ports, get, on_every_node};
 
 #[test]
 fn any_message_of_an_apps_own_is_taken_and_changes_nothing() {
@@ -33,7 +33,7 @@ fn any_message_of_an_apps_own_is_taken_and_changes_nothing() {
         assert_eq!(get(&Target::Tcp(port)).expect("an answer").body, "here");
         let (code, log) = luster.stop();
         let exit = log.iter().find(|line| line["event"] == "exit").expect("an exit");
-        assert_eq!((code, &exit["how"]), (0, &json!("exited with code 0")));
+        assert_eq!((code, &ending_of(exit)), (0, &json!("exited with code 0")));
     });
 }
 
@@ -86,7 +86,7 @@ fn a_connection_sent_to_the_master_is_closed_and_its_server_can_count_listen_clo
         luster.await_ready(1);
         let (code, log) = luster.stop();
         let exit = log.iter().find(|line| line["event"] == "exit").expect("an exit");
-        assert_eq!((code, &exit["how"]), (0, &json!("exited with code 0")), "Node {}", node.major);
+        assert_eq!((code, &ending_of(exit)), (0, &json!("exited with code 0")), "Node {}", node.major);
     });
 }
 
@@ -111,7 +111,7 @@ fn a_worker_that_sent_connections_to_the_master_stops_without_a_timeout() {
         assert!(is_closed(TcpStream::connect(("127.0.0.1", port)).expect("connects")), "Node {}", node.major);
         let (code, log) = luster.stop();
         let exits = log.iter().filter(|line| line["event"] == "exit");
-        assert!(exits.into_iter().all(|exit| exit["how"] == "exited with code 0"), "{log:?}");
+        assert!(exits.into_iter().all(|exit| ending_of(exit) == "exited with code 0"), "{log:?}");
         assert_eq!(code, 0);
     });
 }
@@ -137,7 +137,7 @@ fn a_connection_sent_to_the_master_and_kept_open_is_still_the_workers() {
         luster.await_ready(1);
         let (code, log) = luster.stop();
         let exit = log.iter().find(|line| line["event"] == "exit").expect("an exit");
-        assert_eq!((code, &exit["how"]), (0, &json!("exited with code 0")), "Node {}", node.major);
+        assert_eq!((code, &ending_of(exit)), (0, &json!("exited with code 0")), "Node {}", node.major);
     });
 }
 
@@ -161,7 +161,12 @@ fn a_worker_that_leaves_right_after_it_sent_a_connection_has_not_crashed() {
             luster.await_told(1);
             assert!(is_closed(TcpStream::connect(("127.0.0.1", port)).expect("connects")));
             luster.await_told(2);
-            assert_eq!(luster.await_exit_of(1)["how"], "exited with code 0", "Node {}: {way}", node.major);
+            assert_eq!(
+                ending_of(&luster.await_exit_of(1)),
+                "exited with code 0",
+                "Node {}: {way}",
+                node.major
+            );
             luster.await_ready(1);
             assert_eq!(luster.stop().0, 0);
         }
@@ -198,7 +203,7 @@ fn servers_and_datagram_sockets_sent_to_the_master_stay_with_the_worker() {
         luster.await_ready(1);
         let (code, log) = luster.stop();
         let exit = log.iter().find(|line| line["event"] == "exit").expect("an exit");
-        assert_eq!((code, &exit["how"]), (0, &json!("exited with code 0")), "Node {}", node.major);
+        assert_eq!((code, &ending_of(exit)), (0, &json!("exited with code 0")), "Node {}", node.major);
     });
 }
 

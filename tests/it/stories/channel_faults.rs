@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use crate::harness::{Connection, PATIENCE, Pair, Target, eventually, is_alive, stat};
+use crate::harness::{Connection, PATIENCE, Pair, Target, ending_of, eventually, is_alive, stat};
 
 /// Writes all of it; the channel does not block, so a full one is tried again.
 const WRITE: &str = "const write = bytes => { for (let at = 0; at < bytes.length;) {
@@ -13,9 +13,9 @@ const WRITE: &str = "const write = bytes => { for (let at = 0; at < bytes.length
 fn breaks(crime: &str, how: &str) {
     let pair = Pair::running(&format!("{WRITE} {crime}"), json!({}));
     let exit = pair.commit_and_be_replaced();
-    assert_eq!(exit["how"], "was killed by SIGTERM");
+    assert_eq!(ending_of(&exit), "was killed by SIGTERM");
     let broken = pair.luster.await_event("stopping", 1);
-    assert_eq!((&broken["wid"], &broken["how"]), (&json!(1), &json!(how)));
+    assert_eq!((&broken["wid"], &broken["reason"]), (&json!(1), &json!(how)));
     pair.end();
 }
 
@@ -76,7 +76,7 @@ fn a_worker_that_floods_its_channel_still_serves_and_can_be_stopped() {
 fn a_worker_that_disconnects_is_replaced() {
     let pair = Pair::running("process.disconnect()", json!({}));
     let exit = pair.commit_and_be_replaced();
-    assert_eq!(exit["how"], "exited with code 0");
+    assert_eq!(ending_of(&exit), "exited with code 0");
     pair.end();
 }
 
@@ -93,7 +93,7 @@ fn a_worker_that_closes_its_channel_and_will_not_go_is_killed() {
     let crime = "process.on('SIGTERM', () => {}); fs.closeSync(3); for (;;) {}";
     let pair = Pair::running(crime, json!({}));
     let exit = pair.commit_and_be_replaced();
-    assert_eq!(exit["how"], "was killed by SIGKILL");
+    assert_eq!(ending_of(&exit), "was killed by SIGKILL");
     let signals = pair.luster.events("signalled");
     let signals: Vec<_> = signals.iter().map(|line: &Value| line["signal"].clone()).collect();
     assert_eq!(signals, ["SIGTERM", "SIGKILL"]);
@@ -107,7 +107,7 @@ fn a_dead_worker_is_replaced_although_somebody_still_holds_its_channel() {
         fs.writeFileSync('heir', String(heir.pid)); process.exit(5)";
     let pair = Pair::running(crime, json!({}));
     let exit = pair.commit_and_be_replaced();
-    assert_eq!(exit["how"], "exited with code 5");
+    assert_eq!(ending_of(&exit), "exited with code 5");
     let heir = std::fs::read_to_string(pair.luster.path().join("heir")).expect("written");
     let heir = heir.parse().expect("a pid");
     assert!(is_alive(heir), "it left its worker's group");

@@ -3,7 +3,8 @@
 use serde_json::{Value, json};
 
 use crate::harness::{
-    Connection, Luster, TELL, Target, eventually, free_port, free_ports, get, is_alive, on_every_node,
+    Connection, Luster, TELL, Target, ending_of, eventually, free_port, free_ports, get, is_alive,
+    on_every_node,
 };
 
 /// Tells who it is, and stays.
@@ -76,7 +77,7 @@ fn a_killed_worker_comes_back_with_its_number_and_port_and_a_new_id() {
         .expect("there");
     luster.await_ready(3);
     let exit = luster.await_exit_of(2);
-    assert_eq!((&exit["how"], &exit["then"]), (&json!("was killed by SIGKILL"), &json!("restart")));
+    assert_eq!((&ending_of(&exit), &exit["then"]), (&json!("was killed by SIGKILL"), &json!("restart")));
     let told = luster.await_told(3);
     let lives: Vec<_> = told.iter().filter(|told| told["wid"] == 2).collect();
     assert_eq!(lives.len(), 2, "{told:?}");
@@ -120,8 +121,9 @@ fn a_worker_that_leaves_by_itself_in_any_way_is_replaced_and_has_not_crashed() {
         let config = json!({"workers": 6, "server": {"port": free_port(), "balance": balance}});
         let luster = Luster::with(&leaver(how), config).node(node).start();
         luster.await_told_where(6, "later lives", |told| told["first"] == false);
-        let ends: Vec<_> =
-            (1..=6).map(|wid| luster.await_exit_of(wid)["how"].as_str().expect("text").to_owned()).collect();
+        let ends: Vec<_> = (1..=6)
+            .map(|wid| ending_of(&luster.await_exit_of(wid)).as_str().expect("text").to_owned())
+            .collect();
         let code_0 = "exited with code 0";
         let expected = [code_0, code_0, code_0, code_0, "exited with code 7", "was killed by SIGTERM"];
         assert_eq!(ends, expected, "Node {}: {}", node.major, luster.stderr_of_workers());
@@ -158,7 +160,7 @@ fn a_worker_that_disconnects_itself_while_it_is_stopped_ends_with_code_0() {
             let (code, log) = luster.stop();
             let exit = log.iter().find(|line| line["event"] == "exit").expect("an exit");
             let expected = (0, &json!("exited with code 0"));
-            assert_eq!((code, &exit["how"]), expected, "Node {}: {way}: {log:?}", node.major);
+            assert_eq!((code, &ending_of(exit)), expected, "Node {}: {way}: {log:?}", node.major);
         }
     });
 }
@@ -193,7 +195,7 @@ fn a_worker_that_drains_by_itself_finishes_its_request_though_luster_is_stopped_
         assert_eq!(reply.body, "begun and ended", "Node {}", node.major);
         assert_eq!(code, 0);
         let exits: Vec<_> = log.iter().filter(|line| line["event"] == "exit").collect();
-        assert!(exits.iter().all(|exit| exit["how"] == "exited with code 0"), "{exits:?}");
+        assert!(exits.iter().all(|exit| ending_of(exit) == "exited with code 0"), "{exits:?}");
     });
 }
 
@@ -211,7 +213,7 @@ fn a_worker_that_is_not_online_in_time_is_ended_and_started_again() {
     let stopping = luster.await_event("stopping", 1);
     assert!(stopping["message"].as_str().expect("text").contains("control.forkTimeout"), "{stopping}");
     let exit = luster.await_exit_of(1);
-    assert_eq!((&exit["how"], &exit["then"]), (&json!("was killed by SIGTERM"), &json!("restart")));
+    assert_eq!((&ending_of(&exit), &exit["then"]), (&json!("was killed by SIGTERM"), &json!("restart")));
     assert_eq!(luster.stop().0, 0);
 }
 
@@ -223,7 +225,7 @@ fn a_worker_with_too_many_sequential_deaths_is_dead_and_luster_ends_with_the_rea
     let exits = luster.events("exit");
     let thens: Vec<_> = exits.iter().map(|exit| exit["then"].as_str().expect("text")).collect();
     assert_eq!(thens, ["restart", "restart", "dead"]);
-    assert!(exits.iter().all(|exit| exit["how"] == "exited with code 3"), "{exits:?}");
+    assert!(exits.iter().all(|exit| ending_of(exit) == "exited with code 3"), "{exits:?}");
     assert_eq!(exits[2]["deaths"], 3);
     let all_dead = luster.await_event("all_dead", 1);
     assert!(all_dead["causes"].as_str().expect("text").contains("worker 1 exited with code 3"), "{all_dead}");

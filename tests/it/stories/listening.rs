@@ -11,8 +11,8 @@ use std::process::Command;
 use serde_json::{Value, json};
 
 use crate::harness::{
-    Luster, Node, Running, TELL, Target, eventually, free_port, free_ports, get, node, on_every_node,
-    on_nodes,
+    Luster, Node, Running, TELL, Target, ending_of, eventually, free_port, free_ports, get, node,
+    on_every_node, on_nodes,
 };
 
 /// An HTTP app that answers with its wid, and tells its address.
@@ -206,7 +206,7 @@ fn what_another_process_holds_or_nobody_has_is_an_error_the_worker_can_survive()
         assert!(reason["reason"].as_str().expect("text").starts_with("address already in use"), "{reason}");
         let (code, log) = luster.stop();
         let exits = log.iter().filter(|line| line["event"] == "exit");
-        assert!(exits.into_iter().all(|exit| exit["how"] == "exited with code 0"), "{log:?}");
+        assert!(exits.into_iter().all(|exit| ending_of(exit) == "exited with code 0"), "{log:?}");
         assert_eq!(code, 0);
     });
 }
@@ -300,7 +300,10 @@ fn shared_and_reuseport_sockets_are_served_by_all_workers() {
             luster.await_ready(3);
             let (code, log) = luster.stop();
             let exits = log.iter().filter(|line| line["event"] == "exit");
-            assert!(exits.into_iter().all(|exit| exit["how"] == "exited with code 0"), "{balance}: {log:?}");
+            assert!(
+                exits.into_iter().all(|exit| ending_of(exit) == "exited with code 0"),
+                "{balance}: {log:?}"
+            );
             assert_eq!(code, 0);
         }
     });
@@ -499,7 +502,7 @@ fn a_server_closed_before_it_listens_or_right_after_harms_nobody() {
         let (code, log) = luster.stop();
         let exits: Vec<_> = log.iter().filter(|line| line["event"] == "exit").collect();
         assert!(
-            exits.len() == 2 && exits.iter().all(|exit| exit["how"] == "exited with code 0"),
+            exits.len() == 2 && exits.iter().all(|exit| ending_of(exit) == "exited with code 0"),
             "Node {}: {exits:?}",
             node.major
         );

@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use crate::harness::{Luster, Running, TELL, eventually, on_every_node};
+use crate::harness::{Luster, Running, TELL, ending_of, eventually, on_every_node};
 
 #[track_caller]
 fn ends_well(luster: Running) -> Vec<Value> {
@@ -145,7 +145,7 @@ fn suspend_functions_run_once_each_and_are_waited_for() {
         assert_eq!(luster.await_end(), 0);
         assert_eq!(luster.told().len(), 12);
         let exits = luster.events("exit");
-        assert!(exits.iter().all(|exit| exit["how"] == "exited with code 0"), "{exits:?}");
+        assert!(exits.iter().all(|exit| ending_of(exit) == "exited with code 0"), "{exits:?}");
     });
 }
 
@@ -168,7 +168,7 @@ fn a_failed_suspend_function_is_an_error_event_and_the_stop_goes_on_without_an_a
     let mut luster = luster;
     assert_eq!(luster.await_end(), 0);
     assert_eq!(luster.told().len(), 2);
-    assert_eq!(luster.await_exit_of(1)["how"], "was killed by SIGTERM");
+    assert_eq!(ending_of(&luster.await_exit_of(1)), "was killed by SIGTERM");
 }
 
 #[test]
@@ -179,7 +179,7 @@ fn a_failed_suspend_function_nobody_listens_to_is_an_uncaught_error() {
     luster.signal(nix::sys::signal::Signal::SIGTERM);
     let mut luster = luster;
     assert_eq!(luster.await_end(), 0);
-    assert_eq!(luster.await_exit_of(1)["how"], "exited with code 1");
+    assert_eq!(ending_of(&luster.await_exit_of(1)), "exited with code 1");
     luster.await_stderr("Error: cannot save");
 }
 
@@ -232,7 +232,7 @@ fn an_extension_that_throws_ends_the_worker_with_its_own_words() {
     assert_eq!(luster.await_end(), 1);
     luster.await_stderr("bad extension");
     luster.await_stderr("bad.js:1");
-    assert_eq!(luster.await_exit_of(1)["how"], "exited with code 1");
+    assert_eq!(ending_of(&luster.await_exit_of(1)), "exited with code 1");
 }
 
 #[test]

@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use crate::harness::{Luster, Node, TELL, free_ports, node, on_every_node, on_nodes};
+use crate::harness::{Luster, Node, TELL, ending_of, free_ports, node, on_every_node, on_nodes};
 
 /// What an app in `file` tells first, on this Node.
 fn first_word(node: &Node, file: &str, code: &str) -> Value {
@@ -133,7 +133,12 @@ fn an_app_that_throws_ends_with_its_own_stack_and_code_1() {
             let config = json!({"app": file, "workers": 1, "control": {"exitThreshold": 60000}});
             let mut luster = Luster::new().file(file, code).config(config).node(node).start();
             assert_eq!(luster.await_end(), 1);
-            assert_eq!(luster.await_exit_of(1)["how"], "exited with code 1", "Node {}: {file}", node.major);
+            assert_eq!(
+                ending_of(&luster.await_exit_of(1)),
+                "exited with code 1",
+                "Node {}: {file}",
+                node.major
+            );
             luster.await_stderr("TypeError: my own fault");
             luster.await_stderr(&format!("{file}:3"));
         }

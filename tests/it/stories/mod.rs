@@ -36,6 +36,7 @@ mod pid_one;
 mod refused_configurations;
 mod refused_listens;
 mod rolling_restarts;
+mod secrets;
 mod signals;
 mod slow_hosts;
 mod startup_faults;

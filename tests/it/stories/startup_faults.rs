@@ -5,7 +5,7 @@ use std::path::Path;
 
 use serde_json::{Value, json};
 
-use crate::harness::{Luster, Pair, eventually, is_alive, processes_in};
+use crate::harness::{Luster, Pair, ending_of, eventually, is_alive, processes_in};
 
 /// A program for `--node`: this script, then Node.
 fn node_after(luster: Luster, script: &str) -> Luster {
@@ -76,7 +76,7 @@ fn a_worker_that_dies_at_boot_is_left_dead_and_the_line_says_how() {
         let control = json!({"exitThreshold": 60_000, "allowedSequentialDeaths": 1});
         let pair = boots_with(fault, control);
         let dead = pair.luster.await_event_where("exit", 1, |line| line["then"] == "dead");
-        assert_eq!((&dead["wid"], &dead["how"], &dead["deaths"]), (&json!(1), &json!(how), &json!(2)));
+        assert_eq!((&dead["wid"], &ending_of(&dead), &dead["deaths"]), (&json!(1), &json!(how), &json!(2)));
         pair.end();
     }
 }
@@ -111,7 +111,7 @@ fn a_worker_that_is_not_online_in_time_gets_sigterm() {
     let message = told["message"].as_str().expect("text");
     assert!(message.contains("was not online within 1500 ms (control.forkTimeout)"), "{message}");
     let exit = pair.luster.await_event_where("exit", 1, |line| line["wid"] == 1);
-    assert_eq!(exit["how"], "was killed by SIGTERM");
+    assert_eq!(ending_of(&exit), "was killed by SIGTERM");
     pair.await_answer(0);
     pair.end();
 }
@@ -124,7 +124,7 @@ fn a_worker_that_hangs_at_boot_and_ignores_sigterm_gets_sigkill() {
     let signalled = pair.luster.await_event_where("signalled", 1, |line| line["wid"] == 1);
     assert_eq!(signalled["signal"], "SIGKILL");
     let exit = pair.luster.await_event_where("exit", 1, |line| line["wid"] == 1);
-    assert_eq!(exit["how"], "was killed by SIGKILL");
+    assert_eq!(ending_of(&exit), "was killed by SIGKILL");
     pair.await_answer(0);
     pair.end();
 }
@@ -147,7 +147,7 @@ fn a_node_that_stops_working_later_hurts_only_the_workers_that_need_it() {
     nix::sys::signal::kill(nix::unistd::Pid::from_raw(first), nix::sys::signal::SIGKILL)
         .expect("it is there");
     let paused = pair.luster.await_event_where("exit", 1, |line| line["pause_ms"].is_u64());
-    let how = paused["how"].as_str().expect("text");
+    let how = ending_of(&paused).as_str().expect("text").to_owned();
     assert!(
         how.contains("could not be started: cannot start") && how.contains("node.sh: Permission"),
         "{how}"

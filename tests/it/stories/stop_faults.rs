@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use crate::harness::{Luster, Pair, Target, eventually, free_port, get, processes_in};
+use crate::harness::{Luster, Pair, Target, ending_of, eventually, free_port, get, processes_in};
 use nix::sys::signal::Signal;
 
 /// The signals worker 1 got because it was late, in order.
@@ -18,7 +18,7 @@ fn a_worker_stuck_in_a_loop_gets_sigterm_after_the_stop_timeout() {
     // Only worker 1 is looked at: the end of the story stops both.
     pair.luster.signal(Signal::SIGHUP);
     let exit = pair.luster.await_event_where("exit", 1, |line| line["pid"] == stuck);
-    assert_eq!(exit["how"], "was killed by SIGTERM");
+    assert_eq!(ending_of(&exit), "was killed by SIGTERM");
     assert_eq!(signalled(&pair), ["SIGTERM"]);
     let told = pair.luster.await_event("signalled", 1)["message"].as_str().expect("text").to_owned();
     assert!(told.contains("has not ended within 300 ms (control.stopTimeout); it gets SIGTERM"), "{told}");
@@ -33,7 +33,7 @@ fn a_worker_that_ignores_sigterm_gets_sigkill_after_the_kill_timeout() {
     let stuck = pair.commit();
     pair.luster.signal(Signal::SIGHUP);
     let exit = pair.luster.await_event_where("exit", 1, |line| line["pid"] == stuck);
-    assert_eq!(exit["how"], "was killed by SIGKILL");
+    assert_eq!(ending_of(&exit), "was killed by SIGKILL");
     assert_eq!(signalled(&pair), ["SIGTERM", "SIGKILL"]);
     pair.luster.await_event("roll_out_finished", 1);
     assert_eq!(pair.luster.stop().0, 0);
