@@ -18,7 +18,7 @@ const MAY_NAME: &[(&str, &[&str])] = &[
     ("watch", &[]),
     ("driver", &["supervisor", "process", "cluster", "ipc", "host", "scripts", "output", "watch", "Exit"]),
     ("logging", &["cli"]),
-    ("cli.rs", &["Exit"]),
+    ("cli", &["Exit"]),
     ("exit.rs", &[]),
     (
         "command",

@@ -24,7 +24,7 @@ use crate::cli::{Cli, Command};
 pub(crate) fn run(cli: &Cli) -> Exit {
     match &cli.command {
         None => serve::run(&cli.run),
-        Some(Command::Check(arguments)) => serve::check(arguments),
+        Some(Command::Check(check)) => serve::check(check),
         Some(Command::Attach) => attach::run(),
         Some(Command::Judge) => judge::run(),
         Some(Command::Link) => link::run(),

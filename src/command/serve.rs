@@ -1,6 +1,6 @@
 //! `luster [CONFIG]` and `luster check [CONFIG]`.
 
-use std::ffi::OsStr;
+use std::ffi::{OsStr, OsString};
 use std::os::fd::OwnedFd;
 use std::path::PathBuf;
 
@@ -13,7 +13,7 @@ use super::job::{self, Program, utf8};
 use super::launched::Launched;
 use super::twins::{self, Plan};
 use crate::Exit;
-use crate::cli::{self, Arguments, LogFormat, Output, Source};
+use crate::cli::{self, Arguments, Check, LogFormat, Output, Source};
 use crate::config::{self, Loaded};
 use crate::driver::{self, Company, Job, LOG_FILE};
 use crate::host::HostLauncher;
@@ -31,7 +31,8 @@ pub(super) fn run(arguments: &Arguments) -> Exit {
 }
 
 /// Looks for mistakes and starts nothing.
-pub(super) fn check(arguments: &Arguments) -> Exit {
+pub(super) fn check(check: &Check) -> Exit {
+    let arguments = &check.arguments;
     with_config(arguments, |Found { loaded, division, .. }| {
         let settings = &loaded.settings;
         if let Some(name) = division.missing.first() {
@@ -53,9 +54,23 @@ fn with_config(arguments: &Arguments, then: impl FnOnce(Found<'_>) -> Exit) -> E
     logging::install(output);
     let Some(surroundings) = Surroundings::new(source) else { return Exit::Stopped };
     let mut evaluator = surroundings.evaluator();
+    for word in cli::misplaced(&source.words) {
+        warn!(
+            event = "misplaced_option",
+            "{} is behind CONFIG, so it is for the configuration and the workers; luster's own options come before \
+             CONFIG",
+            word.to_string_lossy()
+        );
+    }
     let request = config::Request::from_surroundings(source.config.clone());
     let loaded = match request.map(|request| config::load(&request, &mut evaluator)) {
         Ok(Ok(loaded)) => loaded,
+        Ok(Err(error @ config::Error::NotFound { .. })) => {
+            return match source.config.as_deref().and_then(|config| cli::advice(config.as_os_str())) {
+                Some(advice) => refuse(output, Exit::Usage, &format!("luster: {advice}")),
+                None => refuse(output, error.exit(), &error.to_string()),
+            };
+        }
         Ok(Err(error)) => return refuse(output, error.exit(), &error.to_string()),
         Err(error) => {
             return refuse(output, Exit::Config, &format!("there is no working directory: {error}"));
@@ -94,7 +109,8 @@ struct Surroundings {
     node: Result<PathBuf, process::ProgramError>,
     /// What was asked for, in place of one that was not found: it then says best what is missing.
     wanted_node: Option<PathBuf>,
-    config: Option<PathBuf>,
+    /// CONFIG and what follows it: what JavaScript finds in `process.argv` behind its script, as under JS luster.
+    words: Vec<OsString>,
 }
 
 impl Surroundings {
@@ -108,7 +124,9 @@ impl Surroundings {
         let node = process::find_program(name, std::env::var_os("PATH").as_deref());
         let wanted_node = asked.map(PathBuf::from);
         let parent = process::inherited_channel();
-        Some(Self { launched, terminal, parent, node, wanted_node, config: source.config.clone() })
+        let config = source.config.clone().map(PathBuf::into_os_string);
+        let words = config.into_iter().chain(source.words.iter().cloned()).collect();
+        Some(Self { launched, terminal, parent, node, wanted_node, words })
     }
 
     fn resolution(&self) -> Resolution<'_> {
@@ -126,7 +144,7 @@ impl Surroundings {
         let boot = json!({
             "v": 1,
             "program": program.as_deref().map(utf8),
-            "args": self.config.as_deref().map(utf8).into_iter().collect::<Vec<_>>(),
+            "args": self.words.iter().map(|word| word.to_string_lossy()).collect::<Vec<_>>(),
             "package": self.launched.package.as_deref().map(utf8),
         });
         Evaluator {
@@ -192,7 +210,7 @@ fn prepare(found: Found<'_>) -> Result<Job, (Exit, String)> {
         node,
         node_args: surroundings.launched.node_args.clone(),
         main: settings.app.clone(),
-        args: Vec::new(),
+        args: surroundings.words.clone(),
     };
     let mut boot = config_boot(loaded);
     boot["package"] = surroundings.launched.package.as_deref().map(utf8).into();

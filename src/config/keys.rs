@@ -78,31 +78,10 @@ fn is_near(path: &str, key: &str) -> bool {
         4..9 => 1,
         _ => 2,
     };
-    own_section == section && distance(&own_name.to_ascii_lowercase(), &name.to_ascii_lowercase()) <= allowed
-}
-
-/// How many letters must be changed, added, dropped or swapped with a neighbour to get from one name to the
-/// other.
-fn distance(a: &str, b: &str) -> usize {
-    let (a, b): (Vec<char>, Vec<char>) = (a.chars().collect(), b.chars().collect());
-    // No known name is this long, and the table below is quadratic.
-    if a.len() > 64 {
-        return usize::MAX;
-    }
-    let mut rows = vec![vec![0; b.len() + 1]; a.len() + 1];
-    for i in 0..=a.len() {
-        for j in 0..=b.len() {
-            rows[i][j] = if i == 0 || j == 0 {
-                i + j
-            } else {
-                let change = rows[i - 1][j - 1] + usize::from(a[i - 1] != b[j - 1]);
-                let swapped = i > 1 && j > 1 && a[i - 1] == b[j - 2] && a[i - 2] == b[j - 1];
-                let swap = if swapped { rows[i - 2][j - 2] + 1 } else { usize::MAX };
-                change.min(swap).min(rows[i - 1][j] + 1).min(rows[i][j - 1] + 1)
-            };
-        }
-    }
-    rows[a.len()][b.len()]
+    // No known name is this long, and the distance takes quadratic time.
+    own_section == section
+        && own_name.len() <= 64
+        && strsim::osa_distance(&own_name.to_ascii_lowercase(), &name.to_ascii_lowercase()) <= allowed
 }
 
 #[cfg(test)]

@@ -108,8 +108,10 @@ impl Luster {
     }
 
     /// Uses another Node than the one on PATH.
-    pub(crate) fn node(self, node: &super::Node) -> Self {
-        self.arg("--node").arg(node.path.as_os_str())
+    pub(crate) fn node(mut self, node: &super::Node) -> Self {
+        // Options come before CONFIG, which may be among the arguments already.
+        self.args.splice(0..0, ["--node".into(), node.path.clone().into_os_string()]);
+        self
     }
 
     /// Is started as users of the npm package do, by this Node with these flags.

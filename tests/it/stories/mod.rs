@@ -5,6 +5,7 @@ mod bad_configurations;
 mod channel;
 mod channel_faults;
 mod coalesced_restarts;
+mod command_line;
 mod config;
 mod custom_masters;
 mod descriptors;

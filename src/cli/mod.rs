@@ -1,25 +1,48 @@
 //! The command line: what the user typed, and nothing of what it means.
 //!
-//! `luster [OPTIONS] [CONFIG]` runs; `luster check [CONFIG]` only looks. A configuration whose name is that of a
-//! command is given with its folder: `luster ./check`.
+//! `luster [OPTIONS] [CONFIG [WORDS]...]` runs; `luster check` with the same only looks. The words behind CONFIG are not
+//! luster's, whatever they look like. A configuration whose name is that of a command is given with its folder:
+//! `luster ./check`.
+
+mod cut;
+mod not_commands;
 
 use std::ffi::OsString;
 use std::io::Write;
 use std::path::PathBuf;
 
-use clap::{ArgAction, Args, Parser, Subcommand, ValueEnum};
+use clap::error::ContextKind;
+use clap::{ArgAction, Args, CommandFactory, Parser, Subcommand, ValueEnum};
 
+use self::cut::{Cut, cut};
+pub(crate) use self::not_commands::advice;
 use crate::Exit;
+
+const USAGE: &str = "luster [OPTIONS] [CONFIG [WORDS]...]\n       luster check [OPTIONS] [CONFIG [WORDS]...]";
+
+const EXAMPLES: &str = "\
+Examples:
+  luster                           Run the workers of ./luster.conf.json (or .js, .cjs, .mjs, .json5)
+  luster conf/production.js        Run those of this configuration
+  luster check --strict conf.js    Say what is wrong or odd about it; in CI, before a deploy
+  luster conf.js --port 8080       What follows CONFIG is in process.argv of the configuration and the workers
+  kill -HUP PID                    Replace the workers one by one, without dropping a request
+
+A first configuration: echo '{ \"app\": \"app.js\", \"workers\": 2 }' > luster.conf.json
+
+Signals: SIGTERM, SIGINT and SIGQUIT stop gracefully (a second one kills), SIGHUP restarts the workers one by one, \
+SIGUSR1 opens log files anew.
+
+Exit codes: 0 stopped as asked, 1 all workers dead or a failed extension, 2 usage, 70 fault of luster, 71 no node or a \
+failed fork or exec, 77 not permitted, 78 configuration.";
 
 /// Keeps Node.js workers alive and restarts them without dropping a request.
 #[derive(Debug, Parser)]
 #[command(
     version,
     args_conflicts_with_subcommands = true,
-    after_help = "Signals: SIGTERM, SIGINT and SIGQUIT stop gracefully (a second one kills), SIGHUP restarts the \
-                  workers one by one, SIGUSR1 opens log files anew.\nExit codes: 0 stopped as asked, 1 all workers \
-                  dead or a failed extension, 2 usage, 70 fault of luster, 71 no node or a failed fork or exec, 77 not \
-                  permitted, 78 configuration."
+    override_usage = USAGE,
+    after_help = EXAMPLES
 )]
 pub(crate) struct Cli {
     /// A command; without one, luster runs the workers of CONFIG.
@@ -34,7 +57,7 @@ pub(crate) struct Cli {
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
     /// Checks a configuration and starts nothing
-    Check(Arguments),
+    Check(Check),
     /// Supervises the workers of a custom master, whose channel is in `NODE_CHANNEL_FD`
     #[command(name = "__attach", hide = true)]
     Attach,
@@ -44,6 +67,17 @@ pub(crate) enum Command {
     /// Hands a channel on
     #[command(name = "__link", hide = true)]
     Link,
+}
+
+/// What checking takes.
+#[derive(Debug, Args)]
+#[command(override_usage = "luster check [OPTIONS] [CONFIG [WORDS]...]")]
+pub(crate) struct Check {
+    #[command(flatten)]
+    pub(crate) arguments: Arguments,
+    /// Takes warnings for mistakes: exit code 78
+    #[arg(long)]
+    pub(crate) strict: bool,
 }
 
 /// What running and checking take.
@@ -63,6 +97,9 @@ pub(crate) struct Arguments {
 pub(crate) struct Source {
     /// The configuration, found as Node's require() would (.js, .json, .cjs, .mjs, .json5) [default: luster.conf]
     pub(crate) config: Option<PathBuf>,
+    /// What follows CONFIG, for the configuration and the app.
+    #[arg(skip)]
+    pub(crate) words: Vec<OsString>,
     /// The Node.js program [default: node on PATH]
     #[arg(long, value_name = "PROGRAM", env = "LUSTER_NODE", hide_env_values = true)]
     pub(crate) node: Option<OsString>,
@@ -112,8 +149,26 @@ pub(crate) fn complain(text: &str) {
 
 /// Understands the command line, or says with which code to end.
 pub(crate) fn parse() -> Result<Cli, Exit> {
-    Cli::try_parse().map_err(|error| {
+    let Cut { ours, theirs } = cut(std::env::args_os(), &Cli::command());
+    let mut cli = Cli::try_parse_from(ours).map_err(|mut error| {
+        // That a word can be forced to be another CONFIG helps nobody.
+        error.remove(ContextKind::Suggested);
         let _ = error.print();
         if error.use_stderr() { Exit::Usage } else { Exit::Stopped }
-    })
+    })?;
+    let source = match &mut cli.command {
+        Some(Command::Check(check)) => Some(&mut check.arguments.source),
+        Some(Command::Attach | Command::Judge | Command::Link) => None,
+        None => Some(&mut cli.run.source),
+    };
+    if let Some(source) = source {
+        source.words = theirs;
+    }
+    Ok(cli)
+}
+
+/// Those of the words behind CONFIG that luster would understand before it.
+pub(crate) fn misplaced(words: &[OsString]) -> impl Iterator<Item = &OsString> {
+    let command = Cli::command();
+    words.iter().take_while(|word| *word != "--").filter(move |word| cut::is_own_option(word, &command))
 }
