@@ -7,10 +7,7 @@ use std::path::{Path, PathBuf};
 
 use crate::config::Settings;
 use crate::driver::{GUARD, LOG_FILE};
-
-/// Flags of Node's that may change where it finds modules, as Plug'n'Play does.
-const HOOKS: [&str; 6] =
-    ["-r", "--require", "--import", "--loader", "--experimental-loader", "--preserve-symlinks"];
+use crate::scripts::NodeFlags;
 
 /// Who does the work of which extension.
 #[derive(Debug, Default)]
@@ -45,7 +42,7 @@ pub(super) struct Resolution<'a> {
 /// Divides the configuration's extensions.
 pub(super) fn divide(settings: &Settings, resolution: &Resolution<'_>) -> Division {
     let mut division = Division::default();
-    let has_hooks = has_hooks(resolution.node_args);
+    let has_hooks = NodeFlags::from_surroundings(resolution.node_args).has_resolvers();
     for name in &settings.extensions {
         let has_twin = [LOG_FILE, GUARD].contains(&name.as_str());
         match (has_twin, is_installed(name, &settings.extensions_path, resolution)) {
@@ -86,13 +83,6 @@ fn is_installed(name: &str, extensions_path: &Path, resolution: &Resolution<'_>)
         module.exists()
             || ["js", "json", "node"].iter().any(|extension| module.with_added(extension).is_file())
     })
-}
-
-/// Whether something may change how Node finds modules.
-fn has_hooks(node_args: &[OsString]) -> bool {
-    let is_hook = |word: &str| HOOKS.contains(&word.split('=').next().unwrap_or_default());
-    let options = std::env::var("NODE_OPTIONS").unwrap_or_default();
-    options.split_whitespace().any(is_hook) || node_args.iter().filter_map(|word| word.to_str()).any(is_hook)
 }
 
 trait WithAdded {

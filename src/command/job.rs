@@ -35,6 +35,7 @@ pub(super) fn prepare(
         DescriptorLimit::raise().map_err(|error| internal("the descriptor limit cannot be raised", error))?;
     let preload = Placed::place(Script::Worker, Places::of_this_process())
         .map_err(|error| (Exit::ForkOrExec, error.to_string()))?;
+    let readable = boot["config"].as_str().map(PathBuf::from).into_iter().collect();
     let launcher = Launcher {
         node: program.node,
         node_args: program.node_args,
@@ -42,6 +43,7 @@ pub(super) fn prepare(
         args: program.args,
         preload,
         boot: worker_boot(boot).to_string(),
+        readable,
         ports: settings.server.layout(settings.policy.workers).into_iter().map(|seat| seat.port).collect(),
         inspect_port: settings.master_inspect_port,
         limit,

@@ -4,13 +4,13 @@
 //! `LUSTER_WID`).
 
 use std::collections::BTreeMap;
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
 use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 
 use crate::host::Setup;
 use crate::process::{Change, Child, DescriptorLimit, SpawnError, Start, Stream};
-use crate::scripts;
+use crate::scripts::{self, NodeFlags, readable_arg};
 use crate::supervisor::{Life, WorkerId};
 
 use super::wishes::Wishes;
@@ -33,6 +33,8 @@ pub struct Launcher {
     pub preload: scripts::Placed,
     /// What that is told, as JSON (`LUSTER_BOOT`).
     pub boot: String,
+    /// What that reads besides, whatever else a worker may read.
+    pub readable: Vec<PathBuf>,
     /// The value of `port` for each worker, from worker 1 on.
     pub ports: Vec<String>,
     /// `properties.masterInspectPort`.
@@ -126,24 +128,35 @@ impl Launcher {
     }
 
     fn args(&self, worker: WorkerId, preload: &Path) -> Vec<OsString> {
+        let flags = self.node_flags();
         let mut args = self.node_args().to_vec();
-        args.extend(self.inspector_arg(worker));
+        args.extend(self.inspector_arg(worker, &flags));
         if self.has_flag("--prof") && !self.has_flag("--logfile=") {
             args.push("--logfile=v8-%p.log".into());
+        }
+        if flags.has_permissions() {
+            // The script's own first: the script takes all from there on out of what the app sees.
+            let ours = [preload].into_iter().chain(self.readable.iter().map(PathBuf::as_path));
+            args.extend(ours.map(readable_arg));
         }
         args.extend([OsString::from("-r"), preload.into(), self.main.clone().into()]);
         args.extend(self.args.iter().cloned());
         args
     }
 
+    /// Node's flags wherever they come from.
+    fn node_flags(&self) -> NodeFlags {
+        let options = match self.wishes.env.get(OsStr::new("NODE_OPTIONS")) {
+            Some(Change::Set(options)) => Some(options.clone()),
+            Some(Change::Remove) => None,
+            None => std::env::var_os("NODE_OPTIONS"),
+        };
+        NodeFlags::new(self.node_args(), options.as_deref().and_then(OsStr::to_str))
+    }
+
     /// Without a port of its own, every worker but the first would fail to open its inspector.
-    fn inspector_arg(&self, worker: WorkerId) -> Option<OsString> {
-        let wanted = ["--inspect", "--inspect-brk", "--inspect-port", "--debug-port"];
-        let options = std::env::var("NODE_OPTIONS").unwrap_or_default();
-        // The command line has the last word.
-        let flags = self.node_args().iter().rev().filter_map(|arg| arg.to_str());
-        let mut flags = flags.chain(options.split_whitespace().rev());
-        let flag = flags.find(|flag| wanted.contains(&flag.split('=').next().unwrap_or_default()))?;
+    fn inspector_arg(&self, worker: WorkerId, flags: &NodeFlags) -> Option<OsString> {
+        let flag = flags.last(&["--inspect", "--inspect-brk", "--inspect-port", "--debug-port"])?;
         if let Some(port) = self.wishes.inspect_port {
             return Some(format!("--inspect-port={port}").into());
         }

@@ -6,13 +6,13 @@
 use std::collections::BTreeMap;
 use std::ffi::{OsStr, OsString};
 use std::os::fd::OwnedFd;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use nix::sys::socket::{AddressFamily, SockFlag, SockType, socketpair};
 use serde_json::{Value, json};
 
 use crate::process::{Change, Child, DescriptorLimit, Identity, SpawnError, Start, Stream};
-use crate::scripts;
+use crate::scripts::{self, NodeFlags, readable_arg};
 
 /// What the process is started with.
 #[derive(Debug)]
@@ -60,6 +60,10 @@ impl HostLauncher {
         let further = self.parent.as_ref().map(OwnedFd::try_clone).transpose()?;
         let mut args: Vec<OsString> =
             self.node_args.iter().filter(|argument| !is_inspector(argument)).cloned().collect();
+        if NodeFlags::from_surroundings(&self.node_args).has_permissions() {
+            let config = self.boot["config"].as_str().map(Path::new);
+            args.extend([script.as_path()].into_iter().chain(config).map(readable_arg));
+        }
         args.push(script.into());
         let start = Start {
             program: self.node.clone(),

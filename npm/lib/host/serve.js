@@ -13,7 +13,7 @@ const WRONG_CONFIGURATION = 78;
 
 module.exports = function serve(master, config, about) {
     extensions.lookBeside(about.package);
-    const link = links.connect(about.helper, about.socket);
+    const link = connect(about);
     const lost = how => {
         if (how.error || how.code !== 0) {
             console.error('luster: the extension host cannot reach its supervisor');
@@ -33,6 +33,19 @@ module.exports = function serve(master, config, about) {
         process.nextTick(configure, master, config, about.baseDir, link);
     });
 };
+
+function connect({ helper, socket }) {
+    try {
+        return links.connect(helper, socket);
+    } catch (error) {
+        if (error.code !== 'ERR_ACCESS_DENIED') {
+            throw error;
+        }
+        console.error('luster: Node runs with --permission, and extensions on the master\'s side need --allow-child-process '
+            + `besides, because a program of luster's (${helper}) makes their channel; add that to Node's flags`);
+        return process.exit(WRONG_CONFIGURATION);
+    }
+}
 
 function configure(master, config, baseDir, link) {
     try {

@@ -17,6 +17,12 @@ const leftovers = require('./leftovers');
 const boot = JSON.parse(process.env.LUSTER_HOST);
 delete process.env.LUSTER_HOST;
 
+// Where Node restricts what a process may read, luster has added what this script needs: for this process alone.
+const ours = process.execArgv.indexOf(`--allow-fs-read=${process.argv[1]}`);
+if (ours !== -1) {
+    process.execArgv = process.execArgv.slice(0, ours);
+}
+
 const master = new Master();
 names.install(master, {
     'master': () => Master,

@@ -1,7 +1,8 @@
 // Makes `import luster from 'luster'` mean this process's Worker, in applications that are ES modules.
 //
 // Invariants: an application that is no ES module never pays for this; the hook answers for the two names of ours and
-// passes every other on. Node before 18.19 has no hooks: there, `createRequire(import.meta.url)('luster')` works.
+// passes every other on; nothing here fails because a file or a thread is forbidden. Node before 18.19 has no hooks: there,
+// `createRequire(import.meta.url)('luster')` works.
 
 const fs = require('fs');
 const path = require('path');
@@ -25,9 +26,14 @@ exports.installFor = function installFor(mainFile) {
     }
     if (typeof Module.registerHooks === 'function') {
         Module.registerHooks({ resolve: resolveHere });
-    } else if (typeof Module.register === 'function') {
+    } else if (typeof Module.register === 'function' && mayHaveThreads()) {
         Module.register(`data:text/javascript,${encodeURIComponent(threadHook())}`);
     }
+}
+
+/** Older Nodes' hooks run in a thread, which the permission model may forbid. */
+function mayHaveThreads() {
+    return !process.permission || process.permission.has('worker');
 };
 
 function resolveHere(specifier, context, nextResolve) {
@@ -68,8 +74,7 @@ function looksLikeModule(file) {
 function packageTypeOf(folder) {
     for (let here = folder; path.basename(here) !== 'node_modules'; here = path.dirname(here)) {
         const file = path.join(here, 'package.json');
-        // Asked first, because an exception for each folder is what would be slow here.
-        if (fs.existsSync(file)) {
+        if (isThere(file)) {
             return typeIn(file);
         }
         if (path.dirname(here) === here) {
@@ -77,6 +82,16 @@ function packageTypeOf(folder) {
         }
     }
     return undefined;
+}
+
+/** What this process may not read is not there, as for Node. */
+function isThere(file) {
+    try {
+        // Asked first, because an exception for each folder is what would be slow here.
+        return fs.existsSync(file);
+    } catch {
+        return false;
+    }
 }
 
 function typeIn(packageFile) {
