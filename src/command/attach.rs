@@ -17,7 +17,7 @@ use super::twins;
 use crate::Exit;
 use crate::cli;
 use crate::cli::{LogFormat, Output};
-use crate::config;
+use crate::config::{self, Held};
 use crate::driver::{self, Company, Job};
 use crate::host::{Ask, Hello, HostNews, Link, Undertaking};
 use crate::ipc::Progress;
@@ -129,8 +129,9 @@ fn understand(hello: Hello) -> Result<Undertaking, (Exit, String)> {
 fn prepare(undertaking: &Undertaking, company: Company) -> Result<Job, (Exit, String)> {
     let Undertaking { script, config, base_dir, native, workers } = undertaking;
     let name = utf8(&script.exec);
-    let (settings, _) = config::judge(config.value.clone(), config.odd.clone(), &name, base_dir, "")
-        .map_err(|error| (error.exit(), error.to_string()))?;
+    let held = Held { value: config.value.clone(), odd: config.odd.clone(), app: config.app.clone() };
+    let (settings, _) =
+        config::judge(held, &name, base_dir, "").map_err(|error| (error.exit(), error.to_string()))?;
     let mut twins = twins::plan(&settings.twins, native)?.open()?;
     native.iter().for_each(|name| twins.begin(name));
     let program = Program {

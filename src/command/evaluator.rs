@@ -10,11 +10,11 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use crate::config::{Evaluate, EvaluationError, Flavour, SIZE_LIMIT};
+use crate::config::{EVALUATION_DEADLINE, Evaluate, EvaluationError, Flavour, SIZE_LIMIT};
 use crate::driver::Wishes;
 use crate::host::{Candidate, EnvChanges, Failure, HostLaunchError, HostLauncher, Setup};
 use crate::process::{DescriptorLimit, SpawnError};
-use crate::scripts::{Placed, Places, Script};
+use crate::scripts::{NodeFlags, Placed, Places, Script};
 
 /// What is needed to run a configuration.
 pub(super) struct Evaluator {
@@ -72,10 +72,7 @@ impl Evaluate for Evaluator {
         }
         .into();
         let evaluate = json!({"evaluate": true, "sizeLimit": SIZE_LIMIT});
-        let (child, socket) = launcher.launch(evaluate).map_err(|error| {
-            EvaluationError::NotStarted(launcher.node.clone(), io::Error::other(reason(&error)))
-        })?;
-        let mut candidate = Candidate::new(child, socket);
+        let mut candidate = start(&mut launcher, evaluate)?;
         let answer = candidate.answer(deadline, SIZE_LIMIT).map_err(|failure| match failure {
             Failure::Ended(status) => EvaluationError::Ended(status.to_string()),
             Failure::TimedOut => EvaluationError::TimedOut,
@@ -85,6 +82,40 @@ impl Evaluate for Evaluator {
         let left = serde_json::from_slice(&answer).unwrap_or_default();
         self.running = Some(Running { launcher, candidate, left });
         Ok(answer)
+    }
+
+    /// The process that has run the configuration knows best: that may have changed how modules are found. Where there is
+    /// none, only flags can have.
+    fn find_app(&mut self, path: &Path) -> Option<PathBuf> {
+        let question = json!({"find": path.to_str()?});
+        let answer = match &mut self.running {
+            Some(running) => running.candidate.ask(&question, EVALUATION_DEADLINE, SIZE_LIMIT),
+            None if NodeFlags::from_surroundings(&self.node_args).has_resolvers() => {
+                let mut candidate =
+                    start(&mut self.launcher().ok()?, json!({"sizeLimit": SIZE_LIMIT, "listens": true}))
+                        .ok()?;
+                candidate.ask(&question, EVALUATION_DEADLINE, SIZE_LIMIT)
+            }
+            None => return None,
+        };
+        let Reply { found } = serde_json::from_slice(&answer.ok()?).ok()?;
+        found
+    }
+}
+
+/// What a process says of a file it was asked for.
+#[derive(serde::Deserialize)]
+struct Reply {
+    found: Option<PathBuf>,
+}
+
+fn start(launcher: &mut HostLauncher, boot: Value) -> Result<Candidate, EvaluationError> {
+    match launcher.launch(boot) {
+        Ok((child, socket)) => Ok(Candidate::new(child, socket)),
+        Err(error) => {
+            let error = io::Error::other(reason(&error));
+            Err(EvaluationError::NotStarted(launcher.node.clone(), error))
+        }
     }
 }
 

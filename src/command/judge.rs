@@ -1,6 +1,6 @@
 //! `luster __judge`: says what the configuration on stdin means, for luster's own JavaScript.
 //!
-//! Reads `{value, odd, baseDir, name}` and writes `{workers, ports, warnings}` or `{problems, exit}`, as JSON.
+//! Reads `{value, odd, app, baseDir, name}` and writes `{workers, ports, warnings}` or `{problems, exit}`, as JSON.
 
 use std::collections::BTreeMap;
 use std::io::Read;
@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 
 use crate::Exit;
 use crate::cli;
-use crate::config::{self, SIZE_LIMIT};
+use crate::config::{self, Held, SIZE_LIMIT};
 
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -21,6 +21,8 @@ struct Question {
     value: Value,
     #[serde(default)]
     odd: BTreeMap<String, String>,
+    /// The app's file, where Node finds one.
+    app: Option<PathBuf>,
     base_dir: PathBuf,
     name: String,
     /// `LUSTER_CONF`, if it was applied.
@@ -43,8 +45,8 @@ pub(super) fn run() -> Exit {
 }
 
 fn answer(question: Question) -> Value {
-    let Question { value, odd, base_dir, name, luster_conf } = question;
-    match config::judge(value, odd, &name, &base_dir, &luster_conf) {
+    let Question { value, odd, app, base_dir, name, luster_conf } = question;
+    match config::judge(Held { value, odd, app }, &name, &base_dir, &luster_conf) {
         Ok((settings, warnings)) => {
             let workers = settings.policy.workers;
             let ports: Vec<_> = settings.server.layout(workers).into_iter().map(|seat| seat.port).collect();

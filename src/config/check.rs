@@ -11,7 +11,7 @@ use serde_json::Value;
 use crate::config::find::{self, NotFound};
 use crate::config::inspect::{Inspector, whole};
 use crate::config::keys::{SECTIONS, warn_of_near_misses};
-use crate::config::load::Defaults;
+use crate::config::load::Surroundings;
 use crate::config::settings::{Balance, MAX_WORKERS, Port, Server, Settings};
 use crate::config::twins::twins;
 use crate::config::written::Found;
@@ -23,14 +23,15 @@ const MAX_UNIX_PATH: usize = 107;
 const NUMBER_OR_STRING: &str = "number or string";
 
 /// Judges everything; the settings are to be used only if the inspector noted no problem.
-pub(super) fn check(inspector: &mut Inspector<'_>, base_dir: &Path, defaults: Defaults) -> Settings {
+pub(super) fn check(inspector: &mut Inspector<'_>, surroundings: Surroundings<'_>) -> Settings {
+    let Surroundings { base_dir, defaults, find_app } = surroundings;
     for section in SECTIONS {
         // JS luster takes null for an empty section.
         if !matches!(inspector.at(section), Found::Absent | Found::Plain(Value::Null | Value::Object(_))) {
             inspector.fail_type(section, "object");
         }
     }
-    let app = app(inspector, base_dir);
+    let app = app(inspector, base_dir, find_app);
     let policy = policy(inspector, defaults.workers);
     let server = server(inspector, policy.workers, defaults.balance);
     let settings = Settings {
@@ -49,7 +50,11 @@ pub(super) fn check(inspector: &mut Inspector<'_>, base_dir: &Path, defaults: De
     settings
 }
 
-fn app(inspector: &mut Inspector<'_>, base_dir: &Path) -> PathBuf {
+fn app(
+    inspector: &mut Inspector<'_>,
+    base_dir: &Path,
+    find_app: &mut dyn FnMut(&Path) -> Option<PathBuf>,
+) -> PathBuf {
     if !inspector.has("app") {
         inspector.fail("app", "Required property \"app\" is absent".to_owned());
         return PathBuf::new();
@@ -59,9 +64,13 @@ fn app(inspector: &mut Inspector<'_>, base_dir: &Path) -> PathBuf {
         inspector.fail_value("app", "the path of the worker's main module");
         return PathBuf::new();
     }
-    match find::find(&find::resolve(base_dir, Path::new(app)), find::APP_EXTENSIONS) {
+    let wanted = find::resolve(base_dir, Path::new(app));
+    match find::find(&wanted, find::APP_EXTENSIONS) {
         Ok(app) => return app,
         Err(NotFound::Missing(tried)) => {
+            if let Some(app) = find_app(&wanted) {
+                return app;
+            }
             let tried: String = tried.iter().map(|path| format!("\n  {}", path.display())).collect();
             let message = format!(
                 "Property \"app\" is {}, but there is no such file; looked for{tried}",

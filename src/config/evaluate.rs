@@ -32,6 +32,10 @@ pub trait Evaluate {
         flavour: Flavour,
         deadline: Duration,
     ) -> Result<Vec<u8>, EvaluationError>;
+
+    /// The file that Node, with the flags it is started with, loads for this absolute path; nothing if it finds none, or
+    /// nothing can make it find other files than we do.
+    fn find_app(&mut self, path: &Path) -> Option<PathBuf>;
 }
 
 /// Why there is no answer.

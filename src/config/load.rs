@@ -128,19 +128,31 @@ pub fn load(request: &Request, evaluator: &mut dyn Evaluate) -> Result<Loaded, E
 
     let variable = request.luster_conf.as_ref().map(|value| value.to_string_lossy()).unwrap_or_default();
     let overridden = overrides::apply(&variable, &mut written, &mut origins);
-    let (settings, warnings) = decide(overridden, &written, &origins, &base_dir, request.defaults)?;
+    let mut find_app = |path: &Path| evaluator.find_app(path);
+    let surroundings =
+        Surroundings { base_dir: &base_dir, defaults: request.defaults, find_app: &mut find_app };
+    let (settings, warnings) = decide(overridden, &written, &origins, surroundings)?;
     Ok(Loaded { path, base_dir, source, written: written.value, settings, warnings, origins })
 }
 
-/// Checks a configuration that JavaScript holds: the settings it means, and warnings. `name` is what messages call it,
-/// `odd` the words for what JSON cannot say, by dotted path. `luster_conf` has been applied, but nobody has complained of
-/// it.
+/// A configuration that JavaScript holds.
+#[derive(Debug)]
+pub struct Held {
+    /// What it is as JSON.
+    pub value: Value,
+    /// The words for what JSON cannot say, by dotted path.
+    pub odd: BTreeMap<String, String>,
+    /// The app's file, where that Node finds one.
+    pub app: Option<PathBuf>,
+}
+
+/// Checks a configuration that JavaScript holds: the settings it means, and warnings. `name` is what messages call it.
+/// `luster_conf` has been applied, but nobody has complained of it.
 ///
 /// # Errors
 /// It is wrong: all mistakes at once.
 pub fn judge(
-    value: Value,
-    odd: BTreeMap<String, String>,
+    Held { value, odd, app }: Held,
     name: &str,
     base_dir: &Path,
     luster_conf: &str,
@@ -152,7 +164,17 @@ pub fn judge(
     let mut written = Written::from_javascript(value, odd);
     // Applied twice it is the same as once.
     let overridden = overrides::apply(luster_conf, &mut written, &mut origins);
-    decide(overridden, &written, &origins, base_dir, Defaults::from_surroundings())
+    let mut find_app = |_: &Path| app.clone();
+    let defaults = Defaults::from_surroundings();
+    decide(overridden, &written, &origins, Surroundings { base_dir, defaults, find_app: &mut find_app })
+}
+
+/// What a configuration's meaning depends on besides itself.
+pub(super) struct Surroundings<'a> {
+    pub(super) base_dir: &'a Path,
+    pub(super) defaults: Defaults,
+    /// See [`Evaluate::find_app`].
+    pub(super) find_app: &'a mut dyn FnMut(&Path) -> Option<PathBuf>,
 }
 
 /// The settings, if nothing is wrong, and what looked odd.
@@ -160,11 +182,10 @@ fn decide(
     mut overridden: overrides::Outcome,
     written: &Written,
     origins: &Origins,
-    base_dir: &Path,
-    defaults: Defaults,
+    surroundings: Surroundings<'_>,
 ) -> Result<(Settings, Vec<String>), Error> {
     let mut inspector = Inspector::new(written, origins);
-    let settings = check(&mut inspector, base_dir, defaults);
+    let settings = check(&mut inspector, surroundings);
     overridden.problems.append(&mut inspector.problems);
     overridden.warnings.append(&mut inspector.warnings);
     let warnings = overridden.warnings;

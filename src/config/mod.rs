@@ -30,7 +30,7 @@ mod written;
 pub use error::{Error, ModuleFailure, Problem};
 pub use evaluate::{EVALUATION_DEADLINE, Evaluate, EvaluationError};
 pub use literal::Flavour;
-pub use load::{Defaults, Loaded, Request, judge, load};
+pub use load::{Defaults, Held, Loaded, Request, judge, load};
 pub use origin::{Origin, Origins};
 pub use ports::Seat;
 pub use read::{SIZE_LIMIT, Source};

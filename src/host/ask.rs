@@ -208,6 +208,8 @@ pub struct ConfigValue {
     /// By dotted path: JavaScript's word for what it cannot.
     #[serde(default)]
     pub odd: BTreeMap<String, String>,
+    /// The app's file, where its Node finds one.
+    pub app: Option<PathBuf>,
 }
 
 impl fmt::Debug for EnvChanges {

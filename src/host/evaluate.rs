@@ -1,6 +1,7 @@
 //! The conversation with a process that runs a configuration, until it is told to go or to become the extension host.
 //!
-//! Over its socket: it sends the length of its answer, a line feed, and the answer; it is told one line of JSON.
+//! Over its socket: it sends the length of its answer, a line feed, and the answer; it is asked, and told what becomes of
+//! it, by lines of JSON.
 //! Blocks: nothing else goes on before the configuration is known.
 //!
 //! Invariant: a process that is not engaged is gone when its [`Candidate`] is dropped.
@@ -67,6 +68,21 @@ impl Candidate {
                 return Err(self.ended());
             }
         }
+    }
+
+    /// Asks it something, and waits for its answer.
+    ///
+    /// # Errors
+    /// There is none; the process is to be dropped.
+    pub fn ask(
+        &mut self,
+        question: &Value,
+        allowed: Duration,
+        size_limit: usize,
+    ) -> Result<Vec<u8>, Failure> {
+        let written = self.socket.write_all(format!("{question}\n").as_bytes());
+        written.map_err(|error| Failure::Garbled(error.to_string()))?;
+        self.answer(allowed, size_limit)
     }
 
     /// Tells it to become the host, and how. It belongs to the caller from here on.

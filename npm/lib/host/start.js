@@ -12,6 +12,7 @@ const Master = require('../master/master');
 const Settings = require('../master/settings');
 const conversation = require('./conversation');
 const evaluate = require('./evaluate');
+const findApp = require('../master/find_app');
 const leftovers = require('./leftovers');
 
 const boot = JSON.parse(process.env.LUSTER_HOST);
@@ -38,6 +39,10 @@ if (boot.evaluate) {
     evaluate.load(main, boot).then(
         config => answered({ ...evaluate.describe(config), ...wishes(), stays: stays() }, config),
         error => answered(evaluate.describeError(error)));
+} else if (boot.listens) {
+    // Only asked where files are.
+    lastWord();
+    reallyExit(0);
 } else if (boot.format === 'module') {
     evaluate.load(main, boot).then(
         config => process.nextTick(serve, config, boot),
@@ -49,12 +54,23 @@ if (boot.evaluate) {
 /** The configuration has been read, one way or the other; luster says what comes now. */
 function answered(answer, config) {
     conversation.answer(boot.socket, boot.sizeLimit, answer);
-    const word = conversation.hear(boot.socket);
+    const word = lastWord();
     if (word.end) {
         reallyExit(0);
     }
     // Out of the promise: what extensions throw is an uncaught exception, not a rejection.
     process.nextTick(serve, config, { ...boot, ...word });
+}
+
+/** Answers what luster asks, until it says what becomes of this process. */
+function lastWord() {
+    for (;;) {
+        const word = conversation.hear(boot.socket);
+        if (word.find === undefined) {
+            return word;
+        }
+        conversation.answer(boot.socket, boot.sizeLimit, { found: findApp(word.find) });
+    }
 }
 
 function serve(config, about) {

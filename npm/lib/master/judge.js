@@ -1,6 +1,8 @@
 // Has the binary judge a configuration: the rules of all keys are there, and only there.
 
 const { spawnSync } = require('child_process');
+const Configuration = require('../shared/configuration');
+const findApp = require('./find_app');
 const plain = require('./plain');
 
 /** What the binary may take; it does nothing but compute. In ms. */
@@ -12,7 +14,10 @@ const LIMIT = 30000;
  */
 module.exports = function judge(binary, config, basedir, appliedEnv) {
     const input = JSON.stringify({
-        ...plain(config), baseDir: basedir, name: nameOfScript(), lusterConf: appliedEnv ? process.env.LUSTER_CONF : undefined,
+        ...module.exports.describe(config, basedir),
+        baseDir: basedir,
+        name: nameOfScript(),
+        lusterConf: appliedEnv ? process.env.LUSTER_CONF : undefined,
     });
     const { error, status, stdout, stderr } = spawnSync(binary, ['__judge'], {
         input, encoding: 'utf8', timeout: LIMIT, maxBuffer: Infinity,
@@ -27,6 +32,12 @@ module.exports = function judge(binary, config, basedir, appliedEnv) {
 
 /** The same where the script runs again, as a worker. */
 module.exports.again = (...configuration) => module.exports(require('./binary').find(), ...configuration);
+
+/** The configuration for the binary: `{value, odd, app}`, the last as this Node finds it, and the workers' will. */
+module.exports.describe = function describe(config, basedir) {
+    const known = new Configuration(config, basedir);
+    return { ...plain(config), app: typeof known.get('app') === 'string' ? findApp(known.resolve('app')) : null };
+};
 
 /** What messages call the configuration of a custom master. */
 function nameOfScript() {

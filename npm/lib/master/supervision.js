@@ -8,9 +8,9 @@ const { LusterWorkerWrapperError } = require('../shared/errors');
 const binary = require('./binary');
 const { namesIn } = require('../shared/native_extensions');
 const inheritance = require('./inheritance');
+const { describe } = require('./judge');
 const Life = require('./life');
 const links = require('./link');
-const plain = require('./plain');
 const Roster = require('./roster');
 const Settings = require('./settings');
 const Turns = require('./turns');
@@ -172,7 +172,7 @@ class Supervision {
                     exec: process.argv[1],
                     args: process.argv.slice(2),
                 },
-                config: plain(master.config.get()),
+                config: describe(master.config.get(), master.config.getBaseDir()),
                 baseDir: master.config.getBaseDir(),
                 native: namesIn(master.extensions),
                 workers: this._roster.introduceAll(),

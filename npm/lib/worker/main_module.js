@@ -8,25 +8,38 @@
 
 const path = require('path');
 const Module = require('module');
+const imports = require('./imports');
 
 /** The file of this process's main module. */
 exports.file = () => fileOf(process.argv[1]);
 
-/** Replaces `Module.runMain` until Node calls it; then calls `start(mainFile, load)`. */
+/**
+ * Replaces `Module.runMain` until Node calls it; then calls `start(mainFile, load)`, after what Node was told to import
+ * before the main module: the configuration and the extensions may need it, as they may in the master.
+ */
 exports.hold = function hold(start) {
     const runMain = Module.runMain;
     Module.runMain = function (...args) {
         Module.runMain = runMain;
-        const mainFile = exports.file();
-        start(mainFile, loaded => {
-            runMain.apply(this, args);
-            // Set only for a CommonJS main, and complete only when it did not turn out to be an ES module.
-            if (process.mainModule && process.mainModule.loaded) {
-                loaded();
-            } else {
-                awaitModule(mainFile, loaded);
-            }
-        });
+        const begin = () => {
+            const mainFile = exports.file();
+            start(mainFile, loaded => {
+                runMain.apply(this, args);
+                // Set only for a CommonJS main, and complete only when it did not turn out to be an ES module.
+                if (process.mainModule && process.mainModule.loaded) {
+                    loaded();
+                } else {
+                    awaitModule(mainFile, loaded);
+                }
+            });
+        };
+        const first = imports.given();
+        if (first.length === 0) {
+            begin();
+        } else {
+            // One that fails is Node's to report, which comes to it again.
+            imports.all(first).then(() => process.nextTick(begin), () => runMain.apply(this, args));
+        }
     };
 };
 
@@ -37,9 +50,7 @@ function fileOf(main) {
 
 async function awaitModule(mainFile, loaded) {
     try {
-        for (const specifier of preloadedModules()) {
-            await importFromCwd(specifier);
-        }
+        await imports.all(imports.given());
         // Node begins the main module in the turn in which the last `--import` is done.
         await new Promise(setImmediate);
         await import(require('url').pathToFileURL(mainFile).href);
@@ -49,28 +60,4 @@ async function awaitModule(mainFile, loaded) {
     }
     // Out of the promise: what a listener throws is an uncaught exception, not a rejection.
     process.nextTick(loaded);
-}
-
-/** The values of `--import`, which Node imports one by one before the main module. */
-function preloadedModules() {
-    const options = [...(process.env.NODE_OPTIONS || '').split(/\s+/), ...process.execArgv];
-    const found = [];
-    options.forEach((option, i) => {
-        if (option === '--import') {
-            found.push(options[i + 1]);
-        } else if (option.startsWith('--import=')) {
-            found.push(option.slice('--import='.length));
-        }
-    });
-    return found;
-}
-
-/** Imports as Node does for `--import`: relative to the working directory. */
-function importFromCwd(specifier) {
-    const file = path.join(process.cwd(), 'luster import');
-    const place = new Module(file);
-    place.filename = file;
-    place.paths = Module._nodeModulePaths(process.cwd());
-    place._compile('exports.load = specifier => import(specifier)', file);
-    return place.exports.load(specifier);
 }

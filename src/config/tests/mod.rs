@@ -5,7 +5,7 @@ mod node;
 mod reading;
 
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use tempfile::TempDir;
@@ -74,6 +74,10 @@ struct NoNode;
 impl Evaluate for NoNode {
     fn evaluate(&mut self, _: &Path, _: Flavour, _: Duration) -> Result<Vec<u8>, EvaluationError> {
         Err(EvaluationError::NoNode)
+    }
+
+    fn find_app(&mut self, _: &Path) -> Option<PathBuf> {
+        None
     }
 }
 
