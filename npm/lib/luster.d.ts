@@ -33,6 +33,10 @@ declare namespace luster {
             groups?: number;
             portsPerGroup?: number;
             balance?: 'round-robin' | 'shared' | 'reuseport';
+            /** Permission bits of unix sockets, in octal: `'0660'` or `0o660`. */
+            socketMode?: string | number;
+            /** Group of unix sockets: a name or a number. */
+            socketGroup?: string | number;
             [key: string]: unknown;
         };
         /** Extensions by module name, each with its configuration. */

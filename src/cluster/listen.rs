@@ -15,7 +15,7 @@ use crate::cluster::group::{Group, Membership, Retap};
 use crate::cluster::listener::{ALIAS, Holder, Listener, ListenerId, Tap, TapFlow, Way};
 use crate::cluster::place::Place;
 use crate::cluster::pump::Token;
-use crate::cluster::query::{Ask, Refusal, Target};
+use crate::cluster::query::{Ask, Options, Refusal, Target};
 use crate::cluster::reply::{self, Granted};
 use crate::cluster::room::Doors;
 use crate::cluster::worker::{Dialogue, Errand, Standing};
@@ -117,7 +117,8 @@ impl Cluster {
             Manner::Dealt | Manner::Handed => Sharing::Alone,
             Manner::Grouped => Sharing::Group,
         };
-        let Bound { socket, file, alias } = bind::open(&target.share.place, target.options, sharing)?;
+        let options = Options { access: self.access, ..target.options };
+        let Bound { socket, file, alias } = bind::open(&target.share.place, options, sharing)?;
         let id = ListenerId(self.next_listener);
         let way = match manner {
             Manner::Dealt => {

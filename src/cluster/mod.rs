@@ -30,5 +30,5 @@ mod worker;
 #[cfg(test)]
 mod tests;
 
-pub use news::{Balance, News};
+pub use news::{Balance, News, SocketAccess};
 pub use room::Cluster;

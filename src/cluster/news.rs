@@ -20,6 +20,15 @@ pub enum Balance {
     Reuseport,
 }
 
+/// What the files of unix sockets are made with, besides what workers ask for.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct SocketAccess {
+    /// The permission bits in place of the umask's.
+    pub mode: Option<u32>,
+    /// The group in place of ours.
+    pub group: Option<u32>,
+}
+
 /// What a worker did.
 #[derive(Debug)]
 pub enum News {

@@ -11,6 +11,7 @@ use nix::net::if_::if_nametoindex;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
+use crate::cluster::news::SocketAccess;
 use crate::cluster::place::{Families, Host, Place, Share};
 use crate::supervisor::Endpoint;
 
@@ -49,6 +50,8 @@ pub(super) struct Options {
     pub(super) reuse: Reuse,
     /// Permission bits to add to a unix socket's file.
     pub(super) mode: u32,
+    /// Who may connect there besides.
+    pub(super) access: SocketAccess,
 }
 
 /// Whether a UDP address may be shared with other sockets.
@@ -123,7 +126,8 @@ impl Fields<'_> {
         let share = Share::of(self.place(address.as_deref())?, index);
         let flags = integer(self.flags).unwrap_or(0);
         let reuse = if flags & UDP_REUSE_ADDRESS == 0 { Reuse::No } else { Reuse::Address };
-        Ok(Target { share, index, options: Options { backlog: self.backlog(), reuse, mode: self.mode() } })
+        let (backlog, mode, access) = (self.backlog(), self.mode(), SocketAccess::default());
+        Ok(Target { share, index, options: Options { backlog, reuse, mode, access } })
     }
 
     fn place(&self, address: Option<&str>) -> Result<Place, Refusal> {

@@ -15,7 +15,7 @@ use serde::Serialize;
 
 use crate::cluster::alarm::Alarm;
 use crate::cluster::listener::{Listener, ListenerId};
-use crate::cluster::news::{Balance, News};
+use crate::cluster::news::{Balance, News, SocketAccess};
 use crate::cluster::pump::Token;
 use crate::cluster::reply;
 use crate::cluster::worker::{Dialogue, Errand, Stage, Standing, Worker};
@@ -32,6 +32,7 @@ pub(crate) const MESSAGES_LIMIT: usize = 32 << 20;
 #[derive(Debug)]
 pub struct Cluster {
     pub(super) balance: Balance,
+    pub(super) access: SocketAccess,
     pub(super) epoll: Epoll,
     /// Rung by handles of workers' sockets when they are closed.
     pub(super) bell: Arc<EventFd>,
@@ -66,6 +67,7 @@ impl Cluster {
         epoll.add(bell.as_fd(), EpollEvent::new(edge, Token::Bell.into()))?;
         Ok(Self {
             balance,
+            access: SocketAccess::default(),
             epoll,
             bell,
             workers: BTreeMap::new(),
@@ -83,6 +85,11 @@ impl Cluster {
     /// Shares connections this way from now on; listeners that are open stay as they are.
     pub fn share_by(&mut self, balance: Balance) {
         self.balance = balance;
+    }
+
+    /// Makes the files of unix sockets this way from now on.
+    pub fn give_access(&mut self, access: SocketAccess) {
+        self.access = access;
     }
 
     /// Readable when [`Cluster::process`] has something to do.

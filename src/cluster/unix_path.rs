@@ -8,13 +8,14 @@ use std::ffi::OsStr;
 use std::fs::{self, Metadata, Permissions};
 use std::os::fd::{AsFd, AsRawFd};
 use std::os::unix::ffi::OsStrExt;
-use std::os::unix::fs::{FileTypeExt, MetadataExt, PermissionsExt};
+use std::os::unix::fs::{FileTypeExt, MetadataExt, PermissionsExt, lchown};
 use std::path::{Component, Path, PathBuf};
 
 use nix::errno::Errno;
 use nix::sys::socket::{AddressFamily, SockType, UnixAddr, connect};
 
 use crate::cluster::bind::{Bound, bind_socket, new_socket};
+use crate::cluster::news::SocketAccess;
 use crate::cluster::query::Options;
 use crate::cluster::sys;
 
@@ -34,6 +35,19 @@ pub(super) fn open(path: &str, options: Options) -> Result<Bound, Errno> {
             bind_and_listen(path, options)
         }
         outcome => outcome,
+    }
+}
+
+/// Gives the file its group and permission bits; nobody can connect yet.
+fn give_access(path: &str, access: SocketAccess) -> Result<(), Errno> {
+    if let Some(group) = access.group {
+        lchown(path, None, Some(group)).map_err(|error| errno_of(&error))?;
+    }
+    match access.mode {
+        Some(mode) => {
+            fs::set_permissions(path, Permissions::from_mode(mode)).map_err(|error| errno_of(&error))
+        }
+        None => Ok(()),
     }
 }
 
@@ -67,7 +81,9 @@ fn bind_and_listen(path: &str, options: Options) -> Result<Bound, Errno> {
     let socket = new_socket(AddressFamily::Unix, SockType::Stream)?;
     bind_socket(&socket, &address(path)?)?;
     let file = fs::symlink_metadata(path).ok().map(|found| SocketFile::of(path, &found));
-    let listening = widen(path, options.mode).and_then(|()| sys::listen(socket.as_fd(), options.backlog));
+    let listening = give_access(path, options.access)
+        .and_then(|()| widen(path, options.mode))
+        .and_then(|()| sys::listen(socket.as_fd(), options.backlog));
     match (listening, file) {
         (Ok(()), file) => Ok(Bound { socket, file, alias: None }),
         (Err(errno), Some(file)) => {
@@ -116,7 +132,8 @@ mod tests {
     use super::*;
     use crate::cluster::query::Reuse;
 
-    const PLAIN: Options = Options { backlog: 5, reuse: Reuse::No, mode: 0 };
+    const PLAIN: Options =
+        Options { backlog: 5, reuse: Reuse::No, mode: 0, access: SocketAccess { mode: None, group: None } };
 
     #[test]
     fn a_stale_socket_is_replaced_and_ours_is_removed() {
@@ -127,6 +144,18 @@ mod tests {
         assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o666, 0o666);
         bound.file.unwrap().remove();
         assert!(!Path::new(&path).exists());
+    }
+
+    #[test]
+    fn a_socket_gets_the_mode_and_group_asked_for_and_what_readable_all_adds() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("s").display().to_string();
+        let own = fs::metadata(dir.path()).unwrap().gid();
+        let access = SocketAccess { mode: Some(0o620), group: Some(own) };
+        let bound = open(&path, Options { mode: 0o444, access, ..PLAIN }).unwrap();
+        let found = fs::metadata(&path).unwrap();
+        assert_eq!((found.permissions().mode() & 0o777, found.gid()), (0o664, own));
+        bound.file.unwrap().remove();
     }
 
     #[test]

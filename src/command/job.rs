@@ -55,6 +55,10 @@ pub(super) fn prepare(
         policy,
         limits: Vec::new(),
         balance,
+        access: cluster::SocketAccess {
+            mode: settings.server.socket_mode,
+            group: settings.server.socket_group,
+        },
         launcher,
         company,
         twins: Twins::default(),

@@ -13,6 +13,7 @@ use crate::config::inspect::{Inspector, whole};
 use crate::config::keys::{SECTIONS, warn_of_near_misses};
 use crate::config::load::Surroundings;
 use crate::config::settings::{Balance, MAX_WORKERS, Port, Server, Settings};
+use crate::config::socket;
 use crate::config::twins::twins;
 use crate::config::written::Found;
 use crate::supervisor::{Attendance, Limits, Persistence, Policy, Readiness, RestartOrder};
@@ -170,6 +171,8 @@ fn server(inspector: &mut Inspector<'_>, workers: u32, balance: Balance) -> Serv
         groups,
         ports_per_group: inspector.whole("server.portsPerGroup", 1..=u32::from(u16::MAX)).unwrap_or(1),
         balance: inspector.choice("server.balance", &choices).unwrap_or(balance),
+        socket_mode: socket::mode(inspector),
+        socket_group: socket::group(inspector),
     };
     let used = server.groups_used(workers);
     if used != groups {

@@ -23,6 +23,8 @@ pub(super) const KEYS: &[&str] = &[
     "server.groups",
     "server.portsPerGroup",
     "server.balance",
+    "server.socketMode",
+    "server.socketGroup",
     "extensions",
     "extensionsPath",
     "extensionsLoadTimeout",

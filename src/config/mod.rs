@@ -23,6 +23,7 @@ mod read;
 mod render;
 mod scan;
 mod settings;
+mod socket;
 mod text;
 mod twins;
 mod written;

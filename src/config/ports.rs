@@ -68,7 +68,14 @@ mod tests {
     use proptest::prelude::*;
 
     fn server(port: Option<Port>, groups: u32, ports_per_group: u32) -> Server {
-        Server { port, groups, ports_per_group, balance: Balance::RoundRobin }
+        Server {
+            port,
+            groups,
+            ports_per_group,
+            balance: Balance::RoundRobin,
+            socket_mode: None,
+            socket_group: None,
+        }
     }
 
     fn ports(port: Option<Port>, groups: u32, ports_per_group: u32, workers: u32) -> Vec<String> {

@@ -62,6 +62,8 @@ fn in_force(loaded: &Loaded, key: &str) -> Value {
             Balance::Shared => "shared",
             Balance::Reuseport => "reuseport",
         }),
+        "server.socketMode" => json!(server.socket_mode.map(|mode| format!("{mode:04o}"))),
+        "server.socketGroup" => json!(server.socket_group),
         "extensions" => loaded.written.get(key).cloned().unwrap_or_else(|| json!({})),
         "extensionsPath" => json!(settings.extensions_path.to_string_lossy()),
         "extensionsLoadTimeout" => millis(settings.extensions_load_timeout),

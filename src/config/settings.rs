@@ -50,6 +50,10 @@ pub struct Server {
     pub ports_per_group: u32,
     /// How connections are shared among workers (`server.balance`).
     pub balance: Balance,
+    /// The permission bits of a unix socket's file; the umask's if absent (`server.socketMode`).
+    pub socket_mode: Option<u32>,
+    /// The group of a unix socket's file; luster's own if absent (`server.socketGroup`).
+    pub socket_group: Option<u32>,
 }
 
 /// A port as configured.

@@ -15,7 +15,7 @@ use super::sys;
 use super::translate::Stops;
 use super::twins::Twins;
 use crate::Exit;
-use crate::cluster::{Balance, Cluster};
+use crate::cluster::{Balance, Cluster, SocketAccess};
 use crate::host::{HostLauncher, HostNews, Link};
 use crate::ipc::Progress;
 use crate::process::{Asked, Child, Left, Received, Signals, Terminal};
@@ -33,6 +33,8 @@ pub struct Job {
     pub limits: Vec<(WorkerId, Limits)>,
     /// How connections find them.
     pub balance: Balance,
+    /// Who may connect to unix sockets.
+    pub access: SocketAccess,
     /// How they are started.
     pub launcher: Launcher,
     /// The JavaScript beside them.
@@ -141,8 +143,9 @@ async fn drive(job: Job) -> anyhow::Result<Exit> {
 
 /// Everything in its place, and started as far as nobody else is to say when.
 fn prepare(job: Job, clock: &Clock) -> anyhow::Result<Hands> {
-    let Job { policy, limits, balance, launcher, company, twins, terminal: _ } = job;
-    let cluster = Cluster::new(balance).context("workers' channels cannot be watched")?;
+    let Job { policy, limits, balance, access, launcher, company, twins, terminal: _ } = job;
+    let mut cluster = Cluster::new(balance).context("workers' channels cannot be watched")?;
+    cluster.give_access(access);
     let (attendance, workers) = (policy.attendance, policy.workers);
     let supervisor = Supervisor::new(clock.now(), policy, std::process::id());
     let (attendant, backlog) = match company {

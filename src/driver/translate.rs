@@ -42,10 +42,13 @@ pub(super) fn ending(status: ExitStatus) -> Ending {
 /// Why a listen was refused, with what the operator can do about it.
 pub(super) fn refusal(endpoint: Endpoint, error: &io::Error) -> Refusal {
     let (cause, hint) = match error.kind() {
+        io::ErrorKind::PermissionDenied if endpoint.to_string().starts_with("unix ") => (
+            RefusalCause::NotPermitted,
+            "; a socket path needs a folder this user may write to, and server.socketGroup a group this user is in",
+        ),
         io::ErrorKind::PermissionDenied => (
             RefusalCause::NotPermitted,
-            "; ports below 1024 need CAP_NET_BIND_SERVICE (setcap, AmbientCapabilities=), and a socket path needs \
-             a folder this user may write to",
+            "; ports below 1024 need CAP_NET_BIND_SERVICE (setcap, AmbientCapabilities=)",
         ),
         io::ErrorKind::AddrInUse => (
             RefusalCause::InUse,

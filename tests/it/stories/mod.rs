@@ -41,5 +41,6 @@ mod rolling_restarts;
 mod secrets;
 mod signals;
 mod slow_hosts;
+mod socket_access;
 mod startup_faults;
 mod stop_faults;

@@ -1,0 +1,61 @@
+//! Who may connect to unix sockets: `server.socketMode` and `server.socketGroup`.
+//!
+//! Invariant: a group's name is looked up once, here; what is named must exist.
+
+use nix::unistd::{Gid, Group};
+use serde_json::Value;
+
+use crate::config::inspect::Inspector;
+use crate::config::written::Found;
+
+const MODE: &str = "server.socketMode";
+const GROUP: &str = "server.socketGroup";
+
+/// The permission bits: octal digits in a string, or JavaScript's `0o660`.
+pub(super) fn mode(inspector: &mut Inspector<'_>) -> Option<u32> {
+    let expected = "permission bits in octal, such as \"0660\",";
+    let mode = match inspector.at(MODE) {
+        Found::Absent => return None,
+        Found::Plain(Value::String(digits)) => octal(digits),
+        // A plain 660, which is what JSON has, is another number in octal, and beyond 0o777.
+        Found::Plain(Value::Number(number)) => number.as_u64().and_then(|mode| u32::try_from(mode).ok()),
+        Found::Plain(_) | Found::Odd(_) => {
+            inspector.fail_type(MODE, "string");
+            return None;
+        }
+    };
+    let mode = mode.filter(|mode| *mode <= 0o777);
+    if mode.is_none() {
+        inspector.fail_value(MODE, expected);
+    }
+    mode
+}
+
+fn octal(digits: &str) -> Option<u32> {
+    let digits = digits.strip_prefix("0o").unwrap_or(digits);
+    let is_octal =
+        (3..=4).contains(&digits.len()) && digits.bytes().all(|digit| (b'0'..=b'7').contains(&digit));
+    is_octal.then(|| u32::from_str_radix(digits, 8).ok())?
+}
+
+/// The number of the group, by its name or number.
+pub(super) fn group(inspector: &mut Inspector<'_>) -> Option<u32> {
+    let group = match inspector.at(GROUP) {
+        Found::Absent => return None,
+        Found::Plain(Value::String(name)) => by_name(name),
+        Found::Plain(Value::Number(number)) => number.as_u64().and_then(|gid| u32::try_from(gid).ok()),
+        Found::Plain(_) | Found::Odd(_) => {
+            inspector.fail_type(GROUP, "string or number");
+            return None;
+        }
+    };
+    if group.is_none() {
+        inspector.fail_value(GROUP, "the name or number of a group of this system (`getent group`)");
+    }
+    group
+}
+
+fn by_name(name: &str) -> Option<u32> {
+    let named = Group::from_name(name).ok().flatten().map(|group| group.gid.as_raw());
+    named.or_else(|| name.parse().ok().map(Gid::from_raw).map(Gid::as_raw))
+}
