@@ -11,7 +11,7 @@ use crate::cluster::Balance;
 use crate::host::{Ask, HostNews, WorkerAsk};
 use crate::ipc::UserHandle;
 use crate::process::{self, Asked, Passed};
-use crate::supervisor::{Event, HostEvent, Life, Moment, OneRequest, Request, WorkerId};
+use crate::supervisor::{Event, HostEvent, Life, Moment, OnDeath, OneRequest, Request, WorkerId};
 
 use super::hands::{Direct, Hands};
 use super::launch::By;
@@ -70,7 +70,8 @@ impl Hands {
             }
             Ask::Start => self.request(now, Request::Start),
             Ask::One { wid, what } => self.request_of(now, WorkerId(wid), what.request()),
-            Ask::Rollout => self.request(now, Request::RollOut),
+            Ask::Rollout { hold: true } => self.request(now, Request::RollOut(OnDeath::Hold)),
+            Ask::Rollout { hold: false } => self.request(now, Request::RollOut(OnDeath::Continue)),
             Ask::Limits(about) => self.limit(now, about),
             Ask::Add(about) => self.add(now, about),
             Ask::Setup { settings } => {
@@ -111,7 +112,7 @@ impl Hands {
     /// Does what a signal asks for.
     pub(super) fn asked_by_signal(&mut self, now: Moment, asked: Asked, stops: &mut Stops) {
         match asked {
-            Asked::Restart => self.request(now, Request::RollOut),
+            Asked::Restart => self.request(now, Request::RollOut(OnDeath::Hold)),
             Asked::ReopenLogs => self.twins.reopen(),
             Asked::Stop(cause) => {
                 if let Some(request) = translate::stop(cause, now, stops) {
@@ -131,7 +132,7 @@ impl Hands {
     /// Restarts the workers because files have changed.
     pub(super) fn files_changed(&mut self, now: Moment) {
         match self.twins.restart() {
-            Restart::Soft => self.request(now, Request::RollOut),
+            Restart::Soft => self.request(now, Request::RollOut(OnDeath::Hold)),
             Restart::Hard => self.request(now, Request::RestartAll),
         }
     }

@@ -10,6 +10,7 @@
 
 mod attendant;
 mod beside;
+mod clauses;
 mod hands;
 mod hear;
 mod launch;

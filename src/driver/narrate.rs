@@ -7,9 +7,10 @@ use std::time::Duration;
 
 use tracing::{debug, error, info, warn};
 
+use super::clauses::{abort_reason, causes, count, how, millis, waiting_for_their_turn};
 use crate::supervisor::{
-    AbortReason, Death, Ending, Endpoint, HostThen, Life, Notice, Overdue, RestartOrder, Signal, StopReason,
-    Then, WorkerId,
+    AbortReason, Ending, Endpoint, ExitCause, HostThen, Life, Notice, OnDeath, Overdue, RestartOrder, Signal,
+    StopReason, Then, WorkerId,
 };
 
 /// Writes the line for a notice. `pid` finds a life's process number; 0 stands for none.
@@ -49,8 +50,9 @@ pub(super) fn tell(notice: &Notice, pid: impl Fn(Life) -> i32) {
             );
         }
         Notice::Signalled(wid, life, signal, overdue) => signalled(*wid, pid(*life), *signal, *overdue),
-        Notice::Exited { worker, life, ending, lived, then } => {
-            exited(*worker, pid(*life), ending, *lived, *then);
+        Notice::Exited { worker, life, ending, lived, cause, then } => {
+            let (pid, lived, cause, then) = (pid(*life), *lived, *cause, *then);
+            exited(&End { wid: *worker, pid, ending, lived, cause, then });
         }
         Notice::RollOutBegan(..)
         | Notice::RollOutExtended(_)
@@ -64,10 +66,12 @@ pub(super) fn tell(notice: &Notice, pid: impl Fn(Life) -> i32) {
         }
         Notice::HostReady(..) | Notice::HostGivenUp(..) | Notice::HostExited { .. } => host(notice),
         Notice::ShuttingDown(processes) => {
-            info!(event = "stopping_all", processes, "stopping {processes} workers");
+            let workers = count(*processes);
+            info!(event = "stopping_all", processes, "stopping {workers}");
         }
         Notice::Killing(processes) => {
-            warn!(event = "killing_all", processes, "killing {processes} workers at once");
+            let workers = count(*processes);
+            warn!(event = "killing_all", processes, "killing {workers} at once");
         }
     }
 }
@@ -83,8 +87,8 @@ fn ready_without(wid: WorkerId, pid: i32, missing: &BTreeSet<Endpoint>) {
         wid = wid.0,
         pid,
         missing,
-        "worker {wid} (pid {pid}) says it is ready but does not listen on {missing}, as its predecessor did; it \
-         counts as ready"
+        "worker {wid} (pid {pid}) says it is ready but does not listen on {missing}, as it should; it counts as \
+         ready"
     );
 }
 
@@ -174,10 +178,26 @@ impl<'a> Fields<'a> {
     }
 }
 
-fn exited(wid: WorkerId, pid: i32, ending: &Ending, lived: Option<Duration>, then: Then) {
+/// A line about the end of a process, by its weight.
+enum Weight {
+    Info,
+    Warn,
+    Error,
+}
+
+struct End<'a> {
+    wid: WorkerId,
+    pid: i32,
+    ending: &'a Ending,
+    lived: Option<Duration>,
+    cause: ExitCause,
+    then: Then,
+}
+
+fn exited(end: &End<'_>) {
+    let &End { wid, pid, ending, lived, cause, then } = end;
     let Fields { code, signal, not_started } = Fields::of(ending);
-    let how = how(ending);
-    let ms = lived.map(millis);
+    let (how, ms) = (how(ending), lived.map(millis));
     let age = match (ending, ms) {
         (Ending::NotStarted(_), _) => String::new(),
         (Ending::Code(_) | Ending::Signal(_), None) => " before it was online".to_owned(),
@@ -187,46 +207,39 @@ fn exited(wid: WorkerId, pid: i32, ending: &Ending, lived: Option<Duration>, the
         0 => (wid.0, None, format!("worker {wid}")),
         pid => (wid.0, Some(pid), format!("worker {wid} (pid {pid})")),
     };
-    let (event, what) = ("exit", format!("{who} {how}{age}"));
-    match then {
-        Then::Nothing => info!(event, wid, pid, code, signal, not_started, ms, "{what}"),
-        Then::Rest => {
-            info!(event, wid, pid, code, signal, not_started, ms, then = "rest", "{what}; it stays stopped");
-        }
-        Then::StartAtOnce => {
-            let then = "restart";
-            info!(event, wid, pid, code, signal, not_started, ms, then, "{what}; it is started again");
-        }
+    // One that goes by itself without a complaint may do so to be replaced.
+    let weight = match (cause, ending) {
+        (ExitCause::Asked, _) | (ExitCause::ItsOwn, Ending::Code(0)) => Weight::Info,
+        (ExitCause::ItsOwn, Ending::Code(_) | Ending::Signal(_) | Ending::NotStarted(_)) => Weight::Warn,
+    };
+    let (weight, what, pause_ms, deaths, rest) = match then {
+        Then::Nothing => (weight, None, None, None, String::new()),
+        Then::Rest => (weight, Some("rest"), None, None, "; it stays stopped".to_owned()),
+        Then::StartAtOnce => (weight, Some("restart"), None, None, "; it is started again".to_owned()),
         Then::StartAfter(pause) => {
-            let (then, pause_ms) = ("restart", millis(pause));
-            warn!(
-                event,
-                wid,
-                pid,
-                code,
-                signal,
-                not_started,
-                ms,
-                then,
-                pause_ms,
-                "{what}; it keeps dying young and is started again in {pause_ms} ms"
-            );
+            let pause = millis(pause);
+            let rest = format!("; it keeps dying young and is started again in {pause} ms");
+            (Weight::Warn, Some("restart"), Some(pause), None, rest)
         }
         Then::Dead(deaths) => {
-            error!(
-                event,
-                wid,
-                pid,
-                code,
-                signal,
-                not_started,
-                ms,
-                then = "dead",
-                deaths,
-                "{what}; that is sequential death {deaths}, more than control.allowedSequentialDeaths: \
-                 the worker is left dead"
+            let rest = format!(
+                "; that is sequential death {deaths}, more than control.allowedSequentialDeaths: the worker is left dead"
             );
+            (Weight::Error, Some("dead"), None, Some(deaths), rest)
         }
+        Then::NeverServed(deaths) => {
+            let rest = format!(
+                "; it could not listen {deaths} times, and no worker has served yet: the worker is left dead"
+            );
+            (Weight::Error, Some("dead"), None, Some(deaths), rest)
+        }
+    };
+    let (event, then) = ("exit", what);
+    let text = format!("{who} {how}{age}{rest}");
+    match weight {
+        Weight::Info => info!(event, wid, pid, code, signal, not_started, ms, then, "{text}"),
+        Weight::Warn => warn!(event, wid, pid, code, signal, not_started, ms, then, pause_ms, "{text}"),
+        Weight::Error => error!(event, wid, pid, code, signal, not_started, ms, then, deaths, "{text}"),
     }
 }
 
@@ -237,25 +250,27 @@ fn roll_out(notice: &Notice, pid: impl Fn(Life) -> i32) {
                 RestartOrder::StopFirst => "stop-first",
                 RestartOrder::StartFirst => "start-first",
             };
-            info!(event = "roll_out_began", workers, order, "rolling restart of {workers} workers, {order}");
+            let all = count(*workers);
+            info!(event = "roll_out_began", workers, order, "rolling restart of {all}, {order}");
         }
         Notice::RollOutExtended(waiting) => {
+            let workers = waiting_for_their_turn(*waiting);
             info!(
                 event = "roll_out_extended",
-                waiting,
-                "a restart is under way; the request joins it, {waiting} workers wait for their turn"
+                waiting, "a restart is under way; the request joins it, {workers}"
             );
         }
         Notice::RollOutFinished { replaced, took, .. } => {
-            let ms = millis(*took);
+            let (ms, workers) = (millis(*took), count(*replaced));
             info!(
                 event = "roll_out_finished",
-                replaced, ms, "rolling restart finished: {replaced} workers replaced in {ms} ms"
+                replaced, ms, "rolling restart finished: {workers} replaced in {ms} ms"
             );
         }
         Notice::RollOutAborted { worker: wid, life, reason, replaced } => {
             let pid = pid(*life);
-            let why = abort_reason(reason);
+            let (why, workers) = (abort_reason(reason), count(*replaced));
+            let were = if *replaced == 1 { "was" } else { "were" };
             let (limit_ms, Fields { code, signal, not_started }) = match reason {
                 AbortReason::NotReady(limit) => (Some(millis(*limit)), Fields::none()),
                 AbortReason::Died(ending) => (None, Fields::of(ending)),
@@ -269,25 +284,48 @@ fn roll_out(notice: &Notice, pid: impl Fn(Life) -> i32) {
                 code,
                 signal,
                 not_started,
-                "rolling restart aborted: the replacement of worker {wid} (pid {pid}) {why}; {replaced} workers \
-                 were replaced, the others stay as they are"
+                "rolling restart aborted: the replacement of worker {wid} (pid {pid}) {why}; {workers} {were} \
+                 replaced, the others stay as they are"
             );
         }
-        Notice::RollOutHeld { worker: wid, life, waiting } => {
-            let pid = pid(*life);
-            warn!(
-                event = "roll_out_held",
-                wid = wid.0,
-                pid,
-                waiting,
-                "rolling restart stands still: the replacement of worker {wid} (pid {pid}) died before it was ready; \
-                 {waiting} workers wait for their turn and serve on until worker {wid} is ready"
-            );
+        Notice::RollOutHeld { worker, life, ending, waiting, on_death } => {
+            held(*worker, pid(*life), ending, *waiting, *on_death);
         }
         Notice::RollOutCancelled => {
             info!(event = "roll_out_cancelled", "rolling restart cancelled by a stop");
         }
         other => debug!(event = "other", "{other:?}"),
+    }
+}
+
+fn held(wid: WorkerId, pid: i32, ending: &Ending, waiting: usize, on_death: OnDeath) {
+    let Fields { code, signal, not_started } = Fields::of(ending);
+    let (how, workers) = (how(ending), waiting_for_their_turn(waiting));
+    let (event, wid) = ("roll_out_held", wid.0);
+    match on_death {
+        OnDeath::Hold => error!(
+            event,
+            wid,
+            pid,
+            code,
+            signal,
+            not_started,
+            waiting,
+            "rolling restart stands still: the replacement of worker {wid} (pid {pid}) {how}; it is tried again, with \
+             pauses of up to 5 s, and {workers} and serve on as they are; mend what is wrong and the restart goes on by \
+             itself, or at once with the next SIGHUP"
+        ),
+        OnDeath::Continue => warn!(
+            event,
+            wid,
+            pid,
+            code,
+            signal,
+            not_started,
+            waiting,
+            "rolling restart stands still: the replacement of worker {wid} (pid {pid}) {how}; {workers} and serve on until \
+             worker {wid} is ready or left dead"
+        ),
     }
 }
 
@@ -340,45 +378,4 @@ fn host_exited(ending: &Ending, fault: Option<&str>, then: HostThen) {
             );
         }
     }
-}
-
-/// Why a replacement failed, a clause without its subject.
-pub(super) fn abort_reason(reason: &AbortReason) -> String {
-    match reason {
-        AbortReason::NotReady(limit) => {
-            format!("was not ready within {} ms (control.readyTimeout)", millis(*limit))
-        }
-        AbortReason::Died(ending) => format!("{} before it was ready", how(ending)),
-    }
-}
-
-/// What all died of, in one clause.
-pub(super) fn causes(deaths: &[Death]) -> String {
-    deaths.iter().map(cause).collect::<Vec<_>>().join("; ")
-}
-
-/// What a death was of, for the line that says why luster ended.
-fn cause(death: &Death) -> String {
-    let how = how(&death.ending);
-    match &death.refusal {
-        Some(refusal) => {
-            format!(
-                "worker {} {how} after it could not listen on {}: {}",
-                death.worker, refusal.endpoint, refusal.reason
-            )
-        }
-        None => format!("worker {} {how}", death.worker),
-    }
-}
-
-pub(super) fn how(ending: &Ending) -> String {
-    match ending {
-        Ending::Code(code) => format!("exited with code {code}"),
-        Ending::Signal(name) => format!("was killed by {name}"),
-        Ending::NotStarted(reason) => format!("could not be started: {reason}"),
-    }
-}
-
-fn millis(duration: Duration) -> u64 {
-    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
 }

@@ -15,8 +15,8 @@ use crate::supervisor::{
 };
 
 use super::attendant::Fitness;
+use super::clauses;
 use super::hands::{Direct, Hands, LineUse, Online, Process, Voluntary};
-use super::narrate;
 use super::run;
 use super::said;
 
@@ -36,7 +36,7 @@ impl Hands {
                 self.tell(now, &Tell::RolledOut { all: *extent == Extent::All });
             }
             Notice::RollOutAborted { worker, reason, .. } => {
-                let reason = narrate::abort_reason(reason);
+                let reason = clauses::abort_reason(reason);
                 self.tell(now, &Tell::RollOutAborted { wid: worker.0, reason: &reason });
             }
             Notice::AllDead(deaths) => {
@@ -125,7 +125,7 @@ impl Hands {
         let then = match then {
             Then::Nothing | Then::Rest => ExitThen::Rest,
             Then::StartAtOnce | Then::StartAfter(_) => ExitThen::Again,
-            Then::Dead(_) => ExitThen::Dead,
+            Then::Dead(_) | Then::NeverServed(_) => ExitThen::Dead,
         };
         let life = life.0;
         match ending {

@@ -8,9 +8,9 @@ use anyhow::Context;
 use tracing::{error, info};
 
 use super::attendant::Attendant;
+use super::clauses;
 use super::hands::Hands;
 use super::launch::Launcher;
-use super::narrate;
 use super::sys;
 use super::translate::Stops;
 use super::twins::Twins;
@@ -228,7 +228,7 @@ fn conclude(outcome: &Outcome) -> Exit {
         // Why has been said when the last one died.
         Outcome::AllDead(deaths) => common_cause(deaths),
         Outcome::HostFailed(ending, fault) => {
-            let how = narrate::how(ending);
+            let how = clauses::how(ending);
             let is_config = *ending == Ending::Code(Exit::Config.code().into());
             let why = match fault {
                 // It says all there is to say.

@@ -36,7 +36,11 @@ pub enum Ask {
         what: OneAsk,
     },
     /// Replace every worker.
-    Rollout,
+    Rollout {
+        /// Whether a replacement that keeps dying is to stop it, as where an operator asks; the methods go on, as in JS luster.
+        #[serde(default)]
+        hold: bool,
+    },
     /// A worker has these limits, and listens there, from now on.
     Limits(WorkerAsk),
     /// One worker more.
@@ -332,7 +336,8 @@ mod tests {
 
     #[test]
     fn asks_are_told_by_their_name() {
-        assert!(matches!(ask(r#"{"ask":"rollout"}"#), Ask::Rollout));
+        assert!(matches!(ask(r#"{"ask":"rollout"}"#), Ask::Rollout { hold: false }));
+        assert!(matches!(ask(r#"{"ask":"rollout","hold":true}"#), Ask::Rollout { hold: true }));
         assert!(matches!(ask(r#"{"ask":"killAll"}"#), Ask::KillAll));
         assert!(matches!(
             ask(r#"{"ask":"one","wid":1,"what":"restart"}"#),

@@ -1,8 +1,9 @@
 //! Counts a slot's deaths: when a worker is given up, and how long to wait before the next start.
 //!
-//! Two separate counts. *Sequential* deaths are JS luster's (`control.exitThreshold`,
+//! Three separate counts. *Sequential* deaths are JS luster's (`control.exitThreshold`,
 //! `control.allowedSequentialDeaths`). *Young* deaths drive the back-off and do not depend on the
-//! configuration, so that a worker which dies at boot never spins.
+//! configuration, so that a worker which dies at boot never spins. *Refused* ones, which follow a listen that was refused
+//! before anybody has ever served, end what cannot begin: as a second luster on the same ports.
 
 use std::time::Duration;
 
@@ -14,12 +15,16 @@ const YOUNG: Duration = Duration::from_secs(1);
 const FIRST_PAUSE: Duration = Duration::from_millis(100);
 /// No pause is longer, jitter included.
 const LONGEST_PAUSE: Duration = Duration::from_secs(5);
+/// How often a worker is started that cannot listen: as often as nginx tries. A predecessor that is just leaving is
+/// gone by then.
+const REFUSED_TRIES: u32 = 5;
 
 /// The deaths of one slot.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Deaths {
     sequential: u32,
     young: u32,
+    refused: u32,
 }
 
 /// What is to be done after a death.
@@ -31,16 +36,48 @@ pub(super) enum Verdict {
     AgainAfter(Duration),
     /// Do not start again; so many sequential deaths.
     GiveUp(u32),
+    /// Do not start again; so many deaths after a refused listen.
+    NeverServed(u32),
+}
+
+/// What a death nobody asked for is put down to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Blame {
+    /// The worker.
+    Worker,
+    /// A listen that was refused while nobody has served yet.
+    Refusal,
+    /// A busy machine: it was slow to start, and luster ended it. Drives the back-off only.
+    Slowness,
+    /// A new version that a roll-out waits for. Drives the back-off only.
+    Version,
 }
 
 impl Deaths {
     /// No death yet.
-    pub(super) const NONE: Self = Self { sequential: 0, young: 0 };
+    pub(super) const NONE: Self = Self { sequential: 0, young: 0, refused: 0 };
 
     /// Counts a death nobody asked for. `lived` is the time online, `None` if it never was.
     /// `jitter` is a random number that spreads the pauses of a fleet.
-    pub(super) fn count(&mut self, lived: Option<Duration>, limits: &Limits, jitter: u32) -> Verdict {
-        if let Some(threshold) = limits.exit_threshold {
+    pub(super) fn count(
+        &mut self,
+        lived: Option<Duration>,
+        blame: Blame,
+        limits: &Limits,
+        jitter: u32,
+    ) -> Verdict {
+        self.refused = match blame {
+            Blame::Refusal => self.refused.saturating_add(1),
+            Blame::Worker | Blame::Slowness | Blame::Version => 0,
+        };
+        if self.refused >= REFUSED_TRIES {
+            return Verdict::NeverServed(self.refused);
+        }
+        let threshold = match blame {
+            Blame::Worker | Blame::Refusal => limits.exit_threshold,
+            Blame::Slowness | Blame::Version => None,
+        };
+        if let Some(threshold) = threshold {
             let sequential = lived.is_none_or(|lived| lived < threshold);
             self.sequential = if sequential { self.sequential.saturating_add(1) } else { 0 };
             if self.sequential > limits.allowed_sequential_deaths {
@@ -80,7 +117,7 @@ mod tests {
     fn the_first_young_death_is_answered_at_once_and_later_ones_after_growing_pauses() {
         let mut deaths = Deaths::NONE;
         let limits = Limits::default();
-        let verdicts: Vec<_> = (0..9).map(|_| deaths.count(None, &limits, 0)).collect();
+        let verdicts: Vec<_> = (0..9).map(|_| deaths.count(None, Blame::Worker, &limits, 0)).collect();
         let pauses = [100, 200, 400, 800, 1600, 3200, 5000, 5000];
         assert_eq!(verdicts[0], Verdict::Again);
         for (verdict, pause) in verdicts[1..].iter().zip(pauses) {
@@ -101,28 +138,32 @@ mod tests {
         let mut deaths = Deaths::NONE;
         let limits =
             Limits { exit_threshold: ms(60_000), allowed_sequential_deaths: 100, ..Limits::default() };
-        deaths.count(None, &limits, 0);
-        deaths.count(None, &limits, 0);
-        assert_eq!(deaths.count(ms(1000), &limits, 0), Verdict::Again);
-        assert_eq!(deaths.count(ms(10), &limits, 0), Verdict::Again, "the count of young deaths began anew");
+        deaths.count(None, Blame::Worker, &limits, 0);
+        deaths.count(None, Blame::Worker, &limits, 0);
+        assert_eq!(deaths.count(ms(1000), Blame::Worker, &limits, 0), Verdict::Again);
+        assert_eq!(
+            deaths.count(ms(10), Blame::Worker, &limits, 0),
+            Verdict::Again,
+            "the count of young deaths began anew"
+        );
     }
 
     #[test]
     fn more_sequential_deaths_than_allowed_give_the_worker_up() {
         let mut deaths = Deaths::NONE;
         let limits = Limits { exit_threshold: ms(5000), allowed_sequential_deaths: 1, ..Limits::default() };
-        assert_eq!(deaths.count(ms(10), &limits, 0), Verdict::Again);
-        assert_eq!(deaths.count(ms(10), &limits, 0), Verdict::GiveUp(2));
+        assert_eq!(deaths.count(ms(10), Blame::Worker, &limits, 0), Verdict::Again);
+        assert_eq!(deaths.count(ms(10), Blame::Worker, &limits, 0), Verdict::GiveUp(2));
     }
 
     #[test]
     fn a_life_that_outlives_the_threshold_resets_the_count() {
         let mut deaths = Deaths::NONE;
         let limits = Limits { exit_threshold: ms(5000), allowed_sequential_deaths: 1, ..Limits::default() };
-        deaths.count(None, &limits, 0);
-        assert_eq!(deaths.count(ms(5000), &limits, 0), Verdict::Again);
-        assert_eq!(deaths.count(None, &limits, 0), Verdict::Again);
-        assert_eq!(deaths.count(None, &limits, 0), Verdict::GiveUp(2));
+        deaths.count(None, Blame::Worker, &limits, 0);
+        assert_eq!(deaths.count(ms(5000), Blame::Worker, &limits, 0), Verdict::Again);
+        assert_eq!(deaths.count(None, Blame::Worker, &limits, 0), Verdict::Again);
+        assert_eq!(deaths.count(None, Blame::Worker, &limits, 0), Verdict::GiveUp(2));
     }
 
     #[test]
@@ -130,7 +171,39 @@ mod tests {
         let mut deaths = Deaths::NONE;
         let limits = Limits::default();
         for _ in 0..10_000 {
-            assert!(!matches!(deaths.count(None, &limits, 7), Verdict::GiveUp(_)));
+            assert!(!matches!(deaths.count(None, Blame::Worker, &limits, 7), Verdict::GiveUp(_)));
         }
+    }
+
+    #[test]
+    fn slow_starts_and_versions_a_roll_out_waits_for_only_back_off() {
+        for blame in [Blame::Slowness, Blame::Version] {
+            let mut deaths = Deaths::NONE;
+            let limits = Limits { exit_threshold: ms(5000), ..Limits::default() };
+            assert_eq!(deaths.count(None, blame, &limits, 0), Verdict::Again);
+            for _ in 0..100 {
+                assert!(matches!(deaths.count(None, blame, &limits, 0), Verdict::AgainAfter(_)));
+            }
+            assert_eq!(deaths.count(None, Blame::Worker, &limits, 0), Verdict::GiveUp(1));
+        }
+    }
+
+    #[test]
+    fn the_fifth_death_in_a_row_after_a_refused_listen_is_the_last() {
+        let mut deaths = Deaths::NONE;
+        let limits = Limits::default();
+        for _ in 0..2 {
+            for _ in 1..REFUSED_TRIES {
+                assert!(matches!(
+                    deaths.count(None, Blame::Refusal, &limits, 0),
+                    Verdict::Again | Verdict::AgainAfter(_)
+                ));
+            }
+            assert!(matches!(deaths.count(None, Blame::Worker, &limits, 0), Verdict::AgainAfter(_)));
+        }
+        for _ in 1..REFUSED_TRIES {
+            deaths.count(None, Blame::Refusal, &limits, 0);
+        }
+        assert_eq!(deaths.count(None, Blame::Refusal, &limits, 0), Verdict::NeverServed(5));
     }
 }

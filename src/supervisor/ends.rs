@@ -2,15 +2,16 @@
 //!
 //! Invariant: whatever follows an end is decided here once, and said together with it.
 
-use super::deaths::Verdict;
+use super::deaths::{Blame, Verdict};
 use super::event::Ending;
 use super::fleet::{Goal, Supervisor, slot_index};
 use super::ids::{Life, Moment};
 use super::life::Occupant;
 use super::order::Order::{self, Say};
-use super::order::{Death, Notice, Outcome, Then};
+use super::order::{Death, ExitCause, Notice, Outcome, Then};
 use super::policy::{Attendance, Persistence};
-use super::slot::{Place, Seat, Wish};
+use super::rollout::RollOut;
+use super::slot::{Place, Seat, Trial, Wish};
 
 impl Supervisor {
     /// A process has ended, or never began.
@@ -27,10 +28,11 @@ impl Supervisor {
             (Goal::Serve, Place::Seat) => self.after_the_end(now, &occupant, &ending),
         };
         let lived = occupant.lived(now);
-        orders.push(Say(Notice::Exited { worker, life, ending: ending.clone(), lived, then }));
+        let cause = if occupant.is_unwanted() { ExitCause::Asked } else { ExitCause::ItsOwn };
+        orders.push(Say(Notice::Exited { worker, life, ending: ending.clone(), lived, cause, then }));
         match then {
             Then::StartAtOnce => self.spawn(now, worker, orders),
-            Then::Dead(_) | Then::Rest => orders.push(Order::Abandon(worker)),
+            Then::Dead(_) | Then::NeverServed(_) | Then::Rest => orders.push(Order::Abandon(worker)),
             Then::Nothing | Then::StartAfter(_) => {}
         }
         self.step_after_end(now, &occupant, place, ending, orders);
@@ -42,6 +44,7 @@ impl Supervisor {
         let (worker, life, lived) = (occupant.worker, occupant.life, occupant.lived(now));
         self.jitter = next_random(self.jitter);
         let jitter = self.jitter;
+        let blame = self.blame(now, occupant);
         let slot = &mut self.slots[slot_index(worker)];
         if slot.successor.is_some() {
             slot.promote();
@@ -53,12 +56,16 @@ impl Supervisor {
                 Wish::Rest => slot.rest(),
             };
         }
-        let refusal = occupant.refusal.clone();
+        let refusal = occupant.refusal().cloned();
         slot.last_death = Some(Death { worker, life, ending: ending.clone(), refusal });
-        match (slot.deaths.count(lived, &slot.limits, jitter), slot.limits.persistence) {
+        match (slot.deaths.count(lived, blame, &slot.limits, jitter), slot.limits.persistence) {
             (Verdict::GiveUp(deaths), _) => {
                 slot.seat = Seat::Dead;
                 Then::Dead(deaths)
+            }
+            (Verdict::NeverServed(deaths), _) => {
+                slot.seat = Seat::Dead;
+                Then::NeverServed(deaths)
             }
             (Verdict::Again | Verdict::AgainAfter(_), Persistence::OneLife) => {
                 slot.wish = Wish::Rest;
@@ -69,6 +76,21 @@ impl Supervisor {
                 slot.seat = Seat::Waiting { until: now.after(pause) };
                 Then::StartAfter(pause)
             }
+        }
+    }
+
+    /// What the end of this life, which nobody asked for, is put down to.
+    fn blame(&self, now: Moment, occupant: &Occupant) -> Blame {
+        let holds = |roll_out: &RollOut| roll_out.holds_for(occupant.worker);
+        let on_trial = self.slots[slot_index(occupant.worker)].trial == Trial::Version;
+        if occupant.was_late() {
+            Blame::Slowness
+        } else if !self.has_served && occupant.dies_of_refusal(now) {
+            Blame::Refusal
+        } else if on_trial || self.roll_out.as_ref().is_some_and(holds) {
+            Blame::Version
+        } else {
+            Blame::Worker
         }
     }
 

@@ -66,7 +66,7 @@ pub enum Request {
     /// Start every worker that has not been stopped on request and is not dead.
     Start,
     /// Replace every worker, [`Policy::parallel`](super::Policy::parallel) at a time.
-    RollOut,
+    RollOut(OnDeath),
     /// Replace every worker, all at once.
     RestartAll,
     /// Stop every worker gracefully, then finish. Wins over everything asked before and after.
@@ -81,6 +81,15 @@ pub enum Request {
     Add(Limits),
 }
 
+/// What a roll-out does when a replacement keeps dying.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum OnDeath {
+    /// It stands still and leaves the other workers alone; the replacement is tried on, whatever its limits say.
+    Hold,
+    /// It goes on with the next worker once that one is dead, as JS luster's `softRestart()`.
+    Continue,
+}
+
 /// What can be asked about one worker.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum OneRequest {
@@ -90,7 +99,7 @@ pub enum OneRequest {
     Stop,
     /// Replace it now, whatever else is being replaced.
     Restart,
-    /// Replace it in a roll-out, its own or the one under way.
+    /// Replace it in a roll-out, its own or the one under way. A new one goes on past deaths.
     RollOut,
     /// It is no longer dead, but still stopped.
     Revive,

@@ -9,10 +9,11 @@ use std::collections::HashMap;
 use super::event::{Ending, Event};
 use super::host::Host;
 use super::ids::{Life, Moment, WorkerId};
-use super::life::{Leaves, Occupant, Settled};
+use super::life::{Leaves, Occupant};
 use super::order::Order::Say;
 use super::order::{AbortReason, Notice, Order, Outcome, StopReason, Vacancy};
 use super::policy::{Attendance, Limits, Policy};
+use super::readiness::Settled;
 use super::rollout::RollOut;
 use super::slot::{Seat, Slot, Wish};
 
@@ -26,6 +27,8 @@ pub struct Supervisor {
     pub(super) roll_out: Option<RollOut>,
     pub(super) host: Host,
     pub(super) goal: Goal,
+    /// Whether a life has ever been ready that had been refused nothing.
+    pub(super) has_served: bool,
     last_life: u32,
     pub(super) jitter: u32,
 }
@@ -58,6 +61,7 @@ impl Supervisor {
             roll_out: None,
             host,
             goal: Goal::Serve,
+            has_served: false,
             last_life: 0,
             jitter: seed,
         }
@@ -84,7 +88,7 @@ impl Supervisor {
             Event::Closed(life, endpoint) => self.with(life, |occupant, _| occupant.closes(now, endpoint)),
             Event::Refused(life, refusal) => self.with(life, |occupant, _| {
                 orders.push(Say(Notice::Refused(occupant.worker, life, refusal.clone())));
-                occupant.refusal = Some(refusal);
+                occupant.is_refused(now, refusal);
             }),
             Event::Suspended(life) => self.with(life, |occupant, _| occupant.suspended(&mut orders)),
             Event::Leaving(life) => {
@@ -195,11 +199,12 @@ impl Supervisor {
     fn advance(&mut self, now: Moment, orders: &mut Vec<Order>) {
         if self.goal == Goal::Serve {
             self.settle_all(now, orders);
+            self.end_proofs(now);
             while let Some(turn) = self.next_turn() {
                 self.begin_step(now, turn, orders);
             }
             if let Some(done) = self.roll_out.take_if(|roll_out| roll_out.is_complete()) {
-                let (extent, replaced, took) = (done.extent, done.replaced, now.since(done.began));
+                let (extent, replaced, took) = (done.extent, done.replaced(), now.since(done.began));
                 orders.push(Say(Notice::RollOutFinished { extent, replaced, took }));
             }
         }
@@ -213,6 +218,7 @@ impl Supervisor {
             let slot = &mut self.slots[index];
             if let Seat::Taken(sitting) = &mut slot.seat {
                 if sitting.settles(now, &slot.expected, readiness, orders) == Settled::JustNow {
+                    self.has_served |= sitting.refusal().is_none();
                     ready.push(sitting.life);
                 }
                 // A successor has to take over what its elder holds right now.

@@ -17,7 +17,7 @@
 
 use std::time::Duration;
 
-use super::deaths::{Deaths, Verdict};
+use super::deaths::{Blame, Deaths, Verdict};
 use super::ends::next_random;
 use super::event::{Ending, HostEvent};
 use super::fleet::{Goal, Supervisor};
@@ -314,9 +314,9 @@ impl Supervisor {
 
     fn start_host_again(&mut self, now: Moment, lived: Option<Duration>) -> HostThen {
         self.jitter = next_random(self.jitter);
-        match self.host.deaths.count(lived, &Limits::default(), self.jitter) {
-            // Without a threshold nothing is ever given up.
-            Verdict::Again | Verdict::GiveUp(_) => HostThen::StartAtOnce,
+        match self.host.deaths.count(lived, Blame::Worker, &Limits::default(), self.jitter) {
+            // Without a threshold nothing is ever given up, and it listens on nothing.
+            Verdict::Again | Verdict::GiveUp(_) | Verdict::NeverServed(_) => HostThen::StartAtOnce,
             Verdict::AgainAfter(pause) => {
                 self.host.phase = Phase::Pausing { until: now.after(pause) };
                 HostThen::StartAfter(pause)

@@ -25,18 +25,16 @@ use super::event::Refusal;
 use super::ids::{Endpoint, Life, Moment};
 use super::order::{Notice, Order, Signal, StopReason};
 use super::patience::Deadlines;
-use super::policy::{Limits, Readiness};
+use super::policy::Limits;
+use super::readiness::{SETTLE_LIMIT, Settling};
 use super::{Order::Say, WorkerId};
 
 /// How long the suspend functions may take (JS luster's limit for a call with an answer).
 const SUSPEND_LIMIT: Duration = Duration::from_secs(10);
-/// How long a replacement that says it is ready may take to listen where its predecessor did, before it
-/// counts as ready all the same; without it an app that moved to another port would block a roll-out for ever.
-const SETTLE_LIMIT: Duration = Duration::from_secs(10);
 
-/// An endpoint closed no longer than this before the end was closed because of it, as in
-/// `server.close(() => process.exit(1))`.
-const JUST_CLOSED: Duration = Duration::from_secs(5);
+/// What happened no longer than this before the end belongs to it: an endpoint closed, as in
+/// `server.close(() => process.exit(1))`, or a listen refused.
+const JUST_BEFORE: Duration = Duration::from_secs(5);
 
 /// A process of a slot.
 #[derive(Debug, Clone)]
@@ -49,20 +47,11 @@ pub(super) struct Occupant {
     pub(super) endpoints: BTreeSet<Endpoint>,
     /// What it has closed by itself, and when.
     closed: BTreeMap<Endpoint, Moment>,
-    /// The last listen it was refused.
-    pub(super) refusal: Option<Refusal>,
+    /// The last listen it was refused, and when.
+    refusal: Option<(Moment, Refusal)>,
     /// When it became ready, if it ever did.
     pub(super) ready_since: Option<Moment>,
     pub(super) settling: Settling,
-}
-
-/// What becomes of a life that says it is ready but does not listen where its predecessor did.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Settling {
-    /// After a while it counts as ready all the same: an app may have moved to another port.
-    Lenient,
-    /// Never: a roll-out waits for it with a deadline of its own, and fails.
-    Strict,
 }
 
 /// Where a life is.
@@ -92,6 +81,8 @@ pub(super) enum Intent {
     Ours,
     /// It goes by itself, or has to because it failed.
     ItsOwn,
+    /// We gave it up because it was slow to start, which says more of the machine than of the app.
+    Late,
 }
 
 /// How far the goodbye has got.
@@ -137,6 +128,25 @@ impl Occupant {
         matches!(self.stage, Stage::Stopping { intent: Intent::Ours, .. })
     }
 
+    /// Whether it was given up because of `control.forkTimeout`.
+    pub(super) const fn was_late(&self) -> bool {
+        matches!(self.stage, Stage::Stopping { intent: Intent::Late, .. })
+    }
+
+    pub(super) fn is_refused(&mut self, now: Moment, refusal: Refusal) {
+        self.refusal = Some((now, refusal));
+    }
+
+    /// The last listen it was refused.
+    pub(super) fn refusal(&self) -> Option<&Refusal> {
+        self.refusal.as_ref().map(|(_, refusal)| refusal)
+    }
+
+    /// Whether it was refused a listen so shortly before its end that this is likely why.
+    pub(super) fn dies_of_refusal(&self, now: Moment) -> bool {
+        self.refusal.as_ref().is_some_and(|(at, _)| now.since(*at) <= JUST_BEFORE)
+    }
+
     pub(super) fn listens(&mut self, endpoint: Endpoint) {
         self.closed.remove(&endpoint);
         self.endpoints.insert(endpoint);
@@ -151,7 +161,7 @@ impl Occupant {
 
     /// What its replacement has to listen on, seen at its end: also what it closed only just before.
     pub(super) fn leaves_behind(&self, now: Moment) -> BTreeSet<Endpoint> {
-        let just_closed = self.closed.iter().filter(|(_, at)| now.since(**at) <= JUST_CLOSED);
+        let just_closed = self.closed.iter().filter(|(_, at)| now.since(**at) <= JUST_BEFORE);
         self.endpoints.iter().chain(just_closed.map(|(endpoint, _)| endpoint)).cloned().collect()
     }
 
@@ -164,49 +174,6 @@ impl Occupant {
             // Only the first counts; one on its way out is not held up by coming online.
             Stage::Loading { .. } | Stage::Ready { .. } | Stage::Stopping { .. } => {}
         }
-    }
-
-    pub(super) const fn says_ready(&mut self, now: Moment) {
-        match &mut self.stage {
-            Stage::Loading { said_ready, .. } if said_ready.is_none() => *said_ready = Some(now),
-            // `ready` comes after `online`, once, and means nothing any more to one on its way out.
-            Stage::Loading { .. }
-            | Stage::Launching { .. }
-            | Stage::Ready { .. }
-            | Stage::Stopping { .. } => {}
-        }
-    }
-
-    /// Becomes ready if it says so and listens on what is `expected`; says whether it just did.
-    pub(super) fn settles(
-        &mut self,
-        now: Moment,
-        expected: &BTreeSet<Endpoint>,
-        readiness: Readiness,
-        orders: &mut Vec<Order>,
-    ) -> Settled {
-        let Stage::Loading { online, said_ready: Some(said_ready) } = self.stage else {
-            return Settled::No;
-        };
-        let missing: BTreeSet<_> = match readiness {
-            Readiness::Automatic => expected.difference(&self.endpoints).cloned().collect(),
-            Readiness::Manual => BTreeSet::new(),
-        };
-        let overdue = match self.settling {
-            Settling::Lenient => now >= said_ready.after(SETTLE_LIMIT),
-            Settling::Strict => false,
-        };
-        if !missing.is_empty() && !overdue {
-            return Settled::No;
-        }
-        self.stage = Stage::Ready { online };
-        self.ready_since = Some(now);
-        if !missing.is_empty() {
-            orders.push(Say(Notice::ReadyWithout(self.worker, self.life, missing)));
-        }
-        orders.push(Say(Notice::Ready(self.worker, self.life, now.since(self.forked))));
-        orders.push(Order::Settle(self.life));
-        Settled::JustNow
     }
 
     /// We want it gone, gracefully.
@@ -236,8 +203,19 @@ impl Occupant {
         if matches!(self.stage, Stage::Stopping { farewell: Farewell::Silent, .. }) {
             return; // Signalled or gone already.
         }
+        let intent = match (self.is_unwanted(), &why) {
+            (true, _) => Intent::Ours,
+            (false, StopReason::LaunchTimedOut(_)) => Intent::Late,
+            (
+                false,
+                StopReason::Shutdown
+                | StopReason::Replaced
+                | StopReason::GivenUp
+                | StopReason::Broken(_)
+                | StopReason::Asked,
+            ) => Intent::ItsOwn,
+        };
         orders.push(Say(Notice::Stopping(self.worker, self.life, why)));
-        let intent = if self.is_unwanted() { Intent::Ours } else { Intent::ItsOwn };
         self.condemn(now, intent, limits, orders);
     }
 
@@ -342,14 +320,6 @@ impl Occupant {
             }
         }
     }
-}
-
-/// Whether a life has just become ready.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[must_use]
-pub(super) enum Settled {
-    JustNow,
-    No,
 }
 
 /// How a life goes.

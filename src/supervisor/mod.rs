@@ -16,6 +16,7 @@ mod life;
 mod order;
 mod patience;
 mod policy;
+mod readiness;
 mod requests;
 mod rollout;
 mod slot;
@@ -23,10 +24,11 @@ mod steps;
 #[cfg(test)]
 mod tests;
 
-pub use event::{Ending, Event, HostEvent, OneRequest, Refusal, RefusalCause, Request};
+pub use event::{Ending, Event, HostEvent, OnDeath, OneRequest, Refusal, RefusalCause, Request};
 pub use fleet::Supervisor;
 pub use ids::{Endpoint, HostLife, Life, Moment, WorkerId};
 pub use order::{
-    AbortReason, Death, Extent, HostThen, Notice, Order, Outcome, Overdue, Signal, StopReason, Then, Vacancy,
+    AbortReason, Death, ExitCause, Extent, HostThen, Notice, Order, Outcome, Overdue, Signal, StopReason,
+    Then, Vacancy,
 };
 pub use policy::{Attendance, Limits, Persistence, Policy, Readiness, RestartOrder};

@@ -5,7 +5,7 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use super::event::{Ending, Refusal};
+use super::event::{Ending, OnDeath, Refusal};
 use super::ids::{Endpoint, HostLife, Life, WorkerId};
 use super::policy::RestartOrder;
 
@@ -100,6 +100,8 @@ pub enum Notice {
         ending: Ending,
         /// How long it was online; `None` if it never was.
         lived: Option<Duration>,
+        /// Who wanted that.
+        cause: ExitCause,
         /// What comes now.
         then: Then,
     },
@@ -127,14 +129,18 @@ pub enum Notice {
         /// How many workers had been replaced before.
         replaced: usize,
     },
-    /// A replacement failed in a stop-first roll-out, which waits for that worker and leaves the others alone.
+    /// A replacement failed, and the roll-out waits for that worker and leaves the others alone.
     RollOutHeld {
         /// Whose.
         worker: WorkerId,
         /// The replacement that failed.
         life: Life,
+        /// How it ended.
+        ending: Ending,
         /// How many workers wait for their turn.
         waiting: usize,
+        /// Whether it waits for as long as it takes.
+        on_death: OnDeath,
     },
     /// A roll-out was cut short by a stop.
     RollOutCancelled,
@@ -196,6 +202,15 @@ pub enum Overdue {
     Exit(Duration),
 }
 
+/// Who wanted a life to end.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ExitCause {
+    /// We did, or whoever asked us.
+    Asked,
+    /// Nobody: it left, crashed or was killed, by us only because it failed.
+    ItsOwn,
+}
+
 /// What follows an exit.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Then {
@@ -209,6 +224,8 @@ pub enum Then {
     StartAfter(Duration),
     /// It died too often: this many sequential deaths.
     Dead(u32),
+    /// It died this often after it was refused a listen, and nobody has served yet.
+    NeverServed(u32),
 }
 
 /// Why a slot has no process.

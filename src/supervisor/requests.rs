@@ -3,7 +3,7 @@
 //! Invariants: a request that makes no sense now changes nothing (who asks sees the state it would have meant); a stop
 //! wins over whatever is asked after it, and asked twice it is one stop.
 
-use super::event::{OneRequest, Request};
+use super::event::{OnDeath, OneRequest, Request};
 use super::fleet::{Goal, Supervisor};
 use super::ids::{Moment, WorkerId};
 use super::order::Order::{self, Say};
@@ -15,12 +15,13 @@ impl Supervisor {
     pub(super) fn asked(&mut self, now: Moment, request: Request, orders: &mut Vec<Order>) {
         match (&self.goal, request) {
             (Goal::Serve, Request::Start) => self.start_idle(now, orders),
-            (Goal::Serve, Request::RollOut) => {
+            (Goal::Serve, Request::RollOut(on_death)) => {
                 let (order, width) = (self.policy.restart, self.policy.parallel as usize);
-                self.roll_out(now, order, width, Extent::All, orders);
+                self.roll_out(now, order, width, Extent::All, on_death, orders);
             }
             (Goal::Serve, Request::RestartAll) => {
-                self.roll_out(now, RestartOrder::StopFirst, self.slots.len(), Extent::All, orders);
+                let width = self.slots.len();
+                self.roll_out(now, RestartOrder::StopFirst, width, Extent::All, OnDeath::Continue, orders);
             }
             (Goal::Serve, Request::One(worker, request)) => self.asked_of_one(now, worker, request, orders),
             (Goal::Serve, Request::Add(limits)) => {
@@ -41,7 +42,7 @@ impl Supervisor {
             (
                 Goal::Stop { .. },
                 Request::Start
-                | Request::RollOut
+                | Request::RollOut(_)
                 | Request::RestartAll
                 | Request::Stop
                 | Request::One(..)
@@ -66,7 +67,7 @@ impl Supervisor {
             OneRequest::Restart => self.restart_one(now, worker, orders),
             OneRequest::RollOut => {
                 let (order, width) = (self.policy.restart, self.policy.parallel as usize);
-                self.roll_out(now, order, width, Extent::One(worker), orders);
+                self.roll_out(now, order, width, Extent::One(worker), OnDeath::Continue, orders);
             }
             OneRequest::Revive => {
                 if matches!(slot.seat, Seat::Dead) {

@@ -1,10 +1,12 @@
 //! What a roll-out still has to do: which workers wait for their turn, and where each one under way stands.
 //!
 //! Invariants: a worker waits at most once, however often a restart is asked for; one that was started after the latest
-//! request waits no longer; no more than `width` steps are under way. Whether a step succeeds is decided in `steps`.
+//! request waits no longer; no step begins while `width` are under way. Whether a step succeeds is decided in `steps`.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::time::Duration;
 
+use super::event::OnDeath;
 use super::ids::{Life, Moment, WorkerId};
 use super::order::Extent;
 use super::policy::RestartOrder;
@@ -15,12 +17,14 @@ pub(super) struct RollOut {
     pub(super) order: RestartOrder,
     /// As far as was asked for.
     pub(super) extent: Extent,
+    pub(super) on_death: OnDeath,
     width: usize,
     waiting: VecDeque<Turn>,
     steps: BTreeMap<WorkerId, Step>,
-    /// Those whose replacement has failed before it was ready.
+    /// Those whose replacement has failed.
     held: BTreeSet<WorkerId>,
-    pub(super) replaced: usize,
+    /// Those whose step is over because the new life was ready.
+    replaced: BTreeSet<WorkerId>,
     pub(super) began: Moment,
 }
 
@@ -43,26 +47,42 @@ pub(super) enum Step {
     Retrying { failed: Life, give_up: Option<Moment> },
     /// The new life is ready; the old one drains (start-first).
     Draining { old: Life },
+    /// The new life is ready, as one was before it that died: it has to live on until then.
+    Proving { new: Life, until: Moment },
 }
 
 impl RollOut {
-    pub(super) const fn new(now: Moment, order: RestartOrder, width: usize, extent: Extent) -> Self {
+    pub(super) const fn new(
+        now: Moment,
+        order: RestartOrder,
+        width: usize,
+        extent: Extent,
+        on_death: OnDeath,
+    ) -> Self {
         Self {
             order,
             extent,
+            on_death,
             width,
             waiting: VecDeque::new(),
             steps: BTreeMap::new(),
             held: BTreeSet::new(),
-            replaced: 0,
+            replaced: BTreeSet::new(),
             began: now,
         }
     }
 
-    /// From now on so many at a time, in this order.
-    pub(super) const fn hurry(&mut self, order: RestartOrder, width: usize) {
+    /// Another request joins: from now on so many at a time, in this order. Who wants it to hold is not overruled.
+    pub(super) fn join(&mut self, order: RestartOrder, width: usize, on_death: OnDeath) {
         self.order = order;
         self.width = width;
+        match on_death {
+            OnDeath::Hold => {
+                self.on_death = on_death;
+                self.held.clear();
+            }
+            OnDeath::Continue => {}
+        }
     }
 
     /// Queues a worker, unless its new life has not been started yet.
@@ -92,6 +112,39 @@ impl RollOut {
         self.waiting.retain(|turn| turn.worker != worker || life <= turn.newest);
     }
 
+    /// Those whose failed replacement is about to be tried again.
+    pub(super) fn retrying(&self) -> Vec<WorkerId> {
+        let is_retrying = |step: &Step| matches!(step, Step::Retrying { .. });
+        self.steps.iter().filter(|(_, step)| is_retrying(step)).map(|(worker, _)| *worker).collect()
+    }
+
+    /// Whether a death of this worker must not be the last, because what it is replaced with is on trial.
+    pub(super) fn holds_for(&self, worker: WorkerId) -> bool {
+        let waits = || self.waiting.iter().any(|turn| turn.worker == worker);
+        match self.on_death {
+            OnDeath::Hold => self.steps.contains_key(&worker) || self.replaced.contains(&worker) || waits(),
+            OnDeath::Continue => false,
+        }
+    }
+
+    /// Whether the death of this worker, which is not being replaced, puts the roll-out in doubt: it is one that has been
+    /// replaced.
+    pub(super) fn is_put_in_doubt_by(&self, worker: WorkerId) -> bool {
+        let idle = !self.steps.contains_key(&worker);
+        idle && self.on_death == OnDeath::Hold && self.replaced.contains(&worker)
+    }
+
+    /// The new life of this worker is ready. How long it has to live on, if one before it has died.
+    pub(super) fn proof_of(&self, worker: WorkerId, proof: Duration) -> Option<Duration> {
+        (self.on_death == OnDeath::Hold && self.held.contains(&worker)).then_some(proof)
+    }
+
+    /// Those that have lived on for long enough by now.
+    pub(super) fn proven(&self, now: Moment) -> Vec<WorkerId> {
+        let is_proven = |step: &Step| matches!(step, Step::Proving { until, .. } if *until <= now);
+        self.steps.iter().filter(|(_, step)| is_proven(step)).map(|(worker, _)| *worker).collect()
+    }
+
     /// The worker is no longer to be replaced.
     pub(super) fn forget(&mut self, worker: WorkerId) {
         self.waiting.retain(|turn| turn.worker != worker);
@@ -117,9 +170,16 @@ impl RollOut {
         self.steps.remove(&worker);
         self.held.remove(&worker);
         match result {
-            StepResult::Replaced => self.replaced += 1,
+            StepResult::Replaced => {
+                self.replaced.insert(worker);
+            }
             StepResult::LeftQueue => {}
         }
+    }
+
+    /// How many workers were replaced.
+    pub(super) fn replaced(&self) -> usize {
+        self.replaced.len()
     }
 
     pub(super) fn is_complete(&self) -> bool {
@@ -139,18 +199,21 @@ impl RollOut {
             {
                 Some((*worker, *life))
             }
-            Step::Starting { .. } | Step::Retrying { .. } | Step::Ending { .. } | Step::Draining { .. } => {
-                None
-            }
+            Step::Starting { .. }
+            | Step::Retrying { .. }
+            | Step::Ending { .. }
+            | Step::Draining { .. }
+            | Step::Proving { .. } => None,
         })
     }
 
     pub(super) fn next_wake(&self) -> Option<Moment> {
-        let give_up = |step: &Step| match step {
+        let due = |step: &Step| match step {
             Step::Starting { give_up, .. } | Step::Retrying { give_up, .. } => *give_up,
+            Step::Proving { until, .. } => Some(*until),
             Step::Ending { .. } | Step::Draining { .. } => None,
         };
-        self.steps.values().filter_map(give_up).min()
+        self.steps.values().filter_map(due).min()
     }
 }
 

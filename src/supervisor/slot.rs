@@ -25,8 +25,18 @@ pub(super) struct Slot {
     /// What the last life that was ready listened on: its replacement is ready when it does, too.
     pub(super) expected: BTreeSet<Endpoint>,
     pub(super) deaths: Deaths,
+    pub(super) trial: Trial,
     /// What it last died of.
     pub(super) last_death: Option<Death>,
+}
+
+/// Whether a version is on trial in a slot.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Trial {
+    /// No: its deaths are the worker's own.
+    None,
+    /// A roll-out has put it there that holds, and it has not stood its test since: it is tried on, however often it dies.
+    Version,
 }
 
 /// What is wanted of a slot.
@@ -63,6 +73,7 @@ impl Slot {
             departing: Vec::new(),
             expected: BTreeSet::new(),
             deaths: Deaths::NONE,
+            trial: Trial::None,
             last_death: None,
         }
     }

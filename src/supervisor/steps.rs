@@ -2,17 +2,26 @@
 //! means for it.
 //!
 //! Invariants: a start-first replacement that fails never costs the old worker: [`Supervisor::abort`] is the only way
-//! out. A stop-first one that fails costs no other worker: the roll-out waits until that worker is ready, or dead.
+//! out. A stop-first one that fails costs no other worker: the roll-out waits until that worker is ready, and stays so;
+//! one that is to go on past deaths only until it is dead.
 
-use super::event::Ending;
+use std::time::Duration;
+
+use super::event::{Ending, OnDeath};
 use super::fleet::{Supervisor, slot_index};
 use super::ids::{Life, Moment, WorkerId};
-use super::life::{Occupant, Settling};
+use super::life::Occupant;
 use super::order::Order::{self, Say};
 use super::order::{AbortReason, Extent, Notice, StopReason};
 use super::policy::RestartOrder;
+use super::readiness::Settling;
 use super::rollout::{RollOut, Step, StepResult, Turn};
-use super::slot::{Place, Seat, Wish};
+use super::slot::{Place, Seat, Trial, Wish};
+
+/// How long a replacement has to live on after one that died, where `control.exitThreshold` says nothing.
+const PROOF: Duration = Duration::from_secs(1);
+/// The longest such time, whatever it says.
+const LONGEST_PROOF: Duration = Duration::from_secs(10);
 
 impl Supervisor {
     /// Queues a worker or all, in a roll-out of its own or in the one under way.
@@ -22,12 +31,13 @@ impl Supervisor {
         order: RestartOrder,
         width: usize,
         extent: Extent,
+        on_death: OnDeath,
         orders: &mut Vec<Order>,
     ) {
         let extended = self.roll_out.is_some();
         let newest = self.newest();
-        let roll_out = self.roll_out.get_or_insert_with(|| RollOut::new(now, order, width, extent));
-        roll_out.hurry(order, width);
+        let roll_out = self.roll_out.get_or_insert_with(|| RollOut::new(now, order, width, extent, on_death));
+        roll_out.join(order, width, on_death);
         match extent {
             Extent::All => {
                 roll_out.extent = extent;
@@ -39,6 +49,20 @@ impl Supervisor {
             true => Notice::RollOutExtended(roll_out.still_waiting()),
             false => Notice::RollOutBegan(roll_out.still_waiting(), order),
         }));
+        self.retry_now(now, orders);
+    }
+
+    /// Who asks again expects another outcome: what has failed is tried at once.
+    fn retry_now(&mut self, now: Moment, orders: &mut Vec<Order>) {
+        let give_up = self.policy.ready_timeout.map(|wait| now.after(wait));
+        for worker in self.roll_out.as_ref().map(RollOut::retrying).unwrap_or_default() {
+            let Some(roll_out) = &mut self.roll_out else { return };
+            if let Some(Step::Retrying { failed, .. }) = roll_out.step(worker) {
+                roll_out.set(worker, Step::Retrying { failed, give_up });
+            }
+            self.slot(worker).deaths.forget();
+            self.spawn(now, worker, orders);
+        }
     }
 
     /// Whose turn it is in the roll-out. A slot that still has a departing life waits, so that lives which
@@ -50,7 +74,9 @@ impl Supervisor {
 
     /// It is this worker's turn in the roll-out.
     pub(super) fn begin_step(&mut self, now: Moment, turn: Turn, orders: &mut Vec<Order>) {
-        let Some(order) = self.roll_out.as_ref().map(|roll_out| roll_out.order) else { return };
+        let Some((order, on_death)) = self.roll_out.as_ref().map(|it| (it.order, it.on_death)) else {
+            return;
+        };
         let worker = turn.worker;
         let slot = &mut self.slots[slot_index(worker)];
         if slot.wish == Wish::Rest && !matches!(slot.seat, Seat::Dead) {
@@ -58,6 +84,10 @@ impl Supervisor {
         }
         // An operator's restart is a new beginning; it also brings a dead worker back and ends a pause.
         slot.deaths.forget();
+        slot.trial = match on_death {
+            OnDeath::Hold => Trial::Version,
+            OnDeath::Continue => Trial::None,
+        };
         let limits = slot.limits;
         let give_up = self.policy.ready_timeout.map(|wait| now.after(wait));
         let step = match (&mut slot.seat, order) {
@@ -103,7 +133,7 @@ impl Supervisor {
         orders: &mut Vec<Order>,
     ) {
         let Some(roll_out) = self.roll_out.take() else { return };
-        let replaced = roll_out.replaced;
+        let replaced = roll_out.replaced();
         orders.push(Say(Notice::RollOutAborted { worker, life, reason, replaced }));
         for slot in &mut self.slots {
             let limits = slot.limits;
@@ -133,13 +163,29 @@ impl Supervisor {
             old.stop(now, StopReason::Replaced, &limits, orders);
             old.life
         });
-        let Some(roll_out) = &mut self.roll_out else { return };
-        roll_out.is_ready(worker, life);
-        if matches!(roll_out.step(worker), Some(Step::Starting { new, .. }) if new == life) {
-            match old {
-                Some(old) => roll_out.set(worker, Step::Draining { old }),
-                None => roll_out.finish(worker, StepResult::Replaced),
+        let proof = limits.exit_threshold.unwrap_or(PROOF).min(LONGEST_PROOF);
+        if let Some(roll_out) = &mut self.roll_out {
+            roll_out.is_ready(worker, life);
+            if matches!(roll_out.step(worker), Some(Step::Starting { new, .. }) if new == life) {
+                match (old, roll_out.proof_of(worker, proof)) {
+                    (Some(old), _) => roll_out.set(worker, Step::Draining { old }),
+                    (None, Some(proof)) => {
+                        roll_out.set(worker, Step::Proving { new: life, until: now.after(proof) });
+                        return;
+                    }
+                    (None, None) => roll_out.finish(worker, StepResult::Replaced),
+                }
             }
+        }
+        self.slot(worker).trial = Trial::None;
+    }
+
+    /// Replacements that have lived on for long enough, after ones that died, have taken over.
+    pub(super) fn end_proofs(&mut self, now: Moment) {
+        let Some(roll_out) = &mut self.roll_out else { return };
+        for worker in roll_out.proven(now) {
+            roll_out.finish(worker, StepResult::Replaced);
+            self.slots[slot_index(worker)].trial = Trial::None;
         }
     }
 
@@ -153,31 +199,51 @@ impl Supervisor {
         orders: &mut Vec<Order>,
     ) {
         let (worker, life) = (ended.worker, ended.life);
-        let ready_timeout = self.policy.ready_timeout;
+        let ready_timeout = self.policy.ready_timeout.map(|wait| now.after(wait));
         let Some(roll_out) = &mut self.roll_out else { return };
         match roll_out.step(worker) {
-            Some(Step::Ending { old }) if old == life => {
-                let give_up = ready_timeout.map(|wait| now.after(wait));
-                self.await_next(worker, life, give_up);
-            }
+            Some(Step::Ending { old }) if old == life => self.await_next(worker, life, ready_timeout),
             Some(Step::Starting { new, give_up }) if new == life => match (roll_out.order, place) {
-                (RestartOrder::StopFirst, Place::Seat) => {
-                    self.await_next(worker, life, give_up);
-                    if !ended.is_unwanted() {
-                        self.say_held(worker, life, orders);
-                    }
-                }
+                (RestartOrder::StopFirst, Place::Seat) => self.step_failed(ended, ending, give_up, orders),
                 (RestartOrder::StopFirst, Place::Departing) => roll_out.finish(worker, StepResult::LeftQueue),
                 (RestartOrder::StartFirst, _) | (RestartOrder::StopFirst, Place::Successor) => {
                     self.abort(now, worker, life, AbortReason::Died(ending), orders);
                 }
             },
+            Some(Step::Proving { new, .. }) if new == life => {
+                self.step_failed(ended, ending, ready_timeout, orders);
+            }
             Some(Step::Draining { old }) if old == life => roll_out.finish(worker, StepResult::Replaced),
+            None if place == Place::Seat
+                && roll_out.is_put_in_doubt_by(worker)
+                && !ended.is_unwanted()
+                && ended.lived(now).is_none_or(|lived| lived < LONGEST_PROOF) =>
+            {
+                self.step_failed(ended, ending, ready_timeout, orders);
+            }
             // The end of a life that is no part of the step: an old one beside its successor, a failed one.
             Some(
-                Step::Ending { .. } | Step::Starting { .. } | Step::Retrying { .. } | Step::Draining { .. },
+                Step::Ending { .. }
+                | Step::Starting { .. }
+                | Step::Retrying { .. }
+                | Step::Draining { .. }
+                | Step::Proving { .. },
             )
             | None => {}
+        }
+    }
+
+    /// A replacement that sat in the seat has ended: its step goes on with the next one, and nobody else's begins.
+    fn step_failed(
+        &mut self,
+        ended: &Occupant,
+        ending: Ending,
+        give_up: Option<Moment>,
+        orders: &mut Vec<Order>,
+    ) {
+        self.await_next(ended.worker, ended.life, give_up);
+        if !ended.is_unwanted() {
+            self.say_held(ended, ending, orders);
         }
     }
 
@@ -202,10 +268,12 @@ impl Supervisor {
     }
 
     /// Says once why the roll-out stands still.
-    fn say_held(&mut self, worker: WorkerId, failed: Life, orders: &mut Vec<Order>) {
+    fn say_held(&mut self, failed: &Occupant, ending: Ending, orders: &mut Vec<Order>) {
         let Some(roll_out) = &mut self.roll_out else { return };
+        let (worker, life) = (failed.worker, failed.life);
         if roll_out.step(worker).is_some() && roll_out.hold(worker) {
-            orders.push(Say(Notice::RollOutHeld { worker, life: failed, waiting: roll_out.still_waiting() }));
+            let (waiting, on_death) = (roll_out.still_waiting(), roll_out.on_death);
+            orders.push(Say(Notice::RollOutHeld { worker, life, ending, waiting, on_death }));
         }
     }
 }

@@ -12,7 +12,7 @@ const stop = link => link.ask('stop');
 
 /** What is done besides whatever others do, as in JS luster; and what is done only if nobody else handles it. */
 const ALWAYS = { SIGINT: stop, SIGQUIT: stop };
-const ALONE = { SIGTERM: stop, SIGHUP: link => link.ask('rollout') };
+const ALONE = { SIGTERM: stop, SIGHUP: link => link.ask('rollout', { hold: true }) };
 const OURS = { ...ALWAYS, ...ALONE };
 
 const othersListen = name => listeners.othersListen(name, OURS[name] === undefined ? 0 : 1);

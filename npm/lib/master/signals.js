@@ -44,7 +44,8 @@ exports.install = function install(master, link, { reopens, leaveExitToOthers })
             if (terminalIsLost()) {
                 stop('SIGHUP');
             } else {
-                master.softRestart();
+                // An operator's request: unlike `softRestart()` it stops at a replacement that keeps dying.
+                master._ask('rollout', { hold: true });
             }
         }
     });

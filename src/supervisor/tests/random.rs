@@ -8,8 +8,8 @@ use proptest::prelude::*;
 
 use super::harness::{Behaviour, World, policy};
 use crate::supervisor::{
-    Attendance, Ending, HostEvent, Limits, Notice, OneRequest, Outcome, Persistence, Policy, Readiness,
-    Request, RestartOrder, WorkerId,
+    Attendance, Ending, HostEvent, Limits, Notice, OnDeath, OneRequest, Outcome, Persistence, Policy,
+    Readiness, Request, RestartOrder, WorkerId,
 };
 use std::time::Duration;
 
@@ -88,7 +88,8 @@ fn requests() -> impl Strategy<Value = Vec<(u64, Request)>> {
     let persistence = prop_oneof![Just(Persistence::Persistent), Just(Persistence::OneLife)];
     let add = persistence.prop_map(|persistence| Request::Add(Limits { persistence, ..Limits::default() }));
     let request = prop_oneof![
-        4 => Just(Request::RollOut),
+        2 => Just(Request::RollOut(OnDeath::Hold)),
+        2 => Just(Request::RollOut(OnDeath::Continue)),
         1 => Just(Request::RestartAll),
         1 => Just(Request::Start),
         5 => one,
@@ -238,10 +239,10 @@ proptest! {
         let floor = if start_first { workers } else { workers.saturating_sub(parallel) } as usize;
         let ceiling = if start_first { workers + parallel.min(workers) } else { workers } as usize;
         let first: Vec<_> = world.living().into_iter().collect();
-        world.ask(Request::RollOut);
+        world.ask(Request::RollOut(OnDeath::Hold));
         for wait in extra {
             world.pass(wait);
-            world.ask(Request::RollOut);
+            world.ask(Request::RollOut(OnDeath::Hold));
         }
         let finished = |world: &World| {
             let ended = |notice: &&Notice| matches!(notice, Notice::RollOutFinished { .. });

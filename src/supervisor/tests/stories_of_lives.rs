@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use super::harness::{Behaviour, World, ms, policy};
 use crate::supervisor::{
-    Ending, Endpoint, Event, Life, Notice, Outcome, Overdue, Readiness, Refusal, RefusalCause, Request,
-    Signal, Then, WorkerId,
+    Ending, Endpoint, Event, Life, Notice, OnDeath, Outcome, Overdue, Readiness, Refusal, RefusalCause,
+    Request, Signal, Then, WorkerId,
 };
 
 #[test]
@@ -331,7 +331,7 @@ fn an_app_that_moved_to_another_port_counts_as_ready_after_a_while() {
     let mut world = World::new(policy(1)).scripted(script);
     world.ask(Request::Start);
     world.pass(5_000);
-    world.ask(Request::RollOut);
+    world.ask(Request::RollOut(OnDeath::Hold));
     world.run_until("the roll-out ends", |world| world.said(|n| matches!(n, Notice::RollOutFinished { .. })));
     assert!(world.said(|notice| matches!(notice, Notice::ReadyWithout(..))));
 }
@@ -356,4 +356,94 @@ fn manual_readiness_asks_nothing_but_the_word_of_the_app() {
 fn an_idle_fleet_has_nothing_to_wake_up_for() {
     let world = World::serving(policy(8));
     assert_eq!(world.supervisor.next_wake(), None);
+}
+
+#[test]
+fn workers_ended_because_they_were_slow_to_start_are_tried_until_the_machine_is_calm() {
+    let mut policy = policy(10);
+    policy.limits.fork_timeout = ms(1000);
+    policy.limits.exit_threshold = ms(5000);
+    policy.limits.allowed_sequential_deaths = 3;
+    let slow = Behaviour { online: Some(1500), ..Behaviour::default() };
+    let mut world = World::new(policy).scripted(move |_, _| slow.clone());
+    world.ask(Request::Start);
+    world.pass(60_000);
+    assert_eq!((world.ready(), world.outcome.clone()), (0, None));
+    world.script = Box::new(|_, _| Behaviour::default());
+    world.pass(7000);
+    assert_eq!(world.ready(), 10);
+    // Their own deaths count as ever, and from the beginning.
+    for deaths in 1..=4 {
+        world.run_until("it is ready", |world| world.ready() == 10);
+        let life = world.life(1);
+        world.dies(life, Ending::Code(1));
+        assert_eq!(
+            world.said(|notice| matches!(notice, Notice::Exited { then: Then::Dead(4), .. })),
+            deaths == 4
+        );
+    }
+}
+
+fn refusal() -> Refusal {
+    let reason = "address already in use".to_owned();
+    Refusal { endpoint: Endpoint::new("tcp *:80"), cause: RefusalCause::Other, reason }
+}
+
+/// Workers 1 to `refused` are refused what they ask for, and die of it.
+fn refused(workers: u32, refused: u32) -> World {
+    let mut world = World::new(policy(workers)).scripted(move |worker, _| match worker.0 <= refused {
+        true => Behaviour { listens: vec![], ..Behaviour::dying_at(80) },
+        false => Behaviour::default(),
+    });
+    world.ask(Request::Start);
+    let mut told = std::collections::BTreeSet::new();
+    while world.outcome.is_none() && world.now.0 < 60_000 {
+        assert!(world.step(None));
+        for life in world.living() {
+            let online = world
+                .said(|notice| matches!(notice, Notice::Online(wid, it) if *it == life && wid.0 <= refused));
+            if online && told.insert(life) {
+                world.news(Event::Refused(life, refusal()));
+            }
+        }
+    }
+    world
+}
+
+#[test]
+fn workers_that_can_never_listen_end_luster_after_five_tries_each() {
+    let world = refused(3, 3);
+    let Some(Outcome::AllDead(deaths)) = &world.outcome else { panic!("{:?}", world.outcome) };
+    assert!(deaths.iter().all(|death| death.refusal == Some(refusal())), "{deaths:?}");
+    assert_eq!([1, 2, 3].map(|worker| world.starts(worker)), [5; 3]);
+    assert!(world.now.0 < 1000 + 3000, "{:?}", world.now);
+    assert!(!world.said(|notice| matches!(notice, Notice::Ready(..))), "no such worker is ready");
+}
+
+#[test]
+fn once_somebody_has_served_a_refused_listen_ends_nothing() {
+    let world = refused(2, 1);
+    assert_eq!(world.outcome, None);
+    assert!(world.starts(1) > 10);
+}
+
+#[test]
+fn an_app_that_lives_on_after_a_refused_listen_is_ready_once_it_listens_elsewhere_or_after_a_while() {
+    for elsewhere in [true, false] {
+        let silent = Behaviour { listens: vec![], ..Behaviour::default() };
+        let mut world = World::new(policy(1)).scripted(move |_, _| silent.clone());
+        world.ask(Request::Start);
+        world.run_until("it is online", |world| world.said(|notice| matches!(notice, Notice::Online(..))));
+        let life = world.life(1);
+        world.news(Event::Refused(life, refusal()));
+        world.pass(1000);
+        assert!(!world.said(|notice| matches!(notice, Notice::Ready(..))));
+        if elsewhere {
+            world.news(Event::Listening(life, Endpoint::new("tcp *:81")));
+        } else {
+            world.pass(10_000);
+        }
+        assert!(world.said(|notice| matches!(notice, Notice::Ready(..))));
+        assert_eq!(world.said(|notice| matches!(notice, Notice::ReadyWithout(..))), !elsewhere);
+    }
 }

@@ -110,3 +110,61 @@ fn a_stop_first_roll_out_onto_a_broken_version_waits_at_the_first_worker() {
     load.end_without_a_failure();
     assert_eq!(luster.stop().0, 0);
 }
+
+/// A broken version, with the README's own limits: it never costs a worker that serves, and luster lives on.
+#[track_caller]
+fn holds_at_the_first(workers: u32, parallel: u32, allowed: u32) {
+    let port = free_port();
+    let control = json!({"exitThreshold": 2000, "allowedSequentialDeaths": allowed, "parallel": parallel});
+    let config = json!({"workers": workers, "control": control, "server": {"port": port}});
+    let luster = Luster::with(APP, config).start();
+    luster.await_ready(workers as usize);
+    let old: Vec<_> = (1..=workers).map(|wid| luster.worker_pid(wid)).collect();
+    luster.put("broken", "dies");
+    luster.signal(Signal::SIGHUP);
+    let held = luster.await_event("roll_out_held", parallel as usize);
+    assert_eq!(held["level"], "ERROR", "{held}");
+    // More often than the limits allow.
+    luster.await_event_where("exit", allowed as usize + 3, |exit| exit["wid"] == 1);
+    let (touched, others) = old.split_at(parallel as usize);
+    assert!(touched.iter().all(|pid| !is_alive(*pid)) && others.iter().all(|pid| is_alive(*pid)), "{old:?}");
+    assert_eq!(luster.events("roll_out_held").len(), parallel as usize, "each says it once");
+
+    std::fs::remove_file(luster.path().join("broken")).expect("it is there");
+    let over = luster.roll_out();
+    assert_eq!((&over["event"], &over["replaced"]), (&json!("roll_out_finished"), &json!(workers)));
+    eventually("the old ones go", || old.iter().all(|pid| !is_alive(*pid)).then_some(()));
+    assert_eq!(luster.stop().0, 0);
+}
+
+#[test]
+fn a_broken_version_costs_no_more_workers_than_are_replaced_at_a_time() {
+    for (workers, parallel, allowed) in [(1, 1, 0), (1, 1, 3), (2, 1, 0), (3, 1, 3), (4, 2, 0)] {
+        holds_at_the_first(workers, parallel, allowed);
+    }
+}
+
+#[test]
+fn a_version_that_dies_soon_after_it_was_ready_holds_the_roll_out_too() {
+    let app = r#"
+        require('http').createServer((req, res) => res.end()).listen(process.env.port);
+        if (require('fs').existsSync('broken')) {
+            require('luster').once('ready', () => setTimeout(() => process.exit(3), 20));
+        }"#;
+    let control = json!({"exitThreshold": 3000, "allowedSequentialDeaths": 1});
+    let port = free_port();
+    let luster =
+        Luster::with(app, json!({"workers": 4, "control": control, "server": {"port": port}})).start();
+    luster.await_ready(4);
+    let old: Vec<_> = (1..=4).map(|wid| luster.worker_pid(wid)).collect();
+    luster.put("broken", "");
+    luster.signal(Signal::SIGHUP);
+    assert_eq!(luster.await_event("roll_out_held", 1)["wid"], 1);
+    luster.await_event_where("exit", 4, |exit| exit["wid"] == 1);
+    assert!(is_alive(old[3]) && is_alive(old[2]), "worker 2 may have begun before worker 1 died");
+
+    std::fs::remove_file(luster.path().join("broken")).expect("it is there");
+    luster.await_event("roll_out_finished", 1);
+    eventually("the old ones go", || old.iter().all(|pid| !is_alive(*pid)).then_some(()));
+    assert_eq!(luster.stop().0, 0);
+}

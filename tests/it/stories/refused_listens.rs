@@ -6,7 +6,7 @@ use std::os::unix::process::CommandExt;
 
 use serde_json::json;
 
-use crate::harness::{Luster, Pair, free_port, processes_in};
+use crate::harness::{Luster, Pair, Target, free_port, get, processes_in};
 
 const SERVER: &str = "require('http').createServer((_, r) => r.end('x')).listen(process.env.port);";
 
@@ -52,9 +52,10 @@ fn when_a_taken_port_leaves_every_worker_dead_the_last_line_names_it() {
     let mut luster = Luster::with(SERVER, config).start();
     assert_eq!(luster.await_end(), 1);
     let causes = luster.await_event("all_dead", 1)["causes"].as_str().expect("text").to_owned();
-    for wid in [1, 2] {
-        assert!(causes.contains(&format!("worker {wid} exited with code 1 after it could not listen on ")));
-    }
+    assert!(
+        causes.starts_with("workers 1, 2 exited with code 1 after they could not listen on "),
+        "{causes}"
+    );
     assert!(causes.contains(&format!(":{port}: address already in use")), "{causes}");
     assert_eq!(processes_in(luster.path()), []);
 }
@@ -62,8 +63,7 @@ fn when_a_taken_port_leaves_every_worker_dead_the_last_line_names_it() {
 /// All workers die of a listen that this user is not permitted.
 #[track_caller]
 fn is_not_permitted(port: &str) {
-    let config = json!({"workers": 2, "server": {"port": port}, "control": {"exitThreshold": 60_000}});
-    let luster = Luster::with(SERVER, config).adjust(|command| {
+    let luster = Luster::with(SERVER, json!({"workers": 2, "server": {"port": port}})).adjust(|command| {
         command.uid(65_534).gid(65_534);
     });
     std::fs::set_permissions(luster.path(), PermissionsExt::from_mode(0o755)).expect("ours");
@@ -90,10 +90,42 @@ fn a_socket_in_a_folder_not_ours_ends_with_77_when_all_workers_died_of_it() {
 
 #[test]
 fn a_socket_in_a_folder_that_is_not_there_is_named() {
-    let control = json!({"exitThreshold": 60_000});
-    let config = json!({"workers": 1, "server": {"port": "/no/such/folder/app.sock"}, "control": control});
+    let config = json!({"workers": 1, "server": {"port": "/no/such/folder/app.sock"}});
     let mut luster = Luster::with(SERVER, config).start();
     assert_eq!(luster.await_end(), 1);
     let causes = luster.await_event("all_dead", 1)["causes"].as_str().expect("text").to_owned();
     assert!(causes.contains("/no/such/folder/app.sock: no such file or directory"), "{causes}");
+}
+
+#[test]
+fn a_second_luster_on_the_same_configuration_ends_after_a_few_tries_and_was_never_ready() {
+    let config = |port: u16| json!({"workers": 2, "server": {"port": port}});
+    let port = free_port();
+    let first = Luster::with(SERVER, config(port)).start();
+    first.await_ready(2);
+    let mut second = Luster::with(SERVER, config(port)).start();
+    assert_eq!(second.await_end(), 1);
+    let causes = second.await_event("all_dead", 1)["causes"].as_str().expect("text").to_owned();
+    assert!(
+        causes.starts_with("workers 1, 2 exited with code 1 after they could not listen on "),
+        "{causes}"
+    );
+    assert!(second.events("ready").is_empty(), "{:?}", second.events("ready"));
+    assert_eq!(second.events("refused").len(), 10, "five tries each");
+    assert_eq!(get(&Target::Tcp(port)).expect("the first serves on").body, "x");
+    assert_eq!(first.stop().0, 0);
+}
+
+#[test]
+fn an_app_that_tries_the_next_port_is_ready_where_it_listens() {
+    let port = crate::harness::free_ports(2);
+    let _taken = TcpListener::bind(("::", port)).expect("free");
+    let app = "const server = require('http').createServer((_, r) => r.end('x'));
+        server.once('error', () => server.listen(Number(process.env.port) + 1));
+        server.listen(process.env.port);";
+    let luster = Luster::with(app, json!({"workers": 2, "server": {"port": port}})).start();
+    luster.await_ready(2);
+    assert_eq!(get(&Target::Tcp(port + 1)).expect("it serves").body, "x");
+    assert_eq!(luster.all_pids().len(), 2);
+    assert_eq!(luster.stop().0, 0);
 }

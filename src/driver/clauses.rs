@@ -1,0 +1,72 @@
+//! The clauses that log lines and the JavaScript beside the fleet have in common: how something ended, and why.
+
+use std::time::Duration;
+
+use crate::supervisor::{AbortReason, Death, Ending};
+
+/// Why a replacement failed, a clause without its subject.
+pub(super) fn abort_reason(reason: &AbortReason) -> String {
+    match reason {
+        AbortReason::NotReady(limit) => {
+            format!("was not ready within {} ms (control.readyTimeout)", millis(*limit))
+        }
+        AbortReason::Died(ending) => format!("{} before it was ready", how(ending)),
+    }
+}
+
+/// What all died of, in one clause: each cause once.
+pub(super) fn causes(deaths: &[Death]) -> String {
+    let mut causes: Vec<(&Death, Vec<String>)> = Vec::new();
+    for death in deaths {
+        let same = |(known, _): &&mut (&Death, Vec<String>)| {
+            known.ending == death.ending && known.refusal == death.refusal
+        };
+        match causes.iter_mut().find(same) {
+            Some((_, workers)) => workers.push(death.worker.to_string()),
+            None => causes.push((death, vec![death.worker.to_string()])),
+        }
+    }
+    causes.iter().map(|(death, workers)| cause(death, workers)).collect::<Vec<_>>().join("; ")
+}
+
+/// What some workers died of, for the line that says why luster ended.
+fn cause(death: &Death, workers: &[String]) -> String {
+    let (noun, they) = if workers.len() == 1 { ("worker", "it") } else { ("workers", "they") };
+    let (who, how) = (workers.join(", "), how(&death.ending));
+    match &death.refusal {
+        Some(refusal) => {
+            let (on, reason) = (&refusal.endpoint, &refusal.reason);
+            format!("{noun} {who} {how} after {they} could not listen on {on}: {reason}")
+        }
+        None => format!("{noun} {who} {how}"),
+    }
+}
+
+/// `1 worker`, `2 workers`.
+pub(super) fn count(workers: usize) -> String {
+    match workers {
+        1 => "1 worker".to_owned(),
+        workers => format!("{workers} workers"),
+    }
+}
+
+/// `1 worker waits for its turn`, `2 workers wait for their turn`.
+pub(super) fn waiting_for_their_turn(workers: usize) -> String {
+    match workers {
+        0 => "no worker waits for its turn".to_owned(),
+        1 => "1 worker waits for its turn".to_owned(),
+        workers => format!("{workers} workers wait for their turn"),
+    }
+}
+
+pub(super) fn how(ending: &Ending) -> String {
+    match ending {
+        Ending::Code(code) => format!("exited with code {code}"),
+        Ending::Signal(name) => format!("was killed by {name}"),
+        Ending::NotStarted(reason) => format!("could not be started: {reason}"),
+    }
+}
+
+pub(super) fn millis(duration: Duration) -> u64 {
+    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
+}

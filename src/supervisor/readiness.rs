@@ -1,0 +1,85 @@
+//! When a life is ready: what it says, what it listens on, and what is made of the two.
+//!
+//! Invariant: one that was refused a listen and listens on nothing is not ready for as long as that may change.
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use super::ids::{Endpoint, Moment};
+use super::life::{Occupant, Stage};
+use super::order::Notice;
+use super::order::Order::{self, Say};
+use super::policy::Readiness;
+
+/// How long a life that says it is ready may take to listen, where its predecessor did or where it was refused, before it
+/// counts as ready all the same; without it an app that moved to another port would block a roll-out for ever.
+pub(super) const SETTLE_LIMIT: Duration = Duration::from_secs(10);
+
+/// What becomes of a life that says it is ready but does not listen where it should.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Settling {
+    /// After a while it counts as ready all the same: an app may have moved to another port.
+    Lenient,
+    /// Never: a roll-out waits for it with a deadline of its own, and fails.
+    Strict,
+}
+
+/// Whether a life has just become ready.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[must_use]
+pub(super) enum Settled {
+    JustNow,
+    No,
+}
+
+impl Occupant {
+    pub(super) const fn says_ready(&mut self, now: Moment) {
+        match &mut self.stage {
+            Stage::Loading { said_ready, .. } if said_ready.is_none() => *said_ready = Some(now),
+            // `ready` comes after `online`, once, and means nothing any more to one on its way out.
+            Stage::Loading { .. }
+            | Stage::Launching { .. }
+            | Stage::Ready { .. }
+            | Stage::Stopping { .. } => {}
+        }
+    }
+
+    /// Becomes ready if it says so and listens on what is `expected`; says whether it just did.
+    pub(super) fn settles(
+        &mut self,
+        now: Moment,
+        expected: &BTreeSet<Endpoint>,
+        readiness: Readiness,
+        orders: &mut Vec<Order>,
+    ) -> Settled {
+        let Stage::Loading { online, said_ready: Some(said_ready) } = self.stage else {
+            return Settled::No;
+        };
+        let missing = match readiness {
+            Readiness::Automatic => self.missing(expected),
+            Readiness::Manual => BTreeSet::new(),
+        };
+        let overdue = match self.settling {
+            Settling::Lenient => now >= said_ready.after(SETTLE_LIMIT),
+            Settling::Strict => false,
+        };
+        if !missing.is_empty() && !overdue {
+            return Settled::No;
+        }
+        self.stage = Stage::Ready { online };
+        self.ready_since = Some(now);
+        if !missing.is_empty() {
+            orders.push(Say(Notice::ReadyWithout(self.worker, self.life, missing)));
+        }
+        orders.push(Say(Notice::Ready(self.worker, self.life, now.since(self.forked))));
+        orders.push(Order::Settle(self.life));
+        Settled::JustNow
+    }
+
+    /// What it should listen on and does not: an app that is refused one endpoint may have chosen another.
+    fn missing(&self, expected: &BTreeSet<Endpoint>) -> BTreeSet<Endpoint> {
+        let refused = self.refusal().filter(|_| self.endpoints.is_empty());
+        let refused = refused.map(|refusal| refusal.endpoint.clone());
+        expected.difference(&self.endpoints).cloned().chain(refused).collect()
+    }
+}
