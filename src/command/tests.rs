@@ -125,7 +125,8 @@ fn every_way_to_export_is_understood() {
 
 #[test]
 fn what_is_no_literal_is_run_whatever_it_is() {
-    let error = "luster.conf.js: The configuration's type is \"function\", but object is expected";
+    let error =
+        "luster.conf.js: the configuration must be an object, not a function; export the object itself";
     assert_eq!(module("module.exports = () => 1").error(), error);
     let deep = module(&format!("module.exports = {{a: {}", "[".repeat(100_000)));
     assert_eq!(deep.load().unwrap_err().exit(), Exit::Config);
@@ -234,11 +235,11 @@ fn what_json_cannot_say_is_left_out_or_named() {
 
     let error = module("module.exports = {app() {}, workers: NaN, server: {port: /x/, groups: -Infinity}, extensions: new Date()}").error();
     for message in [
-        "luster.conf.js: Property \"app\" type is \"function\", but string is expected",
-        "Property \"workers\" is NaN, but a whole number",
-        "Property \"server.port\" type is \"regexp\", but number or string is expected",
-        "Property \"server.groups\" is -Infinity, but",
-        "Property \"extensions\" type is \"date\", but object is expected",
+        "luster.conf.js: \"app\" must be a string, not a function",
+        "\"workers\" must be a number from 1 to 10000, not NaN",
+        "\"server.port\" must be a number or a string, not a regexp",
+        "\"server.groups\" must be a number of groups from 1 to 10000, not -Infinity",
+        "\"extensions\" must be an object, not a date",
     ] {
         assert!(error.contains(message), "{error}");
     }

@@ -70,7 +70,7 @@ fn watching(options: &Guard, log: Option<&LogFile>) -> Result<Watching, Refusal>
     let folder = std::env::current_dir()
         .map_err(|error| (Exit::Config, format!("there is no working directory: {error}")))?;
     let patterns = Patterns::new(&options.patterns, &folder)
-        .map_err(|error| (Exit::Config, format!("Property \"extensions.{GUARD}.patterns\": {error}")))?;
+        .map_err(|error| (Exit::Config, format!("\"extensions.{GUARD}.patterns\": {error}")))?;
     let logs = log.into_iter().flat_map(|log| [&log.stdout, &log.stderr]);
     let logs: Vec<PathBuf> = logs.filter_map(path).collect();
     Ok(Watching {

@@ -52,15 +52,22 @@ impl<'a> Inspector<'a> {
 
     /// Notes that the value is none of those expected.
     pub(super) fn fail_value(&mut self, key: &str, expected: &str) {
-        let message = format!("Property \"{key}\" is {}, but {expected} is expected", self.shown(key));
+        let message = format!("\"{key}\" must be {expected}, not {}", self.shown(key));
         self.fail(key, message);
     }
 
+    /// Notes that the value's type is none of those expected.
     pub(super) fn fail_type(&mut self, key: &str, expected: &str) {
         let found = self.at(key);
-        let message =
-            format!("Property \"{key}\" type is \"{}\", but {expected} is expected", found.type_name());
-        self.fail(key, message);
+        let found = match found {
+            Found::Plain(Value::String(_)) => format!("the string {}", self.shown(key)),
+            Found::Plain(Value::Number(_)) => format!("the number {}", self.shown(key)),
+            Found::Plain(Value::Null | Value::Bool(_)) => self.shown(key),
+            Found::Plain(Value::Array(_) | Value::Object(_)) | Found::Absent | Found::Odd(_) => {
+                with_article(found.type_name())
+            }
+        };
+        self.fail(key, format!("\"{key}\" must be {expected}, not {found}"));
     }
 
     pub(super) fn warn(&mut self, key: &str, message: &str) {
@@ -76,7 +83,7 @@ impl<'a> Inspector<'a> {
             Found::Absent => None,
             Found::Plain(Value::String(text)) => Some(text),
             Found::Plain(_) | Found::Odd(_) => {
-                self.fail_type(key, "string");
+                self.fail_type(key, "a string");
                 None
             }
         }
@@ -90,7 +97,7 @@ impl<'a> Inspector<'a> {
             Found::Odd(Odd::MinusInfinity) => Some(f64::NEG_INFINITY),
             Found::Odd(Odd::NotANumber) => Some(f64::NAN),
             Found::Plain(_) | Found::Odd(Odd::Other(_)) => {
-                self.fail_type(key, "number");
+                self.fail_type(key, "a number");
                 None
             }
         }
@@ -103,7 +110,7 @@ impl<'a> Inspector<'a> {
         if whole.is_none() {
             let (least, most) = limits.into_inner();
             let expected = match most {
-                u32::MAX => format!("a whole number, {least} or more,"),
+                u32::MAX => format!("a whole number, {least} or more"),
                 _ => format!("a whole number from {least} to {most}"),
             };
             self.fail_value(key, &expected);
@@ -159,12 +166,21 @@ impl<'a> Inspector<'a> {
             Found::Odd(Odd::Infinity) => "Infinity".to_owned(),
             Found::Odd(Odd::MinusInfinity) => "-Infinity".to_owned(),
             Found::Odd(Odd::NotANumber) => "NaN".to_owned(),
-            Found::Odd(Odd::Other(name)) => format!("a {name}"),
+            Found::Odd(Odd::Other(name)) => with_article(name),
         };
         match text.char_indices().nth(LIMIT) {
             Some((end, _)) => format!("{}…", &text[..end]),
             None => text,
         }
+    }
+}
+
+/// JavaScript's name for a type as part of a sentence.
+pub(super) fn with_article(type_name: &str) -> String {
+    match type_name {
+        "undefined" | "null" => type_name.to_owned(),
+        "array" | "object" | "error" => format!("an {type_name}"),
+        _ => format!("a {type_name}"),
     }
 }
 

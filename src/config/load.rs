@@ -15,7 +15,7 @@ use crate::config::check::check;
 use crate::config::error::{Error, Problem};
 use crate::config::evaluate::{EVALUATION_DEADLINE, Evaluate};
 use crate::config::find::{self, NotFound};
-use crate::config::inspect::Inspector;
+use crate::config::inspect::{Inspector, with_article};
 use crate::config::origin::{Origin, Origins};
 use crate::config::overrides;
 use crate::config::read::{Reading, Source, read};
@@ -195,10 +195,18 @@ fn decide(
     }
 }
 
+fn not_an_object(kind: &str) -> String {
+    let hint = match kind {
+        "function" => "; export the object itself",
+        _ => "",
+    };
+    format!("the configuration must be an object, not {}{hint}", with_article(kind))
+}
+
 fn not_an_object_error(kind: &str, name: String) -> Error {
     let problem = Problem {
         key: None,
-        message: format!("The configuration's type is \"{kind}\", but object is expected"),
+        message: not_an_object(kind),
         origin: Origin::WholeFile { name },
         excerpt: None,
     };

@@ -7,6 +7,7 @@
 //! Invariants: nothing here starts a process or opens a socket; unknown keys are kept, because apps and extensions
 //! read them.
 
+mod app;
 mod check;
 mod error;
 mod evaluate;
@@ -22,6 +23,7 @@ mod ports;
 mod read;
 mod render;
 mod scan;
+mod server;
 mod settings;
 mod socket;
 mod text;

@@ -51,7 +51,7 @@ pub(super) fn apply(variable: &str, written: &mut Written, origins: &mut Origins
             }
             Err(NotAnObject(at)) => outcome.problems.push(Problem {
                 key: Some(path.clone()),
-                message: format!("Property \"{at}\" already exists and is not an object"),
+                message: format!("\"{path}\" cannot be set: \"{at}\" is there and is not an object"),
                 origin: Origin::Environment,
                 excerpt: None,
             }),
@@ -190,7 +190,7 @@ mod tests {
                 assert_eq!(outcome.problems.len(), 1);
                 assert_eq!(
                     outcome.problems[0].to_string(),
-                    "LUSTER_CONF: Property \"a.b\" already exists and is not an object"
+                    "LUSTER_CONF: \"a.b.c\" cannot be set: \"a.b\" is there and is not an object"
                 );
             }
         }

@@ -1,9 +1,10 @@
 //! Which worker is in which port group, and what it is told to listen on. The layout is JS luster's, worker
 //! by worker.
 //!
-//! Invariants: pure; groups are filled in order; the number of groups *used* may exceed the number asked for
-//! when workers do not divide evenly (5 workers in 3 groups make 5 groups of 1), exactly as in JS luster.
+//! Invariants: pure; groups are filled in order; there may be more groups than were asked for when workers do not divide
+//! evenly (5 workers in 3 groups make 5 groups of 1), and fewer when there are fewer workers, exactly as in JS luster.
 
+use crate::config::inspect::whole;
 use crate::config::settings::{Port, Server};
 use crate::supervisor::WorkerId;
 
@@ -18,24 +19,34 @@ pub struct Seat {
     pub port: String,
 }
 
+/// How many groups there are, and how many workers are in each but the last, where so many workers and groups were asked
+/// for. Both may be fractions, as in JS luster: a part of a worker is one more, in the last group.
+pub(super) fn divide(workers: f64, groups: f64) -> (u32, u32) {
+    let whole = |number: f64| whole(number).unwrap_or(u32::MAX).max(1);
+    if groups <= 1.0 {
+        return (1, whole(workers.ceil()));
+    }
+    match (workers / groups).floor() {
+        // More groups than workers: to each its own.
+        per_group if per_group < 1.0 => (whole(workers.ceil()), 1),
+        per_group => (whole((workers / per_group).floor()), whole(per_group)),
+    }
+}
+
 impl Server {
     /// The seats of workers 1..=`workers`, in order.
     #[must_use]
     pub fn layout(&self, workers: u32) -> Vec<Seat> {
-        (1..=workers).map(|number| self.seat(workers, WorkerId(number))).collect()
+        (1..=workers).map(|number| self.seat(WorkerId(number))).collect()
     }
 
-    /// The seat of one worker out of `workers`.
+    /// The seat of one worker.
     #[must_use]
-    pub fn seat(&self, workers: u32, worker: WorkerId) -> Seat {
-        let group = self.group(workers, worker);
+    pub fn seat(&self, worker: WorkerId) -> Seat {
+        // Leftovers join the last group.
+        let group = worker.0.saturating_sub(1) / self.workers_per_group.max(1);
+        let group = group.min(self.groups.saturating_sub(1));
         Seat { worker, group, port: self.port_of_group(group) }
-    }
-
-    /// How many groups are used by this many workers.
-    #[must_use]
-    pub fn groups_used(&self, workers: u32) -> u32 {
-        workers / self.workers_per_group(workers)
     }
 
     /// The value of `port` for a group counted from 0: a TCP port, a socket's path, or `0` if no port is
@@ -49,16 +60,6 @@ impl Server {
             Some(Port::Unix(path)) => path.replacen('*', &offset.to_string(), 1),
         }
     }
-
-    fn group(&self, workers: u32, worker: WorkerId) -> u32 {
-        let group = worker.0.saturating_sub(1) / self.workers_per_group(workers);
-        // Leftovers join the last group.
-        group.min(self.groups_used(workers).saturating_sub(1))
-    }
-
-    fn workers_per_group(&self, workers: u32) -> u32 {
-        (workers / self.groups.max(1)).max(1)
-    }
 }
 
 #[cfg(test)]
@@ -67,10 +68,12 @@ mod tests {
     use crate::config::settings::Balance;
     use proptest::prelude::*;
 
-    fn server(port: Option<Port>, groups: u32, ports_per_group: u32) -> Server {
+    fn server(port: Option<Port>, workers: f64, groups: f64, ports_per_group: u32) -> Server {
+        let (groups, workers_per_group) = divide(workers, groups);
         Server {
             port,
             groups,
+            workers_per_group,
             ports_per_group,
             balance: Balance::RoundRobin,
             socket_mode: None,
@@ -79,7 +82,8 @@ mod tests {
     }
 
     fn ports(port: Option<Port>, groups: u32, ports_per_group: u32, workers: u32) -> Vec<String> {
-        server(port, groups, ports_per_group).layout(workers).into_iter().map(|seat| seat.port).collect()
+        let server = server(port, workers.into(), groups.into(), ports_per_group);
+        server.layout(workers).into_iter().map(|seat| seat.port).collect()
     }
 
     #[test]
@@ -96,7 +100,25 @@ mod tests {
     #[test]
     fn uneven_workers_may_make_more_groups_than_asked_for() {
         assert_eq!(ports(Some(Port::Tcp(1)), 3, 1, 5), ["1", "2", "3", "4", "5"]);
-        assert_eq!(server(None, 3, 1).groups_used(5), 5);
+        assert_eq!(divide(5.0, 3.0), (5, 1));
+    }
+
+    /// Seen with JS luster 2.8.1.
+    #[test]
+    fn fractions_and_too_many_groups_are_what_js_luster_makes_of_them() {
+        let groups = |workers: f64, groups: f64| {
+            let server = server(None, workers, groups, 1);
+            let count = whole(workers.ceil()).unwrap();
+            server.layout(count).into_iter().map(|seat| seat.group).collect::<Vec<_>>()
+        };
+        assert_eq!(groups(1.5, 1.0), [0, 0]);
+        assert_eq!(groups(0.75, 1.0), [0]);
+        assert_eq!(groups(2.0, 4.0), [0, 1]);
+        assert_eq!(groups(2.5, 2.0), [0, 1, 1]);
+        assert_eq!(groups(3.5, 2.0), [0, 1, 2, 2]);
+        assert_eq!(groups(3.5, 4.0), [0, 1, 2, 3]);
+        assert_eq!(groups(4.0, 2.5), [0, 1, 2, 3]);
+        assert_eq!(groups(4.0, 0.0), [0, 0, 0, 0]);
     }
 
     #[test]
@@ -108,15 +130,15 @@ mod tests {
 
     /// The rule as the contract tells it: walk the workers, move on when the group is full and another can be
     /// filled.
-    fn told(workers: u32, groups: u32) -> Vec<u32> {
-        let per_group = workers / groups;
-        let (mut group, mut inside, mut seats) = (0, 0, Vec::new());
-        for _ in 0..workers {
+    fn told(workers: f64, groups: f64) -> Vec<u32> {
+        let per_group = (workers / groups).floor();
+        let (mut group, mut inside, mut seats) = (0, 0.0, Vec::new());
+        while f64::from(u32::try_from(seats.len()).unwrap()) < workers {
             seats.push(group);
-            inside += 1;
-            let left_for_others = i64::from(workers) - i64::from(group + 1) * i64::from(per_group);
-            if groups > 1 && inside >= per_group && left_for_others >= i64::from(per_group) {
-                inside = 0;
+            inside += 1.0;
+            let left_for_others = workers - f64::from(group + 1) * per_group;
+            if groups > 1.0 && inside >= per_group && left_for_others >= per_group {
+                inside = 0.0;
                 group += 1;
             }
         }
@@ -125,13 +147,14 @@ mod tests {
 
     proptest! {
         #[test]
-        fn the_layout_is_the_contracts(workers in 1..300u32, groups in 1..300u32) {
-            prop_assume!(groups <= workers);
-            let server = server(Some(Port::Tcp(1000)), groups, 7);
+        fn the_layout_is_the_contracts(workers in 1..1200u32, groups in 0..1200u32) {
+            // In quarters.
+            let (workers, groups) = (f64::from(workers) / 4.0, f64::from(groups) / 4.0);
+            let server = server(Some(Port::Tcp(1000)), workers, groups, 7);
             let told = told(workers, groups);
-            let layout = server.layout(workers);
+            let layout = server.layout(whole(workers.ceil()).unwrap());
             prop_assert_eq!(layout.iter().map(|seat| seat.group).collect::<Vec<_>>(), told.clone());
-            prop_assert_eq!(server.groups_used(workers), told.last().unwrap() + 1);
+            prop_assert_eq!(server.groups, told.last().unwrap() + 1);
             for (seat, group) in layout.iter().zip(told) {
                 prop_assert_eq!(&seat.port, &(1000 + group * 7).to_string());
             }

@@ -44,9 +44,11 @@ pub struct Settings {
 pub struct Server {
     /// The first group's port (`server.port`).
     pub port: Option<Port>,
-    /// How many groups were asked for, 1 to the number of workers (`server.groups`).
+    /// How many groups there are: with workers that do not divide evenly, more than `server.groups` says.
     pub groups: u32,
-    /// The distance between two groups' ports, at least 1 (`server.portsPerGroup`).
+    /// How many workers are in each but the last, which has what is left over.
+    pub workers_per_group: u32,
+    /// The distance between two groups' ports (`server.portsPerGroup`).
     pub ports_per_group: u32,
     /// How connections are shared among workers (`server.balance`).
     pub balance: Balance,

@@ -13,14 +13,14 @@ const GROUP: &str = "server.socketGroup";
 
 /// The permission bits: octal digits in a string, or JavaScript's `0o660`.
 pub(super) fn mode(inspector: &mut Inspector<'_>) -> Option<u32> {
-    let expected = "permission bits in octal, such as \"0660\",";
+    let expected = "permission bits in octal, such as \"0660\"";
     let mode = match inspector.at(MODE) {
         Found::Absent => return None,
         Found::Plain(Value::String(digits)) => octal(digits),
         // A plain 660, which is what JSON has, is another number in octal, and beyond 0o777.
         Found::Plain(Value::Number(number)) => number.as_u64().and_then(|mode| u32::try_from(mode).ok()),
         Found::Plain(_) | Found::Odd(_) => {
-            inspector.fail_type(MODE, "string");
+            inspector.fail_type(MODE, "a string");
             return None;
         }
     };
@@ -45,7 +45,7 @@ pub(super) fn group(inspector: &mut Inspector<'_>) -> Option<u32> {
         Found::Plain(Value::String(name)) => by_name(name),
         Found::Plain(Value::Number(number)) => number.as_u64().and_then(|gid| u32::try_from(gid).ok()),
         Found::Plain(_) | Found::Odd(_) => {
-            inspector.fail_type(GROUP, "string or number");
+            inspector.fail_type(GROUP, "a string or a number");
             return None;
         }
     };

@@ -115,7 +115,7 @@ fn judged<T>(
     let others = mem::take(&mut inspector.problems);
     // `null` is no options, as for every extension.
     if !matches!(inspector.at(key), Found::Plain(Value::Object(_) | Value::Null)) {
-        inspector.fail_type(key, "object");
+        inspector.fail_type(key, "an object");
     }
     let options = options(inspector, key);
     let problems = mem::replace(&mut inspector.problems, others);
@@ -133,7 +133,7 @@ fn log_target(inspector: &mut Inspector<'_>, key: &str, base_dir: &Path) -> LogT
         }
         Found::Plain(Value::String(path)) => LogTarget::File(find::resolve(base_dir, Path::new(path))),
         Found::Plain(Value::Number(_) | Value::Array(_) | Value::Object(_)) | Found::Odd(_) => {
-            inspector.fail_type(key, "string or boolean");
+            inspector.fail_type(key, "a string or a boolean");
             LogTarget::Nothing
         }
     }
@@ -152,7 +152,7 @@ fn patterns(inspector: &mut Inspector<'_>, key: &str) -> Vec<String> {
             }
             inspector.fail_value(key, "a list of globs");
         }
-        Found::Plain(_) | Found::Odd(_) => inspector.fail_type(key, "string or array"),
+        Found::Plain(_) | Found::Odd(_) => inspector.fail_type(key, "a string or an array"),
     }
     all()
 }

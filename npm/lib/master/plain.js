@@ -60,7 +60,8 @@ class Copier {
         case 'object':
             return value === null ? null : this._copyObject(value, at);
         case 'undefined':
-            return undefined;
+            // A port that nobody has set is told; any other value that is not there is the default.
+            return at.join('.') === 'server.port' ? this._note(at, 'undefined') : undefined;
         default:
             return this._note(at, typeof value);
         }

@@ -15,7 +15,7 @@ fn wrong(members: &str, message: &str) {
     let first = error.lines().next().unwrap();
     assert!(first.ends_with(message), "{members}\n{error}");
     assert!(first.starts_with("luster.conf.json:2:"), "{members}\n{error}");
-    assert_eq!(error.matches(": Property").count(), 1, "{error}");
+    assert_eq!(error.matches(" must be ").count() + error.matches(" gives ").count(), 1, "{error}");
 }
 
 fn warnings(members: &str) -> Vec<String> {
@@ -84,29 +84,23 @@ fn zero_and_false_and_null_sections_mean_no_timer() {
 }
 
 #[test]
-fn a_wrong_type_is_told_in_the_words_of_js_luster_with_the_place_marked() {
+fn a_wrong_type_is_told_with_the_place_marked() {
     assert_eq!(
         json_error("{\n  \"app\": \"worker\",\n  \"workers\": \"four\"\n}"),
-        "luster.conf.json:3:14: Property \"workers\" type is \"string\", but number is expected\n\
+        "luster.conf.json:3:14: \"workers\" must be a number, not the string \"four\"\n\
          \x20 3 |   \"workers\": \"four\"\n\
          \x20   |              ^^^^^^"
     );
-    wrong(r#""workers": null"#, "Property \"workers\" type is \"null\", but number is expected");
+    wrong(r#""workers": null"#, "\"workers\" must be a number, not null");
     wrong(
         r#""control": {"stopTimeout": "1"}"#,
-        "Property \"control.stopTimeout\" type is \"string\", but number is expected",
+        "\"control.stopTimeout\" must be a number, not the string \"1\"",
     );
-    wrong(
-        r#""control": {"stopTimeout": true}"#,
-        "Property \"control.stopTimeout\" type is \"boolean\", but number is expected",
-    );
-    wrong(
-        r#""server": {"port": []}"#,
-        "Property \"server.port\" type is \"array\", but number or string is expected",
-    );
-    wrong(r#""extensions": []"#, "Property \"extensions\" type is \"array\", but object is expected");
-    wrong(r#""extensionsPath": 1"#, "Property \"extensionsPath\" type is \"number\", but string is expected");
-    wrong(r#""server": 8080"#, "Property \"server\" type is \"number\", but object is expected");
+    wrong(r#""control": {"stopTimeout": true}"#, "\"control.stopTimeout\" must be a number, not true");
+    wrong(r#""server": {"port": []}"#, "\"server.port\" must be a number or a string, not an array");
+    wrong(r#""extensions": []"#, "\"extensions\" must be an object, not an array");
+    wrong(r#""extensionsPath": 1"#, "\"extensionsPath\" must be a string, not the number 1");
+    wrong(r#""server": 8080"#, "\"server\" must be an object, not the number 8080");
 }
 
 #[test]
@@ -117,66 +111,110 @@ fn all_mistakes_are_told_at_once_each_in_its_paragraph() {
     assert_eq!(
         paragraphs,
         [
-            "luster.conf.json: Required property \"app\" is absent",
-            "luster.conf.json:1:26: Property \"workers\" is 0, but a whole number from 1 to 10000 is expected",
-            "luster.conf.json:1:56: Property \"control.killTimeout\" is -1, but a number of milliseconds from 0 to 2147483647 is expected",
-            "luster.conf.json:1:80: Property \"server.port\" is 0.5, but a port from 1 to 65535 is expected",
+            "luster.conf.json: \"app\" is missing: it names the worker's main module, as in \"app\": \"worker.js\"",
+            "luster.conf.json:1:26: \"workers\" must be a number from 1 to 10000, not 0",
+            "luster.conf.json:1:56: \"control.killTimeout\" must be a number of milliseconds from 0 to 2147483647, not -1",
+            "luster.conf.json:1:80: \"server.port\" must be a port from 1 to 65535, not 0.5",
         ]
     );
 }
 
 #[test]
 fn numbers_must_be_within_their_limits() {
-    for workers in ["0", "-1", "2.5", "10001", "1e300"] {
-        wrong(&format!(r#""workers": {workers}"#), "but a whole number from 1 to 10000 is expected");
+    for workers in ["0", "-1", "10001", "1e300"] {
+        let message = format!("\"workers\" must be a number from 1 to 10000, not {workers}");
+        wrong(&format!(r#""workers": {workers}"#), &message.replace("1e300", "1e+300"));
     }
-    wrong(r#""control": {"stopTimeout": 2147483648}"#, "from 0 to 2147483647 is expected");
     wrong(
-        r#""control": {"allowedSequentialDeaths": -1}"#,
-        "is -1, but a whole number, 0 or more, is expected",
+        r#""control": {"stopTimeout": 2147483648}"#,
+        "must be a number of milliseconds from 0 to 2147483647, not 2147483648",
     );
+    wrong(r#""control": {"parallel": 0}"#, "must be a whole number from 1 to 10000, not 0");
+    wrong(r#""maxEventListeners": -1"#, "must be a whole number, 0 or more, not -1");
     wrong(
-        r#""control": {"allowedSequentialDeaths": 1.5}"#,
-        "is 1.5, but a whole number, 0 or more, is expected",
+        r#""properties": {"masterInspectPort": 65535}"#,
+        "must be a whole number from 0 to 65531, not 65535",
     );
-    wrong(r#""control": {"parallel": 5}"#, "is 5, but a whole number from 1 to 4 is expected");
-    wrong(r#""control": {"parallel": 0}"#, "is 0, but a whole number from 1 to 4 is expected");
-    wrong(r#""maxEventListeners": -1"#, "is -1, but a whole number, 0 or more, is expected");
-    wrong(r#""properties": {"masterInspectPort": 65535}"#, "but a whole number from 0 to 65531 is expected");
-    wrong(r#""server": {"groups": 0}"#, "is 0, but a whole number from 1 to 10000 is expected");
-    wrong(r#""server": {"portsPerGroup": 0}"#, "is 0, but a whole number from 1 to 65535 is expected");
+    wrong(r#""server": {"groups": -1}"#, "must be a number of groups from 1 to 10000, not -1");
+    wrong(r#""server": {"portsPerGroup": -1}"#, "must be a whole number from 0 to 65535, not -1");
+    wrong(r#""server": {"portsPerGroup": 1.5}"#, "must be a whole number from 0 to 65535, not 1.5");
 }
 
 #[test]
 fn words_must_be_among_those_known() {
-    wrong(r#""control": {"restart": "x"}"#, "is \"x\", but \"stop-first\" or \"start-first\" is expected");
-    wrong(
-        r#""server": {"balance": ""}"#,
-        "is \"\", but \"round-robin\" or \"shared\" or \"reuseport\" is expected",
-    );
+    wrong(r#""control": {"restart": "x"}"#, "must be \"stop-first\" or \"start-first\", not \"x\"");
+    wrong(r#""server": {"balance": ""}"#, "must be \"round-robin\" or \"shared\" or \"reuseport\", not \"\"");
+    for word in ["max", "auto"] {
+        let message =
+            format!("must be a number (leave it out for one worker per CPU), not the string \"{word}\"");
+        wrong(&format!(r#""workers": "{word}""#), &message);
+    }
 }
 
+/// Numbers that configurations compute from the number of CPUs.
 #[test]
-fn more_groups_than_workers_is_a_mistake() {
-    wrong(
-        r#""workers": 2, "server": {"groups": 3}"#,
-        "is 3, but at most the number of workers, 2, is expected",
-    );
-    wrong(
-        r#""server": {"groups": 5}"#,
-        "is 5, but at most the number of workers, 4 (the number of CPUs this process may use), is expected",
-    );
+fn numbers_that_js_luster_makes_sense_of_mean_the_same_with_a_warning() {
+    for (members, expected, warning) in [
+        (r#""workers": 1.5"#, (2, 1, 0, 1), "workers is 1.5, which is rounded up to 2"),
+        (r#""workers": 0.25"#, (1, 1, 0, 1), "workers is 0.25, which is rounded up to 1"),
+        (
+            r#""workers": 2, "server": {"groups": 4}"#,
+            (2, 2, 0, 1),
+            "server.groups is 4, but there are only 2 workers: there will be 2 groups, of one worker each",
+        ),
+        (
+            r#""server": {"groups": 5}"#,
+            (4, 4, 0, 1),
+            "only 4 workers (the number of CPUs this process may use): there will be 4 groups",
+        ),
+        (r#""server": {"groups": 0}"#, (4, 1, 0, 1), "server.groups is 0, which is taken for 1"),
+        (r#""server": {"groups": 0.5}"#, (4, 1, 0, 1), "server.groups is 0.5, which is taken for 1"),
+        (
+            r#""server": {"groups": 2.5}"#,
+            (4, 4, 0, 1),
+            "4 workers do not divide into 2.5 groups: there will be 4 groups of at least 1",
+        ),
+        (
+            r#""server": {"port": 80, "groups": 2, "portsPerGroup": 0}"#,
+            (4, 2, 0, 1),
+            "server.portsPerGroup is 0, so all 2 groups have the same port",
+        ),
+        (
+            r#""control": {"exitThreshold": 1, "allowedSequentialDeaths": -1}"#,
+            (4, 1, 0, 1),
+            "control.allowedSequentialDeaths is -1, which is taken for 0",
+        ),
+        (
+            r#""control": {"exitThreshold": 1, "allowedSequentialDeaths": 1.5}"#,
+            (4, 1, 1, 1),
+            "control.allowedSequentialDeaths is 1.5, which is taken for 1",
+        ),
+        (
+            r#""control": {"parallel": 5}"#,
+            (4, 1, 0, 4),
+            "control.parallel is 5, but there are only 4 workers",
+        ),
+    ] {
+        let loaded = json_loaded(members);
+        let (policy, server) = (&loaded.settings.policy, &loaded.settings.server);
+        let seen = (policy.workers, server.groups, policy.limits.allowed_sequential_deaths, policy.parallel);
+        assert_eq!(seen, expected, "{members}");
+        assert!(loaded.warnings.len() == 1, "{members} {:?}", loaded.warnings);
+        assert!(loaded.warnings[0].to_string().contains(warning), "{members} {:?}", loaded.warnings);
+    }
+    // Nothing to warn of: it has no meaning with one group.
+    assert!(json_loaded(r#""server": {"portsPerGroup": 0}"#).warnings.is_empty());
 }
 
 #[test]
 fn the_last_groups_port_must_be_possible_too() {
     wrong(
         r#""workers": 3, "server": {"port": 65534, "groups": 3}"#,
-        "gives the last of 3 groups port 65536, but at most 65535 is possible",
+        "\"server.port\" gives the last of 3 groups port 65536, but at most 65535 is possible",
     );
     json_loaded(r#""workers": 3, "server": {"port": 65533, "groups": 3}"#);
-    wrong(r#""server": {"port": 65536}"#, "is 65536, but a port from 1 to 65535 is expected");
-    wrong(r#""server": {"port": "70000"}"#, "is \"70000\", but a port from 1 to 65535 is expected");
+    wrong(r#""server": {"port": 65536}"#, "must be a port from 1 to 65535, not 65536");
+    wrong(r#""server": {"port": "70000"}"#, "must be a port from 1 to 65535, not \"70000\"");
 }
 
 #[test]
@@ -193,7 +231,7 @@ fn what_javascript_takes_for_a_number_is_a_port_and_all_else_a_path() {
     for text in ["0", "\"\"", "\" \""] {
         assert_eq!(port(text), None, "{text}: what workers are told without a port");
     }
-    wrong(r#""server": {"port": 0, "groups": 2}"#, "since there are several groups, is expected");
+    wrong(r#""server": {"port": 0, "groups": 2}"#, "as there are several groups, not 0");
 }
 
 #[test]
@@ -223,7 +261,7 @@ fn what_is_odd_but_works_is_a_warning() {
         ),
         (
             r#""control": {"triggerReadyStateManually": "no"}"#,
-            "is \"no\", which is taken for true; boolean is expected",
+            "is \"no\", which is taken for true; true or false is expected",
         ),
         (r#""worker": 2"#, "luster.conf.json:1:19: unknown key \"worker\", did you mean \"workers\"?"),
         (
@@ -267,13 +305,13 @@ fn a_missing_app_is_a_mistake_that_tells_what_was_looked_for() {
     let error = json_error(r#"{"app": "./c"}"#);
     assert!(
         error.starts_with(
-            "luster.conf.json:1:9: Property \"app\" is \"./c\", but there is no such file; looked for\n  c\n  c.js\n  c.json\n  c.node\n"
+            "luster.conf.json:1:9: \"app\" is \"./c\", but there is no such file\n  looked for\n  c\n  c.js\n  c.json\n  c.node\n"
         ),
         "{error}"
     );
     assert!(
         json_error(r#"{"app": ""}"#)
-            .contains("Property \"app\" is \"\", but the path of the worker's main module is expected")
+            .contains("\"app\" must be the path of the worker's main module, not \"\"")
     );
 }
 
@@ -302,9 +340,9 @@ fn the_environment_overrides_and_is_named_when_it_is_at_fault() {
     assert_eq!(
         lines,
         [
-            "LUSTER_CONF: Property \"log\" already exists and is not an object",
-            "LUSTER_CONF: Required property \"app\" is absent",
-            "LUSTER_CONF: Property \"workers\" is -2, but a whole number from 1 to 10000 is expected",
+            "LUSTER_CONF: \"log.a\" cannot be set: \"log\" is there and is not an object",
+            "LUSTER_CONF: \"app\" is missing: it names the worker's main module, as in \"app\": \"worker.js\"",
+            "LUSTER_CONF: \"workers\" must be a number from 1 to 10000, not -2",
         ]
     );
 }
@@ -379,23 +417,20 @@ fn wrong_options_of_such_an_extension_are_no_mistake_as_long_as_a_module_may_hav
     for (options, message) in [
         (
             r#"{"stdout": 1}"#,
-            "Property \"extensions.luster-log-file.stdout\" type is \"number\", but string or boolean",
+            "\"extensions.luster-log-file.stdout\" must be a string or a boolean, not the number 1",
         ),
-        ("true", "Property \"extensions.luster-log-file\" type is \"boolean\", but object is expected"),
+        ("true", "\"extensions.luster-log-file\" must be an object, not true"),
     ] {
         let wrong = of(&format!(r#"{{"luster-log-file": {options}}}"#)).log_file.expect("it is there");
         assert!(messages(wrong.expect_err("it is wrong")).contains(message), "{options}");
     }
     for (options, message) in [
-        (r#"{"patterns": []}"#, "Property \"extensions.luster-guard.patterns\" is [], but a list of globs"),
+        (r#"{"patterns": []}"#, "\"extensions.luster-guard.patterns\" must be a list of globs, not []"),
         (
             r#"{"patterns": 1}"#,
-            "Property \"extensions.luster-guard.patterns\" type is \"number\", but string or array",
+            "\"extensions.luster-guard.patterns\" must be a string or an array, not the number 1",
         ),
-        (
-            r#"{"debounce": "soon"}"#,
-            "Property \"extensions.luster-guard.debounce\" type is \"string\", but number",
-        ),
+        (r#"{"debounce": "soon"}"#, "\"extensions.luster-guard.debounce\" must be a number, not the string"),
     ] {
         let wrong = of(&format!(r#"{{"luster-guard": {options}}}"#)).guard.expect("it is there");
         assert!(messages(wrong.expect_err("it is wrong")).contains(message), "{options}");

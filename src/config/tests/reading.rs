@@ -129,10 +129,7 @@ fn a_pipe_is_refused_rather_than_waited_for() {
 
 #[test]
 fn a_configuration_must_be_an_object() {
-    assert_eq!(
-        json_error("[]"),
-        "luster.conf.json: The configuration's type is \"array\", but object is expected"
-    );
+    assert_eq!(json_error("[]"), "luster.conf.json: the configuration must be an object, not an array");
 }
 
 #[test]
@@ -141,7 +138,7 @@ fn literal_files_tell_places_too() {
         Story::new().file("luster.conf.js", "module.exports = {\n    app: 'worker',\n    workers: 'x',\n};");
     assert_eq!(
         story.error(),
-        "luster.conf.js:3:14: Property \"workers\" type is \"string\", but number is expected\n  \
+        "luster.conf.js:3:14: \"workers\" must be a number, not the string \"x\"\n  \
          3 |     workers: 'x',\n    |              ^^^"
     );
 }

@@ -202,9 +202,9 @@ fn check_lists_every_mistake_and_starts_nothing() {
     let (code, stdout, stderr) = luster.output();
     assert_eq!((code, stdout.as_str()), (78, ""), "{stderr}");
     for expected in [
-        "Required property \"app\" is absent",
-        "Property \"workers\" type is \"string\", but number is expected",
-        "Property \"control.killTimeout\" type is \"string\", but number is expected",
+        "\"app\" is missing",
+        "\"workers\" must be a number, not the string \"4\"",
+        "\"control.killTimeout\" must be a number, not the string \"soon\"",
         "server.portsPerGroup",
         "luster.conf.json:2:",
         "luster.conf.json:3:",
@@ -307,4 +307,28 @@ fn what_a_configuration_changes_for_workers_reaches_them_without_a_process_for_i
         assert_eq!(children(luster.pid()), luster.all_pids());
         assert_eq!(luster.stop().0, 0);
     });
+}
+
+/// What configurations that count CPUs come to on another machine. The ports are those seen with JS luster 2.8.1.
+#[test]
+fn fractions_and_too_many_groups_run_as_under_js_luster_with_a_warning() {
+    for (workers, groups, expected, warning) in [
+        (json!(1.5), json!(1), [0, 0].as_slice(), "workers is 1.5, which is rounded up to 2"),
+        (json!(2), json!(4), &[0, 1], "server.groups is 4, but there are only 2 workers"),
+        (json!(2.5), json!(2), &[0, 1, 1], "workers is 2.5, which is rounded up to 3"),
+        (json!(2), json!(0), &[0, 0], "server.groups is 0, which is taken for 1"),
+    ] {
+        let config = json!({"workers": workers, "server": {"port": 9100, "groups": groups}});
+        let luster = Luster::with(&reader(), config).start();
+        luster.await_ready(expected.len());
+        let mut told = luster.await_told(expected.len());
+        told.sort_by_key(|line| line["wid"].as_u64());
+        let ports: Vec<_> = told.iter().map(|line| line["port"].as_str().expect("text").to_owned()).collect();
+        let expected: Vec<_> = expected.iter().map(|group| (9100 + group).to_string()).collect();
+        assert_eq!(ports, expected, "{workers} workers, {groups} groups");
+        assert_eq!(luster.events("start")[0]["workers"], expected.len());
+        let warned = luster.await_event("config_warning", 1)["message"].clone();
+        assert!(warned.as_str().expect("text").contains(warning), "{warned}");
+        assert_eq!(luster.stop().0, 0);
+    }
 }

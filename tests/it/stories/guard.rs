@@ -207,7 +207,10 @@ fn patterns_that_cannot_be_used_are_told() {
     for (options, words) in [
         (json!({"patterns": ["a["]}), "the pattern \"a[\" cannot be used"),
         (json!({"patterns": ["!(a).js"]}), "extended globs"),
-        (json!({"patterns": {}}), "Property \"extensions.luster-guard.patterns\" type is \"object\""),
+        (
+            json!({"patterns": {}}),
+            "\"extensions.luster-guard.patterns\" must be a string or an array, not an object",
+        ),
     ] {
         let (code, _, stderr) = guarding(options).output();
         assert_eq!(code, 78);

@@ -258,7 +258,11 @@ fn await_stderr_once(luster: &Running, text: &str) {
 #[test]
 fn what_is_wrong_with_it_is_told_before_anything_is_started() {
     for (options, code, words) in [
-        (json!({"stdout": 5}), 78, "Property \"extensions.luster-log-file.stdout\" type is \"number\""),
+        (
+            json!({"stdout": 5}),
+            78,
+            "\"extensions.luster-log-file.stdout\" must be a string or a boolean, not the number 5",
+        ),
         (
             json!({"stdout": "worker.js/x.log"}),
             78,

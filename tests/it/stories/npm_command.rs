@@ -68,7 +68,7 @@ fn the_exit_code_and_the_words_are_the_binarys() {
         let wrong = Luster::with("", json!({"workers": "x"})).by_package(node, &[]);
         let (code, stdout, stderr) = wrong.output();
         assert_eq!((code, stdout.as_str()), (78, ""), "{stderr}");
-        assert!(stderr.contains("Property \"workers\""), "{stderr}");
+        assert!(stderr.contains("\"workers\" must be a number"), "{stderr}");
         let (code, stdout, _) = Luster::new().by_package(node, &[]).arg("--version").output();
         assert_eq!((code, stdout.trim()), (0, concat!("luster ", env!("CARGO_PKG_VERSION"))));
     });

@@ -7,7 +7,7 @@ use crate::harness::{HTTP, Luster, Node, TELL, node, on_every_node};
 
 /// What is wrong with it, as luster says it.
 const WRONG: &str = "{ app: './other.js', workers: 'many', extensions: { absent: {} } }";
-const SENTENCE: &str = "master.js: Property \"workers\" type is \"string\", but number is expected";
+const SENTENCE: &str = "master.js: \"workers\" must be a number, not the string \"many\"";
 
 /// A custom master that is this, with a `good` configuration at hand.
 fn script(body: &str) -> Luster {
@@ -85,7 +85,7 @@ fn no_configuration_at_all_is_refused_like_any_other() {
         let luster = script(&format!(
             "try {{ luster.configure({nothing}); }} catch (error) {{ console.log(error.code); }}"
         ));
-        let words = "master.js: The configuration's type is \"null\", but object is expected\n";
+        let words = "master.js: the configuration must be an object, not null\n";
         ends(&luster.by_script(&node(20), &[]), 0, "CONFIGURATION_CHECK_FAILED\n", words);
     }
 }
@@ -123,7 +123,7 @@ fn every_mistake_is_told_at_once() {
     let (code, _, stderr) = luster.output();
     assert_eq!(code, 78);
     assert!(stderr.contains(SENTENCE), "{stderr}");
-    assert!(stderr.contains("Property \"server.port\" type is \"regexp\""), "{stderr}");
+    assert!(stderr.contains("\"server.port\" must be a number or a string, not a regexp"), "{stderr}");
 }
 
 #[test]

@@ -31,11 +31,11 @@ fn a_mode_or_group_that_is_none_is_a_mistake() {
     for (server, words) in [
         (
             json!({"socketMode": 660}),
-            "Property \"server.socketMode\" is 660, but permission bits in octal, such as \"0660\"",
+            "\"server.socketMode\" must be permission bits in octal, such as \"0660\", not 660",
         ),
-        (json!({"socketMode": "rw"}), "Property \"server.socketMode\" is \"rw\""),
-        (json!({"socketMode": true}), "Property \"server.socketMode\" type is \"boolean\""),
-        (json!({"socketGroup": "no-such-group"}), "but the name or number of a group of this system"),
+        (json!({"socketMode": "rw"}), "such as \"0660\", not \"rw\""),
+        (json!({"socketMode": true}), "\"server.socketMode\" must be a string, not true"),
+        (json!({"socketGroup": "no-such-group"}), "must be the name or number of a group of this system"),
     ] {
         let (code, _, stderr) = Luster::with("", json!({"server": server})).arg("check").output();
         assert_eq!(code, 78, "{stderr}");
