@@ -9,8 +9,8 @@ use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 
 use nix::errno::Errno;
 use nix::sys::socket::{
-    AddressFamily, SockFlag, SockType, SockaddrLike, SockaddrStorage, UnixAddr, bind, getsockname,
-    setsockopt, socket, sockopt,
+    AddressFamily, SockFlag, SockType, SockaddrIn, SockaddrIn6, SockaddrLike, SockaddrStorage, UnixAddr,
+    bind, getsockname, setsockopt, socket, sockopt,
 };
 
 use crate::cluster::place::{Families, Host, Place};
@@ -49,6 +49,8 @@ pub(super) fn open(place: &Place, options: Options, sharing: Sharing) -> Result<
         }
         Place::Path(path) => unix_path::open(path, options),
         Place::Abstract(name) => abstract_name(name, options),
+        // It is bound already.
+        Place::Inherited { .. } => Err(Errno::EINVAL),
     }
 }
 
@@ -58,7 +60,7 @@ pub(super) fn open_beside(first: &OwnedFd, place: &Place, options: Options) -> R
         Place::Tcp { families, .. } | Place::TcpAnywhere { families, .. } | Place::Udp { families, .. } => {
             *families
         }
-        Place::Path(_) | Place::Abstract(_) => Families::Both,
+        Place::Path(_) | Place::Abstract(_) | Place::Inherited { .. } => Families::Both,
     };
     let address = address_of(first).ok_or(Errno::EINVAL)?;
     tcp(address, families, options, Sharing::Group)
@@ -77,7 +79,7 @@ pub(super) fn new_socket(family: AddressFamily, kind: SockType) -> Result<OwnedF
 }
 
 impl Bound {
-    fn without_file(socket: OwnedFd) -> Self {
+    pub(super) fn without_file(socket: OwnedFd) -> Self {
         Self { socket, file: None, alias: None }
     }
 }
@@ -124,7 +126,16 @@ fn bind_to(socket: &OwnedFd, address: SocketAddr, families: Families) -> Result<
         // Always said, because the system's default may be either.
         setsockopt(socket, sockopt::Ipv6V6Only, &(families == Families::Only6))?;
     }
-    bind_socket(socket, &SockaddrStorage::from(address))
+    bind_socket(socket, &*exact(address))
+}
+
+/// An address that is as long as its family's are. The kernel takes longer ones too, but who stands before it may not:
+/// `authbind` refuses whatever is not exactly as long as it should be.
+fn exact(address: SocketAddr) -> Box<dyn SockaddrLike> {
+    match address {
+        SocketAddr::V4(v4) => Box::new(SockaddrIn::from(v4)),
+        SocketAddr::V6(v6) => Box::new(SockaddrIn6::from(v6)),
+    }
 }
 
 fn family_of(address: SocketAddr) -> AddressFamily {
@@ -153,4 +164,18 @@ const ABSTRACT_NAME: usize = 107;
 /// Binds to an address of any family.
 pub(super) fn bind_socket(socket: &OwnedFd, address: &dyn SockaddrLike) -> Result<(), Errno> {
     bind(socket.as_raw_fd(), address)
+}
+
+#[cfg(test)]
+mod tests {
+    use nix::libc;
+
+    use super::*;
+
+    #[test]
+    fn addresses_are_exactly_as_long_as_their_family_says() {
+        let length = |text: &str| exact(text.parse().unwrap()).len() as usize;
+        assert_eq!(length("127.0.0.1:80"), size_of::<libc::sockaddr_in>());
+        assert_eq!(length("[::]:80"), size_of::<libc::sockaddr_in6>());
+    }
 }

@@ -1,18 +1,24 @@
 //! Who holds a listener, who is awaited for it, and when it closes.
 //!
 //! Invariants: a listener closes when nobody holds it and nobody is awaited, and not before; one that its last holder
-//! closed by itself closes a while later, because that holder may be about to end.
+//! closed by itself, and that clients may count on, closes when that holder is seen to live on, because it may be about
+//! to end; whatever is only kept, or waits for nobody but the asker itself, makes way at once for what is asked for.
 
 use std::time::Duration;
 
 use crate::cluster::listener::{Closed, Listener, ListenerId, Way};
-use crate::cluster::worker::Stage;
+use crate::cluster::place::Place;
+use crate::cluster::worker::{Stage, Worker};
 use crate::cluster::{Cluster, News};
-use crate::supervisor::{Life, Moment, WorkerId};
+use crate::supervisor::{Closing, Life, Moment, WorkerId};
 
-/// How long a listener that its last holder closed is kept, in case that holder ends: long enough to finish ordinary
-/// requests before `process.exit()`, short enough for clients of a port that is closed for good.
+/// How long a listener that its last holder closed is kept at most, in case that holder ends: long enough to finish
+/// ordinary requests before `process.exit()`, short enough for clients of a port that is closed for good. Usually it is
+/// far shorter: the holder says when the last connection has ended and it goes on all the same.
 const CLOSE_GRACE: Duration = Duration::from_secs(5);
+
+/// How many listeners that it has closed are kept for one life.
+const MOST_KEPT: usize = 64;
 
 impl Cluster {
     /// A worker closed one of its servers.
@@ -21,24 +27,65 @@ impl Cluster {
         let Some(listener) = self.listeners.get(&id).filter(|listener| listener.is_held_by(life)) else {
             return;
         };
-        news.push(News::Closed { life, endpoint: listener.endpoint.clone() });
-        match self.workers.get(&life).is_some_and(|worker| worker.is_stopping()) {
-            true => self.pass_on(life, id),
-            false => self.close_for_now(life, id, now),
-        }
+        let endpoint = listener.endpoint.clone();
+        let closing = if self.workers.get(&life).is_some_and(Worker::is_stopping) {
+            self.pass_on(life, id);
+            Closing::Perhaps
+        } else {
+            self.close_for_now(life, id, now)
+        };
+        news.push(News::Closed { life, endpoint, closing });
     }
 
-    /// A life that is not stopping has closed a listener. If it was the last to hold it, what it meant by that is not
-    /// clear yet; clients wait meanwhile.
-    fn close_for_now(&mut self, life: Life, id: ListenerId, now: Moment) {
+    /// A life that is not stopping has closed a listener. If it was the last to hold it and there are clients, what it
+    /// meant by that is not clear yet; they wait meanwhile.
+    fn close_for_now(&mut self, life: Life, id: ListenerId, now: Moment) -> Closing {
         self.let_go(life, id);
         let last = |listener: &&mut Listener| listener.holders.is_empty() && listener.awaited.is_empty();
         if let Some(listener) = self.listeners.get_mut(&id).filter(last) {
+            if !listener.may_have_clients(now) {
+                self.close_listener(id);
+                return Closing::ForGood;
+            }
             let until = now.after(CLOSE_GRACE);
             listener.closed = Some(Closed { by: life, until });
             self.alarm.set(until);
         }
         self.rebalance(id);
+        self.keep_few(life);
+        Closing::Perhaps
+    }
+
+    /// Of those closed by a life only the latest are kept.
+    fn keep_few(&mut self, life: Life) {
+        let kept: Vec<_> = self.kept_of(life).collect();
+        for id in &kept[..kept.len().saturating_sub(MOST_KEPT)] {
+            self.close_listener(*id);
+        }
+    }
+
+    /// A life has closed servers, their connections have ended, and it goes on: it meant it.
+    pub fn lives_on(&mut self, life: Life) {
+        for id in self.kept_of(life).collect::<Vec<_>>() {
+            self.close_listener(id);
+        }
+    }
+
+    fn kept_of(&self, life: Life) -> impl Iterator<Item = ListenerId> {
+        let kept = move |listener: &&Listener| listener.closed.is_some_and(|closed| closed.by == life);
+        self.listeners.values().filter(kept).map(|listener| listener.id)
+    }
+
+    /// Closes what nobody serves where a slot wants to listen: what is only kept, and what waits for that very slot,
+    /// which has come and wants something else. Says whether there was any.
+    pub(super) fn makes_way(&mut self, slot: WorkerId, place: &Place) -> bool {
+        let idle = |listener: &&Listener| {
+            listener.holders.is_empty() && listener.awaited.iter().all(|awaited| *awaited == slot)
+        };
+        let in_the_way = self.listeners.values().filter(idle).filter(|listener| listener.occupies(place));
+        let in_the_way: Vec<_> = in_the_way.map(|listener| listener.id).collect();
+        in_the_way.iter().for_each(|id| self.close_listener(*id));
+        !in_the_way.is_empty()
     }
 
     /// A life that closed listeners is ending: its slot's next one is awaited for them.
@@ -73,6 +120,21 @@ impl Cluster {
         let held = self.listeners.values().filter(|listener| listener.is_held_by(life));
         for id in held.map(|listener| listener.id).collect::<Vec<_>>() {
             self.pass_on(life, id);
+        }
+        if let Some(slot) = self.workers.get(&life).map(|worker| worker.slot) {
+            self.await_few(slot);
+        }
+    }
+
+    /// A slot that never comes up, and listens elsewhere each time, is awaited only for the latest.
+    fn await_few(&mut self, slot: WorkerId) {
+        let awaited = self.listeners.values().filter(|listener| listener.awaited.contains(&slot));
+        let awaited: Vec<_> = awaited.map(|listener| listener.id).collect();
+        for id in &awaited[..awaited.len().saturating_sub(self.most_listeners)] {
+            if let Some(listener) = self.listeners.get_mut(id) {
+                listener.awaited.remove(&slot);
+            }
+            self.close_if_unwanted(*id);
         }
     }
 

@@ -59,6 +59,10 @@ impl Group {
         self.members.first().map(|member| &member.tap.socket)
     }
 
+    pub(super) fn sockets(&self) -> impl Iterator<Item = &Arc<OwnedFd>> {
+        self.members.iter().map(|member| &member.tap.socket)
+    }
+
     pub(super) fn socket_of(&self, slot: WorkerId) -> Option<&Arc<OwnedFd>> {
         self.members.iter().find(|member| member.slot == slot).map(|member| &member.tap.socket)
     }

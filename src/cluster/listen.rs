@@ -13,7 +13,8 @@ use serde_json::value::RawValue;
 use crate::cluster::bind::{self, Bound, Sharing};
 use crate::cluster::group::{Group, Membership, Retap};
 use crate::cluster::listener::{ALIAS, Holder, Listener, ListenerId, Tap, TapFlow, Way};
-use crate::cluster::place::Place;
+use crate::cluster::news::Obstacle;
+use crate::cluster::place::{Place, Transport};
 use crate::cluster::pump::Token;
 use crate::cluster::query::{Ask, Options, Refusal, Target};
 use crate::cluster::reply::{self, Granted};
@@ -22,9 +23,6 @@ use crate::cluster::worker::{Dialogue, Errand, Standing};
 use crate::cluster::{Balance, Cluster, News, unix_path};
 use crate::ipc::{Descriptor, Parcel};
 use crate::supervisor::{Life, Moment, WorkerId};
-
-/// How many listeners one life may hold.
-const MAX_HELD: usize = 1024;
 
 impl Cluster {
     /// A worker wants to listen.
@@ -35,23 +33,48 @@ impl Cluster {
             return;
         }
         let Ask { seq, data, target } = ask;
-        let joined = target.and_then(|target| {
-            let endpoint = target.share.endpoint();
-            let refusal = |errno| Refusal { errno, endpoint: Some(endpoint) };
-            self.join(life, target, &data).map_err(refusal)
-        });
+        let joined = match target {
+            Ok(target) => {
+                let share = target.share.clone();
+                let refusal = |errno| Refusal { errno, endpoint: Some(share.endpoint()) };
+                self.join(life, target, &data, now)
+                    .map_err(|errno| (refusal(errno), self.obstacle(life, &share.place, errno)))
+            }
+            Err(refusal) => Err((refusal, Obstacle::Unknown)),
+        };
         match joined {
             Ok(id) => self.grant(life, id, seq, now),
-            Err(Refusal { errno, endpoint }) => {
+            Err((Refusal { errno, endpoint }, obstacle)) => {
                 if let Some(worker) = self.workers.get_mut(&life) {
                     worker.post(reply::refused(&seq, &data, errno), None, now);
                 }
                 if let Some(endpoint) = endpoint {
-                    news.push(News::BindFailed { life, endpoint, error: errno.into() });
+                    news.push(News::BindFailed { life, endpoint, error: errno.into(), obstacle });
                 }
             }
         }
         self.after_write(life);
+    }
+
+    /// What is in the way of a request that was refused, as far as we know.
+    fn obstacle(&self, life: Life, place: &Place, errno: Errno) -> Obstacle {
+        match (errno, place) {
+            (Errno::EADDRINUSE, _) => {
+                let ours = self.listeners.values().find(|listener| {
+                    listener.occupies(place) || (listener.share.place == *place && listener.is_held_by(life))
+                });
+                match (ours, place.site()) {
+                    (Some(listener), _) if listener.is_held_by(life) => {
+                        Obstacle::Itself(listener.endpoint.clone())
+                    }
+                    (Some(listener), _) => Obstacle::Fleet(listener.endpoint.clone()),
+                    (None, Some(site)) => Obstacle::Somebody(site),
+                    (None, None) => Obstacle::Unknown,
+                }
+            }
+            (Errno::EINVAL, Place::Inherited { .. }) => Obstacle::NotInherited(self.inherited.numbers()),
+            (_, _) => Obstacle::Unknown,
+        }
     }
 
     /// Recomputes who serves, for all listeners a life holds.
@@ -63,10 +86,16 @@ impl Cluster {
     }
 
     /// Makes a life a holder of what it asked for.
-    fn join(&mut self, life: Life, target: Target, data: &RawValue) -> Result<ListenerId, Errno> {
+    fn join(
+        &mut self,
+        life: Life,
+        target: Target,
+        data: &RawValue,
+        now: Moment,
+    ) -> Result<ListenerId, Errno> {
         let worker = self.workers.get(&life).ok_or(Errno::ESRCH)?;
         let (slot, held) = (worker.slot, worker.held);
-        if held >= MAX_HELD {
+        if held >= self.most_listeners {
             return Err(Errno::EMFILE);
         }
         let known = self.listeners.values().find(|listener| listener.share == target.share);
@@ -74,7 +103,12 @@ impl Cluster {
             // A second server of one worker's on one port: it would be so outside of a cluster, too.
             Some(listener) if listener.is_held_by(life) => return Err(Errno::EADDRINUSE),
             Some(listener) => listener.id,
-            None => self.open(slot, target.clone(), data)?,
+            None => match self.open(slot, target.clone(), data, now) {
+                Err(Errno::EADDRINUSE) if self.makes_way(slot, &target.share.place) => {
+                    self.open(slot, target.clone(), data, now)?
+                }
+                outcome => outcome?,
+            },
         };
         if let Err(errno) = self.take_part(slot, id, &target) {
             self.close_if_unwanted(id);
@@ -111,14 +145,28 @@ impl Cluster {
         }
     }
 
-    fn open(&mut self, slot: WorkerId, target: Target, data: &RawValue) -> Result<ListenerId, Errno> {
+    fn open(
+        &mut self,
+        slot: WorkerId,
+        target: Target,
+        data: &RawValue,
+        now: Moment,
+    ) -> Result<ListenerId, Errno> {
+        if self.listeners.len() >= self.most_listeners {
+            return Err(Errno::EMFILE);
+        }
         let manner = Manner::of(self.balance, &target.share.place);
         let sharing = match manner {
             Manner::Dealt | Manner::Handed => Sharing::Alone,
             Manner::Grouped => Sharing::Group,
         };
         let options = Options { access: self.access, ..target.options };
-        let Bound { socket, file, alias } = bind::open(&target.share.place, options, sharing)?;
+        let Bound { socket, file, alias } = match target.share.place {
+            Place::Inherited { number, transport } => {
+                Bound::without_file(self.inherited.open(number, transport)?)
+            }
+            _ => bind::open(&target.share.place, options, sharing)?,
+        };
         let id = ListenerId(self.next_listener);
         let way = match manner {
             Manner::Dealt => {
@@ -129,7 +177,7 @@ impl Cluster {
             Manner::Grouped => Way::Grouped(Group::new(slot, socket)),
         };
         self.next_listener += 1;
-        let mut listener = Listener::new(id, target.share, data.to_owned(), target.options, way);
+        let mut listener = Listener::new(id, target.share, data.to_owned(), target.options, way, now);
         listener.file = file;
         if let Some(alias) = alias {
             self.watch(&alias, id, ALIAS)?;
@@ -151,10 +199,12 @@ impl Cluster {
             Way::Grouped(group) => group.socket_of(worker.slot),
         };
         let kind = match listener.share.place {
-            Place::Udp { .. } => "dgram.Native",
-            Place::Tcp { .. } | Place::TcpAnywhere { .. } | Place::Path(_) | Place::Abstract(_) => {
-                "net.Native"
-            }
+            Place::Udp { .. } | Place::Inherited { transport: Transport::Datagram, .. } => "dgram.Native",
+            Place::Tcp { .. }
+            | Place::TcpAnywhere { .. }
+            | Place::Path(_)
+            | Place::Abstract(_)
+            | Place::Inherited { transport: Transport::Stream, .. } => "net.Native",
         };
         let bytes = granted.handed(kind);
         let parcel = socket.map(|socket| Parcel {
@@ -215,11 +265,14 @@ impl Manner {
     fn of(balance: Balance, place: &Place) -> Self {
         match (place, balance) {
             // Datagrams cannot be accepted.
-            (Place::Udp { .. }, _) | (_, Balance::Shared) => Self::Handed,
+            (Place::Udp { .. } | Place::Inherited { transport: Transport::Datagram, .. }, _)
+            | (_, Balance::Shared) => Self::Handed,
             (_, Balance::RoundRobin) => Self::Dealt,
             (Place::Tcp { .. } | Place::TcpAnywhere { .. }, Balance::Reuseport) => Self::Grouped,
-            // A path cannot be bound twice.
-            (Place::Path(_) | Place::Abstract(_), Balance::Reuseport) => Self::Handed,
+            // A path cannot be bound twice, nor what others have bound.
+            (Place::Path(_) | Place::Abstract(_) | Place::Inherited { .. }, Balance::Reuseport) => {
+                Self::Handed
+            }
         }
     }
 }

@@ -11,6 +11,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use nix::errno::Errno;
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use serde_json::value::RawValue;
 
 use crate::cluster::bind;
@@ -28,6 +29,10 @@ pub(super) struct ListenerId(pub(super) u32);
 /// A holder that refused is asked again after this at first, then ever later, up to [`SHY_MOST`].
 const SHY_FIRST: Duration = Duration::from_millis(1);
 const SHY_MOST: Duration = Duration::from_millis(64);
+
+/// A socket that workers accept from and that was open for less than this was only tried out: `portfinder` and its like
+/// listen, close, and listen again.
+const TRIED_OUT: Duration = Duration::from_secs(1);
 
 /// The index by which a listener's alias is known, where members of a group have theirs.
 pub(super) const ALIAS: usize = 0x3fff_ffff;
@@ -52,6 +57,8 @@ pub(super) struct Listener {
     pub(super) awaited: BTreeSet<WorkerId>,
     /// The last holder closed it without saying why.
     pub(super) closed: Option<Closed>,
+    opened: Moment,
+    traffic: Traffic,
     /// Accepted, and refused or lost by a worker.
     pub(super) waiting: VecDeque<OwnedFd>,
     pub(super) way: Way,
@@ -60,6 +67,13 @@ pub(super) struct Listener {
     pub(super) alias: Option<Tap>,
     /// Whether it is in line for its connections to be dealt out.
     pub(super) in_line: bool,
+}
+
+/// Whether a connection was ever accepted, as far as that is ours to see.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Traffic {
+    None,
+    Seen,
 }
 
 /// A listener that nobody holds because its last holder closed it: it means it, or it is about to end, as in
@@ -128,7 +142,14 @@ pub(super) enum Drawn {
 }
 
 impl Listener {
-    pub(super) fn new(id: ListenerId, share: Share, data: Box<RawValue>, options: Options, way: Way) -> Self {
+    pub(super) fn new(
+        id: ListenerId,
+        share: Share,
+        data: Box<RawValue>,
+        options: Options,
+        way: Way,
+        opened: Moment,
+    ) -> Self {
         let key = format!("\"{}\"", id.0);
         Self {
             id,
@@ -142,6 +163,8 @@ impl Listener {
             holders: Vec::new(),
             awaited: BTreeSet::new(),
             closed: None,
+            opened,
+            traffic: Traffic::None,
             waiting: VecDeque::new(),
             way,
             file: None,
@@ -171,7 +194,7 @@ impl Listener {
                 }
                 *port = 0;
             }
-            Place::Path(_) | Place::Abstract(_) => return false,
+            Place::Path(_) | Place::Abstract(_) | Place::Inherited { .. } => return false,
         }
         self.share == Share::of(asked, index)
     }
@@ -183,10 +206,56 @@ impl Listener {
             Way::Handed(_) => Drawn::Dry,
             Way::Grouped(group) => group.draw(),
         };
-        match (drawn, &mut self.alias) {
+        let drawn = match (drawn, &mut self.alias) {
             (Drawn::Dry, Some(alias)) => alias.draw(),
             (Drawn::Dry, None) => Drawn::Dry,
             (drawn @ (Drawn::Connection(_) | Drawn::Starved), _) => drawn,
+        };
+        if matches!(drawn, Drawn::Connection(_)) {
+            self.traffic = Traffic::Seen;
+        }
+        drawn
+    }
+
+    /// Whether there may be clients who count on it. Where somebody has only looked whether a port is free there are
+    /// none, and of a random port none can know.
+    pub(super) fn may_have_clients(&self, now: Moment) -> bool {
+        let used = match &self.way {
+            Way::Dealt(_) => self.traffic == Traffic::Seen,
+            // Workers accept by themselves.
+            Way::Handed(_) | Way::Grouped(_) => now.since(self.opened) >= TRIED_OUT,
+        };
+        self.share.index.is_none() && (used || self.has_pending())
+    }
+
+    /// Whether something has arrived that nobody has taken.
+    fn has_pending(&self) -> bool {
+        let sockets = self.way.sockets().into_iter().chain(self.alias.iter().map(|alias| &alias.socket));
+        let mut polled: Vec<_> =
+            sockets.map(|socket| PollFd::new(socket.as_fd(), PollFlags::POLLIN)).collect();
+        poll(&mut polled, PollTimeout::ZERO).is_ok_and(|ready| ready > 0)
+    }
+
+    /// Whether it keeps `place` from being bound.
+    pub(super) fn occupies(&self, place: &Place) -> bool {
+        let has_port = |port: u16| port != 0 && self.address.is_some_and(|address| address.port() == port);
+        match (place, &self.share.place) {
+            (
+                Place::Tcp { port, .. } | Place::TcpAnywhere { port, .. },
+                Place::Tcp { .. } | Place::TcpAnywhere { .. },
+            )
+            | (Place::Udp { port, .. }, Place::Udp { .. }) => has_port(*port),
+            (Place::Path(path), Place::Path(_)) => self.file.as_ref().is_some_and(|file| file.is_at(path)),
+            (Place::Abstract(name), Place::Abstract(ours)) => name == ours,
+            (
+                Place::Tcp { .. }
+                | Place::TcpAnywhere { .. }
+                | Place::Udp { .. }
+                | Place::Path(_)
+                | Place::Abstract(_)
+                | Place::Inherited { .. },
+                _,
+            ) => false,
         }
     }
 
@@ -205,6 +274,14 @@ impl Listener {
 }
 
 impl Way {
+    fn sockets(&self) -> Vec<&Arc<OwnedFd>> {
+        match self {
+            Self::Dealt(tap) => vec![&tap.socket],
+            Self::Handed(socket) => vec![socket],
+            Self::Grouped(group) => group.sockets().collect(),
+        }
+    }
+
     fn first_socket(&self) -> Option<&Arc<OwnedFd>> {
         match self {
             Self::Dealt(tap) => Some(&tap.socket),

@@ -6,7 +6,8 @@
 //! (who listens), `deal` (who gets a connection); the wire is in the room `ipc`, `message`, `query` and `reply`.
 //!
 //! Invariants: nothing a worker writes can stop, crash or starve the others; every queue here has a bound; a
-//! connection that was accepted is closed by us only once a worker has taken it or its listener is gone.
+//! connection that was accepted is closed by us only once a worker has taken it, or has ended without saying whether it
+//! did, or its listener is gone.
 
 mod alarm;
 mod bind;
@@ -14,6 +15,7 @@ mod claims;
 mod deal;
 mod group;
 mod hear;
+mod inherited;
 mod listen;
 mod listener;
 mod message;
@@ -30,5 +32,5 @@ mod worker;
 #[cfg(test)]
 mod tests;
 
-pub use news::{Balance, News, SocketAccess};
+pub use news::{Balance, News, Obstacle, Site, SocketAccess};
 pub use room::Cluster;

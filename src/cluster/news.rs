@@ -3,11 +3,13 @@
 //! Invariant: every item of news names the life it is about, and none about a life follows its detachment.
 
 use std::io;
+use std::net::IpAddr;
+use std::os::fd::RawFd;
 
 use serde_json::value::RawValue;
 
 use crate::ipc::{UserHandle, Violation};
-use crate::supervisor::{Endpoint, Life};
+use crate::supervisor::{Closing, Endpoint, Life};
 
 /// How new connections find a worker.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -27,6 +29,44 @@ pub struct SocketAccess {
     pub mode: Option<u32>,
     /// The group in place of ours.
     pub group: Option<u32>,
+}
+
+/// What is in the way of a listen, as far as this room knows.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Obstacle {
+    /// Nothing that is known here.
+    Unknown,
+    /// The worker itself listens there already.
+    Itself(Endpoint),
+    /// Others of the fleet do, or their successors are awaited there.
+    Fleet(Endpoint),
+    /// Somebody outside, who can be looked for there.
+    Somebody(Site),
+    /// The number is none of these, which luster was started with.
+    NotInherited(Vec<RawFd>),
+}
+
+/// Where a socket is bound, to find out whose it is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Site {
+    /// TCP; without an address on all of them.
+    Tcp {
+        /// The address.
+        ip: Option<IpAddr>,
+        /// The port.
+        port: u16,
+    },
+    /// UDP.
+    Udp {
+        /// The address.
+        ip: IpAddr,
+        /// The port.
+        port: u16,
+    },
+    /// A unix socket's file.
+    Path(String),
+    /// A unix socket's name.
+    Name(String),
 }
 
 /// What a worker did.
@@ -52,6 +92,8 @@ pub enum News {
         life: Life,
         /// Which.
         endpoint: Endpoint,
+        /// Whether it meant that.
+        closing: Closing,
     },
     /// What it asked for cannot be listened on; it has been told.
     BindFailed {
@@ -61,6 +103,8 @@ pub enum News {
         endpoint: Endpoint,
         /// Why not.
         error: io::Error,
+        /// What is in the way.
+        obstacle: Obstacle,
     },
     /// It sent a message of the application's.
     Said {

@@ -4,7 +4,9 @@
 //! becomes one.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV4, SocketAddrV6};
+use std::os::fd::RawFd;
 
+use crate::cluster::news::Site;
 use crate::supervisor::Endpoint;
 
 /// Something to bind.
@@ -20,6 +22,15 @@ pub(super) enum Place {
     Path(String),
     /// A unix socket with a name and no file.
     Abstract(String),
+    /// A socket luster was started with, by its number.
+    Inherited { number: RawFd, transport: Transport },
+}
+
+/// What kind of socket is meant.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Transport {
+    Stream,
+    Datagram,
 }
 
 /// An address; link-local ones name their interface.
@@ -49,7 +60,21 @@ impl Place {
     pub(super) fn port(&self) -> Option<u16> {
         match self {
             Self::Tcp { port, .. } | Self::TcpAnywhere { port, .. } | Self::Udp { port, .. } => Some(*port),
-            Self::Path(_) | Self::Abstract(_) => None,
+            Self::Path(_) | Self::Abstract(_) | Self::Inherited { .. } => None,
+        }
+    }
+}
+
+impl Place {
+    /// Where somebody else may be found who has it.
+    pub(super) fn site(&self) -> Option<Site> {
+        match self {
+            Self::Tcp { host, port, .. } => Some(Site::Tcp { ip: Some(host.ip), port: *port }),
+            Self::TcpAnywhere { port, .. } => Some(Site::Tcp { ip: None, port: *port }),
+            Self::Udp { host, port, .. } => Some(Site::Udp { ip: host.ip, port: *port }),
+            Self::Path(path) => Some(Site::Path(path.clone())),
+            Self::Abstract(name) => Some(Site::Name(name.clone())),
+            Self::Inherited { .. } => None,
         }
     }
 }
@@ -91,6 +116,7 @@ impl Share {
             }
             Place::Path(path) => format!("unix {path}"),
             Place::Abstract(name) => format!("unix @{name}"),
+            Place::Inherited { number, .. } => format!("fd {number}"),
         };
         match self.index {
             Some(index) => Endpoint::new(&format!("{text} (#{index})")),

@@ -12,7 +12,7 @@ use serde::Deserialize;
 use serde_json::value::RawValue;
 
 use crate::cluster::news::SocketAccess;
-use crate::cluster::place::{Families, Host, Place, Share};
+use crate::cluster::place::{Families, Host, Place, Share, Transport};
 use crate::supervisor::Endpoint;
 
 /// `backlog: 0`, `false` or nothing means this.
@@ -117,17 +117,27 @@ struct Fields<'a> {
 
 impl Fields<'_> {
     fn target(&self) -> Result<Target, Refusal> {
-        // Descriptor numbers mean the parent's. We lend none: a worker could name any of ours.
-        if let Some(fd) = integer(self.fd).filter(|fd| *fd >= 0) {
-            return Err(Refusal::of(Errno::EINVAL, &format!("fd {fd}")));
-        }
         let address = string(self.address);
         let index = integer(self.index).and_then(|index| u64::try_from(index).ok()).unwrap_or(0);
-        let share = Share::of(self.place(address.as_deref())?, index);
+        let place = match integer(self.fd).filter(|fd| *fd >= 0) {
+            Some(fd) => self.inherited(fd)?,
+            None => self.place(address.as_deref())?,
+        };
+        let share = Share::of(place, index);
         let flags = integer(self.flags).unwrap_or(0);
         let reuse = if flags & UDP_REUSE_ADDRESS == 0 { Reuse::No } else { Reuse::Address };
         let (backlog, mode, access) = (self.backlog(), self.mode(), SocketAccess::default());
         Ok(Target { share, index, options: Options { backlog, reuse, mode, access } })
+    }
+
+    /// Descriptor numbers mean the parent's.
+    fn inherited(&self, fd: i64) -> Result<Place, Refusal> {
+        let number = i32::try_from(fd).map_err(|_| Refusal::of(Errno::EINVAL, &format!("fd {fd}")))?;
+        let transport = match self.address_type.map_or("", RawValue::get) {
+            "\"udp4\"" | "\"udp6\"" => Transport::Datagram,
+            _ => Transport::Stream,
+        };
+        Ok(Place::Inherited { number, transport })
     }
 
     fn place(&self, address: Option<&str>) -> Result<Place, Refusal> {
@@ -258,6 +268,8 @@ mod tests {
             (r#""index":0,"address":"/srv/\u0000name","port":-1,"addressType":-1"#, "unix @name"),
             (r#""index":0,"address":"0.0.0.0","addressType":"udp4","fd":-1,"flags":0"#, "udp *:0 (#0)"),
             (r#""index":0,"address":"::","port":53,"addressType":"udp6","fd":-1,"flags":4"#, "udp [::]:53"),
+            (r#""index":0,"address":null,"port":null,"addressType":null,"fd":7,"backlog":0"#, "fd 7"),
+            (r#""address":null,"port":null,"addressType":"udp4","fd":9,"flags":null"#, "fd 9"),
         ] {
             assert_eq!(endpoint(fields), expected);
         }
@@ -277,8 +289,7 @@ mod tests {
     fn what_cannot_be_bound_is_einval() {
         for fields in [
             r#""address":null,"port":-1,"addressType":-1"#,
-            r#""address":null,"port":null,"addressType":null,"fd":7"#,
-            r#""address":null,"port":null,"addressType":"udp4","fd":9,"flags":null"#,
+            r#""address":null,"port":null,"addressType":null,"fd":7777777777"#,
             r#""address":null,"port":70000,"addressType":4"#,
             r#""address":"example.org","port":80,"addressType":4"#,
             r#""address":"::1","port":80,"addressType":4"#,

@@ -5,15 +5,17 @@
 
 use std::collections::{BTreeMap, VecDeque};
 use std::io;
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd, RawFd};
 use std::sync::Arc;
 
 use nix::errno::Errno;
 use nix::sys::epoll::{Epoll, EpollCreateFlags, EpollEvent, EpollFlags};
 use nix::sys::eventfd::{EfdFlags, EventFd};
+use nix::sys::resource::{Resource, getrlimit};
 use serde::Serialize;
 
 use crate::cluster::alarm::Alarm;
+use crate::cluster::inherited::Inherited;
 use crate::cluster::listener::{Listener, ListenerId};
 use crate::cluster::news::{Balance, News, SocketAccess};
 use crate::cluster::pump::Token;
@@ -49,6 +51,9 @@ pub struct Cluster {
     pub(super) turns: u64,
     pub(super) next_listener: u32,
     pub(super) doors: Doors,
+    pub(super) inherited: Inherited,
+    /// How many listeners there may be, and how many one life may hold.
+    pub(super) most_listeners: usize,
 }
 
 /// Whether workers may still listen.
@@ -79,6 +84,8 @@ impl Cluster {
             turns: 0,
             next_listener: 0,
             doors: Doors::Open,
+            inherited: Inherited::default(),
+            most_listeners: most_listeners(),
         })
     }
 
@@ -90,6 +97,11 @@ impl Cluster {
     /// Makes the files of unix sockets this way from now on.
     pub fn give_access(&mut self, access: SocketAccess) {
         self.access = access;
+    }
+
+    /// Lets workers listen on these sockets, which luster was started with, by their numbers.
+    pub fn lend(&mut self, sockets: BTreeMap<RawFd, OwnedFd>) {
+        self.inherited = Inherited::new(sockets);
     }
 
     /// Readable when [`Cluster::process`] has something to do.
@@ -250,3 +262,13 @@ impl Cluster {
         }
     }
 }
+
+/// Three of four descriptors this process may have: the rest is for channels, for connections on their way and for
+/// starting workers.
+fn most_listeners() -> usize {
+    let (soft, _) = getrlimit(Resource::RLIMIT_NOFILE).unwrap_or((FEW_DESCRIPTORS, FEW_DESCRIPTORS));
+    usize::try_from(soft / 4 * 3).unwrap_or(usize::MAX)
+}
+
+/// The usual limit where the kernel does not tell one.
+const FEW_DESCRIPTORS: u64 = 1024;

@@ -72,6 +72,11 @@ impl SocketFile {
         }
     }
 
+    /// Whether this path leads to it.
+    pub(super) fn is_at(&self, path: &str) -> bool {
+        fs::symlink_metadata(path).is_ok_and(|found| found.dev() == self.device && found.ino() == self.inode)
+    }
+
     fn of(path: &str, found: &Metadata) -> Self {
         Self { path: PathBuf::from(path), device: found.dev(), inode: found.ino() }
     }

@@ -59,6 +59,7 @@ pub(super) fn prepare(
             mode: settings.server.socket_mode,
             group: settings.server.socket_group,
         },
+        sockets: process::activated_sockets(),
         launcher,
         company,
         twins: Twins::default(),

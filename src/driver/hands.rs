@@ -14,9 +14,12 @@ use crate::cluster::{Cluster, News};
 use crate::ipc::{Progress, SendOutcome};
 use crate::output::Relay;
 use crate::process::{self, Child, Pid, Reserve};
-use crate::supervisor::{Event, HostEvent, HostLife, Life, Moment, Order, Outcome, Supervisor, WorkerId};
+use crate::supervisor::{
+    Endpoint, Event, HostEvent, HostLife, Life, Moment, Order, Outcome, Supervisor, WorkerId,
+};
 
 use super::attendant::Attendant;
+use super::inquiry::Inquiries;
 use super::launch::Launcher;
 use super::translate;
 use super::twins::Twins;
@@ -33,6 +36,7 @@ pub(super) struct Hands {
     pub(super) twins: Twins,
     pub(super) relay: Relay,
     pub(super) reserve: Reserve,
+    pub(super) inquiries: Inquiries,
     pub(super) children: BTreeMap<Life, Process>,
     /// Kept from call to call, so that the hot path does not allocate.
     pub(super) news: Vec<News>,
@@ -58,7 +62,7 @@ pub(super) struct Process {
 pub(super) struct Past {
     pub(super) online: Option<Online>,
     /// What it listens on, as it said.
-    pub(super) listening: Vec<Box<RawValue>>,
+    pub(super) listening: BTreeMap<Endpoint, Box<RawValue>>,
     pub(super) left: Option<Voluntary>,
 }
 
@@ -123,6 +127,7 @@ impl Hands {
             twins,
             relay: Relay::default(),
             reserve: Reserve::take(),
+            inquiries: Inquiries::new(),
             children: BTreeMap::new(),
             news: Vec::new(),
             outcome: None,
@@ -148,6 +153,7 @@ impl Hands {
             progress = self.cluster.wake(now, &mut news);
             self.take_in(now, news);
         }
+        self.tell_overdue_ends(now);
         if self.supervisor.next_wake().is_some_and(|at| at <= now) {
             let orders = self.supervisor.wake(now);
             self.carry_out(now, orders);
@@ -159,7 +165,12 @@ impl Hands {
     }
 
     pub(super) fn next_wake(&self) -> Option<Moment> {
-        let wakes = [self.supervisor.next_wake(), self.cluster.next_wake(), self.attendant.next_wake()];
+        let wakes = [
+            self.supervisor.next_wake(),
+            self.cluster.next_wake(),
+            self.attendant.next_wake(),
+            self.inquiries.next_wake(),
+        ];
         wakes.into_iter().flatten().min()
     }
 
@@ -206,8 +217,9 @@ impl Hands {
             match exit.who {
                 Whose::Worker(life) => {
                     self.cluster.detach(life);
-                    self.handle(now, Event::Exited(life, ending));
-                    self.children.remove(&life);
+                    if let Some(ending) = self.inquiries.hold_back(now, life, ending) {
+                        self.exited(now, life, ending);
+                    }
                 }
                 Whose::Host(life) => {
                     self.attendant.ended(life);

@@ -9,7 +9,7 @@ use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 
 use crate::host::Setup;
-use crate::process::{Change, Child, DescriptorLimit, SpawnError, Start, Stream};
+use crate::process::{Change, Child, DescriptorLimit, FOR_LUSTER_ALONE, SpawnError, Start, Stream};
 use crate::scripts::{self, NodeFlags, readable_arg};
 use crate::supervisor::{Life, WorkerId};
 
@@ -190,6 +190,7 @@ impl Launcher {
         // Ours, if luster itself was started by a Node.
         let removed = ["NODE_CHANNEL_SERIALIZATION_MODE", "LUSTER_LAUNCHER"];
         let removed = removed.map(|name| (name.into(), Change::Remove));
-        self.wishes.env.clone().into_iter().chain(set).chain(removed).collect()
+        let of_our_starter = FOR_LUSTER_ALONE.map(|name| (name.into(), Change::Remove));
+        of_our_starter.into_iter().chain(self.wishes.env.clone()).chain(set).chain(removed).collect()
     }
 }

@@ -13,6 +13,7 @@ mod beside;
 mod clauses;
 mod hands;
 mod hear;
+mod inquiry;
 mod launch;
 mod narrate;
 mod perform;

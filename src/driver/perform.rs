@@ -7,7 +7,7 @@ use tracing::{info, warn};
 use crate::cluster::Cluster;
 use crate::host::Tell;
 use crate::process::{self, Delivery};
-use crate::supervisor::{Ending, Event, HostEvent, HostLife, Life, Moment, Order, Signal, WorkerId};
+use crate::supervisor::{Ending, Event, HostEvent, HostLife, Life, Moment, Notice, Order, Signal, WorkerId};
 
 use super::hands::{Direct, Hands, LineUse, Past, Process, Relayed, Voluntary};
 use super::launch::LaunchError;
@@ -54,7 +54,12 @@ impl Hands {
             Order::DismissHost(_) => self.tell(now, &Tell::End),
             Order::KillHost(life) => self.attendant.kill(life),
             Order::Say(notice) => {
-                narrate::tell(&notice, |life| self.pid(life));
+                match &notice {
+                    // Told when it is known who was in the way.
+                    Notice::Refused(_, life, refusal) if self.inquiries.is_open(*life, &refusal.endpoint) => {
+                    }
+                    notice => narrate::tell(notice, |life| self.pid(life)),
+                }
                 self.publish(now, &notice);
             }
             Order::Finish(outcome) => {

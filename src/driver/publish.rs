@@ -11,7 +11,7 @@ use crate::cluster::Cluster;
 use crate::host::{ExitThen, Tell};
 use crate::ipc::UserHandle;
 use crate::supervisor::{
-    Ending, Event, Extent, HostEvent, Life, Moment, Notice, StopReason, Then, Vacancy, WorkerId,
+    Ending, Endpoint, Event, Extent, HostEvent, Life, Moment, Notice, StopReason, Then, Vacancy, WorkerId,
 };
 
 use super::attendant::Fitness;
@@ -19,9 +19,6 @@ use super::clauses;
 use super::hands::{Direct, Hands, LineUse, Online, Process, Voluntary};
 use super::run;
 use super::said;
-
-/// How many addresses of a process are remembered for a host that comes later.
-const PAST_LIMIT: usize = 1024;
 
 impl Hands {
     /// Tells what a notice means to code that watches workers.
@@ -106,12 +103,17 @@ impl Hands {
         self.judge_attendant(now, fitness);
     }
 
-    pub(super) fn tell_listening(&mut self, now: Moment, life: Life, address: Box<RawValue>) {
+    /// Its endpoints are those it holds, so there is a limit to what is remembered for a host that comes later.
+    pub(super) fn tell_listening(
+        &mut self,
+        now: Moment,
+        life: Life,
+        endpoint: &Endpoint,
+        address: Box<RawValue>,
+    ) {
         self.tell(now, &Tell::Listening { life: life.0, address: &address });
-        if let Some(process) = self.children.get_mut(&life)
-            && process.past.listening.len() < PAST_LIMIT
-        {
-            process.past.listening.push(address);
+        if let Some(process) = self.children.get_mut(&life) {
+            process.past.listening.insert(endpoint.clone(), address);
         }
     }
 
@@ -195,7 +197,7 @@ impl Hands {
             if past.online.is_some() {
                 tell(&Tell::Online { life: number });
             }
-            for address in &past.listening {
+            for address in past.listening.values() {
                 tell(&Tell::Listening { life: number, address });
             }
             if past.online == Some(Online::Ready)

@@ -1,7 +1,8 @@
 //! The loop itself, from the first fork to the exit code.
 
+use std::collections::BTreeMap;
 use std::future::pending;
-use std::os::fd::OwnedFd;
+use std::os::fd::{OwnedFd, RawFd};
 use std::time::Instant;
 
 use anyhow::Context;
@@ -35,6 +36,8 @@ pub struct Job {
     pub balance: Balance,
     /// Who may connect to unix sockets.
     pub access: SocketAccess,
+    /// Sockets they may listen on by their numbers: luster was started with them.
+    pub sockets: BTreeMap<RawFd, OwnedFd>,
     /// How they are started.
     pub launcher: Launcher,
     /// The JavaScript beside them.
@@ -129,6 +132,7 @@ async fn drive(job: Job) -> anyhow::Result<Exit> {
                 guard?.clear_ready();
                 rest.cluster = hands.process(clock.now());
             }
+            answer = hands.inquiries.next() => hands.hear_of_owner(clock.now(), answer),
             () = hands.twins.changed() => hands.files_changed(clock.now()),
             () = ready_now(rest.link == Progress::More) => rest.link = hands.listen(clock.now()),
             guard = link.readable() => {
@@ -143,9 +147,10 @@ async fn drive(job: Job) -> anyhow::Result<Exit> {
 
 /// Everything in its place, and started as far as nobody else is to say when.
 fn prepare(job: Job, clock: &Clock) -> anyhow::Result<Hands> {
-    let Job { policy, limits, balance, access, launcher, company, twins, terminal: _ } = job;
+    let Job { policy, limits, balance, access, sockets, launcher, company, twins, terminal: _ } = job;
     let mut cluster = Cluster::new(balance).context("workers' channels cannot be watched")?;
     cluster.give_access(access);
+    cluster.lend(sockets);
     let (attendance, workers) = (policy.attendance, policy.workers);
     let supervisor = Supervisor::new(clock.now(), policy, std::process::id());
     let (attendant, backlog) = match company {

@@ -20,6 +20,8 @@ pub(super) enum Said {
     },
     /// It begins to leave by itself (`cluster.worker.disconnect()`); said before it closes anything.
     Leaving,
+    /// It has closed servers, their connections have ended, and it goes on.
+    LivesOn,
     /// The answer to our request to suspend.
     Suspended,
     /// A call of one of the commands that extensions and custom masters register.
@@ -62,6 +64,7 @@ pub(super) fn parse(message: &RawValue) -> Said {
             Said::Event { name, way: if envelope.direct { Way::Direct } else { Way::Channel } }
         }
         ("core.master.leaving", _) => Said::Leaving,
+        ("core.master.livesOn", _) => Said::LivesOn,
         ("core.master.lineOpen", _) => Said::LineOpen,
         ("core.callback", Some(id)) if id == SUSPEND_CALLBACK => Said::Suspended,
         (command, _) if command.starts_with("core.") => Said::Internal,
@@ -138,6 +141,7 @@ mod tests {
                 event("loaded", Way::Direct),
             ),
             (r#"{"cmd":"luster_core.master.leaving"}"#, Said::Leaving),
+            (r#"{"cmd":"luster_core.master.livesOn"}"#, Said::LivesOn),
             (r#"{"cmd":"luster_core.callback","args":["luster.suspend",null]}"#, Said::Suspended),
             (r#"{"cmd":"luster_core.callback","args":["other"]}"#, Said::Internal),
             (r#"{"cmd":"luster_core.master.lineOpen"}"#, Said::LineOpen),

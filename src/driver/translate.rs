@@ -1,10 +1,12 @@
 //! Turns what the other rooms report into the supervisor's words.
 
 use std::io;
+use std::os::fd::RawFd;
 use std::time::Duration;
 
-use crate::process::{ExitStatus, StopCause};
-use crate::supervisor::{Ending, Endpoint, Moment, Refusal, RefusalCause, Request};
+use crate::cluster::Obstacle;
+use crate::process::{ExitStatus, Owner, State, StopCause};
+use crate::supervisor::{Ending, Endpoint, Moment, Refusal, RefusalCause, Request, WorkerId};
 
 /// One Ctrl-C may come twice: from the terminal, and from a parent that passes it on (npm does). In milliseconds.
 const ECHO: Duration = Duration::from_millis(200);
@@ -40,25 +42,78 @@ pub(super) fn ending(status: ExitStatus) -> Ending {
 }
 
 /// Why a listen was refused, with what the operator can do about it.
-pub(super) fn refusal(endpoint: Endpoint, error: &io::Error) -> Refusal {
-    let (cause, hint) = match error.kind() {
-        io::ErrorKind::PermissionDenied if endpoint.to_string().starts_with("unix ") => (
+pub(super) fn refusal(endpoint: Endpoint, error: &io::Error, obstacle: &Obstacle) -> Refusal {
+    let (cause, hint) = match (error.kind(), obstacle) {
+        (io::ErrorKind::PermissionDenied, _) if endpoint.to_string().starts_with("unix ") => (
             RefusalCause::NotPermitted,
-            "; a socket path needs a folder this user may write to, and server.socketGroup a group this user is in",
+            "a socket path needs a folder this user may write to, and server.socketGroup a group this user is in"
+                .to_owned(),
         ),
-        io::ErrorKind::PermissionDenied => (
+        (io::ErrorKind::PermissionDenied, _) => (
             RefusalCause::NotPermitted,
-            "; ports below 1024 need CAP_NET_BIND_SERVICE (setcap, AmbientCapabilities=)",
+            "ports below 1024 need CAP_NET_BIND_SERVICE (setcap, AmbientCapabilities=)".to_owned(),
         ),
-        io::ErrorKind::AddrInUse => (
-            RefusalCause::InUse,
-            "; another process listens there (`ss -ltnp` and `ss -lxp` show which), or the same worker listens \
-             twice",
-        ),
-        io::ErrorKind::AddrNotAvailable => (RefusalCause::Other, "; this machine has no such address"),
-        _ => (RefusalCause::Other, ""),
+        (io::ErrorKind::AddrInUse, Obstacle::Itself(there)) => {
+            (RefusalCause::InUse, format!("the same worker listens on {there} already"))
+        }
+        (io::ErrorKind::AddrInUse, Obstacle::Fleet(there)) => {
+            (RefusalCause::InUse, format!("other workers of this luster listen on {there}"))
+        }
+        (io::ErrorKind::AddrInUse, _) => {
+            (RefusalCause::InUse, "another process listens there (`ss -ltnp` and `ss -lxp` show which)".to_owned())
+        }
+        (io::ErrorKind::AddrNotAvailable, _) => {
+            (RefusalCause::Other, "this machine has no such address".to_owned())
+        }
+        (_, Obstacle::NotInherited(sockets)) => (RefusalCause::Other, not_inherited(sockets)),
+        (_, _) => (RefusalCause::Other, String::new()),
     };
     let text = error.to_string();
     let what = text.split(" (os error").next().unwrap_or(&text).to_lowercase();
-    Refusal { endpoint, cause, reason: format!("{what}{hint}") }
+    let reason = if hint.is_empty() { what } else { format!("{what}; {hint}") };
+    Refusal { endpoint, cause, reason }
+}
+
+fn not_inherited(sockets: &[RawFd]) -> String {
+    let numbers: Vec<_> = sockets.iter().map(ToString::to_string).collect();
+    let which = match numbers.as_slice() {
+        [] => "it was started with none".to_owned(),
+        numbers => format!("those are {}", numbers.join(", ")),
+    };
+    format!(
+        "workers may listen only on sockets that luster was started with (systemd's Sockets=), by the numbers they had \
+         there; {which}"
+    )
+}
+
+/// The same, now that it is known who has the address; `worker` gives the number of the worker with a pid.
+pub(super) fn refusal_by(
+    refusal: Refusal,
+    owner: &Owner,
+    worker: impl Fn(i32) -> Option<WorkerId>,
+) -> Refusal {
+    let what = "address already in use";
+    let reason = match owner {
+        Owner::Process { pid, name, state } => match (worker(*pid), state) {
+            (Some(worker), _) => {
+                format!(
+                    "{what}; worker {worker} (pid {pid}) has bound it itself (`exclusive` or `reusePort`)"
+                )
+            }
+            (None, State::Listening) if name == "luster" => {
+                format!("{what}; another luster (pid {pid}) listens there: is this one running already?")
+            }
+            (None, State::Listening) => format!("{what}; pid {pid} ({name}) listens there"),
+            (None, State::Connected) => {
+                format!("{what}; pid {pid} ({name}) has a connection that uses this port")
+            }
+        },
+        Owner::Hidden { uid } => {
+            format!(
+                "{what}; a process of user {uid} listens there (as root, `ss -ltnp` and `ss -lxp` show which)"
+            )
+        }
+        Owner::NoSocket => format!("{what}; there is a file of this name, and it is no socket"),
+    };
+    Refusal { reason, ..refusal }
 }

@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 use nix::sys::socket::{AddressFamily, SockFlag, SockType, socketpair};
 use serde_json::{Value, json};
 
-use crate::process::{Change, Child, DescriptorLimit, Identity, SpawnError, Start, Stream};
+use crate::process::{Change, Child, DescriptorLimit, FOR_LUSTER_ALONE, Identity, SpawnError, Start, Stream};
 use crate::scripts::{self, NodeFlags, readable_arg};
 
 /// What the process is started with.
@@ -94,6 +94,7 @@ impl HostLauncher {
             Some(_) => _ = env.insert("NODE_CHANNEL_FD".into(), Change::Set("4".into())),
             None => removed.extend(["NODE_CHANNEL_FD", "NODE_CHANNEL_SERIALIZATION_MODE"]),
         }
+        removed.extend(FOR_LUSTER_ALONE);
         env.extend(removed.into_iter().map(|name| (name.into(), Change::Remove)));
         env.insert("LUSTER_HOST".into(), Change::Set(boot.to_string().into()));
         env

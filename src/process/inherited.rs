@@ -13,7 +13,7 @@ use nix::sys::signal::{SigSet, Signal};
 use nix::sys::stat::Mode;
 use thiserror::Error;
 
-use super::{Pid, sys};
+use super::{Pid, activated, sys};
 
 /// Why luster cannot run here at all.
 #[derive(Debug, Error)]
@@ -48,6 +48,7 @@ pub enum StartError {
 pub fn take_over() -> Result<(), StartError> {
     check_pidfd().map_err(|errno| StartError::NoPidfd { source: errno.into() })?;
     fill_standard_descriptors().map_err(|source| StartError::Descriptors { source })?;
+    activated::find();
     close_others_at_exec().map_err(|source| StartError::Descriptors { source })?;
     // A starter that blocks signals and forgets to unblock them would leave us deaf to SIGTERM and SIGCHLD.
     SigSet::empty().thread_set_mask().map_err(|errno| StartError::Mask { source: errno.into() })?;

@@ -6,6 +6,7 @@
 //! its own and inherits descriptors 0 to 3 only (the extension host may have one more); nothing but [`reap()`],
 //! [`end_remains`], [`see_off()`] and a failed [`Start::spawn`] waits for children.
 
+mod activated;
 mod channel;
 mod child;
 mod inherited;
@@ -17,11 +18,13 @@ mod remains;
 mod reserve;
 mod see_off;
 mod signals;
+mod socket_owner;
 mod spawn;
 mod status;
 mod sys;
 mod terminal;
 
+pub use activated::{FOR_LUSTER_ALONE, activated_sockets};
 pub use channel::{inherited, inherited_channel};
 pub use child::{Child, Delivery, Signal, SignalError};
 pub use inherited::{StartError, follow, leave_group, take_over};
@@ -33,6 +36,7 @@ pub use remains::{Patience, adopt_orphans, end_remains};
 pub use reserve::{Fill, Reserve};
 pub use see_off::see_off;
 pub use signals::{Asked, Passed, Received, Signals, StopCause};
+pub use socket_owner::{Bound, Owner, State, owner_of};
 pub use spawn::{Change, Identity, SpawnError, Start, Step, Stream};
 pub use status::{CoreDump, ExitStatus};
 pub use terminal::Terminal;

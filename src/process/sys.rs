@@ -9,6 +9,9 @@ use std::ptr;
 
 use nix::errno::Errno;
 use nix::libc;
+use nix::sys::socket::{
+    SockType, SockaddrIn, SockaddrIn6, SockaddrStorage, getsockname, getsockopt, sockopt,
+};
 
 use super::{CoreDump, ExitStatus, Pid};
 
@@ -92,6 +95,23 @@ pub(super) fn signal_through(pidfd: BorrowedFd<'_>, signal: libc::c_int) -> Resu
 pub(super) fn is_open(number: RawFd) -> bool {
     // SAFETY: F_GETFD reads a flag of whatever is there, and fails if nothing is.
     (unsafe { libc::fcntl(number, libc::F_GETFD) }) >= 0
+}
+
+/// Whether the number names a socket that clients can reach: one that listens, or takes datagrams from the network.
+pub(super) fn awaits_clients(number: RawFd) -> bool {
+    if !is_open(number) {
+        return false;
+    }
+    // SAFETY: it is open, and nothing closes it during the call.
+    let socket = unsafe { BorrowedFd::borrow_raw(number) };
+    match getsockopt(&socket, sockopt::SockType) {
+        Ok(SockType::Stream) => getsockopt(&socket, sockopt::AcceptConn) == Ok(true),
+        Ok(SockType::Datagram) => getsockname::<SockaddrStorage>(number).is_ok_and(|address| {
+            let v4 = address.as_sockaddr_in().map(SockaddrIn::port);
+            v4.or_else(|| address.as_sockaddr_in6().map(SockaddrIn6::port)).is_some_and(|port| port != 0)
+        }),
+        Ok(_) | Err(_) => false,
+    }
 }
 
 /// Has a descriptor close at exec.

@@ -26,7 +26,9 @@ pub enum Event {
     /// It listens on an endpoint.
     Listening(Life, Endpoint),
     /// It closed an endpoint.
-    Closed(Life, Endpoint),
+    Closed(Life, Endpoint, Closing),
+    /// It has closed servers, their connections have ended, and it goes on.
+    LivesOn(Life),
     /// It was refused an endpoint it asked for.
     Refused(Life, Refusal),
     /// It has answered our request to suspend.
@@ -116,6 +118,15 @@ pub enum Ending {
     Signal(String),
     /// It never started; the clause says why.
     NotStarted(String),
+}
+
+/// What a worker meant by closing a server.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Closing {
+    /// That it is closed: nobody has ever used it.
+    ForGood,
+    /// That, or it is about to end, as in `server.close(() => process.exit(1))`.
+    Perhaps,
 }
 
 /// A listen that was refused.

@@ -6,9 +6,9 @@
 
 use std::collections::HashMap;
 
-use super::event::{Ending, Event};
+use super::event::{Closing, Ending, Event};
 use super::host::Host;
-use super::ids::{Life, Moment, WorkerId};
+use super::ids::{Endpoint, Life, Moment, WorkerId};
 use super::life::{Leaves, Occupant};
 use super::order::Order::Say;
 use super::order::{AbortReason, Notice, Order, Outcome, StopReason, Vacancy};
@@ -85,7 +85,8 @@ impl Supervisor {
                 orders.push(Say(Notice::Listening(occupant.worker, life, endpoint.clone())));
                 occupant.listens(endpoint);
             }),
-            Event::Closed(life, endpoint) => self.with(life, |occupant, _| occupant.closes(now, endpoint)),
+            Event::Closed(life, endpoint, closing) => self.closed(now, life, endpoint, closing),
+            Event::LivesOn(life) => self.with(life, |occupant, _| occupant.lives_on()),
             Event::Refused(life, refusal) => self.with(life, |occupant, _| {
                 orders.push(Say(Notice::Refused(occupant.worker, life, refusal.clone())));
                 occupant.is_refused(now, refusal);
@@ -171,6 +172,19 @@ impl Supervisor {
         let limits = slot.limits;
         if let Some(occupant) = slot.life_mut(life) {
             act(occupant, &limits);
+        }
+    }
+
+    /// A life has closed an endpoint. If it is still coming up it had only tried that out, as its predecessor may have
+    /// done: it is not waited for any more.
+    fn closed(&mut self, now: Moment, life: Life, endpoint: Endpoint, closing: Closing) {
+        let Some(&worker) = self.homes.get(&life) else { return };
+        let slot = self.slot(worker);
+        let Some(occupant) = slot.life_mut(life) else { return };
+        let was_tried_out = occupant.is_coming_up();
+        occupant.closes(now, endpoint.clone(), closing);
+        if was_tried_out {
+            slot.expected.remove(&endpoint);
         }
     }
 

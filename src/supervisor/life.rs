@@ -21,7 +21,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use super::event::Refusal;
+use super::event::{Closing, Refusal};
 use super::ids::{Endpoint, Life, Moment};
 use super::order::{Notice, Order, Signal, StopReason};
 use super::patience::Deadlines;
@@ -45,7 +45,7 @@ pub(super) struct Occupant {
     pub(super) stage: Stage,
     /// What it listens on.
     pub(super) endpoints: BTreeSet<Endpoint>,
-    /// What it has closed by itself, and when.
+    /// What it has closed by itself, perhaps because it is about to end, and when.
     closed: BTreeMap<Endpoint, Moment>,
     /// The last listen it was refused, and when.
     refusal: Option<(Moment, Refusal)>,
@@ -153,9 +153,27 @@ impl Occupant {
     }
 
     /// It closed an endpoint. One on its way out closes them all, which says nothing.
-    pub(super) fn closes(&mut self, now: Moment, endpoint: Endpoint) {
-        if !self.is_stopping() && self.endpoints.remove(&endpoint) {
-            self.closed.insert(endpoint, now);
+    pub(super) fn closes(&mut self, now: Moment, endpoint: Endpoint, closing: Closing) {
+        if self.is_stopping() || !self.endpoints.remove(&endpoint) {
+            return;
+        }
+        self.closed.retain(|_, at| now.since(*at) <= JUST_BEFORE);
+        match closing {
+            Closing::ForGood => {}
+            Closing::Perhaps => _ = self.closed.insert(endpoint, now),
+        }
+    }
+
+    /// It goes on without what it has closed.
+    pub(super) fn lives_on(&mut self) {
+        self.closed.clear();
+    }
+
+    /// Whether it is still to take over from the life before it.
+    pub(super) const fn is_coming_up(&self) -> bool {
+        match self.stage {
+            Stage::Launching { .. } | Stage::Loading { .. } => true,
+            Stage::Ready { .. } | Stage::Stopping { .. } => false,
         }
     }
 

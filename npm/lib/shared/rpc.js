@@ -12,6 +12,7 @@ exports.COMMANDS = {
     broadcastMasterEvent: 'core.worker.broadcastMasterEvent',
     broadcastWorkerEvent: 'core.master.broadcastWorkerEvent',
     leaving: 'core.master.leaving',
+    livesOn: 'core.master.livesOn',
     callback: 'core.callback',
 };
 

@@ -21,6 +21,7 @@ names.install(worker, {
     'worker_wrapper': () => require('../shared/worker_constants'),
 });
 drain.watch();
+require('./goes_on').watch();
 require('../shared/extensions').lookBeside(boot.package);
 if (boot.acks === 'by verdict') {
     require('./acks').leaveOut();

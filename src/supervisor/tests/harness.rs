@@ -279,6 +279,7 @@ impl World {
             | Event::NotStarted { .. }
             | Event::Listening(..)
             | Event::Closed(..)
+            | Event::LivesOn(_)
             | Event::Refused(..)
             | Event::Suspended(_)
             | Event::Broken(..)
@@ -415,7 +416,8 @@ fn life_of(event: &Event) -> Option<Life> {
         | Event::Online(life)
         | Event::SaidReady(life)
         | Event::Listening(life, _)
-        | Event::Closed(life, _)
+        | Event::Closed(life, ..)
+        | Event::LivesOn(life)
         | Event::Refused(life, _)
         | Event::Suspended(life)
         | Event::Leaving(life)

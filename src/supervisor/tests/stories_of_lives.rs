@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use super::harness::{Behaviour, World, ms, policy};
 use crate::supervisor::{
-    Ending, Endpoint, Event, Life, Notice, OnDeath, Outcome, Overdue, Readiness, Refusal, RefusalCause,
-    Request, Signal, Then, WorkerId,
+    Closing, Ending, Endpoint, Event, Life, Notice, OnDeath, Outcome, Overdue, Readiness, Refusal,
+    RefusalCause, Request, Signal, Then, WorkerId,
 };
 
 #[test]
@@ -312,7 +312,7 @@ fn what_a_worker_closes_just_before_its_end_is_expected_of_its_replacement() {
         world.ask(Request::Start);
         world.pass(10_000);
         let first = world.life(1);
-        world.news(Event::Closed(first, Endpoint::new("tcp *:80")));
+        world.news(Event::Closed(first, Endpoint::new("tcp *:80"), Closing::Perhaps));
         world.pass(pause);
         world.dies(first, Ending::Code(1));
         world.pass(1000);
@@ -320,6 +320,47 @@ fn what_a_worker_closes_just_before_its_end_is_expected_of_its_replacement() {
         let ready = world.said(|notice| matches!(notice, Notice::Ready(_, life, _) if *life == second));
         assert_eq!(ready, !expected, "closed {pause} ms before");
     }
+}
+
+#[test]
+fn what_a_worker_has_closed_for_good_is_not_expected_of_its_replacement() {
+    for closed_for_good in [
+        |_| vec![Event::Closed(Life(1), Endpoint::new("tcp *:80"), Closing::ForGood)],
+        |_: ()| {
+            vec![Event::Closed(Life(1), Endpoint::new("tcp *:80"), Closing::Perhaps), Event::LivesOn(Life(1))]
+        },
+    ] {
+        let script = |_, start| Behaviour {
+            listens: if start == 1 { vec!["tcp *:80"] } else { vec![] },
+            ..Behaviour::default()
+        };
+        let mut world = World::new(policy(1)).scripted(script);
+        world.ask(Request::Start);
+        world.pass(10_000);
+        assert_eq!(world.life(1), Life(1));
+        closed_for_good(()).into_iter().for_each(|event| world.news(event));
+        world.dies(Life(1), Ending::Code(1));
+        world.pass(1000);
+        assert!(world.said(|notice| matches!(notice, Notice::Ready(_, Life(2), _))));
+    }
+}
+
+#[test]
+fn what_a_replacement_has_tried_out_and_closed_is_not_waited_for() {
+    let script = |_, start| Behaviour {
+        listens: if start == 1 { vec!["tcp *:80"] } else { vec![] },
+        ..Behaviour::default()
+    };
+    let mut world = World::new(policy(1)).scripted(script);
+    world.ask(Request::Start);
+    world.pass(10_000);
+    world.dies(Life(1), Ending::Code(1));
+    world.pass(1000);
+    let is_ready = |notice: &Notice| matches!(notice, Notice::Ready(_, Life(2), _));
+    assert!(!world.said(is_ready));
+    world.news(Event::Listening(Life(2), Endpoint::new("tcp *:81")));
+    world.news(Event::Closed(Life(2), Endpoint::new("tcp *:80"), Closing::ForGood));
+    assert!(world.said(is_ready));
 }
 
 #[test]

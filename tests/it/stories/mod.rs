@@ -1,9 +1,11 @@
 //! The stories, one file for each thing users rely on.
 
 mod aborted_roll_outs;
+mod activated_sockets;
 mod bad_configurations;
 mod channel;
 mod channel_faults;
+mod closed_ports;
 mod coalesced_restarts;
 mod command_line;
 mod config;
@@ -35,6 +37,7 @@ mod npm_command;
 mod npm_package;
 mod own_ends;
 mod pid_one;
+mod privileged_ports;
 mod refused_configurations;
 mod refused_listens;
 mod rolling_restarts;

@@ -18,7 +18,11 @@ fn a_taken_port_is_named_and_served_once_it_is_free() {
     let refused = pair.luster.await_event("refused", 2);
     assert_eq!(refused["wid"], 1);
     let message = refused["message"].as_str().expect("text");
-    assert!(message.contains(&format!(":{port}: address already in use")), "{message}");
+    let holder = format!("pid {} ({})", std::process::id(), own_name());
+    assert!(
+        message.contains(&format!(":{port}: address already in use; {holder} listens there")),
+        "{message}"
+    );
     drop(taken);
     pair.await_answer(0);
     // Node told the app, which printed the error and died of it.
@@ -56,8 +60,63 @@ fn when_a_taken_port_leaves_every_worker_dead_the_last_line_names_it() {
         causes.starts_with("workers 1, 2 exited with code 1 after they could not listen on "),
         "{causes}"
     );
-    assert!(causes.contains(&format!(":{port}: address already in use")), "{causes}");
+    let holder = format!("pid {} ({})", std::process::id(), own_name());
+    assert!(causes.contains(&format!(":{port}: address already in use; {holder} listens there")), "{causes}");
     assert_eq!(processes_in(luster.path()), []);
+}
+
+/// Of this process, as the kernel has it.
+fn own_name() -> String {
+    std::fs::read_to_string("/proc/self/comm").expect("/proc").trim_end().to_owned()
+}
+
+/// Worker 1 binds the port this way before worker 2 wants it; answers with why worker 2 may not have it.
+#[track_caller]
+fn reason_of_the_second(first: &str) -> String {
+    let port = free_port();
+    let app = format!(
+        "const fs = require('fs'), net = require('net'), port = Number(process.env.port), go = __dirname + '/go';
+        if (process.env.LUSTER_WID === '1') {{
+            net.createServer().listen({first}, () => fs.writeFileSync(go, ''));
+        }} else {{
+            const timer = setInterval(() => {{
+                if (!fs.existsSync(go)) return;
+                clearInterval(timer);
+                net.createServer().on('error', () => {{}}).listen(port);
+            }}, 5);
+        }}"
+    );
+    let luster = Luster::with(&app, json!({"workers": 2, "server": {"port": port}})).start();
+    let refused = luster.await_event("refused", 1);
+    assert_eq!(refused["wid"], 2);
+    let reason = refused["reason"].as_str().expect("text").replace(&luster.worker_pid(1).to_string(), "PID");
+    assert_eq!(luster.stop().0, 0);
+    reason.replace(&port.to_string(), "PORT")
+}
+
+#[test]
+fn a_port_that_one_of_our_own_has_is_said_to_be_so() {
+    let prefix = "address already in use; ";
+    let reasons = [
+        ("{ port, exclusive: true }", "worker 1 (pid PID) has bound it itself (`exclusive` or `reusePort`)"),
+        ("port, '127.0.0.1'", "other workers of this luster listen on tcp 127.0.0.1:PORT"),
+    ];
+    for (first, reason) in reasons {
+        assert_eq!(reason_of_the_second(first), format!("{prefix}{reason}"));
+    }
+}
+
+#[test]
+fn a_second_luster_is_told_of_the_first() {
+    let port = free_port();
+    let config = json!({"workers": 1, "server": {"port": port}});
+    let first = Luster::with(SERVER, config.clone()).start();
+    first.await_listening(1);
+    let second = Luster::with(SERVER, config).start();
+    let reason = second.await_event("refused", 1)["reason"].as_str().expect("text").to_owned();
+    let expected =
+        format!("another luster (pid {}) listens there: is this one running already?", first.pid());
+    assert!(reason.ends_with(&expected), "{reason}");
 }
 
 /// All workers die of a listen that this user is not permitted.

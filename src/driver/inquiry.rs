@@ -1,0 +1,139 @@
+//! Finds out who has the address that a worker was refused, on a thread: /proc is slow where there is much of everything.
+//!
+//! Invariants: the loop never waits for an answer; what is asked is bounded, and of what is not asked the general word is
+//! said; each refusal is told to the operator once. The end of a life that is asked about is held back for a moment, so
+//! that it is told, and luster ended because of it, with the answer known.
+
+use std::collections::BTreeMap;
+use std::sync::mpsc::{SyncSender, sync_channel};
+use std::time::Duration;
+
+use tokio::sync::mpsc::{Receiver, Sender, channel};
+
+use crate::cluster::{Obstacle, Site};
+use crate::process::{Bound, Owner, owner_of};
+use crate::supervisor::{Ending, Endpoint, Life, Moment, Refusal};
+
+/// How many questions may wait.
+const MOST: usize = 16;
+
+/// How long the end of a life is held back.
+const PATIENCE: Duration = Duration::from_millis(500);
+
+/// What was refused to whom.
+pub(super) type Case = (Life, Endpoint);
+
+/// An answer: who has it, if that could be found out.
+pub(super) type Answer = (Case, Option<Owner>);
+
+/// Questions under way.
+#[derive(Debug)]
+pub(super) struct Inquiries {
+    /// The thread's, once there is one.
+    ask: Option<SyncSender<(Case, Bound)>>,
+    answers: Receiver<Answer>,
+    answer: Sender<Answer>,
+    /// What is said if no answer comes in time.
+    open: BTreeMap<Case, Refusal>,
+    /// Lives that have ended meanwhile, and when that is to be told at the latest.
+    ended: BTreeMap<Life, (Ending, Moment)>,
+}
+
+impl Inquiries {
+    pub(super) fn new() -> Self {
+        let (answer, answers) = channel(MOST);
+        Self { ask: None, answers, answer, open: BTreeMap::new(), ended: BTreeMap::new() }
+    }
+
+    /// Has somebody look for who is in the way, if that is worth it; the refusal is then told later.
+    pub(super) fn begin(&mut self, life: Life, refusal: &Refusal, obstacle: &Obstacle) {
+        let Obstacle::Somebody(site) = obstacle else { return };
+        let case = (life, refusal.endpoint.clone());
+        if self.ask.is_none() {
+            self.ask = start(self.answer.clone());
+        }
+        let asked = self.ask.as_ref().is_some_and(|ask| ask.try_send((case.clone(), bound(site))).is_ok());
+        if asked {
+            self.open.insert(case, refusal.clone());
+        }
+    }
+
+    /// Whether this refusal is told later.
+    pub(super) fn is_open(&self, life: Life, endpoint: &Endpoint) -> bool {
+        self.open.contains_key(&(life, endpoint.clone()))
+    }
+
+    /// The next answer.
+    pub(super) async fn next(&mut self) -> Answer {
+        match self.answers.recv().await {
+            Some(answer) => answer,
+            // It cannot be closed: we have a sender ourselves.
+            None => std::future::pending().await,
+        }
+    }
+
+    /// Holds the end of a life back if it is asked about; else gives it back.
+    pub(super) fn hold_back(&mut self, now: Moment, life: Life, ending: Ending) -> Option<Ending> {
+        if !self.concern(life) {
+            return Some(ending);
+        }
+        self.ended.insert(life, (ending, now.after(PATIENCE)));
+        None
+    }
+
+    /// The end of a life that was held back, if there is nothing left to wait for.
+    pub(super) fn release(&mut self, life: Life) -> Option<Ending> {
+        if self.concern(life) {
+            return None;
+        }
+        self.ended.remove(&life).map(|(ending, _)| ending)
+    }
+
+    /// Lives whose end cannot be held back any longer.
+    pub(super) fn overdue(&self, now: Moment) -> Vec<Life> {
+        self.ended.iter().filter(|(_, (_, at))| *at <= now).map(|(life, _)| *life).collect()
+    }
+
+    /// When there is something overdue.
+    pub(super) fn next_wake(&self) -> Option<Moment> {
+        self.ended.values().map(|(_, at)| *at).min()
+    }
+
+    fn concern(&self, life: Life) -> bool {
+        self.open.keys().any(|(whose, _)| *whose == life)
+    }
+
+    /// Ends an inquiry; the refusal it was about, if it has not been told.
+    pub(super) fn close(&mut self, case: &Case) -> Option<Refusal> {
+        self.open.remove(case)
+    }
+
+    /// Ends all inquiries of a life, which is about to end.
+    pub(super) fn close_all_of(&mut self, life: Life) -> Vec<Refusal> {
+        let cases: Vec<_> = self.open.keys().filter(|(whose, _)| *whose == life).cloned().collect();
+        cases.iter().filter_map(|case| self.open.remove(case)).collect()
+    }
+}
+
+fn start(answer: Sender<Answer>) -> Option<SyncSender<(Case, Bound)>> {
+    let (ask, questions) = sync_channel::<(Case, Bound)>(MOST);
+    let work = move || {
+        for (case, bound) in questions {
+            // The loop is gone; so are we.
+            if answer.blocking_send((case, owner_of(&bound))).is_err() {
+                return;
+            }
+        }
+    };
+    // Without a thread nobody looks.
+    std::thread::Builder::new().name("socket owners".into()).spawn(work).ok().map(|_| ask)
+}
+
+fn bound(site: &Site) -> Bound {
+    match site {
+        Site::Tcp { ip, port } => Bound::Tcp(*ip, *port),
+        Site::Udp { ip, port } => Bound::Udp(*ip, *port),
+        Site::Path(path) => Bound::Path(path.clone()),
+        Site::Name(name) => Bound::Name(name.clone()),
+    }
+}
