@@ -116,10 +116,10 @@ test('children and threads of the application are no workers', async () => {
     assert.strictEqual(life.exit, null);
 });
 
-test('configurations: JSON with a byte order mark, a module, an ES module, a promise', async () => {
+test('configurations: data, a module, an ES module, a promise', async () => {
     const app = write('configs/app.js', 'const l = require("luster"); process.send({ x: l.config.get("x.y"), dir: l.config.getBaseDir() })');
     const files = {
-        'a.json': '\uFEFF{"app": "./app.js", "x": {"y": 1}}',
+        'a.json': '{"app": "./app.js", "x": {"y": 1}}',
         'b.js': 'module.exports = { app: require.resolve("./app"), x: { y: 1 } }',
         'c.mjs': 'export default { app: "./app.js", x: { y: 1 } }',
         'd.mjs': 'await null; export default Promise.resolve({ app: "./app.js", x: { y: 1 } })',
@@ -127,8 +127,8 @@ test('configurations: JSON with a byte order mark, a module, an ES module, a pro
     for (const [name, text] of Object.entries(files)) {
         const config = write(`configs/${name}`, text);
         const baseDir = path.dirname(config);
-        const format = name.endsWith('.json') ? 'json' : 'module';
-        const life = await ready({ app, boot: { v: 1, config, format, baseDir } });
+        const given = name.endsWith('.json') ? { data: text, boot: { baseDir } } : { boot: { config, format: 'module', baseDir } };
+        const life = await ready({ app, ...given });
         assert.deepStrictEqual(await life.message(m => m.dir), { x: 1, dir: baseDir }, name);
         life.worker.process.kill();
     }

@@ -15,6 +15,7 @@ process.on('exit', () => fs.rmSync(folder, { recursive: true, force: true }));
 
 const APPS = path.join(__dirname, 'apps');
 let lives = 0;
+let files = 0;
 
 /** A file of the test's own, below a fresh folder. */
 exports.write = function write(name, text) {
@@ -38,7 +39,7 @@ exports.until = async function until(what, condition) {
 };
 
 class Life {
-    constructor({ app, config, boot, env, nodeArgs = [], schedule = cluster.SCHED_NONE }) {
+    constructor({ app, config, boot, data, env, nodeArgs = [], schedule = cluster.SCHED_NONE }) {
         this.events = [];
         this.messages = [];
         this.output = '';
@@ -46,16 +47,26 @@ class Life {
         this.exit = null;
         cluster.schedulingPolicy = schedule;
         const main = path.resolve(APPS, app);
-        cluster.setupPrimary({ exec: main, execArgv: [...nodeArgs, '-r', preload], silent: true });
+        const text = data || JSON.stringify({ app: main, ...config });
+        // As luster hands it over: by descriptor 4.
+        const file = exports.write(`data-${++files}`, text);
+        const descriptor = fs.openSync(file, 'r');
+        cluster.setupPrimary({
+            exec: main, execArgv: [...nodeArgs, '-r', preload], stdio: ['pipe', 'pipe', 'pipe', 'ipc', descriptor],
+        });
         this.worker = cluster.fork(Object.assign({
             LUSTER_WID: '7',
             port: '0',
             LUSTER_BOOT: JSON.stringify({
                 v: 1,
                 preload: path.basename(preload),
-                ...(boot || { config: null, format: 'value', value: { app: main, ...config }, baseDir: APPS }),
+                format: 'data',
+                baseDir: APPS,
+                data: { descriptor: 4, size: Buffer.byteLength(text) },
+                ...boot,
             }),
         }, env));
+        fs.closeSync(descriptor);
         this._listen();
         lives++;
     }

@@ -140,7 +140,7 @@ fn prepare(undertaking: &Undertaking, company: Company) -> Result<Job, (Exit, St
         main: script.exec.clone(),
         args: script.args.iter().map(OsString::from).collect(),
     };
-    let mut job = job::prepare(&settings, program, json!({"format": "script"}), company)?;
+    let mut job = job::prepare(&settings, program, json!({"format": "script"}), None, company)?;
     job.twins = twins;
     job.policy.attendance = Attendance::Script;
     job.launcher.ports = workers.iter().map(|worker| worker.port.clone()).collect();

@@ -50,6 +50,7 @@ impl Evaluator {
             boot: self.boot.clone(),
             folder: self.folder.clone(),
             parent: self.parent.as_ref().map(OwnedFd::try_clone).transpose().map_err(not_started)?,
+            data: None,
             limit: DescriptorLimit::current().map_err(not_started)?,
             node: node.clone(),
         })

@@ -10,7 +10,7 @@ use crate::Exit;
 use crate::cluster;
 use crate::config::{Balance, Settings};
 use crate::driver::{Company, Job, Launcher, Twins, Wishes};
-use crate::process::{self, DescriptorLimit, Terminal};
+use crate::process::{self, DescriptorLimit, Sealed, Terminal};
 use crate::scripts::{Placed, Places, Script};
 
 /// What workers run.
@@ -27,6 +27,7 @@ pub(super) fn prepare(
     settings: &Settings,
     program: Program,
     boot: Value,
+    data: Option<Sealed>,
     company: Company,
 ) -> Result<Job, (Exit, String)> {
     let internal = |what: &str, error: io::Error| (Exit::Internal, format!("{what}: {error}"));
@@ -44,6 +45,7 @@ pub(super) fn prepare(
         preload,
         boot: worker_boot(boot).to_string(),
         readable,
+        data,
         ports: settings.server.layout(settings.policy.workers).into_iter().map(|seat| seat.port).collect(),
         inspect_port: settings.master_inspect_port,
         limit,

@@ -18,7 +18,7 @@ use crate::config::{self, Loaded};
 use crate::driver::{self, Company, Job, LOG_FILE};
 use crate::host::HostLauncher;
 use crate::logging;
-use crate::process::{self, Child, Pid, Terminal};
+use crate::process::{self, Child, Pid, Sealed, Terminal};
 use crate::supervisor::Attendance;
 
 /// What extensions may take beyond `extensionsLoadTimeout` until we give their process up: it has to say so itself, and
@@ -213,6 +213,10 @@ fn prepare(found: Found<'_>) -> Result<Job, (Exit, String)> {
         args: surroundings.words.clone(),
     };
     let mut boot = config_boot(loaded);
+    let data = sealed(loaded).map_err(|error| (Exit::Internal, error))?;
+    if let Some(data) = &data {
+        boot["data"] = json!({"descriptor": process::FURTHER, "size": data.size()});
+    }
     boot["package"] = surroundings.launched.package.as_deref().map(utf8).into();
     let attendance = match &company {
         Company::Alone => Attendance::Alone,
@@ -221,7 +225,7 @@ fn prepare(found: Found<'_>) -> Result<Job, (Exit, String)> {
         }
         Company::Script(_) => Attendance::Script,
     };
-    let mut job = job::prepare(settings, program, boot, company)?;
+    let mut job = job::prepare(settings, program, boot, data, company)?;
     job.policy.attendance = attendance;
     job.terminal = surroundings.terminal;
     job.launcher.wishes = wishes;
@@ -281,6 +285,10 @@ fn start(
         launcher.boot[name.as_str()] = value.clone();
     }
     launcher.boot["verdict"] = verdict;
+    launcher.data = match sealed(loaded) {
+        Ok(data) => data,
+        Err(error) => return (launcher, Err(error)),
+    };
     let started = launcher.launch(json!({})).map_err(|error| error.to_string());
     (launcher, started)
 }
@@ -290,20 +298,17 @@ fn traces() -> bool {
     std::env::var("NODE_DEBUG").is_ok_and(|sections| sections.to_ascii_lowercase().contains("luster:eex"))
 }
 
-/// How JavaScript reads the configuration again.
+/// How JavaScript gets the configuration: it runs a program itself, and is given what is none.
 fn config_boot(loaded: &Loaded) -> Value {
-    let mut boot = json!({"config": utf8(&loaded.path), "baseDir": utf8(&loaded.base_dir)});
-    boot["format"] = match loaded.source {
-        config::Source::Json => "json",
-        config::Source::Literal | config::Source::Module => "module",
-        // Node cannot read it.
-        config::Source::Json5 => "value",
-    }
-    .into();
-    if loaded.source == config::Source::Json5 {
-        boot["value"] = loaded.written.clone();
-    }
-    boot
+    let format = if loaded.data.is_some() { "data" } else { "module" };
+    json!({"config": utf8(&loaded.path), "baseDir": utf8(&loaded.base_dir), "format": format})
+}
+
+/// A configuration that is data, for processes to be given as it was when it was read.
+fn sealed(loaded: &Loaded) -> Result<Option<Sealed>, String> {
+    let seal = |data: &String| Sealed::new("luster-configuration", data.as_bytes());
+    let sealed = loaded.data.as_ref().map(seal).transpose();
+    sealed.map_err(|error| format!("the configuration cannot be kept in memory for workers: {error}"))
 }
 
 fn announce(job: &Job, division: &Division) {

@@ -84,8 +84,10 @@ pub struct Loaded {
     pub path: PathBuf,
     /// The folder that relative paths in it start from: that of CONFIG as given, as in JS luster.
     pub base_dir: PathBuf,
-    /// Where the configuration came from, and so how workers are to read it again.
+    /// What the configuration is, and so how workers get it.
     pub source: Source,
+    /// What was written, as JSON for JavaScript, unless it is a program: those are run anew by whoever needs them.
+    pub data: Option<String>,
     /// What was written, `LUSTER_CONF` applied, unknown keys kept.
     pub written: Value,
     /// What it means.
@@ -121,7 +123,8 @@ pub fn load(request: &Request, evaluator: &mut dyn Evaluate) -> Result<Loaded, E
     };
     let base_dir = wanted.parent().unwrap_or(&wanted).to_owned();
     let name = path.strip_prefix(&request.cwd).unwrap_or(&path).display().to_string();
-    let Reading { source, mut written, mut origins, not_an_object } = read(&path, &name, request, evaluator)?;
+    let Reading { source, mut written, data, mut origins, not_an_object } =
+        read(&path, &name, request, evaluator)?;
     if let Some(kind) = not_an_object {
         return Err(not_an_object_error(&kind, name));
     }
@@ -132,7 +135,7 @@ pub fn load(request: &Request, evaluator: &mut dyn Evaluate) -> Result<Loaded, E
     let surroundings =
         Surroundings { base_dir: &base_dir, defaults: request.defaults, find_app: &mut find_app };
     let (settings, warnings) = decide(overridden, &written, &origins, surroundings)?;
-    Ok(Loaded { path, base_dir, source, written: written.value, settings, warnings, origins })
+    Ok(Loaded { path, base_dir, source, data, written: written.value, settings, warnings, origins })
 }
 
 /// A configuration that JavaScript holds.

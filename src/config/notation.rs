@@ -181,6 +181,47 @@ impl Node {
     }
 }
 
+impl Node {
+    /// The value as a text of which JavaScript's `JSON.parse` makes what the text said: infinite numbers too, but for
+    /// NaN, which becomes null.
+    pub(super) fn to_json_text(&self) -> String {
+        let mut text = String::new();
+        self.write_json(&mut text);
+        text
+    }
+
+    fn write_json(&self, text: &mut String) {
+        match &self.content {
+            // Beyond what JSON numbers of JavaScript's can be: it reads an infinite one.
+            Content::Number(value) if value.is_infinite() => {
+                text.push_str(if *value > 0.0 { "1e999" } else { "-1e999" });
+            }
+            Content::Number(value) if *value == 0.0 && value.is_sign_negative() => text.push_str("-0"),
+            Content::Null | Content::Bool(_) | Content::Number(_) | Content::Text(_) => {
+                text.push_str(&self.to_json().to_string());
+            }
+            Content::List(items) => {
+                text.push('[');
+                for (index, item) in items.iter().enumerate() {
+                    text.push_str(if index == 0 { "" } else { "," });
+                    item.write_json(text);
+                }
+                text.push(']');
+            }
+            Content::Table(entries) => {
+                text.push('{');
+                for (index, entry) in entries.iter().enumerate() {
+                    text.push_str(if index == 0 { "" } else { "," });
+                    text.push_str(&Value::from(entry.key.as_str()).to_string());
+                    text.push(':');
+                    entry.value.write_json(text);
+                }
+                text.push('}');
+            }
+        }
+    }
+}
+
 fn json_number(value: f64) -> Value {
     const EXACT: f64 = 9_007_199_254_740_992.0;
     if value.fract() == 0.0 && value.abs() < EXACT {

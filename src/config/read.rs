@@ -26,7 +26,7 @@ pub const SIZE_LIMIT: usize = 16 * 1024 * 1024;
 const JSON5_HINT: &str =
     "JSON has no comments, trailing commas, single quotes or bare keys; name the file `.json5` to use them";
 
-/// Where the configuration came from, and so how workers are to read it again.
+/// What the configuration is, and so how workers get it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Source {
     /// A `.json` file.
@@ -44,6 +44,8 @@ pub enum Source {
 pub(super) struct Reading {
     pub(super) source: Source,
     pub(super) written: Written,
+    /// The same as JSON, if nobody needs to run anything for it.
+    pub(super) data: Option<String>,
     pub(super) origins: Origins,
     /// JavaScript's name for what was found in place of an object.
     pub(super) not_an_object: Option<String>,
@@ -82,7 +84,10 @@ fn bytes(file: &Path) -> Result<Vec<u8>, Error> {
 fn json(name: &str, text: Text) -> Result<Reading, Error> {
     let tree = notation::parse(text.as_str());
     match serde_json::from_str(text.as_str()) {
-        Ok(value) => Ok(reading(Source::Json, name, text, Written::plain(value), tree.ok())),
+        Ok(value) => {
+            let data = text.as_str().to_owned();
+            Ok(reading(Source::Json, name, text, Written::plain(value), data, tree.ok()))
+        }
         Err(error) => {
             let offset = text.offset(error.line(), error.column());
             let said = error.to_string();
@@ -101,7 +106,8 @@ fn json5(name: &str, text: Text) -> Result<Reading, Error> {
     match json5::from_str::<Value>(text.as_str()) {
         Ok(value) => {
             let written = Written { value, ..Written::from_tree(&tree) };
-            Ok(reading(Source::Json5, name, text, written, Some(tree)))
+            let data = tree.to_json_text();
+            Ok(reading(Source::Json5, name, text, written, data, Some(tree)))
         }
         Err(error) => {
             let offset =
@@ -122,7 +128,8 @@ fn javascript(
     let flavour = find::flavour(file);
     if let Some(tree) = exported_literal(text.as_str(), flavour) {
         let written = Written::from_tree(&tree);
-        return Ok(reading(Source::Literal, name, text, written, Some(tree)));
+        let data = tree.to_json_text();
+        return Ok(reading(Source::Literal, name, text, written, data, Some(tree)));
     }
     // To JavaScript an object alone is a block with labels, which exports nothing or is a puzzling syntax
     // error.
@@ -143,16 +150,23 @@ fn javascript(
         Exported::Object(written) => (written, None),
         Exported::Other(kind) => (Written::plain(Value::Null), Some(kind)),
     };
-    Ok(Reading { source: Source::Module, written, origins, not_an_object })
+    Ok(Reading { source: Source::Module, written, data: None, origins, not_an_object })
 }
 
-fn reading(source: Source, name: &str, text: Text, written: Written, tree: Option<Node>) -> Reading {
+fn reading(
+    source: Source,
+    name: &str,
+    text: Text,
+    written: Written,
+    data: String,
+    tree: Option<Node>,
+) -> Reading {
     let not_an_object = (!written.value.is_object()).then(|| type_name(&written.value).to_owned());
     let origins = match tree {
         Some(tree) => Origins::of_text(name.to_owned(), text, tree),
         None => Origins::of_module(name.to_owned()),
     };
-    Reading { source, written, origins, not_an_object }
+    Reading { source, written, data: Some(data), origins, not_an_object }
 }
 
 fn syntax(name: &str, text: &Text, offset: usize, message: String, hint: Option<&'static str>) -> Error {

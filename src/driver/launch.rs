@@ -9,7 +9,7 @@ use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 
 use crate::host::Setup;
-use crate::process::{Change, Child, DescriptorLimit, FOR_LUSTER_ALONE, SpawnError, Start, Stream};
+use crate::process::{Change, Child, DescriptorLimit, FOR_LUSTER_ALONE, Sealed, SpawnError, Start, Stream};
 use crate::scripts::{self, NodeFlags, readable_arg};
 use crate::supervisor::{Life, WorkerId};
 
@@ -35,6 +35,8 @@ pub struct Launcher {
     pub boot: String,
     /// What that reads besides, whatever else a worker may read.
     pub readable: Vec<PathBuf>,
+    /// The configuration, if it is data: the first of what a worker is given besides its channel.
+    pub data: Option<Sealed>,
     /// The value of `port` for each worker, from worker 1 on.
     pub ports: Vec<String>,
     /// `properties.masterInspectPort`.
@@ -72,6 +74,9 @@ pub(super) enum LaunchError {
     /// What it prints to could not be made.
     #[error("its stdout and stderr cannot be made: {0}")]
     Streams(#[source] std::io::Error),
+    /// It could not be given its configuration.
+    #[error("its configuration cannot be handed to it: {0}")]
+    Data(#[source] std::io::Error),
     /// Its channel could not be made.
     #[error("its channel cannot be made: {0}")]
     Channel(#[from] std::io::Error),
@@ -101,7 +106,12 @@ impl Launcher {
             folder: self.wishes.folder.clone(),
             stdio,
             channel,
-            further: None,
+            further: self
+                .data
+                .iter()
+                .map(Sealed::share)
+                .collect::<Result<_, _>>()
+                .map_err(LaunchError::Data)?,
             identity: self.wishes.identity,
             limit: self.limit,
         };

@@ -11,7 +11,9 @@ use std::path::{Path, PathBuf};
 use nix::sys::socket::{AddressFamily, SockFlag, SockType, socketpair};
 use serde_json::{Value, json};
 
-use crate::process::{Change, Child, DescriptorLimit, FOR_LUSTER_ALONE, Identity, SpawnError, Start, Stream};
+use crate::process::{
+    self, Change, Child, DescriptorLimit, FOR_LUSTER_ALONE, Identity, Sealed, SpawnError, Start, Stream,
+};
 use crate::scripts::{self, NodeFlags, readable_arg};
 
 /// What the process is started with.
@@ -29,6 +31,8 @@ pub struct HostLauncher {
     pub folder: PathBuf,
     /// Our parent's channel, if it gave us one: `process.send` is then to it.
     pub parent: Option<OwnedFd>,
+    /// The configuration, if it is data.
+    pub data: Option<Sealed>,
     /// The limit on descriptors luster was started with.
     pub limit: DescriptorLimit,
 }
@@ -57,7 +61,8 @@ impl HostLauncher {
         let script = self.script.ensure()?.to_owned();
         let (ours, theirs) = socketpair(AddressFamily::Unix, SockType::Stream, None, SockFlag::SOCK_CLOEXEC)
             .map_err(std::io::Error::from)?;
-        let further = self.parent.as_ref().map(OwnedFd::try_clone).transpose()?;
+        let parent = self.parent.as_ref().map(OwnedFd::try_clone).transpose()?;
+        let data = self.data.as_ref().map(Sealed::share).transpose()?;
         let mut args: Vec<OsString> =
             self.node_args.iter().filter(|argument| !is_inspector(argument)).cloned().collect();
         if NodeFlags::from_surroundings(&self.node_args).has_permissions() {
@@ -72,7 +77,7 @@ impl HostLauncher {
             folder: Some(self.folder.clone()),
             stdio: [Stream::Inherited, Stream::Inherited, Stream::Inherited],
             channel: theirs,
-            further,
+            further: parent.into_iter().chain(data).collect(),
             identity: Identity::default(),
             limit: self.limit,
         };
@@ -84,6 +89,10 @@ impl HostLauncher {
         // Its socket's number, and a program that hands its channel on to us.
         boot["socket"] = 3.into();
         boot["helper"] = helper().to_string_lossy().into();
+        if let Some(data) = &self.data {
+            let number = process::FURTHER + i32::from(self.parent.is_some());
+            boot["data"] = json!({"descriptor": number, "size": data.size()});
+        }
         for (name, value) in more.as_object().into_iter().flatten() {
             boot[name.as_str()] = value.clone();
         }
@@ -91,7 +100,9 @@ impl HostLauncher {
         let mut removed = vec!["NODE_UNIQUE_ID", "LUSTER_LAUNCHER"];
         match &self.parent {
             // In the language it speaks already.
-            Some(_) => _ = env.insert("NODE_CHANNEL_FD".into(), Change::Set("4".into())),
+            Some(_) => {
+                _ = env.insert("NODE_CHANNEL_FD".into(), Change::Set(process::FURTHER.to_string().into()));
+            }
             None => removed.extend(["NODE_CHANNEL_FD", "NODE_CHANNEL_SERIALIZATION_MODE"]),
         }
         removed.extend(FOR_LUSTER_ALONE);

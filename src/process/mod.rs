@@ -3,7 +3,7 @@
 //! Owns every fork, exec, wait and kill of luster; knows nothing of why a worker is started or stopped.
 //! Invariants: a worker is signalled only through its pidfd, so never a stranger that got its number; every
 //! other number that is signalled belongs to a child not reaped yet; a worker leads a group of
-//! its own and inherits descriptors 0 to 3 only (the extension host may have one more); nothing but [`reap()`],
+//! its own and inherits descriptors 0 to 3 and what it is given besides (its configuration, as [`Sealed`] bytes); nothing but [`reap()`],
 //! [`end_remains`], [`see_off()`] and a failed [`Start::spawn`] waits for children.
 
 mod activated;
@@ -16,6 +16,7 @@ mod program;
 mod reap;
 mod remains;
 mod reserve;
+mod sealed;
 mod see_off;
 mod signals;
 mod socket_owner;
@@ -34,9 +35,10 @@ pub use program::{ProgramError, find_program};
 pub use reap::{Exited, Harvest, Left, reap};
 pub use remains::{Patience, adopt_orphans, end_remains};
 pub use reserve::{Fill, Reserve};
+pub use sealed::Sealed;
 pub use see_off::see_off;
 pub use signals::{Asked, Passed, Received, Signals, StopCause};
 pub use socket_owner::{Bound, Owner, State, owner_of};
-pub use spawn::{Change, Identity, SpawnError, Start, Step, Stream};
+pub use spawn::{Change, FURTHER, Identity, SpawnError, Start, Step, Stream};
 pub use status::{CoreDump, ExitStatus};
 pub use terminal::Terminal;

@@ -67,7 +67,7 @@ pub(crate) fn start(program: &str, args: &[&str], channel: UnixStream) -> Result
         ]),
         folder: None,
         stdio: [Stream::Inherited, Stream::Inherited, Stream::Inherited],
-        further: None,
+        further: Vec::new(),
         identity: Identity::default(),
         channel: OwnedFd::from(channel),
         limit: DescriptorLimit::current().unwrap(),

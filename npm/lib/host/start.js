@@ -10,6 +10,7 @@ const reallyExit = process.reallyExit.bind(process);
 const names = require('../shared/names');
 const Master = require('../master/master');
 const Settings = require('../master/settings');
+const configSource = require('../shared/config_source');
 const conversation = require('./conversation');
 const evaluate = require('./evaluate');
 const findApp = require('../master/find_app');
@@ -17,6 +18,7 @@ const leftovers = require('./leftovers');
 
 const boot = JSON.parse(process.env.LUSTER_HOST);
 delete process.env.LUSTER_HOST;
+configSource.take(boot);
 
 // Where Node restricts what a process may read, luster has added what this script needs: for this process alone.
 const ours = process.execArgv.indexOf(`--allow-fs-read=${process.argv[1]}`);
@@ -48,7 +50,7 @@ if (boot.evaluate) {
         config => process.nextTick(serve, config, boot),
         error => process.nextTick(() => { throw error; }));
 } else {
-    require('../shared/config_source')(boot, config => serve(config, boot));
+    configSource.read(boot, config => serve(config, boot));
 }
 
 /** The configuration has been read, one way or the other; luster says what comes now. */

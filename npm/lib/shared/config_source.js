@@ -1,6 +1,8 @@
-// Reads the configuration again in the worker, from where the master read it.
+// The configuration as luster's processes get it: what is data, luster hands over as it read it, whatever has become of the
+// file since; a program is run again by each.
 //
-// Invariant: whatever the configuration's own code throws leaves this process as an uncaught exception, unchanged.
+// Invariants: a descriptor that the data comes by is closed before any code of others runs; whatever the configuration's own
+// code throws leaves this process as an uncaught exception, unchanged.
 
 const fs = require('fs');
 const types = require('util').types;
@@ -8,28 +10,33 @@ const types = require('util').types;
 // What `require` says of a file that only `import` can load.
 const IMPORT_ONLY = ['ERR_REQUIRE_ESM', 'ERR_REQUIRE_ASYNC_MODULE'];
 
+/** Takes what luster has handed over. Before anybody else's code runs, or children would inherit the descriptor. */
+exports.take = function take(boot) {
+    if (boot.data !== undefined) {
+        boot.text = readAll(boot.data);
+        fs.closeSync(boot.data.descriptor);
+    }
+};
+
 /** Calls `use` with the configuration object, at once if that is possible. */
-module.exports = function readConfig(boot, use) {
-    switch (boot.format) {
-    case 'value':
-        use(boot.value);
-        break;
-    case 'json':
-        use(readJson(boot.config));
-        break;
-    default:
+exports.read = function read(boot, use) {
+    if (boot.format === 'data') {
+        use(JSON.parse(boot.text));
+    } else {
         loadModule(boot.config, use);
     }
 };
 
-function readJson(file) {
-    const text = fs.readFileSync(file, 'utf8').replace(/^\uFEFF/, '');
-    try {
-        return JSON.parse(text);
-    } catch (error) {
-        error.message = `${file}: ${error.message}`;
-        throw error;
+/** From the beginning, whoever else reads it: all have one position. */
+function readAll({ descriptor, size }) {
+    const bytes = Buffer.alloc(size);
+    for (let done = 0, length = 0; done < size; done += length) {
+        length = fs.readSync(descriptor, bytes, done, size - done, done);
+        if (length === 0) {
+            throw new Error('luster: the configuration that was handed to this process ends too early');
+        }
     }
+    return bytes.toString();
 }
 
 function loadModule(file, use) {

@@ -8,11 +8,13 @@ const drain = require('./drain');
 const names = require('../shared/names');
 const mainModule = require('./main_module');
 const withoutPreload = require('./exec_argv');
+const configSource = require('../shared/config_source');
 
 const boot = JSON.parse(process.env.LUSTER_BOOT);
 const judge = process.env.LUSTER_JUDGE;
 delete process.env.LUSTER_BOOT;
 delete process.env.LUSTER_JUDGE;
+configSource.take(boot);
 process.execArgv = withoutPreload(process.execArgv, boot.preload);
 
 const worker = new Worker();
@@ -38,7 +40,7 @@ if (boot.format === 'script') {
     mainModule.hold((mainFile, load) => {
         require('./esm_names').installFor(mainFile);
         worker.runsBy(load);
-        require('../shared/config_source')(boot, config => worker.configure(config, true, boot.baseDir).run());
+        configSource.read(boot, config => worker.configure(config, true, boot.baseDir).run());
     });
 }
 

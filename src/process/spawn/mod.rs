@@ -5,4 +5,4 @@ mod start;
 mod sys;
 
 pub use error::{SpawnError, Step};
-pub use start::{Change, Identity, Start, Stream};
+pub use start::{Change, FURTHER, Identity, Start, Stream};

@@ -23,6 +23,9 @@ use crate::process::{Child, DescriptorLimit};
 /// Where a process finds its channel; the caller says so in its environment.
 const CHANNEL: RawFd = 3;
 
+/// The first number of what a process is given besides.
+pub const FURTHER: RawFd = 4;
+
 /// A process to be started: a worker, or the extension host.
 #[derive(Debug)]
 pub struct Start {
@@ -38,8 +41,8 @@ pub struct Start {
     pub stdio: [Stream; 3],
     /// Its end of its channel; becomes its descriptor 3 and is closed here.
     pub channel: OwnedFd,
-    /// One descriptor more, which becomes its descriptor 4.
-    pub further: Option<OwnedFd>,
+    /// What it is given besides: its descriptors from [`FURTHER`] on.
+    pub further: Vec<OwnedFd>,
     /// Whose rights it has, if they are not ours.
     pub identity: Identity,
     /// The limit on descriptors luster was started with.
@@ -126,7 +129,7 @@ impl Start {
             }
         }
         placements.push((self.channel.as_raw_fd(), CHANNEL));
-        placements.extend(self.further.as_ref().map(|further| (further.as_raw_fd(), CHANNEL + 1)));
+        placements.extend(self.further.iter().map(AsRawFd::as_raw_fd).zip(FURTHER..));
         sys::start(Plan { image, placements, limit: self.limit, company: company(), identity: self.identity })
     }
 

@@ -332,3 +332,116 @@ fn fractions_and_too_many_groups_run_as_under_js_luster_with_a_warning() {
         assert_eq!(luster.stop().0, 0);
     }
 }
+
+/// A mebibyte of configuration, which neither an argument nor an environment variable can hold, for whoever reads it.
+const LARGE: usize = 1 << 20;
+
+/// An extension of both sides, which tells how much it has been given.
+fn weigher() -> String {
+    format!(
+        "{TELL}exports.configure = (config, luster) => tell({{ master: luster.isMaster,
+            extension: luster.config.get('large').length }});"
+    )
+}
+
+#[test]
+fn a_large_configuration_reaches_workers_and_the_extension_host_in_every_form() {
+    let large = "x".repeat(LARGE);
+    let object =
+        format!("{{ app: './worker.js', workers: 2, extensions: {{ weigher: {{}} }}, large: '{large}' }}");
+    let json = json!({"app": "./worker.js", "workers": 2, "extensions": {"weigher": {}}, "large": large});
+    for (file, text) in [
+        ("luster.conf.json", json.to_string()),
+        ("luster.conf.json5", object.clone()),
+        ("luster.conf.js", format!("module.exports = {object};")),
+        ("luster.conf.js", format!("module.exports = Object.assign({object});")),
+        ("luster.conf.mjs", format!("export default await Promise.resolve({object});")),
+    ] {
+        let app = format!("{TELL}tell({{ worker: require('luster').config.get('large').length }});");
+        let luster = Luster::new()
+            .file("worker.js", &app)
+            .file(file, &text)
+            .file("node_modules/weigher/index.js", &weigher())
+            .start();
+        luster.await_ready(2);
+        for (who, count) in [("worker", 2), ("extension", 3)] {
+            let told = luster.await_told_where(count, who, |told| told.get(who).is_some());
+            assert!(told.iter().all(|told| told[who] == LARGE), "{file}: {told:?}");
+        }
+        assert_eq!(luster.told().iter().filter(|told| told["master"] == true).count(), 1);
+        assert_eq!(luster.stop().0, 0);
+    }
+}
+
+#[test]
+fn a_large_configuration_reaches_the_workers_of_a_custom_master() {
+    let master = format!(
+        "require('luster').configure({{ app: __dirname + '/worker.js', workers: 2,
+        extensions: {{ weigher: {{}} }}, large: 'x'.repeat({LARGE}) }}).run();"
+    );
+    let app = format!("{TELL}tell({{ worker: require('luster').config.get('large').length }});");
+    on_every_node(|node| {
+        let luster = Luster::new()
+            .file("worker.js", &app)
+            .file("master.js", &master)
+            .file("node_modules/weigher/index.js", &weigher())
+            .by_script(node, &[])
+            .start();
+        luster.await_ready(2);
+        for (who, count) in [("worker", 2), ("extension", 3)] {
+            let told = luster.await_told_where(count, who, |told| told.get(who).is_some());
+            assert!(told.iter().all(|told| told[who] == LARGE), "Node {}: {told:?}", node.major);
+        }
+        assert_eq!(luster.stop().0, 0);
+    });
+}
+
+#[test]
+fn a_worker_is_left_no_descriptor_of_its_configuration() {
+    let app = format!(
+        "{TELL}const fs = require('fs');
+        const links = fs.readdirSync('/proc/self/fd').map(fd => {{ try {{ return fs.readlinkSync(`/proc/self/fd/${{fd}}`); }} catch {{ return ''; }} }});
+        tell({{ left: links.filter(link => link.includes('luster-configuration')),
+            env: Object.keys(process.env).filter(name => name.startsWith('LUSTER_')) }});"
+    );
+    on_every_node(|node| {
+        let luster = Luster::with(&app, json!({"workers": 1, "secret": "s3cret"})).node(node).start();
+        let told = luster.await_told(1).remove(0);
+        assert_eq!(
+            (&told["left"], &told["env"]),
+            (&json!([]), &json!(["LUSTER_WID"])),
+            "Node {}",
+            node.major
+        );
+        assert_eq!(luster.stop().0, 0);
+    });
+}
+
+#[test]
+fn infinite_numbers_reach_the_app_in_every_form() {
+    let app = format!(
+        "{TELL}const {{ config }} = require('luster');
+        tell({{ limit: String(config.get('limit')), list: config.get('list').map(String), zero: Object.is(config.get('zero'), -0) }});"
+    );
+    for (file, text) in [
+        (
+            "luster.conf.json5",
+            "{ app: './worker.js', workers: 1, limit: Infinity, list: [-Infinity, 1e21, 0x10], zero: -0 }",
+        ),
+        (
+            "luster.conf.js",
+            "module.exports = { app: './worker.js', workers: 1, limit: Infinity, list: [-Infinity, 1e21, 0x10], zero: -0 }",
+        ),
+        (
+            "luster.conf.json",
+            r#"{"app": "./worker.js", "workers": 1, "limit": "Infinity", "list": ["-Infinity", 1e21, 16], "zero": -0}"#,
+        ),
+    ] {
+        let luster = Luster::new().file("worker.js", &app).file(file, text).start();
+        let told = luster.await_told(1).remove(0);
+        let expected =
+            json!({"wid": 1, "limit": "Infinity", "list": ["-Infinity", "1e+21", "16"], "zero": true});
+        assert_eq!(told, expected, "{file}");
+        assert_eq!(luster.stop().0, 0);
+    }
+}

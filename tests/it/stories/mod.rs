@@ -40,6 +40,7 @@ mod pid_one;
 mod privileged_ports;
 mod refused_configurations;
 mod refused_listens;
+mod reloads;
 mod rolling_restarts;
 mod secrets;
 mod signals;
