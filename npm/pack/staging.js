@@ -6,6 +6,7 @@
 const fs = require('fs');
 const path = require('path');
 const { PACKAGES } = require('../lib/master/binary');
+const documents = require('./documents');
 
 const NPM = path.join(__dirname, '..');
 const ROOT = path.join(NPM, '..');
@@ -41,7 +42,9 @@ exports.stageMain = function stageMain(folder, change = () => {}) {
     for (const name of manifest.files) {
         fs.cpSync(path.join(NPM, name), path.join(folder, name), { recursive: true });
     }
-    writeRest(folder, { ...manifest }, change);
+    const staged = { ...manifest, files: [...manifest.files, ...documents.stage(ROOT, folder)] };
+    change(staged);
+    writeRest(folder, staged);
 };
 
 /** Lays out the package of `platform` in `folder`, with this binary. */
@@ -63,6 +66,11 @@ exports.stagePlatform = function stagePlatform(folder, platform, binary) {
         // Plug'n'Play would keep it in an archive, where nothing can be executed.
         preferUnplugged: true,
     });
+    fs.writeFileSync(path.join(folder, 'README.md'), `# @luster/${platform}
+
+The native binary of [luster](https://www.npmjs.com/package/luster) for ${os} on ${cpu} with ${libc === 'gnu' ? 'glibc' : 'musl'}.
+It comes with \`npm install luster\`; there is nothing in it to use by itself.
+`);
 };
 
 function renew(folder) {
@@ -70,10 +78,7 @@ function renew(folder) {
     fs.mkdirSync(folder, { recursive: true });
 }
 
-function writeRest(folder, packageManifest, change = () => {}) {
-    change(packageManifest);
+function writeRest(folder, packageManifest) {
     fs.writeFileSync(path.join(folder, 'package.json'), `${JSON.stringify(packageManifest, null, 2)}\n`);
-    for (const name of ['LICENSE', 'README.md']) {
-        fs.copyFileSync(path.join(ROOT, name), path.join(folder, name));
-    }
+    fs.copyFileSync(path.join(ROOT, 'LICENSE'), path.join(folder, 'LICENSE'));
 }

@@ -35,9 +35,6 @@ class BinaryError extends Error {
 exports.BinaryError = BinaryError;
 exports.PACKAGES = PACKAGES;
 
-/** Whether there are binaries for machines like this one. */
-exports.isSupported = PLATFORM in PACKAGES;
-
 /** The path of the binary. Throws a `BinaryError`. */
 exports.find = function find() {
     const { LUSTER_BINARY } = process.env;

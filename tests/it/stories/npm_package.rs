@@ -22,14 +22,6 @@ static TARBALL: LazyLock<PathBuf> = LazyLock::new(|| {
     stdout.lines().last().expect("its path").into()
 });
 
-/// Whether installing may run scripts.
-#[derive(Clone, Copy)]
-enum Scripts {
-    /// Unless this npm is one that asks first.
-    Run,
-    Ignored,
-}
-
 fn told(output: &Output) -> String {
     format!("{}{}", String::from_utf8_lossy(&output.stderr), String::from_utf8_lossy(&output.stdout))
 }
@@ -46,16 +38,13 @@ fn npm(folder: &Path, args: &[&str]) -> Output {
         .expect("npm is there")
 }
 
-fn install(scripts: Scripts) -> TempDir {
+fn install() -> TempDir {
     let folder = tempfile::tempdir().expect("a folder");
-    let tarball = TARBALL.to_str().expect("UTF-8");
-    let mut args = vec!["install", "--foreground-scripts", tarball];
-    match scripts {
-        Scripts::Run => {}
-        Scripts::Ignored => args.push("--ignore-scripts"),
-    }
-    let output = npm(folder.path(), &args);
-    assert!(output.status.success(), "{}", told(&output));
+    let output = npm(folder.path(), &["install", "--foreground-scripts", TARBALL.to_str().expect("UTF-8")]);
+    let words = told(&output);
+    assert!(output.status.success(), "{words}");
+    // npm 11 warns of each package with scripts that nobody has allowed.
+    assert!(!words.contains("warn"), "{words}");
     folder
 }
 
@@ -67,36 +56,52 @@ fn run(folder: &Path, program: &str, args: &[&str]) -> (Option<i32>, String) {
 }
 
 #[test]
-fn the_tarball_runs_in_an_empty_folder_with_and_without_scripts() {
-    for scripts in [Scripts::Run, Scripts::Ignored] {
-        let folder = install(scripts);
-        let port = free_port();
-        let answer = "require('http').createServer((_, r) => r.end('hello')).listen(process.env.port)";
-        std::fs::write(folder.path().join("worker.js"), answer).expect("writable");
-        let config = json!({"app": "worker.js", "workers": 2, "server": {"port": port}}).to_string();
-        std::fs::write(folder.path().join("luster.conf.json"), config).expect("writable");
-        let command = folder.path().join("node_modules/.bin/luster");
-        // In place of the binary, whose path is the first argument.
-        let instead = "command=$0; shift; exec \"$command\" \"$@\"";
-        let luster = Luster::new().current_dir(folder.path());
-        let luster = luster.through(&["sh", "-c", instead, command.to_str().expect("UTF-8")]);
-        let mut luster = luster.without_env("LUSTER_BINARY").start();
-        luster.await_listening(2);
-        assert_eq!(get(&Target::Tcp(port)).expect("an answer").body, "hello");
-        luster.signal(Signal::SIGTERM);
-        assert_eq!(luster.await_end(), 0);
-        let checked = run(folder.path(), "node", &["node_modules/luster/postinstall.js"]);
-        assert_eq!(checked, (Some(0), String::new()));
-        let version = concat!("luster ", env!("CARGO_PKG_VERSION"), "\n");
-        assert_eq!(run(folder.path(), "npx", &["luster", "--version"]), (Some(0), version.to_owned()));
-        let object = "const luster = require('luster'); require('luster/lib/worker_wrapper').STATES.RUNNING + luster.isMaster";
-        assert_eq!(run(folder.path(), "node", &["-p", object]), (Some(0), "runningtrue\n".to_owned()));
-    }
+fn the_tarball_runs_in_an_empty_folder() {
+    let folder = install();
+    let port = free_port();
+    let answer = "require('http').createServer((_, r) => r.end('hello')).listen(process.env.port)";
+    std::fs::write(folder.path().join("worker.js"), answer).expect("writable");
+    let config = json!({"app": "worker.js", "workers": 2, "server": {"port": port}}).to_string();
+    std::fs::write(folder.path().join("luster.conf.json"), config).expect("writable");
+    let command = folder.path().join("node_modules/.bin/luster");
+    // In place of the binary, whose path is the first argument.
+    let instead = "command=$0; shift; exec \"$command\" \"$@\"";
+    let luster = Luster::new().current_dir(folder.path());
+    let luster = luster.through(&["sh", "-c", instead, command.to_str().expect("UTF-8")]);
+    let mut luster = luster.without_env("LUSTER_BINARY").start();
+    luster.await_listening(2);
+    assert_eq!(get(&Target::Tcp(port)).expect("an answer").body, "hello");
+    luster.signal(Signal::SIGTERM);
+    assert_eq!(luster.await_end(), 0);
+    let version = concat!("luster ", env!("CARGO_PKG_VERSION"), "\n");
+    assert_eq!(run(folder.path(), "npx", &["luster", "--version"]), (Some(0), version.to_owned()));
+    let object = "const luster = require('luster'); require('luster/lib/worker_wrapper').STATES.RUNNING + luster.isMaster";
+    assert_eq!(run(folder.path(), "node", &["-p", object]), (Some(0), "runningtrue\n".to_owned()));
+}
+
+#[test]
+fn no_link_of_the_package_leads_nowhere() {
+    let folder = install();
+    let package = folder.path().join("node_modules/luster");
+    // Node is at hand, and finds links as the packing does not: all of them, by their text.
+    let script = r#"
+        const fs = require('fs'), path = require('path');
+        const documents = fs.readdirSync('.', { recursive: true }).filter(name => name.endsWith('.md') && !name.includes('node_modules'));
+        for (const document of documents) {
+            for (const [, link] of fs.readFileSync(document, 'utf8').matchAll(/\]\(([^)\s]+)/g)) {
+                const [file] = link.split('#');
+                if (!/^[a-z]+:/.test(file) && !fs.existsSync(path.join(path.dirname(document), file))) {
+                    console.log(document, link);
+                }
+            }
+        }
+        console.log(documents.includes('README.md'), fs.existsSync('lib/luster.d.ts'), fs.existsSync('luster.conf.json.example'));"#;
+    assert_eq!(run(&package, "node", &["-e", script]), (Some(0), "true true true\n".to_owned()));
 }
 
 #[test]
 fn a_package_without_its_binary_says_what_to_install() {
-    let folder = install(Scripts::Ignored);
+    let folder = install();
     let modules = folder.path().join("node_modules/luster/node_modules");
     std::fs::remove_dir_all(&modules).expect("it is bundled");
     let (code, words) = run(folder.path(), "node_modules/.bin/luster", &[]);
@@ -104,8 +109,6 @@ fn a_package_without_its_binary_says_what_to_install() {
     for part in ["@luster/linux-", "is not installed", "optional dependencies", "LUSTER_BINARY"] {
         assert!(words.contains(part), "{words}");
     }
-    let (code, same) = run(folder.path(), "node", &["node_modules/luster/postinstall.js"]);
-    assert_eq!((code, same), (Some(1), words), "the check at installation says the same");
 }
 
 #[test]
@@ -123,7 +126,6 @@ fn what_is_published_for_each_platform_is_all_of_it_and_nothing_else() {
         "lib/port.d.ts",
         "lib/configuration/index.d.ts",
         "lib/command/stand_in.js",
-        "postinstall.js",
     ] {
         assert!(files.contains(&needed), "{needed}: {files:?}");
     }
@@ -132,6 +134,7 @@ fn what_is_published_for_each_platform_is_all_of_it_and_nothing_else() {
     let manifest = std::fs::read_to_string(package().join("package.json")).expect("it is there");
     let manifest: serde_json::Value = serde_json::from_str(&manifest).expect("JSON");
     assert_eq!(manifest["version"], env!("CARGO_PKG_VERSION"), "the binary's version is the package's");
+    assert_eq!(manifest.get("scripts"), None, "an installation runs nothing");
     let platforms = manifest["optionalDependencies"].as_object().expect("platforms");
     assert!(platforms.values().all(|version| *version == manifest["version"]), "{platforms:?}");
 }
