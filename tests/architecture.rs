@@ -175,3 +175,35 @@ fn unsafe_code_lives_in_files_called_sys() {
     };
     check(sources().iter().flat_map(outside).collect());
 }
+
+/// The names in the first column of the tables that have four.
+fn documented_events() -> Vec<String> {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/log-events.md");
+    let text = fs::read_to_string(path).expect("UTF-8");
+    let rows = text.lines().filter(|line| line.starts_with("| `") && line.matches(" | ").count() == 3);
+    rows.filter_map(|row| row.split('`').nth(1).map(str::to_owned)).collect()
+}
+
+#[test]
+fn every_log_event_is_in_the_document_and_nothing_else() {
+    let documented = documented_events();
+    let (mut complaints, mut found) = (Vec::new(), Vec::new());
+    for source in sources().iter().filter(|source| !source.is_test()) {
+        for (number, line) in source.code() {
+            // As a field, or in a variable of that name for several lines.
+            let of_tuple = line.split_once("(event, ").and_then(|(_, rest)| rest.split_once(") = (\""));
+            let of_fields = line.split("event = \"").skip(1);
+            for rest in of_tuple.map(|(_, rest)| rest).into_iter().chain(of_fields) {
+                let name = rest.split('"').next().unwrap_or_default().to_owned();
+                if !documented.contains(&name) {
+                    let file = source.name();
+                    complaints.push(format!("{file}:{number}: event {name} is not in docs/log-events.md"));
+                }
+                found.push(name);
+            }
+        }
+    }
+    let stale = documented.iter().filter(|name| !found.contains(name));
+    complaints.extend(stale.map(|name| format!("docs/log-events.md: no event {name}")));
+    check(complaints);
+}

@@ -3,7 +3,7 @@
 //! Invariants: every descriptor of the room is owned here; a life is known from `attach` to `detach`, and nothing is
 //! said of it outside of that.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd, RawFd};
 use std::sync::Arc;
@@ -22,7 +22,7 @@ use crate::cluster::pump::Token;
 use crate::cluster::reply;
 use crate::cluster::worker::{Dialogue, Errand, Stage, Standing, Worker};
 use crate::ipc::{self, Descriptor, Parcel, Progress, SendOutcome, UserHandle};
-use crate::supervisor::{Life, Moment, WorkerId};
+use crate::supervisor::{Endpoint, Life, Moment, WorkerId};
 
 /// How much may wait for a worker to read it before it is sent no more of the application's messages, in bytes.
 pub(crate) const MESSAGES_LIMIT: usize = 32 << 20;
@@ -102,6 +102,17 @@ impl Cluster {
     /// Lets workers listen on these sockets, which luster was started with, by their numbers.
     pub fn lend(&mut self, sockets: BTreeMap<RawFd, OwnedFd>) {
         self.inherited = Inherited::new(sockets);
+    }
+
+    /// What is listened on, and which slots' lives do.
+    #[must_use]
+    pub fn endpoints(&self) -> Vec<(Endpoint, BTreeSet<WorkerId>)> {
+        let slot = |life: &Life| self.workers.get(life).map(|worker| worker.slot);
+        let holders = |listener: &Listener| {
+            listener.holders.iter().filter_map(|holder| slot(&holder.life)).collect::<BTreeSet<_>>()
+        };
+        let all = self.listeners.values().map(|listener| (listener.endpoint.clone(), holders(listener)));
+        all.filter(|(_, workers)| !workers.is_empty()).collect()
     }
 
     /// Readable when [`Cluster::process`] has something to do.

@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use serde_json::json;
-use tracing::error;
+use tracing::{error, warn};
 
 use super::job::{self, Program, utf8};
 use super::twins;
@@ -121,9 +121,20 @@ fn understand(hello: Hello) -> Result<Undertaking, (Exit, String)> {
             ),
         ));
     }
-    serde_json::from_value(hello.undertaking).map_err(|error| {
-        (Exit::Internal, format!("what the script wants to be run is not understood: {error}"))
+    // serde's own words quote what is there, which may be a secret.
+    serde_json::from_value(hello.undertaking).map_err(|_| {
+        let reason = "what the script wants to be run is not understood; install the luster package anew";
+        (Exit::Internal, reason.to_owned())
     })
+}
+
+/// The work of extensions, ready to begin; warns of options that are likely wrong.
+fn plan(settings: &config::Settings, native: &[String]) -> Result<driver::Twins, (Exit, String)> {
+    let plan = twins::plan(&settings.twins, native, output().log_format)?;
+    for warning in &plan.warnings {
+        warn!(event = "config_warning", "{warning}");
+    }
+    plan.open()
 }
 
 fn prepare(undertaking: &Undertaking, company: Company) -> Result<Job, (Exit, String)> {
@@ -132,7 +143,7 @@ fn prepare(undertaking: &Undertaking, company: Company) -> Result<Job, (Exit, St
     let held = Held { value: config.value.clone(), odd: config.odd.clone(), app: config.app.clone() };
     let (settings, _) =
         config::judge(held, &name, base_dir, "").map_err(|error| (error.exit(), error.to_string()))?;
-    let mut twins = twins::plan(&settings.twins, native)?.open()?;
+    let mut twins = plan(&settings, native)?;
     native.iter().for_each(|name| twins.begin(name));
     let program = Program {
         node: script.node.clone(),

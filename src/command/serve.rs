@@ -83,8 +83,11 @@ fn with_config(arguments: &Arguments, then: impl FnOnce(Found<'_>) -> Exit) -> E
         return cli::print(&config::render(&loaded));
     }
     let division = extensions::divide(&loaded.settings, &surroundings.resolution());
-    match twins::plan(&loaded.settings.twins, &division.ours()) {
+    match twins::plan(&loaded.settings.twins, &division.ours(), output.log_format) {
         Ok(plan) => {
+            for warning in &plan.warnings {
+                warn!(event = "config_warning", "{warning}");
+            }
             then(Found { surroundings: &surroundings, loaded: &loaded, division: &division, plan, evaluator })
         }
         Err((exit, reason)) => refuse(output, exit, &reason),
@@ -174,6 +177,8 @@ fn terminal(stand_in: Option<Pid>) -> Option<Terminal> {
 /// Tells why the configuration cannot be used: as it is for people, as a log line for machines.
 fn refuse(output: &Output, exit: Exit, reason: &str) -> Exit {
     match output.log_format {
+        // Lines without their priority are no errors to the journal.
+        LogFormat::Text if logging::journal_reads_stderr() => error!(event = "config_error", "{reason}"),
         LogFormat::Text => cli::complain(reason),
         LogFormat::Json => error!(event = "config_error", "{reason}"),
     }

@@ -3,9 +3,10 @@
 use std::path::PathBuf;
 
 use crate::Exit;
+use crate::cli::LogFormat;
 use crate::config::{self, Guard, GuardRestart, Judged, LogFile, LogTarget};
 use crate::driver::{GUARD, LOG_FILE, Restart, Twins, Watching};
-use crate::output::{Destination, LogFiles, OpenError};
+use crate::output::{Destination, LogFiles, Objects, OpenError};
 use crate::watch::{OwnFiles, Patterns, Telling};
 
 /// Why luster cannot do an extension's work.
@@ -16,20 +17,38 @@ type Refusal = (Exit, String);
 pub(super) struct Plan<'a> {
     log: Option<&'a LogFile>,
     watching: Option<Watching>,
+    /// Whether luster's own log lines are for programs.
+    own_objects: Objects,
+    /// What is likely wrong with the options.
+    pub(super) warnings: Vec<String>,
 }
 
 /// Plans the work of those of these extensions that are ours.
-pub(super) fn plan<'a>(twins: &'a config::Twins, extensions: &[String]) -> Result<Plan<'a>, Refusal> {
+pub(super) fn plan<'a>(
+    twins: &'a config::Twins,
+    extensions: &[String],
+    format: LogFormat,
+) -> Result<Plan<'a>, Refusal> {
     let has = |name: &str| extensions.iter().any(|extension| extension == name);
     let log = options(&twins.log_file, has(LOG_FILE))?;
     let guard = options(&twins.guard, has(GUARD))?;
-    Ok(Plan { log, watching: guard.map(|guard| watching(guard, log)).transpose()? })
+    let unknown = [log.map(|log| &log.unknown), guard.map(|guard| &guard.unknown)];
+    Ok(Plan {
+        log,
+        watching: guard.map(|guard| watching(guard, log)).transpose()?,
+        own_objects: match format {
+            LogFormat::Json => Objects::Untouched,
+            LogFormat::Text => Objects::Marked,
+        },
+        warnings: unknown.into_iter().flatten().flatten().cloned().collect(),
+    })
 }
 
 impl Plan<'_> {
     /// Makes everything ready.
     pub(super) fn open(self) -> Result<Twins, Refusal> {
-        Ok(Twins::ready(self.log.map(log_files).transpose()?, self.watching))
+        let files = self.log.map(|log| log_files(log, self.own_objects)).transpose()?;
+        Ok(Twins::ready(files, self.watching))
     }
 }
 
@@ -44,8 +63,9 @@ fn options<T>(judged: &Option<Judged<T>>, is_ours: bool) -> Result<Option<&T>, R
     }
 }
 
-fn log_files(options: &LogFile) -> Result<LogFiles, Refusal> {
-    LogFiles::open(&destination(&options.stdout), &destination(&options.stderr)).map_err(|error| {
+fn log_files(options: &LogFile, own_objects: Objects) -> Result<LogFiles, Refusal> {
+    let (stdout, stderr) = (destination(&options.stdout), destination(&options.stderr));
+    LogFiles::open(&stdout, &stderr, own_objects).map_err(|error| {
         let exit = match &error {
             OpenError::File { source, .. } if source.kind() == std::io::ErrorKind::PermissionDenied => {
                 Exit::Permission

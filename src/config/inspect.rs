@@ -9,7 +9,7 @@ use std::time::Duration;
 use serde_json::Value;
 
 use crate::config::error::Problem;
-use crate::config::origin::Origins;
+use crate::config::origin::{Origin, Origins};
 use crate::config::written::{Found, Odd, Written};
 
 /// The longest time Node's timers can measure, in milliseconds (24 days); JS luster's would fire at once
@@ -68,6 +68,11 @@ impl<'a> Inspector<'a> {
             }
         };
         self.fail(key, format!("\"{key}\" must be {expected}, not {found}"));
+    }
+
+    /// Where the key is written.
+    pub(super) fn origin(&self, key: &str) -> Origin {
+        self.origins.of_key(key)
     }
 
     pub(super) fn warn(&mut self, key: &str, message: &str) {

@@ -66,7 +66,7 @@ pub(super) fn warn_of_near_misses(inspector: &mut Inspector<'_>) {
 }
 
 /// Whether someone who wrote `path` probably meant `key`.
-fn is_near(path: &str, key: &str) -> bool {
+pub(super) fn is_near(path: &str, key: &str) -> bool {
     let lower = path.to_ascii_lowercase();
     let (section, name) = key.rsplit_once('.').unwrap_or(("", key));
     // A compound name such as `stopTimeout` outside its section is no accident; `port` or `restart` may be.

@@ -14,10 +14,15 @@ use serde_json::Value;
 use crate::config::error::Problem;
 use crate::config::find;
 use crate::config::inspect::Inspector;
+use crate::config::keys::is_near;
 use crate::config::written::Found;
 
 const LOG_FILE: &str = "extensions.luster-log-file";
 const GUARD: &str = "extensions.luster-guard";
+
+/// All options there are; `extendConsole` is done in workers.
+const LOG_FILE_OPTIONS: &[&str] = &["stdout", "stderr", "extendConsole"];
+const GUARD_OPTIONS: &[&str] = &["patterns", "debounce", "silent", "softRestart"];
 
 /// What the configuration says of them.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -38,6 +43,8 @@ pub struct LogFile {
     pub stdout: LogTarget,
     /// What is printed on stderr (`stderr`).
     pub stderr: LogTarget,
+    /// Warnings of options it does not have.
+    pub unknown: Vec<String>,
 }
 
 /// Where the output of one stream goes.
@@ -62,6 +69,8 @@ pub struct Guard {
     pub telling: Telling,
     /// How the workers are restarted (`softRestart`).
     pub restart: GuardRestart,
+    /// Warnings of options it does not have.
+    pub unknown: Vec<String>,
 }
 
 /// Whether changes are told.
@@ -88,6 +97,7 @@ pub(super) fn twins(inspector: &mut Inspector<'_>, base_dir: &Path) -> Twins {
         log_file: judged(inspector, LOG_FILE, |inspector, key| LogFile {
             stdout: log_target(inspector, &format!("{key}.stdout"), base_dir),
             stderr: log_target(inspector, &format!("{key}.stderr"), base_dir),
+            unknown: unknown(inspector, key, LOG_FILE_OPTIONS),
         }),
         guard: judged(inspector, GUARD, |inspector, key| Guard {
             patterns: patterns(inspector, &format!("{key}.patterns")),
@@ -100,6 +110,7 @@ pub(super) fn twins(inspector: &mut Inspector<'_>, base_dir: &Path) -> Twins {
                 true => GuardRestart::Soft,
                 false => GuardRestart::Hard,
             },
+            unknown: unknown(inspector, key, GUARD_OPTIONS),
         }),
     }
 }
@@ -120,6 +131,28 @@ fn judged<T>(
     let options = options(inspector, key);
     let problems = mem::replace(&mut inspector.problems, others);
     Some(if problems.is_empty() { Ok(options) } else { Err(problems) })
+}
+
+/// Warns of options that are not there, which do nothing.
+fn unknown(inspector: &Inspector<'_>, key: &str, options: &[&str]) -> Vec<String> {
+    let Found::Plain(Value::Object(written)) = inspector.at(key) else { return Vec::new() };
+    let unknown = written.keys().filter(|name| !options.contains(&name.as_str()));
+    let warning = |name: &String| {
+        let near = options.iter().find(|option| !written.contains_key(**option) && is_near(name, option));
+        let hint = match (near, name.as_str()) {
+            (Some(option), _) => format!("did you mean \"{option}\"?"),
+            // As older versions of luster-guard, and JS luster's README, have them.
+            (None, "include" | "exclude") if key == GUARD => {
+                "name files by \"patterns\", such as [\"**/*.js\", \"!**/node_modules/**\"]".to_owned()
+            }
+            (None, _) => format!("its options are {}", options.join(", ")),
+        };
+        format!(
+            "{}: unknown option \"{key}.{name}\" has no effect; {hint}",
+            inspector.origin(&format!("{key}.{name}"))
+        )
+    };
+    unknown.map(warning).collect()
 }
 
 fn log_target(inspector: &mut Inspector<'_>, key: &str, base_dir: &Path) -> LogTarget {

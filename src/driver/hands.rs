@@ -19,6 +19,7 @@ use crate::supervisor::{
 };
 
 use super::attendant::Attendant;
+use super::endpoints::Endpoints;
 use super::inquiry::Inquiries;
 use super::launch::Launcher;
 use super::translate;
@@ -37,6 +38,7 @@ pub(super) struct Hands {
     pub(super) relay: Relay,
     pub(super) reserve: Reserve,
     pub(super) inquiries: Inquiries,
+    pub(super) endpoints: Endpoints,
     pub(super) children: BTreeMap<Life, Process>,
     /// Kept from call to call, so that the hot path does not allocate.
     pub(super) news: Vec<News>,
@@ -128,6 +130,7 @@ impl Hands {
             relay: Relay::default(),
             reserve: Reserve::take(),
             inquiries: Inquiries::new(),
+            endpoints: Endpoints::default(),
             children: BTreeMap::new(),
             news: Vec::new(),
             outcome: None,

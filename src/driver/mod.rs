@@ -11,6 +11,7 @@
 mod attendant;
 mod beside;
 mod clauses;
+mod endpoints;
 mod hands;
 mod hear;
 mod inquiry;

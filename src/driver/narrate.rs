@@ -294,7 +294,8 @@ fn roll_out(notice: &Notice, pid: impl Fn(Life) -> i32) {
         Notice::RollOutCancelled => {
             info!(event = "roll_out_cancelled", "rolling restart cancelled by a stop");
         }
-        other => debug!(event = "other", "{other:?}"),
+        // Told by `tell` itself.
+        _ => {}
     }
 }
 
@@ -339,7 +340,8 @@ fn host(notice: &Notice) {
             error!(event = "host_given_up", reason, "the extension host is killed: {reason}");
         }
         Notice::HostExited { life: _, ending, fault, then } => host_exited(ending, fault.as_deref(), *then),
-        other => debug!(event = "other", "{other:?}"),
+        // Told by `tell` itself.
+        _ => {}
     }
 }
 

@@ -34,6 +34,7 @@ impl Hands {
                 Ok(()) => {
                     let pid = self.pid(life);
                     info!(event = "fork", wid = worker.0, pid, "worker {worker} (pid {pid}) is started");
+                    self.endpoints.begins(life);
                     self.tell_streams(now, life);
                     self.tell_fork(now, life);
                 }
@@ -60,6 +61,7 @@ impl Hands {
                     }
                     notice => narrate::tell(notice, |life| self.pid(life)),
                 }
+                self.tell_endpoints(&notice);
                 self.publish(now, &notice);
             }
             Order::Finish(outcome) => {

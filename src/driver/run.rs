@@ -210,9 +210,9 @@ impl Clock {
 
 fn announce(asked: Asked) {
     match asked {
-        Asked::Stop(cause) => info!(event = "asked", "got {cause}"),
-        Asked::Restart => info!(event = "asked", "got SIGHUP"),
-        Asked::ReopenLogs => info!(event = "asked", "got SIGUSR1"),
+        Asked::Stop(cause) => info!(event = "asked", signal = %cause, "got {cause}"),
+        Asked::Restart => info!(event = "asked", signal = "SIGHUP", "got SIGHUP"),
+        Asked::ReopenLogs => info!(event = "asked", signal = "SIGUSR1", "got SIGUSR1"),
     }
 }
 

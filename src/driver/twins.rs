@@ -101,6 +101,10 @@ impl Twins {
     /// Writes log files from now on; luster's own output goes there too.
     fn begin_log_files(&mut self) {
         self.log_files.begin(|files| {
+            // Here, while it is read: afterwards the terminal shows nothing.
+            if let Some(files) = files.shown() {
+                info!(event = "logging_to", files, "logging to {files}");
+            }
             // Workers' output is worth more than ours.
             if let Err(error) = files.take_over() {
                 error!(event = "log_files", "luster's own output cannot go to the log files: {error}");

@@ -1,10 +1,12 @@
-//! Log lines on stderr: for people, or as JSON.
+//! Log lines on stderr: for people, for the journal, or as JSON.
 //!
 //! Invariant: a reader of stderr that is slow or gone never makes the master wait; lines are dropped and counted.
 
 mod install;
+mod journal;
 mod sink;
 mod stream;
 mod text;
 
 pub(crate) use install::install;
+pub(crate) use journal::reads_stderr as journal_reads_stderr;

@@ -17,4 +17,10 @@ impl Stream {
         let identity = fstat(io::stderr()).ok().map(|status| (status.st_dev, status.st_ino));
         Self { identity }
     }
+
+    /// The one with this name, as systemd gives it: device and number in decimal, with a colon between.
+    pub(super) fn named(name: &str) -> Option<Self> {
+        let (device, number) = name.split_once(':')?;
+        Some(Self { identity: Some((device.parse().ok()?, number.parse().ok()?)) })
+    }
 }

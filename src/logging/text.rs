@@ -9,27 +9,28 @@ use tracing_subscriber::fmt::time::{FormatTime, SystemTime};
 use tracing_subscriber::fmt::{FmtContext, FormatEvent, FormatFields};
 use tracing_subscriber::registry::LookupSpan;
 
+use super::journal::priority;
 use super::stream::Stream;
 
 /// Writes a log line for people.
 #[derive(Debug)]
 pub(super) struct Text {
-    pub(super) colour: Colour,
-    pub(super) stamp: Stamp,
-    /// The stderr these are for; on another one lines are plain.
+    pub(super) place: Place,
+    /// The stderr these are for; another one is a log file, which stamps its lines itself.
     pub(super) stream: Stream,
 }
 
+/// What the lines are written to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Colour {
-    Ansi,
-    None,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Stamp {
-    Utc,
-    None,
+pub(super) enum Place {
+    /// A terminal that shows colour.
+    Terminal,
+    /// systemd's journal.
+    Journal,
+    /// Anything else.
+    Plain,
+    /// One of our log files.
+    LogFile,
 }
 
 impl<S, N> FormatEvent<S, N> for Text
@@ -43,21 +44,25 @@ where
         mut writer: Writer<'_>,
         event: &Event<'_>,
     ) -> fmt::Result {
-        let (colour, stamp) = match Stream::now() == self.stream {
-            true => (self.colour, self.stamp),
-            false => (Colour::None, Stamp::None),
-        };
-        if stamp == Stamp::Utc {
-            SystemTime.format_time(&mut writer)?;
-            writer.write_char(' ')?;
-        }
         let level = *event.metadata().level();
-        match colour {
-            Colour::Ansi => write!(writer, "\x1b[{}m{level:>5}\x1b[0m ", ansi(level))?,
-            Colour::None => write!(writer, "{level:>5} ")?,
+        let place = if Stream::now() == self.stream { self.place } else { Place::LogFile };
+        let mut sentence = Sentence(String::new());
+        event.record(&mut sentence);
+        match place {
+            Place::Terminal => {
+                SystemTime.format_time(&mut writer)?;
+                writeln!(writer, " \x1b[{}m{level:>5}\x1b[0m {}", ansi(level), sentence.0)
+            }
+            Place::Plain => {
+                SystemTime.format_time(&mut writer)?;
+                writeln!(writer, " {level:>5} {}", sentence.0)
+            }
+            Place::LogFile => writeln!(writer, "{level:>5} {}", sentence.0),
+            // Each line is an entry of its own there.
+            Place::Journal => {
+                sentence.0.lines().try_for_each(|line| writeln!(writer, "{}{line}", priority(level)))
+            }
         }
-        event.record(&mut Message(&mut writer));
-        writeln!(writer)
     }
 }
 
@@ -70,13 +75,13 @@ const fn ansi(level: Level) -> &'static str {
     }
 }
 
-struct Message<'a, 'w>(&'a mut Writer<'w>);
+/// What an event says to people.
+struct Sentence(String);
 
-impl Visit for Message<'_, '_> {
+impl Visit for Sentence {
     fn record_debug(&mut self, field: &Field, value: &dyn fmt::Debug) {
         if field.name() == "message" {
-            // The writer is a buffer in memory.
-            let _ = write!(self.0, "{value:?}");
+            self.0 = format!("{value:?}");
         }
     }
 }

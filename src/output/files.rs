@@ -11,7 +11,7 @@ use nix::fcntl::{FcntlArg, OFlag, fcntl};
 use nix::unistd::{dup2_stderr, dup2_stdout, pipe2};
 use thiserror::Error;
 
-use super::lines::Lines;
+use super::lines::{Lines, Objects};
 use super::pump::{Form, Key, Pump, Stuck};
 use super::target::Target;
 
@@ -67,27 +67,35 @@ pub enum OpenError {
 pub struct LogFiles {
     stdout: Option<Log>,
     stderr: Option<Log>,
+    /// What becomes of objects among luster's own lines.
+    own_objects: Objects,
 }
 
 /// Where one stream goes.
 #[derive(Debug)]
 struct Log {
     which: Which,
+    /// The file, if it is one.
+    path: Option<PathBuf>,
     /// luster's own stream, as it was; given back at the end.
     original: OwnedFd,
     pump: Pump,
 }
 
 impl LogFiles {
-    /// Opens them.
+    /// Opens them. Where `own_objects` are to stay untouched, luster's own log lines, as JSON, are a program's to read.
     ///
     /// # Errors
     /// See [`OpenError`].
-    pub fn open(stdout: &Destination, stderr: &Destination) -> Result<Self, OpenError> {
-        let log = |which, destination| -> Result<Option<Log>, OpenError> {
-            Ok(target(which, destination)?.map(|target| Log::start(which, target)).transpose()?)
+    pub fn open(stdout: &Destination, stderr: &Destination, own_objects: Objects) -> Result<Self, OpenError> {
+        let log = |which, destination: &Destination| -> Result<Option<Log>, OpenError> {
+            let path = match destination {
+                Destination::File(path) => Some(path.clone()),
+                Destination::Own | Destination::Nothing => None,
+            };
+            Ok(target(which, destination)?.map(|target| Log::start(which, path, target)).transpose()?)
         };
-        Ok(Self { stdout: log(Which::Stdout, stdout)?, stderr: log(Which::Stderr, stderr)? })
+        Ok(Self { stdout: log(Which::Stdout, stdout)?, stderr: log(Which::Stderr, stderr)?, own_objects })
     }
 
     /// Sends luster's own output there, and that of processes started from now on that inherit its streams.
@@ -96,7 +104,7 @@ impl LogFiles {
     /// The kernel gives no pipe; luster's own output is as it was.
     pub fn take_over(&self) -> io::Result<()> {
         for log in [&self.stdout, &self.stderr].into_iter().flatten() {
-            log.redirect(&log.source(OWN, "[master]".to_owned())?)?;
+            log.redirect(&log.source(OWN, Lines::marked("[master]".to_owned(), self.own_objects))?)?;
         }
         Ok(())
     }
@@ -111,7 +119,26 @@ impl LogFiles {
             Which::Stdout => &self.stdout,
             Which::Stderr => &self.stderr,
         };
-        log.as_ref().map(|log| log.source(Key::from(life), format!("[work:{worker}]"))).transpose()
+        log.as_ref()
+            .map(|log| {
+                log.source(Key::from(life), Lines::marked(format!("[work:{worker}]"), Objects::Marked))
+            })
+            .transpose()
+    }
+
+    /// What goes where, for people; nothing if nothing goes to a file.
+    #[must_use]
+    pub fn shown(&self) -> Option<String> {
+        let of = |log: &Option<Log>| log.as_ref().and_then(|log| log.path.clone());
+        match (of(&self.stdout), of(&self.stderr)) {
+            (Some(out), Some(err)) if out == err => Some(out.display().to_string()),
+            (Some(out), Some(err)) => {
+                Some(format!("{} (stdout) and {} (stderr)", out.display(), err.display()))
+            }
+            (Some(out), None) => Some(format!("{} (stdout)", out.display())),
+            (None, Some(err)) => Some(format!("{} (stderr)", err.display())),
+            (None, None) => None,
+        }
     }
 
     /// Opens the files anew.
@@ -153,17 +180,17 @@ impl Which {
 }
 
 impl Log {
-    fn start(which: Which, target: Target) -> io::Result<Self> {
-        Ok(Self { which, original: which.own()?, pump: Pump::start(target)? })
+    fn start(which: Which, path: Option<PathBuf>, target: Target) -> io::Result<Self> {
+        Ok(Self { which, path, original: which.own()?, pump: Pump::start(target)? })
     }
 
-    /// A pipe whose lines are logged with this mark: its end for writing.
-    fn source(&self, key: Key, mark: String) -> io::Result<OwnedFd> {
+    /// A pipe whose lines are logged like this: its end for writing.
+    fn source(&self, key: Key, lines: Lines) -> io::Result<OwnedFd> {
         let (reader, writer) = pipe2(OFlag::O_CLOEXEC)?;
         // Where a user has many pipes already the kernel refuses, and it stays as it is.
         let _ = fcntl(&reader, FcntlArg::F_SETPIPE_SZ(LAST_WORDS));
         fcntl(&reader, FcntlArg::F_SETFL(OFlag::O_NONBLOCK))?;
-        match self.pump.take(key, reader, Form::Lines(Lines::marked(mark))) {
+        match self.pump.take(key, reader, Form::Lines(lines)) {
             Ok(()) => Ok(writer),
             Err(Stuck) => Err(io::Error::new(io::ErrorKind::TimedOut, "the log file cannot be written")),
         }

@@ -9,14 +9,25 @@ const LONGEST: usize = 64 << 10;
 #[derive(Debug)]
 pub(super) struct Lines {
     mark: String,
+    /// What becomes of lines that are JSON objects.
+    objects: Objects,
     /// What was printed since the last line feed.
     unfinished: Vec<u8>,
 }
 
+/// What becomes of lines that are JSON objects.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Objects {
+    /// They are stamped and marked as every line.
+    Marked,
+    /// They stay as they are, for a program to read.
+    Untouched,
+}
+
 impl Lines {
     /// Lines that are marked as this printer's, such as `[work:1]`.
-    pub(super) const fn marked(mark: String) -> Self {
-        Self { mark, unfinished: Vec::new() }
+    pub(super) const fn marked(mark: String, objects: Objects) -> Self {
+        Self { mark, objects, unfinished: Vec::new() }
     }
 
     pub(super) const fn has_unfinished(&self) -> bool {
@@ -43,10 +54,24 @@ impl Lines {
     }
 
     fn write(&mut self, rest: &[u8], stamp: &str, out: &mut Vec<u8>) {
+        if self.objects == Objects::Untouched && self.is_object(rest) {
+            for part in [self.unfinished.as_slice(), rest, b"\n"] {
+                out.extend_from_slice(part);
+            }
+            self.unfinished.clear();
+            return;
+        }
         for part in [stamp.as_bytes(), b" ", self.mark.as_bytes(), b" ", &self.unfinished, rest, b"\n"] {
             out.extend_from_slice(part);
         }
         self.unfinished.clear();
+    }
+
+    /// Whether the line has the form of an object: it is not worth parsing it.
+    fn is_object(&self, rest: &[u8]) -> bool {
+        let first = self.unfinished.first().or(rest.first());
+        let last = rest.last().or(self.unfinished.last());
+        first == Some(&b'{') && last == Some(&b'}')
     }
 }
 
@@ -55,7 +80,7 @@ mod tests {
     use super::*;
 
     fn made(pieces: &[&str]) -> (String, Lines) {
-        let (mut lines, mut out) = (Lines::marked("[work:1]".into()), Vec::new());
+        let (mut lines, mut out) = (Lines::marked("[work:1]".into(), Objects::Marked), Vec::new());
         for piece in pieces {
             lines.take(piece.as_bytes(), "T", &mut out);
         }
@@ -83,8 +108,19 @@ mod tests {
     }
 
     #[test]
+    fn objects_stay_as_they_are_where_that_is_wanted() {
+        let (mut lines, mut out) = (Lines::marked("[m]".into(), Objects::Untouched), Vec::new());
+        lines.take(b"{\"a\":1}\n{\"b\":", "T", &mut out);
+        lines.take(b"2}\n{ no\nend }\n\n", "T", &mut out);
+        assert_eq!(
+            String::from_utf8(out).unwrap(),
+            "{\"a\":1}\n{\"b\":2}\nT [m] { no\nT [m] end }\nT [m] \n"
+        );
+    }
+
+    #[test]
     fn bytes_that_are_no_text_stay_as_they_are() {
-        let (mut lines, mut out) = (Lines::marked("[m]".into()), Vec::new());
+        let (mut lines, mut out) = (Lines::marked("[m]".into(), Objects::Marked), Vec::new());
         lines.take(b"\xff\xfe\r\n", "T", &mut out);
         assert_eq!(out, b"T [m] \xff\xfe\r\n");
     }

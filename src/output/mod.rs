@@ -14,4 +14,5 @@ mod relay;
 mod target;
 
 pub use files::{Destination, LogFiles, OpenError, Which};
+pub use lines::Objects;
 pub use relay::Relay;

@@ -127,17 +127,7 @@ struct Work {
 impl Work {
     fn run(mut self, news: &Receiver<Event>, changed: &impl Fn()) {
         let files = self.tree.grow_from_roots(&self.patterns).len();
-        let folders = self.tree.count(&self.patterns);
-        match folders {
-            0 if files == 0 => warn!(
-                event = "watching",
-                folders,
-                "there is nothing to watch for changes: no folder and no file is as the patterns say; what comes is noticed"
-            ),
-            0 => info!(event = "watching", folders, "watching single files for changes"),
-            1 => info!(event = "watching", folders, "watching a folder for changes of files"),
-            _ => info!(event = "watching", folders, "watching {folders} folders for changes of files"),
-        }
+        self.announce(files);
         loop {
             let heard = match self.due {
                 Some(due) => news.recv_timeout(due.saturating_duration_since(Instant::now())),
@@ -157,6 +147,33 @@ impl Work {
                 }
                 Err(RecvTimeoutError::Disconnected) => return,
             }
+        }
+    }
+
+    fn announce(&self, files: usize) {
+        let (folders, below) = self.tree.extent(&self.patterns);
+        let below = below.unwrap_or_else(|| self.patterns.folder().to_owned());
+        let below = below.display();
+        match folders {
+            0 if files == 0 => warn!(
+                event = "watching",
+                folders,
+                below = %below,
+                "there is nothing to watch for changes in {below}: no folder and no file is as the patterns say; what \
+                 comes is noticed"
+            ),
+            0 => {
+                info!(event = "watching", folders, below = %below, "watching single files for changes in {below}")
+            }
+            1 => {
+                info!(event = "watching", folders, below = %below, "watching the folder {below} for changes of files")
+            }
+            _ => info!(
+                event = "watching",
+                folders,
+                below = %below,
+                "watching {folders} folders in {below} for changes of files"
+            ),
         }
     }
 

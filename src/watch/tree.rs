@@ -31,9 +31,13 @@ impl Tree {
         Self { watcher, watched: BTreeSet::new(), trouble: Trouble::Untold }
     }
 
-    /// How many folders are watched in which files are meant.
-    pub(super) fn count(&self, patterns: &Patterns) -> usize {
-        self.watched.iter().filter(|folder| !patterns.exclude_all_of(folder)).count()
+    /// How many folders are watched in which files are meant, and the nearest folder that holds them all.
+    pub(super) fn extent(&self, patterns: &Patterns) -> (usize, Option<PathBuf>) {
+        let meant = || self.watched.iter().filter(|folder| !patterns.exclude_all_of(folder));
+        let above = meant().next().and_then(|first| {
+            first.ancestors().find(|folder| meant().all(|other| other.starts_with(folder)))
+        });
+        (meant().count(), above.map(Path::to_owned))
     }
 
     /// Watches everything the patterns reach; answers with the files that are meant.

@@ -379,11 +379,11 @@ fn the_options_of_the_extensions_luster_can_stand_in_for_are_those_of_the_module
     };
     assert_eq!(twins("{}"), Twins::default());
     let options = r#"{"luster-log-file": {"stdout": "log/out.log", "stderr": true, "extendConsole": 1}}"#;
-    let LogFile { stdout, stderr } = twins(options).log_file.expect("it is there").expect("it is right");
+    let LogFile { stdout, stderr, .. } = twins(options).log_file.expect("it is there").expect("it is right");
     let LogTarget::File(path) = stdout else { panic!("{stdout:?}") };
     assert!(path.is_absolute() && path.ends_with("log/out.log"), "{path:?}");
     assert_eq!(stderr, LogTarget::Own);
-    let nothing = LogFile { stdout: LogTarget::Nothing, stderr: LogTarget::Nothing };
+    let nothing = LogFile { stdout: LogTarget::Nothing, stderr: LogTarget::Nothing, unknown: Vec::new() };
     assert_eq!(twins(r#"{"luster-log-file": {"stdout": false}}"#).log_file, Some(Ok(nothing)));
     let guard =
         |options: &str| twins(&format!(r#"{{"luster-guard": {options}}}"#)).guard.expect("it is there");
@@ -392,6 +392,7 @@ fn the_options_of_the_extensions_luster_can_stand_in_for_are_those_of_the_module
         debounce: Duration::from_millis(300),
         telling: Telling::Aloud,
         restart: GuardRestart::Soft,
+        unknown: Vec::new(),
     };
     assert_eq!(guard("{}"), Ok(default.clone()));
     assert_eq!(guard("null"), Ok(default));
@@ -401,6 +402,7 @@ fn the_options_of_the_extensions_luster_can_stand_in_for_are_those_of_the_module
         debounce: Duration::ZERO,
         telling: Telling::Silent,
         restart: GuardRestart::Hard,
+        unknown: Vec::new(),
     };
     assert_eq!(given, Ok(expected));
 }

@@ -352,6 +352,8 @@ impl Running {
         for reader in self.readers.drain(..) {
             let _ = reader.join();
         }
+        let undocumented: Vec<_> = self.log().iter().filter_map(super::undocumented_field).collect();
+        assert!(undocumented.is_empty(), "not in docs/log-events.md: {undocumented:?}");
         code(status)
     }
 }

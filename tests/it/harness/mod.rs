@@ -4,6 +4,7 @@
 
 mod apps;
 mod client;
+mod documented;
 mod front;
 mod load;
 mod luster;
@@ -16,6 +17,7 @@ mod told;
 
 pub(crate) use apps::HTTP;
 pub(crate) use client::{Connection, Reply, Target, get};
+pub(crate) use documented::undocumented_field;
 pub(crate) use front::package;
 pub(crate) use load::{Load, Style};
 pub(crate) use luster::{Luster, Running};

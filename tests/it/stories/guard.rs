@@ -41,6 +41,24 @@ fn a_change_restarts_the_workers_one_by_one_without_a_node_for_it() {
 }
 
 #[test]
+fn what_is_watched_is_named() {
+    for (options, folder, words) in [
+        (json!({"patterns": ["lib/*"]}), "lib", "watching the folder "),
+        (json!({"patterns": ["worker.js"]}), "", "watching single files for changes in "),
+        (json!({"patterns": ["lib/**", "data/**"]}), "", "watching 2 folders in "),
+    ] {
+        let luster = watching(options);
+        let told = luster.await_event("watching", 1);
+        let path = luster.path().canonicalize().expect("it is there").join(folder);
+        let path = path.display().to_string();
+        let (path, message) = (path.trim_end_matches('/'), told["message"].as_str().expect("text"));
+        assert!(message.starts_with(&format!("{words}{path}")), "{told}");
+        assert_eq!(told["below"], path);
+        assert_eq!(luster.stop().0, 0);
+    }
+}
+
+#[test]
 fn without_options_every_file_counts_those_with_a_leading_dot_too() {
     let luster = watching(Value::Null);
     fs::write(luster.path().join(".hidden/x.js"), "changed").expect("writable");

@@ -58,10 +58,10 @@ fn what_workers_and_luster_print_is_stamped_marked_and_written_to_files() {
         assert!(mine[1].ends_with(&format!("[work:{wid}] second line")), "{mine:?}");
     }
     let all: Vec<_> = lines.into_iter().chain(await_lines(&err, 1, "err of 1")).collect();
-    let unstamped: Vec<_> = all.iter().filter(|line| !is_stamped(line)).collect();
+    let unstamped: Vec<_> = all.iter().filter(|line| !is_stamped(line) && !line.starts_with('{')).collect();
     assert!(unstamped.is_empty(), "{unstamped:?}");
-    // luster's own log, each line a JSON object here.
-    let is_native = |line: &String| line.contains("[master] {") && line.contains("\"event\":\"native\"");
+    // luster's own log, each line a JSON object here, for programs.
+    let is_native = |line: &String| line.starts_with('{') && line.contains("\"event\":\"native\"");
     eventually("luster's log is there too", || read(&err).lines().map(str::to_owned).find(is_native));
     assert_eq!(children(luster.pid()).len(), 2, "two workers, and no Node besides");
     let folder = luster.path().to_owned();
@@ -69,8 +69,52 @@ fn what_workers_and_luster_print_is_stamped_marked_and_written_to_files() {
     luster.signal(Signal::SIGTERM);
     assert_eq!(luster.await_end(), 0);
     assert!(read(&err).contains("\"stopped\""), "to the last line");
-    assert_eq!((luster.log(), luster.stdout()), (Vec::new(), String::new()), "all is in the files");
+    // But for where to look for it.
+    let left = luster.log();
+    let [line] = left.as_slice() else { panic!("{left:?}") };
+    let told = format!("logging to {} (stdout) and {} (stderr)", out.display(), err.display());
+    assert_eq!(
+        (&line["message"], luster.stdout()),
+        (&json!(told), String::new()),
+        "all else is in the files"
+    );
     assert_eq!(processes_in(&folder), []);
+}
+
+#[test]
+fn with_text_for_people_lusters_lines_are_stamped_and_marked_as_the_workers_are() {
+    let luster = logging(PRINTING, json!({"stdout": "all.log", "stderr": "all.log"})).start_as(&[]);
+    let file = luster.path().join("all.log");
+    let lines = await_lines(&file, 1, "luster does its work itself");
+    assert!(lines.iter().all(|line| is_stamped(line)), "{lines:?}");
+    assert!(lines.iter().any(|line| line.contains(" [master]  INFO luster 3")), "{lines:?}");
+    let only = luster.stderr_of_workers();
+    assert!(only.ends_with(&format!("logging to {}", file.display())), "{only}");
+    assert_eq!(luster.stop().0, 0);
+}
+
+#[test]
+fn an_option_that_is_none_is_a_warning() {
+    for (name, options, words) in [
+        (
+            "luster-log-file",
+            json!({"stdout": true, "extendconsole": true}),
+            "did you mean \"extendConsole\"?",
+        ),
+        ("luster-log-file", json!({"file": "x"}), "its options are stdout, stderr, extendConsole"),
+        ("luster-guard", json!({"exclude": ["x"]}), "name files by \"patterns\", such as"),
+        ("luster-guard", json!({"pattern": ["x"]}), "did you mean \"patterns\"?"),
+    ] {
+        let config = json!({"workers": 1, "extensions": {name: options}});
+        let (code, _, stderr) = Luster::with("", config).arg("check").output();
+        assert_eq!(code, 0, "{stderr}");
+        assert!(stderr.contains("luster.conf.json:") && stderr.contains("has no effect"), "{stderr}");
+        assert!(stderr.contains(words), "{stderr}");
+    }
+    // A module may have other options.
+    let config = json!({"workers": 1, "extensions": {"luster-guard": {"exclude": ["x"]}}});
+    let installed = Luster::with("", config).file("node_modules/luster-guard.js", "").arg("check").output();
+    assert!(!installed.2.contains("has no effect"), "{}", installed.2);
 }
 
 #[test]
@@ -159,7 +203,7 @@ fn a_stream_that_is_named_as_a_file_survives_being_opened_anew() {
     let running = luster.through(&["sh", "-c", "exec \"$@\" > all.log", "sh"]).start();
     await_lines(&out, 2, "second line");
     running.signal(Signal::SIGUSR1);
-    running.await_stderr("\"reopened\"");
+    running.await_event("reopened", 1);
     for pid in children(running.pid()) {
         nix::sys::signal::kill(nix::unistd::Pid::from_raw(pid), Signal::SIGUSR2).expect("it is there");
     }

@@ -1,6 +1,6 @@
 //! What is written where: workers' output untouched, luster's own words on stderr and only there.
 
-use std::io::Read;
+use std::io::{BufRead, Read};
 use std::os::fd::{AsFd, OwnedFd};
 use std::process::Stdio;
 
@@ -178,4 +178,91 @@ fn a_stderr_that_is_gone_does_not_end_luster() {
     eventually("a worker answers", || get(&Target::Tcp(port)).ok());
     kill(Pid::from_raw(i32::try_from(child.id()).expect("a pid")), Signal::SIGTERM).expect("it is there");
     assert!(child.wait().expect("ours").success());
+}
+
+/// Runs a worker that is refused a listen, then stops it, with stderr as a pipe that has this name; what was on stderr.
+fn said_to_a_journal(options: &[&str], name: impl Fn(&nix::sys::stat::FileStat) -> String) -> String {
+    let app = "console.error('of the worker'); process.on('uncaughtException', () => {});
+        require('net').createServer().listen('/nowhere/at/all'); setInterval(() => {}, 1e6);";
+    let luster = Luster::with(app, json!({"workers": 1, "control": {"stopTimeout": 100}}));
+    let (reader, writer) = std::io::pipe().expect("a pipe");
+    let status = nix::sys::stat::fstat(&writer).expect("a pipe");
+    let mut command = luster.command(options);
+    command.env("JOURNAL_STREAM", name(&status));
+    let mut child = command.stdout(Stdio::null()).stderr(Stdio::from(writer)).spawn().expect("built");
+    drop(command);
+    let mut lines = std::io::BufReader::new(reader).lines().map_while(Result::ok);
+    let mut text = String::new();
+    while !(text.contains("cannot listen") && text.contains("is ready")) {
+        text += &lines.next().expect("more");
+        text.push('\n');
+    }
+    kill(Pid::from_raw(i32::try_from(child.id()).expect("a pid")), Signal::SIGTERM).expect("it is there");
+    lines.for_each(|line| text += &format!("{line}\n"));
+    assert!(child.wait().expect("ours").success());
+    text
+}
+
+#[test]
+fn the_journal_gets_priorities_and_no_second_time() {
+    let own = |status: &nix::sys::stat::FileStat| format!("{}:{}", status.st_dev, status.st_ino);
+    let text = said_to_a_journal(&[], own);
+    let of_luster = || text.lines().filter(|line| *line != "of the worker");
+    assert!(of_luster().all(|line| line.starts_with("<6>") || line.starts_with("<4>")), "{text}");
+    assert!(text.contains("<6>luster 3") && text.contains("<4>worker 1 (pid "), "{text}");
+    let json = said_to_a_journal(&["--log-format", "json"], own);
+    let warned = json.lines().filter_map(|line| line.strip_prefix("<4>")).collect::<Vec<_>>();
+    let parsed: Value = serde_json::from_str(warned[0]).expect("JSON");
+    assert_eq!(parsed["event"], "refused");
+    // Inherited by somebody who has sent stderr elsewhere.
+    let elsewhere = said_to_a_journal(&[], |status| format!("{}:{}", status.st_dev, status.st_ino + 1));
+    assert!(elsewhere.lines().all(|line| line == "of the worker" || line.starts_with("20")), "{elsewhere}");
+}
+
+#[test]
+fn a_configuration_that_is_refused_is_an_error_to_the_journal_too() {
+    let luster = Luster::with("", json!({"workers": "x"}));
+    let (mut reader, writer) = std::io::pipe().expect("a pipe");
+    let status = nix::sys::stat::fstat(&writer).expect("a pipe");
+    let mut command = luster.command(&[]);
+    command.env("JOURNAL_STREAM", format!("{}:{}", status.st_dev, status.st_ino));
+    let mut child = command.stdout(Stdio::null()).stderr(Stdio::from(writer)).spawn().expect("built");
+    drop(command);
+    let mut text = String::new();
+    reader.read_to_string(&mut text).expect("UTF-8");
+    assert_eq!(child.wait().expect("ours").code(), Some(78));
+    assert!(text.contains("workers") && text.lines().all(|line| line.starts_with("<3>")), "{text}");
+}
+
+#[test]
+fn where_it_listens_is_told_once_for_all_workers_and_not_again_by_a_restart() {
+    let port = free_port();
+    let app = "require('http').createServer((_, r) => r.end()).listen(process.env.port);";
+    let luster = Luster::with(app, json!({"workers": 3, "server": {"port": port}})).start();
+    luster.await_ready(3);
+    let told = luster.await_event("listening_on", 1);
+    assert_eq!(
+        (&told["level"], &told["message"]),
+        (&json!("INFO"), &json!(format!("listening on tcp *:{port} (workers 1-3)")))
+    );
+    assert_eq!(luster.roll_out()["event"], "roll_out_finished");
+    let (code, log) = luster.stop();
+    assert_eq!((code, log.iter().filter(|line| line["event"] == "listening_on").count()), (0, 1));
+}
+
+#[test]
+fn an_app_that_listens_late_is_told_of_when_it_does() {
+    let port = free_port();
+    let app = "setTimeout(() => require('http').createServer().listen(process.env.port), 200);";
+    let luster = Luster::with(app, json!({"workers": 1, "server": {"port": port}})).start();
+    assert_eq!(luster.await_event("listening_on", 1)["workers"], "1");
+    assert_eq!(luster.stop().0, 0);
+}
+
+#[test]
+fn v_tells_sentences_and_vv_what_goes_on_inside() {
+    let inside =
+        |lines: &[String]| lines.iter().any(|line| line.contains("Life(") || line.contains("Asked("));
+    assert!(!inside(&said(&["-v"], QUIET)));
+    assert!(inside(&said(&["-vv"], QUIET)));
 }
