@@ -26,6 +26,8 @@ pub enum Exit {
     Permission,
     /// The configuration is missing or wrong.
     Config,
+    /// A second stop signal, with this number, killed everything.
+    Killed(u8),
     /// What the JavaScript beside the workers ended its process with while luster stopped.
     Chosen(u8),
 }
@@ -44,6 +46,7 @@ impl Exit {
             Self::ForkOrExec => 71,
             Self::Permission => 77,
             Self::Config => 78,
+            Self::Killed(signal) => 128 + signal,
             Self::Chosen(code) => code,
         }
     }

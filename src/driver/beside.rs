@@ -11,12 +11,11 @@ use crate::cluster::Balance;
 use crate::host::{Ask, HostNews, WorkerAsk};
 use crate::ipc::UserHandle;
 use crate::process::{self, Asked, Passed};
-use crate::supervisor::{Event, HostEvent, Life, Moment, OnDeath, OneRequest, Request, WorkerId};
+use crate::supervisor::{Event, HostEvent, Life, Moment, OnDeath, OneRequest, Request, StopCause, WorkerId};
 
 use super::hands::{Direct, Hands};
 use super::launch::By;
 use super::said;
-use super::translate::{self, Stops};
 use super::twins::Restart;
 
 /// How long workers may take to end when the script that started us is gone.
@@ -94,8 +93,7 @@ impl Hands {
                 self.cluster.disconnect(life, now);
                 self.handle(now, Event::Leaving(life));
             }
-            Ask::Stop => self.request(now, Request::Stop),
-            Ask::KillAll => self.request(now, Request::Kill),
+            Ask::Stop { signal } => self.request(now, stop(signal.as_deref())),
             Ask::Concluded => self.host_did(now, HostEvent::Concluded),
             Ask::Reopen => self.twins.reopen(),
             Ask::Signals { names } => self.attendant.wants_signals(names),
@@ -110,15 +108,11 @@ impl Hands {
     }
 
     /// Does what a signal asks for.
-    pub(super) fn asked_by_signal(&mut self, now: Moment, asked: Asked, stops: &mut Stops) {
+    pub(super) fn asked_by_signal(&mut self, now: Moment, asked: Asked) {
         match asked {
             Asked::Restart => self.request(now, Request::RollOut(OnDeath::Hold)),
             Asked::ReopenLogs => self.twins.reopen(),
-            Asked::Stop(cause) => {
-                if let Some(request) = translate::stop(cause, now, stops) {
-                    self.request(now, request);
-                }
-            }
+            Asked::Stop(cause) => self.request(now, Request::StopBy(cause)),
         }
     }
 
@@ -191,5 +185,16 @@ impl Hands {
             false => self.cluster.send(life, &message, handle, now),
         };
         self.complain_of(life, outcome);
+    }
+}
+
+/// The stop that a script asks for, perhaps because of a signal.
+fn stop(signal: Option<&str>) -> Request {
+    match signal {
+        Some("SIGTERM") => Request::StopBy(StopCause::Terminate),
+        Some("SIGINT") => Request::StopBy(StopCause::Interrupt),
+        Some("SIGQUIT") => Request::StopBy(StopCause::Quit),
+        Some("SIGHUP") => Request::StopBy(StopCause::TerminalLost),
+        Some(_) | None => Request::Stop,
     }
 }

@@ -52,7 +52,7 @@ impl Hands {
             Order::Settle(life) => self.cluster.life_ready(life),
             Order::Abandon(worker) => self.cluster.slot_abandoned(worker),
             Order::StartHost(life) => self.start_host(life, events),
-            Order::DismissHost(_) => self.tell(now, &Tell::End),
+            Order::DismissHost(_) => self.tell(now, &Tell::End { exit: None }),
             Order::KillHost(life) => self.attendant.kill(life),
             Order::Say(notice) => {
                 match &notice {
@@ -65,7 +65,7 @@ impl Hands {
                 self.publish(now, &notice);
             }
             Order::Finish(outcome) => {
-                self.tell_end(now);
+                self.tell_end(now, &outcome);
                 self.outcome = Some(outcome);
             }
         }

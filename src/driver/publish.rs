@@ -11,7 +11,8 @@ use crate::cluster::Cluster;
 use crate::host::{ExitThen, Tell};
 use crate::ipc::UserHandle;
 use crate::supervisor::{
-    Ending, Endpoint, Event, Extent, HostEvent, Life, Moment, Notice, StopReason, Then, Vacancy, WorkerId,
+    Ending, Endpoint, Event, Extent, HostEvent, Life, Moment, Notice, Outcome, StopReason, Then, Vacancy,
+    WorkerId,
 };
 
 use super::attendant::Fitness;
@@ -152,9 +153,13 @@ impl Hands {
     }
 
     /// It is all over. A host has been told when it was dismissed.
-    pub(super) fn tell_end(&mut self, now: Moment) {
+    pub(super) fn tell_end(&mut self, now: Moment, outcome: &Outcome) {
         if self.attendant.host_life().is_none() {
-            self.tell(now, &Tell::End);
+            let exit = match outcome {
+                Outcome::Killed(cause) => Some(run::killed(*cause).code()),
+                Outcome::Stopped | Outcome::Chosen(_) | Outcome::AllDead(_) | Outcome::HostFailed(..) => None,
+            };
+            self.tell(now, &Tell::End { exit });
         }
     }
 

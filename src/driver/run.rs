@@ -6,14 +6,14 @@ use std::os::fd::{OwnedFd, RawFd};
 use std::time::Instant;
 
 use anyhow::Context;
-use tracing::{error, info};
+use tracing::{error, info, warn};
 
 use super::attendant::Attendant;
 use super::clauses;
 use super::hands::Hands;
 use super::launch::Launcher;
 use super::sys;
-use super::translate::Stops;
+use super::translate;
 use super::twins::Twins;
 use crate::Exit;
 use crate::cluster::{Balance, Cluster, SocketAccess};
@@ -22,7 +22,7 @@ use crate::ipc::Progress;
 use crate::process::{Asked, Child, Left, Received, Signals, Terminal};
 use crate::supervisor::{
     Attendance, Death, Ending, Event, Limits, Moment, OneRequest, Outcome, Policy, RefusalCause, Request,
-    Supervisor, WorkerId,
+    StopCause, Supervisor, WorkerId,
 };
 
 /// What is to be run.
@@ -98,7 +98,6 @@ async fn drive(job: Job) -> anyhow::Result<Exit> {
     // Duplicates, so that the watch and what is watched each own what they use.
     let channels = sys::watch(hands.cluster.as_fd().try_clone_to_owned()?)?;
     let link = sys::watch(hands.attendant.link().as_fd().try_clone_to_owned()?)?;
-    let mut stops = Stops::None;
     // What came before anything was watched: lines behind an introduction, the end of a host.
     let mut rest = Rest { cluster: Progress::Idle, link: Progress::More, dead: Left::More };
     while hands.outcome.is_none() {
@@ -116,7 +115,7 @@ async fn drive(job: Job) -> anyhow::Result<Exit> {
                     announce(asked);
                     // Those beside hear of it before its consequences.
                     passed.inspect(|passed| hands.pass_on_signal(clock.now(), *passed));
-                    hands.asked_by_signal(clock.now(), asked, &mut stops);
+                    hands.asked_by_signal(clock.now(), asked);
                 }
                 Received::Passed(passed) => hands.pass_on_signal(clock.now(), passed),
                 Received::ChildChanged => rest.dead = hands.reap(clock.now()),
@@ -223,6 +222,10 @@ fn conclude(outcome: &Outcome) -> Exit {
             info!(event = "stopped", "stopped");
             Exit::Stopped
         }
+        Outcome::Killed(cause) => {
+            warn!(event = "killed", "killed by a second stop signal, {cause}");
+            killed(*cause)
+        }
         Outcome::Chosen(code) => {
             info!(
                 event = "stopped",
@@ -245,6 +248,11 @@ fn conclude(outcome: &Outcome) -> Exit {
             if is_config { Exit::Config } else { Exit::AllWorkersDead }
         }
     }
+}
+
+/// The exit code for a second stop signal, as a shell tells of a process that it has killed.
+pub(super) const fn killed(cause: StopCause) -> Exit {
+    Exit::Killed(translate::number(cause))
 }
 
 /// The exit code for what all workers died of, if it is the same for all.

@@ -2,33 +2,18 @@
 
 use std::io;
 use std::os::fd::RawFd;
-use std::time::Duration;
 
 use crate::cluster::Obstacle;
-use crate::process::{ExitStatus, Owner, State, StopCause};
-use crate::supervisor::{Ending, Endpoint, Moment, Refusal, RefusalCause, Request, WorkerId};
+use crate::process::{ExitStatus, Owner, State};
+use crate::supervisor::{Ending, Endpoint, Refusal, RefusalCause, StopCause, WorkerId};
 
-/// One Ctrl-C may come twice: from the terminal, and from a parent that passes it on (npm does). In milliseconds.
-const ECHO: Duration = Duration::from_millis(200);
-
-/// How often a stop has been asked for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Stops {
-    /// Not yet.
-    None,
-    /// Once, by this and then: the next one means now.
-    One(StopCause, Moment),
-}
-
-/// What a stop is now: the second one is a kill. Nothing if it is the first one's echo.
-pub(super) fn stop(cause: StopCause, now: Moment, stops: &mut Stops) -> Option<Request> {
-    match *stops {
-        Stops::None => {
-            *stops = Stops::One(cause, now);
-            Some(Request::Stop)
-        }
-        Stops::One(StopCause::Interrupt, at) if cause == StopCause::Interrupt && now.since(at) < ECHO => None,
-        Stops::One(..) => Some(Request::Kill),
+/// The number of a signal that asks for a stop.
+pub(super) const fn number(cause: StopCause) -> u8 {
+    match cause {
+        StopCause::TerminalLost => 1,
+        StopCause::Interrupt => 2,
+        StopCause::Quit => 3,
+        StopCause::Terminate => 15,
     }
 }
 

@@ -65,9 +65,11 @@ pub enum Ask {
         life: u32,
     },
     /// Stop everything gracefully.
-    Stop,
-    /// Kill everything.
-    KillAll,
+    Stop {
+        /// The signal that is the reason.
+        #[serde(default)]
+        signal: Option<String>,
+    },
     /// Everybody has heard that all workers are dead.
     Concluded,
     /// Open the log files anew.
@@ -338,7 +340,8 @@ mod tests {
     fn asks_are_told_by_their_name() {
         assert!(matches!(ask(r#"{"ask":"rollout"}"#), Ask::Rollout { hold: false }));
         assert!(matches!(ask(r#"{"ask":"rollout","hold":true}"#), Ask::Rollout { hold: true }));
-        assert!(matches!(ask(r#"{"ask":"killAll"}"#), Ask::KillAll));
+        assert!(matches!(ask(r#"{"ask":"stop"}"#), Ask::Stop { signal: None }));
+        assert!(matches!(ask(r#"{"ask":"stop","signal":"SIGINT"}"#), Ask::Stop { signal: Some(_) }));
         assert!(matches!(
             ask(r#"{"ask":"one","wid":1,"what":"restart"}"#),
             Ask::One { wid: 1, what: OneAsk::Restart }

@@ -118,7 +118,10 @@ pub enum Tell<'a> {
     /// Everything is being stopped; that it is over will be told.
     Ending,
     /// Everything is over.
-    End,
+    End {
+        /// luster's exit code, if a second stop signal has killed everything.
+        exit: Option<u8>,
+    },
 }
 
 /// What follows the end of a process.

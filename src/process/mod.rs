@@ -37,7 +37,7 @@ pub use remains::{Patience, adopt_orphans, end_remains};
 pub use reserve::{Fill, Reserve};
 pub use sealed::Sealed;
 pub use see_off::see_off;
-pub use signals::{Asked, Passed, Received, Signals, StopCause};
+pub use signals::{Asked, Passed, Received, Signals};
 pub use socket_owner::{Bound, Owner, State, owner_of};
 pub use spawn::{Change, FURTHER, Identity, SpawnError, Start, Step, Stream};
 pub use status::{CoreDump, ExitStatus};

@@ -9,7 +9,6 @@
 
 use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
-use std::fmt;
 use std::future::poll_fn;
 use std::io;
 use std::task::{Context, Poll};
@@ -18,6 +17,7 @@ use nix::sys::signal::Signal as Name;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use super::terminal::Terminal;
+use crate::supervisor::StopCause;
 
 /// Something the master was sent.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -33,7 +33,7 @@ pub enum Received {
 /// What a signal asks for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Asked {
-    /// End, in good order the first time.
+    /// End.
     Stop(StopCause),
     /// SIGHUP: replace the workers one by one.
     Restart,
@@ -48,19 +48,6 @@ pub struct Passed {
     pub number: i32,
     /// Its name, such as `SIGUSR2`.
     pub name: &'static str,
-}
-
-/// What asked for the end, for the log.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum StopCause {
-    /// SIGTERM.
-    Terminate,
-    /// SIGINT: Ctrl-C.
-    Interrupt,
-    /// SIGQUIT: Ctrl-\.
-    Quit,
-    /// SIGHUP, because the terminal luster was started in is gone.
-    TerminalLost,
 }
 
 /// The signals the master listens to.
@@ -139,15 +126,4 @@ fn meaning(number: i32, wanted: bool, terminal: Terminal) -> Option<Received> {
         _ => return passed.map(Received::Passed),
     };
     Some(Received::Asked(asked, passed))
-}
-
-impl fmt::Display for StopCause {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Terminate => "SIGTERM",
-            Self::Interrupt => "SIGINT",
-            Self::Quit => "SIGQUIT",
-            Self::TerminalLost => "the loss of its terminal",
-        })
-    }
 }

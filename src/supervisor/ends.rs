@@ -113,7 +113,7 @@ impl Supervisor {
         if self.goal == Goal::Serve
             && let Some(outcome) = self.natural_end(now)
         {
-            self.goal = Goal::Stop { outcome, kill: None };
+            self.goal = Goal::Stop { outcome, kill: None, signalled: None };
         }
         let Goal::Stop { outcome, .. } = &self.goal else { return };
         let outcome = outcome.clone();

@@ -2,6 +2,7 @@
 //!
 //! Invariant: news about a process always carries its [`Life`], so that late news changes nothing.
 
+use std::fmt;
 use std::time::Duration;
 
 use super::ids::{Endpoint, HostLife, Life, WorkerId};
@@ -73,6 +74,8 @@ pub enum Request {
     RestartAll,
     /// Stop every worker gracefully, then finish. Wins over everything asked before and after.
     Stop,
+    /// As `Stop`, by a signal. Another one soon after it is its echo; a later one is a `Kill`.
+    StopBy(StopCause),
     /// As `Stop`, and as `Kill` for what is left after so long.
     StopWithin(Duration),
     /// Kill every process at once, then finish.
@@ -81,6 +84,30 @@ pub enum Request {
     One(WorkerId, OneRequest),
     /// One worker more, with limits of its own; not started. Its number is the next one.
     Add(Limits),
+}
+
+/// The signal that asks for a stop.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum StopCause {
+    /// SIGTERM.
+    Terminate,
+    /// SIGINT: Ctrl-C.
+    Interrupt,
+    /// SIGQUIT: Ctrl-\.
+    Quit,
+    /// SIGHUP, because the terminal luster was started in is gone.
+    TerminalLost,
+}
+
+impl fmt::Display for StopCause {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Terminate => "SIGTERM",
+            Self::Interrupt => "SIGINT",
+            Self::Quit => "SIGQUIT",
+            Self::TerminalLost => "the loss of its terminal",
+        })
+    }
 }
 
 /// What a roll-out does when a replacement keeps dying.

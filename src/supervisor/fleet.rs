@@ -41,6 +41,8 @@ pub(super) enum Goal {
     Stop {
         outcome: Outcome,
         kill: Option<Moment>,
+        /// When a signal first asked for it.
+        signalled: Option<Moment>,
     },
     Finished,
 }

@@ -24,7 +24,9 @@ mod steps;
 #[cfg(test)]
 mod tests;
 
-pub use event::{Closing, Ending, Event, HostEvent, OnDeath, OneRequest, Refusal, RefusalCause, Request};
+pub use event::{
+    Closing, Ending, Event, HostEvent, OnDeath, OneRequest, Refusal, RefusalCause, Request, StopCause,
+};
 pub use fleet::Supervisor;
 pub use ids::{Endpoint, HostLife, Life, Moment, WorkerId};
 pub use order::{

@@ -5,7 +5,7 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use super::event::{Ending, OnDeath, Refusal};
+use super::event::{Ending, OnDeath, Refusal, StopCause};
 use super::ids::{Endpoint, HostLife, Life, WorkerId};
 use super::policy::RestartOrder;
 
@@ -50,6 +50,8 @@ pub enum Signal {
 pub enum Outcome {
     /// Stopped as asked.
     Stopped,
+    /// Killed by a second stop signal, this one.
+    Killed(StopCause),
     /// Stopped as asked, or by the extension host, which ended with this exit code of its own.
     Chosen(u8),
     /// Every worker is dead: what each last died of.

@@ -3,13 +3,19 @@
 //! Invariants: a request that makes no sense now changes nothing (who asks sees the state it would have meant); a stop
 //! wins over whatever is asked after it, and asked twice it is one stop.
 
-use super::event::{OnDeath, OneRequest, Request};
+use std::time::Duration;
+
+use super::event::{OnDeath, OneRequest, Request, StopCause};
 use super::fleet::{Goal, Supervisor};
 use super::ids::{Moment, WorkerId};
 use super::order::Order::{self, Say};
 use super::order::{Extent, Notice, Outcome, StopReason};
 use super::policy::RestartOrder;
 use super::slot::{Seat, Slot, Wish};
+
+/// One request to stop may come twice: a Ctrl-C from the terminal and from a parent that passes it on, as npm does; a
+/// SIGTERM from `timeout`, to its child and to the group.
+const ECHO: Duration = Duration::from_millis(500);
 
 impl Supervisor {
     pub(super) fn asked(&mut self, now: Moment, request: Request, orders: &mut Vec<Order>) {
@@ -29,6 +35,7 @@ impl Supervisor {
                 self.slots.push(Slot { wish: Wish::Rest, ..Slot::new(worker, limits) });
             }
             (Goal::Serve, Request::Stop) => self.stop_all(now, Outcome::Stopped, orders),
+            (Goal::Serve | Goal::Stop { .. }, Request::StopBy(cause)) => self.stop_by(now, cause, orders),
             (Goal::Serve | Goal::Stop { .. }, Request::StopWithin(patience)) => {
                 if self.goal == Goal::Serve {
                     self.stop_all(now, Outcome::Stopped, orders);
@@ -49,6 +56,25 @@ impl Supervisor {
                 | Request::Add(_),
             )
             | (Goal::Finished, _) => {}
+        }
+    }
+
+    /// A signal asks for a stop; the second one, unless it is the first one's echo, asks for it now.
+    fn stop_by(&mut self, now: Moment, cause: StopCause, orders: &mut Vec<Order>) {
+        if self.goal == Goal::Serve {
+            self.stop_all(now, Outcome::Stopped, orders);
+        }
+        let Goal::Stop { signalled, outcome, .. } = &mut self.goal else { return };
+        match *signalled {
+            None => *signalled = Some(now),
+            Some(at) if now.since(at) < ECHO => {}
+            Some(_) => {
+                // How it ended otherwise says more.
+                if *outcome == Outcome::Stopped {
+                    *outcome = Outcome::Killed(cause);
+                }
+                self.kill_all(orders);
+            }
         }
     }
 
@@ -143,11 +169,12 @@ impl Supervisor {
     }
 
     pub(super) fn kill_all(&mut self, orders: &mut Vec<Order>) {
-        let outcome = match &self.goal {
-            Goal::Stop { outcome, .. } => outcome.clone(),
-            Goal::Serve | Goal::Finished => Outcome::Stopped,
-        };
-        self.give_up_plans(outcome, orders);
+        if self.goal == Goal::Serve {
+            self.give_up_plans(Outcome::Stopped, orders);
+        }
+        if let Goal::Stop { kill, .. } = &mut self.goal {
+            *kill = None;
+        }
         orders.push(Say(Notice::Killing(self.homes.len())));
         for slot in &mut self.slots {
             for occupant in slot.lives_mut() {
@@ -166,7 +193,7 @@ impl Supervisor {
 
     /// From now on nothing is started.
     fn give_up_plans(&mut self, outcome: Outcome, orders: &mut Vec<Order>) {
-        self.goal = Goal::Stop { outcome, kill: None };
+        self.goal = Goal::Stop { outcome, kill: None, signalled: None };
         if self.roll_out.take().is_some() {
             orders.push(Say(Notice::RollOutCancelled));
         }

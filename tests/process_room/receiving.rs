@@ -4,9 +4,8 @@ use std::io::{BufRead, BufReader};
 use std::os::unix::process::CommandExt;
 use std::process::Stdio;
 
-use luster::process::{
-    Asked, Patience, Received, Signals, StopCause, Terminal, adopt_orphans, end_remains, take_over,
-};
+use luster::process::{Asked, Patience, Received, Signals, Terminal, adopt_orphans, end_remains, take_over};
+use luster::supervisor::StopCause;
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 

@@ -8,12 +8,8 @@
 const fs = require('fs');
 const { othersListen } = require('./listeners');
 
-/** One Ctrl-C may come twice: from the terminal, and from a parent that passes it on (npm does). In ms. */
-const ECHO = 200;
-
 /** `reopens` says whether log files are opened anew on SIGUSR1; without them it stays Node's. */
 exports.install = function install(master, link, { reopens, leaveExitToOthers }) {
-    let first = null;
     const stop = signal => {
         if (othersListen(signal, 1)) {
             leaveExitToOthers();
@@ -21,12 +17,8 @@ exports.install = function install(master, link, { reopens, leaveExitToOthers })
                 return;
             }
         }
-        const now = Date.now();
-        if (first !== null && signal === 'SIGINT' && first.signal === 'SIGINT' && now - first.at < ECHO) {
-            return;
-        }
-        link.ask(first === null ? 'stop' : 'killAll');
-        first = first || { signal, at: now };
+        // Whether that is the first one's echo or means now is the supervisor's to say.
+        link.ask('stop', { signal });
         link.hold(true);
     };
     if (reopens) {

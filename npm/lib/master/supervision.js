@@ -371,9 +371,12 @@ const TOLD = {
         this._isEnding = true;
         this.hold();
     },
-    /** All workers are gone, and the supervisor too: somebody has stopped everything. */
-    end() {
+    /** All workers are gone, and the supervisor too: somebody has stopped everything, or killed it. */
+    end(news) {
         this._isOver = true;
+        if (news.exit && process.exitCode === undefined) {
+            process.exitCode = news.exit;
+        }
         for (const worker of this._roster.all()) {
             worker._wanted = false;
         }

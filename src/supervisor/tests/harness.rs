@@ -148,7 +148,8 @@ impl World {
     }
 
     pub(super) fn ask(&mut self, request: Request) {
-        self.stop_asked |= matches!(request, Request::Stop | Request::StopWithin(_) | Request::Kill);
+        self.stop_asked |=
+            matches!(request, Request::Stop | Request::StopBy(_) | Request::StopWithin(_) | Request::Kill);
         self.slots += u32::from(matches!(request, Request::Add(_)));
         self.news(Event::Asked(request));
     }

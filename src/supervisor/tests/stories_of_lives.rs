@@ -5,7 +5,7 @@ use std::time::Duration;
 use super::harness::{Behaviour, World, ms, policy};
 use crate::supervisor::{
     Closing, Ending, Endpoint, Event, Life, Notice, OnDeath, Outcome, Overdue, Readiness, Refusal,
-    RefusalCause, Request, Signal, Then, WorkerId,
+    RefusalCause, Request, Signal, StopCause, Then, WorkerId,
 };
 
 #[test]
@@ -487,4 +487,29 @@ fn an_app_that_lives_on_after_a_refused_listen_is_ready_once_it_listens_elsewher
         assert!(world.said(|notice| matches!(notice, Notice::Ready(..))));
         assert_eq!(world.said(|notice| matches!(notice, Notice::ReadyWithout(..))), !elsewhere);
     }
+}
+
+#[test]
+fn a_second_stop_signal_is_an_echo_for_half_a_second_and_then_a_kill_with_its_own_end() {
+    let slow = Behaviour { drains: Some(30_000), ..Behaviour::default() };
+    let mut world = World::new(policy(2)).scripted(move |_, _| slow.clone());
+    world.ask(Request::Start);
+    world.pass(1000);
+    world.ask(Request::StopBy(StopCause::Terminate));
+    world.pass(499);
+    world.ask(Request::StopBy(StopCause::Interrupt));
+    assert!(!world.said(|notice| matches!(notice, Notice::Killing(_))));
+    world.pass(1);
+    world.ask(Request::StopBy(StopCause::Interrupt));
+    world.run_until("the end", |world| world.outcome.is_some());
+    assert_eq!(world.outcome, Some(Outcome::Killed(StopCause::Interrupt)));
+}
+
+#[test]
+fn the_first_stop_signal_after_another_stop_kills_nobody() {
+    let mut world = World::serving(policy(1));
+    world.ask(Request::Stop);
+    world.ask(Request::StopBy(StopCause::Terminate));
+    world.run_until("the end", |world| world.outcome.is_some());
+    assert_eq!(world.outcome, Some(Outcome::Stopped));
 }

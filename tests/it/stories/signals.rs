@@ -126,3 +126,18 @@ fn signals_that_luster_was_told_to_ignore_are_not_ignored_by_workers() {
     let mut luster = luster;
     assert_eq!(luster.await_end(), 0);
 }
+
+#[test]
+fn a_second_stop_signal_at_once_cuts_nobody_off() {
+    // As `timeout` does it, and a terminal whose Ctrl-C somebody passes on.
+    for (first, second) in [(Signal::SIGTERM, Signal::SIGTERM), (Signal::SIGINT, Signal::SIGTERM)] {
+        let port = free_port();
+        let (mut luster, client) = asked(slow(port), port);
+        luster.signal(first);
+        luster.await_event("asked", 1);
+        luster.signal(second);
+        assert_eq!(client.join().expect("no panic").expect("an answer").body, "done");
+        assert_eq!(luster.await_end(), 0);
+        assert!(luster.events("killing_all").is_empty());
+    }
+}

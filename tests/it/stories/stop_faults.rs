@@ -48,11 +48,12 @@ fn a_stop_is_not_held_up_by_a_worker_that_ignores_everything() {
 }
 
 #[test]
-fn a_second_stop_kills_at_once_what_the_first_waits_for() {
+fn a_second_stop_kills_at_once_what_the_first_waits_for_and_the_exit_code_says_so() {
     // No timeouts: a graceful stop would wait for this request for ever.
     let app = "require('http').createServer(() => console.log('asked')).listen(process.env.port);
         process.on('SIGTERM', () => {});";
-    for (first, second) in [(Signal::SIGTERM, Signal::SIGTERM), (Signal::SIGINT, Signal::SIGQUIT)] {
+    let pairs = [(Signal::SIGTERM, Signal::SIGTERM, 143), (Signal::SIGINT, Signal::SIGINT, 130)];
+    for (first, second, code) in pairs {
         let port = free_port();
         let mut luster = Luster::with(app, json!({"workers": 2, "server": {"port": port}})).start();
         luster.await_ready(2);
@@ -62,8 +63,9 @@ fn a_second_stop_kills_at_once_what_the_first_waits_for() {
         luster.signal(first);
         luster.await_event("asked", 1);
         luster.await_event("exit", 1); // the worker without a request
+        std::thread::sleep(std::time::Duration::from_millis(600)); // longer than an echo of the first may take
         luster.signal(second);
-        assert_eq!(luster.await_end(), 0);
+        assert_eq!(luster.await_end(), code);
         luster.await_event("killing_all", 1);
         assert!(client.join().expect("no panic").is_err());
         assert_eq!(processes_in(luster.path()), []);
