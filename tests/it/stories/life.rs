@@ -202,7 +202,7 @@ fn a_worker_that_drains_by_itself_finishes_its_request_though_luster_is_stopped_
 #[test]
 fn a_worker_that_is_not_online_in_time_is_ended_and_started_again() {
     let slow_once = "#!/bin/sh\nif [ -e slow ]; then rm slow; exec sleep 100; fi\nexec node \"$@\"\n";
-    let luster = Luster::with("", json!({"workers": 1, "control": {"forkTimeout": 1500}}))
+    let luster = Luster::with("", json!({"workers": 1, "control": {"forkTimeout": 5000}}))
         .file("node.sh", slow_once)
         .file("slow", "");
     let path = luster.path().join("node.sh");

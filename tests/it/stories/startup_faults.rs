@@ -107,12 +107,12 @@ fn when_every_worker_is_dead_luster_ends_with_1_and_says_which_died_of_what() {
 
 #[test]
 fn a_worker_that_is_not_online_in_time_gets_sigterm() {
-    let (luster, port) = Pair::of("", json!({"forkTimeout": 1500}));
+    let (luster, port) = Pair::of("", json!({"forkTimeout": 5000}));
     let hang = "[ $LUSTER_WID = 1 ] && mkdir hung 2>/dev/null && exec sleep 1000";
     let pair = Pair::start(node_after(luster, hang), port);
     let told = pair.luster.await_event_where("stopping", 1, |line| line["wid"] == 1);
     let message = told["message"].as_str().expect("text");
-    assert!(message.contains("was not online within 1500 ms (control.forkTimeout)"), "{message}");
+    assert!(message.contains("was not online within 5000 ms (control.forkTimeout)"), "{message}");
     let exit = pair.luster.await_event_where("exit", 1, |line| line["wid"] == 1);
     assert_eq!(ending_of(&exit), "was killed by SIGTERM");
     pair.await_answer(0);
@@ -121,7 +121,7 @@ fn a_worker_that_is_not_online_in_time_gets_sigterm() {
 
 #[test]
 fn a_worker_that_hangs_at_boot_and_ignores_sigterm_gets_sigkill() {
-    let (luster, port) = Pair::of("", json!({"forkTimeout": 1500, "killTimeout": 200}));
+    let (luster, port) = Pair::of("", json!({"forkTimeout": 5000, "killTimeout": 200}));
     let hang = "[ $LUSTER_WID = 1 ] && mkdir hung 2>/dev/null && trap '' TERM && exec sleep 1000";
     let pair = Pair::start(node_after(luster, hang), port);
     let signalled = pair.luster.await_event_where("signalled", 1, |line| line["wid"] == 1);
