@@ -6,8 +6,13 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::thread::JoinHandle;
+use std::time::Duration;
 
 use super::{Connection, Target, eventually};
+
+/// What a client rests between two requests; a pace, nothing waits for it. Without it the clients take both cores of a
+/// small machine from the workers that are to be started under their load.
+const PACE: Duration = Duration::from_millis(2);
 
 /// What clients do.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -111,6 +116,7 @@ fn run(target: &Target, style: Style, stop: &AtomicBool, answered: &AtomicUsize)
         let outcome = outcome.and_then(|mut open| Ok((open.request(&head, &body)?, open)));
         match outcome {
             Ok((reply, open)) if reply.status == 200 => {
+                std::thread::sleep(PACE);
                 answered.fetch_add(1, Ordering::Relaxed);
                 connection = (!reply.closes && style.connections == Connections::KeepAlive).then_some(open);
             }
