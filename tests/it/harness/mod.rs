@@ -12,8 +12,10 @@ mod nodes;
 mod pair;
 mod ports;
 mod procfs;
+mod readme;
 mod script;
 mod told;
+mod tools;
 
 pub(crate) use apps::HTTP;
 pub(crate) use client::{Connection, Reply, Target, get};
@@ -25,8 +27,10 @@ pub(crate) use nodes::{Node, node, nodes, packages};
 pub(crate) use pair::Pair;
 pub(crate) use ports::{free_port, free_ports};
 pub(crate) use procfs::{children, is_alive, processes_in, stat, state};
+pub(crate) use readme::{Block, block, blocks, here, readme};
 pub(crate) use script::Script;
 pub(crate) use told::{TELL, ending_of, on_every_node, on_nodes};
+pub(crate) use tools::tool;
 
 use std::time::{Duration, Instant};
 

@@ -11,7 +11,7 @@ use tempfile::TempDir;
 use crate::harness::{Luster, Target, free_port, get, package, packages};
 
 /// The tarball, made as the README says.
-static TARBALL: LazyLock<PathBuf> = LazyLock::new(|| {
+pub(super) static TARBALL: LazyLock<PathBuf> = LazyLock::new(|| {
     let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join("tarball");
     std::fs::create_dir_all(&folder).expect("writable");
     let mut pack = Command::new("node");

@@ -8,7 +8,7 @@ use crate::harness::{
     HTTP, Luster, Pair, Running, Target, children, eventually, free_port, get, node, processes_in, state,
 };
 
-const CONTAINER: &[&str] = &["unshare", "--pid", "--fork", "--mount-proc", "--kill-child"];
+pub(super) const CONTAINER: &[&str] = &["unshare", "--pid", "--fork", "--mount-proc", "--kill-child"];
 
 #[test]
 fn pid_1_reaps_a_storm_of_orphans_and_stops_with_0() {
