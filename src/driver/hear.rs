@@ -31,6 +31,8 @@ impl Hands {
                 if let Some(process) = self.children.get_mut(&life) {
                     process.past.listening.remove(&endpoint);
                 }
+                let ((wid, pid), on) = (self.name(life), endpoint.to_string());
+                debug!(event = "closed", wid, pid, on, "worker {wid} (pid {pid}) stopped listening on {on}");
                 self.handle(now, Event::Closed(life, endpoint, closing));
             }
             News::BindFailed { life, endpoint, error, obstacle } => {

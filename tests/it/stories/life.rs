@@ -183,13 +183,7 @@ fn a_worker_that_drains_by_itself_finishes_its_request_though_luster_is_stopped_
         connection.send(b"GET / HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n").expect("sent");
         let answer = std::thread::spawn(move || connection.reply());
         // It has begun to leave.
-        eventually("the worker closes its server", || {
-            let closed = |line: &Value| {
-                line["event"] == "event"
-                    && line["message"].as_str().is_some_and(|text| text.contains("Closed"))
-            };
-            luster.log().iter().any(closed).then_some(())
-        });
+        luster.await_event("closed", 1);
         let (code, log) = luster.stop();
         let reply = answer.join().expect("no panic").expect("an answer");
         assert_eq!(reply.body, "begun and ended", "Node {}", node.major);
