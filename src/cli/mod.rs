@@ -31,9 +31,9 @@ Examples:
 A first configuration: echo '{ \"app\": \"app.js\", \"workers\": 2 }' > luster.conf.json
 
 Signals: SIGTERM, SIGINT and SIGQUIT stop gracefully (a second one kills), SIGHUP restarts the workers one by one, \
-SIGUSR1 opens log files anew.
+SIGUSR1 reopens log files.
 
-Exit codes: 0 stopped as asked, 1 all workers dead or a failed extension, 2 usage, 70 fault of luster, 71 no node or a \
+Exit codes: 0 stopped as asked, 1 all workers dead or a failed extension, 2 usage, 70 internal or system error, 71 no node or a \
 failed fork or exec, 77 not permitted, 78 configuration.";
 
 /// Keeps Node.js workers alive and restarts them without dropping a request.
@@ -56,7 +56,7 @@ pub(crate) struct Cli {
 /// What else luster can do.
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
-    /// Checks a configuration and starts nothing
+    /// Validates CONFIG and exits
     Check(Check),
     /// Supervises the workers of a custom master, whose channel is in `NODE_CHANNEL_FD`
     #[command(name = "__attach", hide = true)]
@@ -75,7 +75,7 @@ pub(crate) enum Command {
 pub(crate) struct Check {
     #[command(flatten)]
     pub(crate) arguments: Arguments,
-    /// Takes warnings for mistakes: exit code 78
+    /// Treats warnings as errors: exit code 78
     #[arg(long)]
     pub(crate) strict: bool,
 }
@@ -85,7 +85,7 @@ pub(crate) struct Check {
 pub(crate) struct Arguments {
     #[command(flatten)]
     pub(crate) source: Source,
-    /// Prints the settings in force and where each comes from, and starts nothing
+    /// Prints the settings in force and where each comes from, and exits
     #[arg(long)]
     pub(crate) print_config: bool,
     #[command(flatten)]
@@ -111,13 +111,13 @@ pub(crate) struct Source {
 /// How luster tells what happens.
 #[derive(Debug, Args)]
 pub(crate) struct Output {
-    /// Tells more
+    /// More verbose: -v adds debug lines, -vv what goes on inside luster
     #[arg(short, long, action = ArgAction::Count)]
     pub(crate) verbose: u8,
-    /// Tells only warnings and errors; twice: only errors
+    /// Less verbose: -q only warnings and errors, -qq only errors
     #[arg(short, long, action = ArgAction::Count, conflicts_with = "verbose")]
     pub(crate) quiet: u8,
-    /// The form of log lines on stderr
+    /// The format of log lines on stderr
     #[arg(long, value_enum, value_name = "FORMAT", default_value_t = LogFormat::Text)]
     pub(crate) log_format: LogFormat,
 }

@@ -32,7 +32,7 @@ const OTHER_WAYS: [(&[&str], &str); 7] = [
         "its workers are the child processes of luster's pid (pstree -p PID), and its log tells what they do",
     ),
     (&["logs", "log"], "it logs to stderr: look where that goes, such as journalctl -u luster"),
-    (&["reopen", "reloadLogs", "flush"], "send SIGUSR1 to luster's pid to have log files opened anew"),
+    (&["reopen", "reloadLogs", "flush"], "send SIGUSR1 to luster's pid to have log files reopened"),
     (
         &["startup", "save", "resurrect", "install", "daemon"],
         "a systemd unit starts it at boot, see the README",

@@ -72,7 +72,7 @@ fn serve(channel: OwnedFd) -> Result<Exit, (Exit, String)> {
     };
     let undertaking = understand(*hello)?;
     let job = prepare(&undertaking, Company::Script(Box::new(driver::Script { link, backlog })))?;
-    driver::run(job).map_err(|error| (Exit::Internal, format!("luster cannot go on: {error:#}")))
+    driver::run(job).map_err(|error| (Exit::Internal, format!("luster cannot continue: {error:#}")))
 }
 
 /// Waits for the script's first word; what it has said behind it is kept for later.
@@ -123,7 +123,7 @@ fn understand(hello: Hello) -> Result<Undertaking, (Exit, String)> {
     }
     // serde's own words quote what is there, which may be a secret.
     serde_json::from_value(hello.undertaking).map_err(|_| {
-        let reason = "what the script wants to be run is not understood; install the luster package anew";
+        let reason = "what the script wants to be run is not understood; reinstall the luster package";
         (Exit::Internal, reason.to_owned())
     })
 }

@@ -59,7 +59,8 @@ fn with_config(arguments: &Arguments, then: impl FnOnce(Found<'_>) -> Exit) -> E
             event = "misplaced_option",
             "{} is behind CONFIG, so it is for the configuration and the workers; luster's own options come before \
              CONFIG",
-            word.to_string_lossy()
+            // What follows may be a secret.
+            word.to_string_lossy().split('=').next().unwrap_or_default()
         );
     }
     let request = config::Request::from_surroundings(source.config.clone());
@@ -191,7 +192,7 @@ fn serve(found: Found<'_>) -> Exit {
         Ok(job) => {
             announce(&job, division);
             driver::run(job).unwrap_or_else(|error| {
-                error!(event = "internal", "luster cannot go on: {error:#}");
+                error!(event = "internal", "luster cannot continue: {error:#}");
                 Exit::Internal
             })
         }
@@ -325,7 +326,7 @@ fn announce(job: &Job, division: &Division) {
         pid, workers, version, "luster {version} (pid {pid}) runs {workers} worker{s} of {app} with {node}"
     );
     for name in &division.native {
-        info!(event = "native", name, "{name} is not installed; luster does its work itself");
+        info!(event = "native", name, "{name} is not installed; using the built-in one");
     }
     if let Company::Host { child, .. } = &job.company {
         let (pid, names) = (child.pid(), division.modules.join(", "));

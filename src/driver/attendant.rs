@@ -87,6 +87,11 @@ impl Attendant {
         Ok(attendant)
     }
 
+    /// Who it is, for the log.
+    pub(super) const fn name(&self) -> &'static str {
+        if self.launcher.is_some() { "the extension host" } else { "the custom master" }
+    }
+
     pub(super) fn link(&self) -> &Link {
         &self.link
     }
@@ -197,7 +202,7 @@ impl Attendant {
             SendOutcome::Full
             | SendOutcome::Reserved
             | SendOutcome::TooLong
-            | SendOutcome::Unserializable => self.lost.one(now),
+            | SendOutcome::Unserializable => self.lost.one(self.name(), now),
         }
     }
 }
@@ -210,15 +215,14 @@ const fn fitness(told: Told) -> Fitness {
 }
 
 impl Lost {
-    fn one(&mut self, now: Moment) {
+    fn one(&mut self, whose: &str, now: Moment) {
         self.count += 1;
         if self.told.is_none_or(|told| now.since(told) >= TELL_EVERY) {
             self.told = Some(now);
             let count = self.count;
             warn!(
                 event = "messages_lost",
-                count,
-                "the JavaScript beside the workers does not read its messages fast enough; {count} were lost"
+                count, "{whose} does not read its messages fast enough; messages lost: {count}"
             );
         }
     }

@@ -28,22 +28,21 @@ impl Hands {
             HostNews::Nonsense(why) => {
                 warn!(
                     event = "nonsense",
-                    "the JavaScript beside the workers says something that luster cannot use: {why}"
+                    "{} sent something that luster cannot use: {why}",
+                    self.attendant.name()
                 );
             }
             HostNews::Message { life, message, handle } => self.pass_to_worker(now, life, &message, handle),
             HostNews::Flooding => {
                 warn!(
                     event = "host_flooding",
-                    "the JavaScript beside the workers floods its channel with messages; it is read more slowly"
+                    "{} is flooding its channel with messages; reading it more slowly",
+                    self.attendant.name()
                 );
             }
             HostNews::Left(violation) => {
                 if let Some(violation) = violation {
-                    warn!(
-                        event = "host_broken",
-                        "the JavaScript beside the workers broke the protocol: {violation}"
-                    );
+                    warn!(event = "host_broken", "{} broke the protocol: {violation}", self.attendant.name());
                 }
                 match self.attendant.host_life() {
                     Some(life) => self.handle(now, Event::Host(life, HostEvent::Left)),

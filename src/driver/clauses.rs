@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use crate::ipc::SendOutcome;
 use crate::supervisor::{AbortReason, Death, Ending};
 
 /// Why a replacement failed, a clause without its subject.
@@ -50,12 +51,12 @@ pub(super) fn count(workers: usize) -> String {
     }
 }
 
-/// `1 worker waits for its turn`, `2 workers wait for their turn`.
-pub(super) fn waiting_for_their_turn(workers: usize) -> String {
+/// `1 worker is queued`, `2 workers are queued`.
+pub(super) fn queued(workers: usize) -> String {
     match workers {
-        0 => "no worker waits for its turn".to_owned(),
-        1 => "1 worker waits for its turn".to_owned(),
-        workers => format!("{workers} workers wait for their turn"),
+        0 => "no worker is queued".to_owned(),
+        1 => "1 worker is queued".to_owned(),
+        workers => format!("{workers} workers are queued"),
     }
 }
 
@@ -69,4 +70,14 @@ pub(super) fn how(ending: &Ending) -> String {
 
 pub(super) fn millis(duration: Duration) -> u64 {
     u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
+}
+
+/// Why a message was not sent; nothing of one that was, or whose receiver is gone.
+pub(super) const fn why_unsent(outcome: SendOutcome) -> Option<&'static str> {
+    match outcome {
+        SendOutcome::Taken | SendOutcome::Unreachable => None,
+        SendOutcome::Full | SendOutcome::Reserved => Some("its queue is full, because it does not read"),
+        SendOutcome::TooLong => Some("it is too long"),
+        SendOutcome::Unserializable => Some("it cannot be written as JSON"),
+    }
 }

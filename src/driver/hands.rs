@@ -19,6 +19,7 @@ use crate::supervisor::{
 };
 
 use super::attendant::Attendant;
+use super::clauses;
 use super::endpoints::Endpoints;
 use super::inquiry::Inquiries;
 use super::launch::Launcher;
@@ -243,19 +244,13 @@ impl Hands {
     }
 
     pub(super) fn complain_of(&self, life: Life, outcome: SendOutcome) {
-        match outcome {
-            SendOutcome::Taken | SendOutcome::Unreachable => {}
-            // The deadlines that wait for the answer take care of the rest.
-            outcome @ (SendOutcome::Full
-            | SendOutcome::Reserved
-            | SendOutcome::TooLong
-            | SendOutcome::Unserializable) => {
-                let (wid, pid) = self.name(life);
-                warn!(
-                    event = "unsent",
-                    wid, pid, "worker {wid} (pid {pid}) does not take a message: {outcome:?}"
-                );
-            }
+        // The deadlines that wait for the answer take care of the rest.
+        if let Some(reason) = clauses::why_unsent(outcome) {
+            let (wid, pid) = self.name(life);
+            warn!(
+                event = "unsent",
+                wid, pid, reason, "a message to worker {wid} (pid {pid}) was dropped: {reason}"
+            );
         }
     }
 
@@ -274,7 +269,7 @@ impl Hands {
         self.relay.finish();
         for pid in process::end_remains(process::Patience::default()) {
             let pid = pid.as_raw();
-            warn!(event = "left_behind", pid, error = %Errno::EBUSY, "process {pid} cannot be ended and is left behind");
+            warn!(event = "left_behind", pid, error = %Errno::EBUSY, "process {pid} cannot be killed and is left behind");
         }
     }
 }

@@ -69,7 +69,7 @@ impl Hands {
                     event = "flooding",
                     wid,
                     pid,
-                    "worker {wid} (pid {pid}) floods its channel with messages; it is read more slowly"
+                    "worker {wid} (pid {pid}) is flooding its channel with messages; reading it more slowly"
                 );
             }
         }

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use tracing::{debug, error, info, warn};
 
-use super::clauses::{abort_reason, causes, count, how, millis, waiting_for_their_turn};
+use super::clauses::{abort_reason, causes, count, how, millis, queued};
 use crate::supervisor::{
     AbortReason, Ending, Endpoint, ExitCause, HostThen, Life, Notice, OnDeath, Overdue, RestartOrder, Signal,
     StopReason, Then, WorkerId,
@@ -45,8 +45,8 @@ pub(super) fn tell(notice: &Notice, pid: impl Fn(Life) -> i32) {
                 event = "suspend_unanswered",
                 wid = wid.0,
                 pid,
-                "worker {wid} (pid {pid}) did not finish its suspend functions within 10 s; it is disconnected \
-                 all the same"
+                "worker {wid} (pid {pid}) did not finish its suspend functions within 10 s; disconnecting it \
+                 anyway"
             );
         }
         Notice::Signalled(wid, life, signal, overdue) => signalled(*wid, pid(*life), *signal, *overdue),
@@ -71,7 +71,7 @@ pub(super) fn tell(notice: &Notice, pid: impl Fn(Life) -> i32) {
         }
         Notice::Killing(processes) => {
             let workers = count(*processes);
-            warn!(event = "killing_all", processes, "killing {workers} at once");
+            warn!(event = "killing_all", processes, "killing {workers} immediately");
         }
     }
 }
@@ -96,7 +96,7 @@ fn stopping(wid: WorkerId, pid: i32, why: &StopReason) {
     let event = "stopping";
     match why {
         StopReason::Shutdown | StopReason::Replaced | StopReason::Asked => {
-            debug!(event, wid = wid.0, pid, "worker {wid} (pid {pid}) is stopped");
+            debug!(event, wid = wid.0, pid, "stopping worker {wid} (pid {pid})");
         }
         StopReason::LaunchTimedOut(limit) => {
             let ms = millis(*limit);
@@ -105,11 +105,16 @@ fn stopping(wid: WorkerId, pid: i32, why: &StopReason) {
                 wid = wid.0,
                 pid,
                 ms,
-                "worker {wid} (pid {pid}) was not online within {ms} ms (control.forkTimeout); it gets SIGTERM"
+                "worker {wid} (pid {pid}) was not online within {ms} ms (control.forkTimeout); sending SIGTERM"
             );
         }
         StopReason::GivenUp => {
-            warn!(event, wid = wid.0, pid, "worker {wid} (pid {pid}), a failed replacement, is stopped");
+            warn!(
+                event,
+                wid = wid.0,
+                pid,
+                "worker {wid} (pid {pid}), a failed replacement, is being stopped"
+            );
         }
         StopReason::Broken(reason) => {
             warn!(
@@ -117,7 +122,7 @@ fn stopping(wid: WorkerId, pid: i32, why: &StopReason) {
                 wid = wid.0,
                 pid,
                 reason,
-                "worker {wid} (pid {pid}) broke the protocol on its channel: {reason}; it gets SIGTERM"
+                "worker {wid} (pid {pid}) broke the protocol on its channel: {reason}; sending SIGTERM"
             );
         }
     }
@@ -138,7 +143,7 @@ fn signalled(wid: WorkerId, pid: i32, signal: Signal, overdue: Overdue) {
                 pid,
                 signal = name,
                 ms,
-                "worker {wid} (pid {pid}) has not ended within {ms} ms ({key}); it gets {name}"
+                "worker {wid} (pid {pid}) has not exited within {ms} ms ({key}); sending {name}"
             );
         }
         Overdue::Exit(limit) => {
@@ -149,7 +154,7 @@ fn signalled(wid: WorkerId, pid: i32, signal: Signal, overdue: Overdue) {
                 pid,
                 signal = name,
                 ms,
-                "worker {wid} (pid {pid}) left its channel {ms} ms ago and still runs; it gets {name} \
+                "worker {wid} (pid {pid}) disconnected {ms} ms ago and is still running; sending {name} \
                  ({key} would set another limit)"
             );
         }
@@ -215,21 +220,21 @@ fn exited(end: &End<'_>) {
     let (weight, what, pause_ms, deaths, rest) = match then {
         Then::Nothing => (weight, None, None, None, String::new()),
         Then::Rest => (weight, Some("rest"), None, None, "; it stays stopped".to_owned()),
-        Then::StartAtOnce => (weight, Some("restart"), None, None, "; it is started again".to_owned()),
+        Then::StartAtOnce => (weight, Some("restart"), None, None, "; restarting".to_owned()),
         Then::StartAfter(pause) => {
             let pause = millis(pause);
-            let rest = format!("; it keeps dying young and is started again in {pause} ms");
+            let rest = format!("; it keeps crashing, restarting in {pause} ms");
             (Weight::Warn, Some("restart"), Some(pause), None, rest)
         }
         Then::Dead(deaths) => {
             let rest = format!(
-                "; that is sequential death {deaths}, more than control.allowedSequentialDeaths: the worker is left dead"
+                "; that is sequential death {deaths}, more than control.allowedSequentialDeaths: giving up on it"
             );
             (Weight::Error, Some("dead"), None, Some(deaths), rest)
         }
         Then::NeverServed(deaths) => {
             let rest = format!(
-                "; it could not listen {deaths} times, and no worker has served yet: the worker is left dead"
+                "; it could not listen {deaths} times, and no worker has served yet: giving up on it"
             );
             (Weight::Error, Some("dead"), None, Some(deaths), rest)
         }
@@ -254,7 +259,7 @@ fn roll_out(notice: &Notice, pid: impl Fn(Life) -> i32) {
             info!(event = "roll_out_began", workers, order, "rolling restart of {all}, {order}");
         }
         Notice::RollOutExtended(waiting) => {
-            let workers = waiting_for_their_turn(*waiting);
+            let workers = queued(*waiting);
             info!(
                 event = "roll_out_extended",
                 waiting, "a restart is under way; the request joins it, {workers}"
@@ -285,7 +290,7 @@ fn roll_out(notice: &Notice, pid: impl Fn(Life) -> i32) {
                 signal,
                 not_started,
                 "rolling restart aborted: the replacement of worker {wid} (pid {pid}) {why}; {workers} {were} \
-                 replaced, the others stay as they are"
+                 replaced, the others keep running"
             );
         }
         Notice::RollOutHeld { worker, life, ending, waiting, on_death } => {
@@ -301,7 +306,7 @@ fn roll_out(notice: &Notice, pid: impl Fn(Life) -> i32) {
 
 fn held(wid: WorkerId, pid: i32, ending: &Ending, waiting: usize, on_death: OnDeath) {
     let Fields { code, signal, not_started } = Fields::of(ending);
-    let (how, workers) = (how(ending), waiting_for_their_turn(waiting));
+    let (how, workers) = (how(ending), queued(waiting));
     let (event, wid) = ("roll_out_held", wid.0);
     match on_death {
         OnDeath::Hold => error!(
@@ -312,9 +317,9 @@ fn held(wid: WorkerId, pid: i32, ending: &Ending, waiting: usize, on_death: OnDe
             signal,
             not_started,
             waiting,
-            "rolling restart stands still: the replacement of worker {wid} (pid {pid}) {how}; it is tried again, with \
-             pauses of up to 5 s, and {workers} and serve on as they are; mend what is wrong and the restart goes on by \
-             itself, or at once with the next SIGHUP"
+            "rolling restart paused: the replacement of worker {wid} (pid {pid}) {how}; {workers}, and the other workers \
+             keep serving; it is retried with pauses of up to 5 s, so fix the cause and the restart continues by itself, \
+             or immediately with the next SIGHUP"
         ),
         OnDeath::Continue => warn!(
             event,
@@ -324,8 +329,8 @@ fn held(wid: WorkerId, pid: i32, ending: &Ending, waiting: usize, on_death: OnDe
             signal,
             not_started,
             waiting,
-            "rolling restart stands still: the replacement of worker {wid} (pid {pid}) {how}; {workers} and serve on until \
-             worker {wid} is ready or left dead"
+            "rolling restart paused: the replacement of worker {wid} (pid {pid}) {how}; {workers}, and the other workers \
+             keep serving until worker {wid} is ready or given up on"
         ),
     }
 }
@@ -334,10 +339,10 @@ fn host(notice: &Notice) {
     match notice {
         Notice::HostReady(_, took) => {
             let ms = millis(*took);
-            info!(event = "host_ready", ms, "the extension host is initialized after {ms} ms");
+            info!(event = "host_ready", ms, "the extension host is ready after {ms} ms");
         }
         Notice::HostGivenUp(_, reason) => {
-            error!(event = "host_given_up", reason, "the extension host is killed: {reason}");
+            error!(event = "host_given_up", reason, "killing the extension host: {reason}");
         }
         Notice::HostExited { life: _, ending, fault, then } => host_exited(ending, fault.as_deref(), *then),
         // Told by `tell` itself.
@@ -358,12 +363,7 @@ fn host_exited(ending: &Ending, fault: Option<&str>, then: HostThen) {
             let then = "restart";
             warn!(
                 event,
-                code,
-                signal,
-                not_started,
-                fault,
-                then,
-                "{what}; it is started again, workers go on meanwhile"
+                code, signal, not_started, fault, then, "{what}; restarting it, the workers keep running"
             );
         }
         HostThen::StartAfter(pause) => {
@@ -376,7 +376,7 @@ fn host_exited(ending: &Ending, fault: Option<&str>, then: HostThen) {
                 fault,
                 then,
                 pause_ms,
-                "{what}; it keeps dying young and is started again in {pause_ms} ms, workers go on meanwhile"
+                "{what}; it keeps crashing, restarting it in {pause_ms} ms, the workers keep running"
             );
         }
     }

@@ -33,7 +33,7 @@ impl Hands {
             Order::Spawn(worker, life) => match self.spawn(worker, life) {
                 Ok(()) => {
                     let pid = self.pid(life);
-                    info!(event = "fork", wid = worker.0, pid, "worker {worker} (pid {pid}) is started");
+                    info!(event = "fork", wid = worker.0, pid, "worker {worker} (pid {pid}) started");
                     self.endpoints.begins(life);
                     self.tell_streams(now, life);
                     self.tell_fork(now, life);
@@ -105,7 +105,7 @@ impl Hands {
     fn start_host(&mut self, life: HostLife, events: &mut VecDeque<Event>) {
         let Self { reserve, attendant, .. } = self;
         match reserve.lend(|| attendant.start(life)) {
-            Ok(pid) => info!(event = "host_fork", pid, "the extension host (pid {pid}) is started"),
+            Ok(pid) => info!(event = "host_fork", pid, "the extension host (pid {pid}) started"),
             Err(reason) => {
                 attendant.ended(life);
                 events.push_back(Event::Host(life, HostEvent::Exited(Ending::NotStarted(reason))));

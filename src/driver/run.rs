@@ -244,7 +244,7 @@ fn conclude(outcome: &Outcome) -> Exit {
                 Some(fault) => format!("{fault} ({how})"),
                 None => how,
             };
-            error!(event = "extension_failed", reason = why, "luster ends because of an extension: {why}");
+            error!(event = "extension_failed", reason = why, "stopping because an extension failed: {why}");
             if is_config { Exit::Config } else { Exit::AllWorkersDead }
         }
     }

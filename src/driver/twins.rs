@@ -159,7 +159,7 @@ impl Twins {
     pub(super) fn reopen(&self) {
         if let Some(files) = self.log() {
             files.reopen();
-            info!(event = "reopened", "the log files are opened anew");
+            info!(event = "reopened", "log files reopened");
         }
     }
 }

@@ -52,7 +52,7 @@ impl Target {
     /// Writes everything, and waits as long as that takes, or counts it as lost.
     pub(super) fn write(&mut self, bytes: &[u8]) {
         if let Lost::Lines(count) = self.lost {
-            let note = format!("\nluster: {count} lines were lost because they could not be written\n");
+            let note = format!("\nluster: lines lost because they could not be written: {count}\n");
             if write_all(&self.file, note.as_bytes()).is_ok() {
                 self.lost = Lost::Nothing;
             }
@@ -79,7 +79,7 @@ impl Target {
             Ok(file) if !file.metadata().is_ok_and(|metadata| metadata.is_file()) => {}
             Ok(file) => self.file = file,
             Err(error) => {
-                self.complain(&format!("cannot be opened anew: {error}; lines go to the one that was open"));
+                self.complain(&format!("cannot be reopened: {error}; lines go to the one that was open"));
             }
         }
     }
@@ -180,7 +180,7 @@ mod tests {
         reader.read_to_string(&mut told).unwrap();
         assert_eq!(told.matches("cannot be written: No space left on device").count(), 1, "{told}");
         let text = fs::read_to_string(path).unwrap();
-        assert_eq!(text, "\nluster: 3 lines were lost because they could not be written\nfour\n");
+        assert_eq!(text, "\nluster: lines lost because they could not be written: 3\nfour\n");
     }
 
     #[test]

@@ -26,7 +26,7 @@ fn assert_ends(luster: Luster, expected: i32, words: &[&str]) {
     let (code, stdout, stderr) = luster.output();
     assert_eq!(code, expected, "{stderr}");
     assert!(words.iter().all(|words| stderr.contains(words)), "{words:?} in\n{stderr}");
-    assert!(!stderr.contains("is started"), "no worker was started:\n{stderr}");
+    assert!(!stderr.contains(") started"), "no worker was started:\n{stderr}");
     assert!(!stdout.contains("loaded"), "{stdout}");
     eventually("nothing is left", || processes_in(luster.path()).is_empty().then_some(()));
 }
@@ -40,20 +40,20 @@ fn one_that_throws_ends_luster_with_its_own_stack() {
         assert_ends(
             luster,
             1,
-            &["TypeError", &stack, "luster ends because of an extension: extension \"bad\": TypeError"],
+            &["TypeError", &stack, "stopping because an extension failed: extension \"bad\": TypeError"],
         );
     });
 }
 
 #[test]
 fn one_that_rejects_says_done_with_an_error_or_never_ends_luster() {
-    let stack = ["Error: no such table", "luster ends because of an extension"];
+    let stack = ["Error: no such table", "stopping because an extension failed"];
     assert_ends(bad("return Promise.reject(new Error('no such table'));"), 1, &stack);
-    let told = "luster ends because of an extension: extension \"bad\": Error: no such table";
+    let told = "stopping because an extension failed: extension \"bad\": Error: no such table";
     assert_ends(bad("done(new Error('no such table'));"), 1, &["Error: no such table", told]);
-    let late = "luster ends because of an extension: LusterClusterProcessError: Extensions bad not loaded in 2000 ms";
+    let late = "stopping because an extension failed: LusterClusterProcessError: Extensions bad not loaded in 2000 ms";
     assert_ends(bad("setInterval(() => {}, 1000);"), 1, &[late]);
-    let swallowed = "luster ends because of an extension: it was not initialized within 7000 ms";
+    let swallowed = "stopping because an extension failed: it was not initialized within 7000 ms";
     assert_ends(
         bad("process.on('uncaughtException', () => {}); setInterval(() => {}, 1000);"),
         1,
@@ -63,7 +63,7 @@ fn one_that_rejects_says_done_with_an_error_or_never_ends_luster() {
 
 #[test]
 fn one_that_blocks_for_ever_is_killed() {
-    let words = "luster ends because of an extension: it was not initialized within 7000 ms: extension \"bad\" was running";
+    let words = "stopping because an extension failed: it was not initialized within 7000 ms: extension \"bad\" was running";
     assert_ends(bad("for (;;) {}"), 1, &[words]);
 }
 
@@ -72,7 +72,7 @@ fn one_that_ends_its_process_at_the_start_ends_luster() {
     assert_ends(
         bad("process.exit(5);"),
         1,
-        &["luster ends because of an extension: extension \"bad\" was running (exited with code 5)"],
+        &["stopping because an extension failed: extension \"bad\" was running (exited with code 5)"],
     );
     let killed = "extension \"bad\" was running (was killed by SIGKILL)";
     assert_ends(bad("process.kill(process.pid, 'SIGKILL');"), 1, &[killed]);
@@ -127,7 +127,7 @@ fn one_that_crashes_later_costs_the_workers_nothing() {
     let pid = luster.worker_pid(1);
     let exit = luster.await_event("host_exit", 1);
     let message = exit["message"].as_str().expect("a message");
-    assert!(message.contains("Error: late") && message.contains("workers go on"), "{message}");
+    assert!(message.contains("Error: late") && message.contains("workers keep running"), "{message}");
     luster.await_stderr("Error: late");
     let body = get(&Target::Tcp(port)).expect("an answer").body;
     assert!(body.starts_with(&pid.to_string()), "{body}");

@@ -159,7 +159,10 @@ fn workers_go_on_when_the_host_dies_and_its_successor_knows_everything() {
         kill(Pid::from_raw(first), Signal::SIGKILL).expect("it is there");
         let exit = luster.await_event("host_exit", 1);
         let message = exit["message"].as_str().expect("a message");
-        assert!(message.contains("was killed by SIGKILL; it is started again, workers go on"), "{message}");
+        assert!(
+            message.contains("was killed by SIGKILL; restarting it, the workers keep running"),
+            "{message}"
+        );
         assert!(get(&Target::Tcp(port)).is_ok());
         let second = host_pid(&luster, 2);
         luster.await_told_where(1, "running, again", |told| told["running"] == second);

@@ -245,7 +245,7 @@ fn the_pauses_of_a_worker_that_dies_at_boot_grow_and_are_told() {
     assert_eq!(pauses[0], None);
     let rest: Vec<_> = pauses[1..].iter().map(|pause| pause.expect("a pause")).collect();
     assert!(rest.is_sorted() && rest[0] >= 75 && rest[2] >= 300, "{rest:?}");
-    assert!(fourth["message"].as_str().expect("text").contains("keeps dying young"), "{fourth}");
+    assert!(fourth["message"].as_str().expect("text").contains("keeps crashing"), "{fourth}");
     luster.await_stderr("broken at boot");
     // A stop does not wait for the pause.
     assert_eq!(luster.stop().0, 0);

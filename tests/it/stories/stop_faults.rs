@@ -21,7 +21,7 @@ fn a_worker_stuck_in_a_loop_gets_sigterm_after_the_stop_timeout() {
     assert_eq!(ending_of(&exit), "was killed by SIGTERM");
     assert_eq!(signalled(&pair), ["SIGTERM"]);
     let told = pair.luster.await_event("signalled", 1)["message"].as_str().expect("text").to_owned();
-    assert!(told.contains("has not ended within 300 ms (control.stopTimeout); it gets SIGTERM"), "{told}");
+    assert!(told.contains("has not exited within 300 ms (control.stopTimeout); sending SIGTERM"), "{told}");
     pair.luster.await_event("roll_out_finished", 1);
     assert_eq!(pair.luster.stop().0, 0);
 }
