@@ -6,7 +6,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::mpsc::{SyncSender, sync_channel};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use tokio::sync::mpsc::{Receiver, Sender, channel};
 
@@ -17,8 +17,11 @@ use crate::supervisor::{Ending, Endpoint, Life, Moment, Refusal};
 /// How many questions may wait.
 const MOST: usize = 16;
 
-/// How long the end of a life is held back.
-const PATIENCE: Duration = Duration::from_millis(500);
+/// How long the end of a life is held back at most. Looking takes milliseconds where there is processor time to be had.
+const PATIENCE: Duration = Duration::from_secs(3);
+
+/// An answer is good for whoever asks the same so soon after.
+const FRESH: Duration = Duration::from_secs(1);
 
 /// What was refused to whom.
 pub(super) type Case = (Life, Endpoint);
@@ -118,11 +121,18 @@ impl Inquiries {
 fn start(answer: Sender<Answer>) -> Option<SyncSender<(Case, Bound)>> {
     let (ask, questions) = sync_channel::<(Case, Bound)>(MOST);
     let work = move || {
+        let mut last: Option<(Bound, Option<Owner>, Instant)> = None;
         for (case, bound) in questions {
-            // The loop is gone; so are we.
-            if answer.blocking_send((case, owner_of(&bound))).is_err() {
+            let known = last.take().filter(|(place, _, at)| *place == bound && at.elapsed() < FRESH);
+            let (bound, owner, at) = known.unwrap_or_else(|| {
+                let owner = owner_of(&bound);
+                (bound, owner, Instant::now())
+            });
+            // Where it fails the loop is gone, and so are we.
+            if answer.blocking_send((case, owner.clone())).is_err() {
                 return;
             }
+            last = Some((bound, owner, at));
         }
     };
     // Without a thread nobody looks.
