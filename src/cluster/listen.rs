@@ -32,26 +32,32 @@ impl Cluster {
         if worker.dialogue == Dialogue::Ours || self.doors == Doors::Closed {
             return;
         }
-        let Ask { seq, data, target } = ask;
-        let joined = match target {
-            Ok(target) => {
-                let share = target.share.clone();
-                let refusal = |errno| Refusal { errno, endpoint: Some(share.endpoint()) };
-                self.join(life, target, &data, now)
-                    .map_err(|errno| (refusal(errno), self.obstacle(life, &share.place, errno)))
-            }
-            Err(refusal) => Err((refusal, Obstacle::Unknown)),
+        let Some(ask) = self.wait_for_binding(life, ask, news) else { return };
+        let joined = match &ask.target {
+            Ok(target) => self.join(life, target.clone(), &ask.data, now),
+            Err(refusal) => Err(refusal.errno),
         };
         match joined {
-            Ok(id) => self.grant(life, id, seq, now),
-            Err((Refusal { errno, endpoint }, obstacle)) => {
-                if let Some(worker) = self.workers.get_mut(&life) {
-                    worker.post(reply::refused(&seq, &data, errno), None, now);
-                }
-                if let Some(endpoint) = endpoint {
-                    news.push(News::BindFailed { life, endpoint, error: errno.into(), obstacle });
+            Ok(id) => self.grant(life, id, ask.seq, now),
+            Err(errno) => {
+                if let Some(ask) = self.have_it_bound(life, ask, errno, now, news) {
+                    self.refuse(life, ask, errno, now, news);
                 }
             }
+        }
+        self.after_write(life);
+    }
+
+    /// Answers a request that cannot be met.
+    pub(super) fn refuse(&mut self, life: Life, ask: Ask, errno: Errno, now: Moment, news: &mut Vec<News>) {
+        let Some(worker) = self.workers.get_mut(&life) else { return };
+        worker.post(reply::refused(&ask.seq, &ask.data, errno), None, now);
+        let (endpoint, obstacle) = match ask.target {
+            Ok(Target { share, .. }) => (Some(share.endpoint()), self.obstacle(life, &share.place, errno)),
+            Err(Refusal { endpoint, .. }) => (endpoint, Obstacle::Unknown),
+        };
+        if let Some(endpoint) = endpoint {
+            news.push(News::BindFailed { life, endpoint, error: errno.into(), obstacle });
         }
         self.after_write(life);
     }
@@ -161,12 +167,40 @@ impl Cluster {
             Manner::Grouped => Sharing::Group,
         };
         let options = Options { access: self.access, ..target.options };
-        let Bound { socket, file, alias } = match target.share.place {
+        let bound = match target.share.place {
             Place::Inherited { number, transport } => {
                 Bound::without_file(self.inherited.open(number, transport)?)
             }
             _ => bind::open(&target.share.place, options, sharing)?,
         };
+        self.install(slot, target, data, (manner, bound), now)
+    }
+
+    /// Takes a socket that exists already, and that there is only one of.
+    pub(super) fn install_alone(
+        &mut self,
+        slot: WorkerId,
+        target: Target,
+        data: &RawValue,
+        bound: Bound,
+        now: Moment,
+    ) -> Result<ListenerId, Errno> {
+        let manner = match Manner::of(self.balance, &target.share.place) {
+            Manner::Grouped => Manner::Handed,
+            manner @ (Manner::Dealt | Manner::Handed) => manner,
+        };
+        self.install(slot, target, data, (manner, bound), now)
+    }
+
+    fn install(
+        &mut self,
+        slot: WorkerId,
+        target: Target,
+        data: &RawValue,
+        (manner, bound): (Manner, Bound),
+        now: Moment,
+    ) -> Result<ListenerId, Errno> {
+        let Bound { socket, file, alias } = bound;
         let id = ListenerId(self.next_listener);
         let way = match manner {
             Manner::Dealt => {

@@ -20,6 +20,7 @@ mod listen;
 mod listener;
 mod message;
 mod news;
+mod on_behalf;
 mod place;
 mod pump;
 mod query;
@@ -33,4 +34,5 @@ mod worker;
 mod tests;
 
 pub use news::{Balance, News, Obstacle, Site, SocketAccess};
+pub use on_behalf::BindRequest;
 pub use room::Cluster;

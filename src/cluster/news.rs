@@ -8,6 +8,7 @@ use std::os::fd::RawFd;
 
 use serde_json::value::RawValue;
 
+use crate::cluster::on_behalf::BindRequest;
 use crate::ipc::{UserHandle, Violation};
 use crate::supervisor::{Closing, Endpoint, Life};
 
@@ -105,6 +106,20 @@ pub enum News {
         error: io::Error,
         /// What is in the way.
         obstacle: Obstacle,
+    },
+    /// It wants to listen, and has to wait until it is known whether that is possible.
+    Asks {
+        /// Who.
+        life: Life,
+        /// On what.
+        endpoint: Endpoint,
+    },
+    /// It wants to listen where we may not: it may be able to bind that itself, and is to be asked.
+    MayBind {
+        /// Who.
+        life: Life,
+        /// What to ask for.
+        request: BindRequest,
     },
     /// It sent a message of the application's.
     Said {

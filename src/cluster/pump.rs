@@ -291,6 +291,7 @@ impl Cluster {
             self.forget_channel(worker);
         }
         self.release(life);
+        self.forget_bindings(life);
         news.push(News::Left { life });
     }
 

@@ -18,6 +18,7 @@ use crate::cluster::alarm::Alarm;
 use crate::cluster::inherited::Inherited;
 use crate::cluster::listener::{Listener, ListenerId};
 use crate::cluster::news::{Balance, News, SocketAccess};
+use crate::cluster::on_behalf::Binding;
 use crate::cluster::pump::Token;
 use crate::cluster::reply;
 use crate::cluster::worker::{Dialogue, Errand, Stage, Standing, Worker};
@@ -52,6 +53,9 @@ pub struct Cluster {
     pub(super) next_listener: u32,
     pub(super) doors: Doors,
     pub(super) inherited: Inherited,
+    /// What workers are binding for us.
+    pub(super) bindings: Vec<Binding>,
+    pub(super) next_binding: u32,
     /// How many listeners there may be, and how many one life may hold.
     pub(super) most_listeners: usize,
 }
@@ -85,6 +89,8 @@ impl Cluster {
             next_listener: 0,
             doors: Doors::Open,
             inherited: Inherited::default(),
+            bindings: Vec::new(),
+            next_binding: 0,
             most_listeners: most_listeners(),
         })
     }
@@ -151,6 +157,7 @@ impl Cluster {
     pub fn wake(&mut self, now: Moment, news: &mut Vec<News>) -> Progress {
         if self.alarm.take_due(now).is_some() {
             self.rouse(now);
+            self.end_overdue_bindings(now, news);
         }
         self.pump(now, news)
     }
@@ -228,6 +235,7 @@ impl Cluster {
     /// What it wrote last is lost unless [`News::Left`] was reported first.
     pub fn detach(&mut self, life: Life) {
         self.release(life);
+        self.forget_bindings(life);
         if let Some(worker) = self.workers.remove(&life) {
             self.forget_channel(&worker);
             self.descriptors_freed();

@@ -5,12 +5,10 @@ use tracing::{debug, warn};
 
 use crate::cluster::News;
 use crate::ipc::UserHandle;
-use crate::supervisor::{Ending, Event, Life, Moment};
+use crate::supervisor::{Event, Life, Moment};
 
 use super::hands::{Direct, Hands, LineUse, Online, Voluntary};
-use super::inquiry::Answer;
 use super::said::{self, Said};
-use super::translate;
 
 impl Hands {
     pub(super) fn hear(&mut self, now: Moment, news: News) {
@@ -27,19 +25,12 @@ impl Hands {
                 self.tell_listening(now, life, &endpoint, address);
                 self.handle(now, Event::Listening(life, endpoint));
             }
-            News::Closed { life, endpoint, closing } => {
-                if let Some(process) = self.children.get_mut(&life) {
-                    process.past.listening.remove(&endpoint);
-                }
-                let ((wid, pid), on) = (self.name(life), endpoint.to_string());
-                debug!(event = "closed", wid, pid, on, "worker {wid} (pid {pid}) stopped listening on {on}");
-                self.handle(now, Event::Closed(life, endpoint, closing));
-            }
+            News::Closed { life, endpoint, closing } => self.closes(now, life, endpoint, closing),
             News::BindFailed { life, endpoint, error, obstacle } => {
-                let refusal = translate::refusal(endpoint, &error, &obstacle);
-                self.inquiries.begin(life, &refusal, &obstacle);
-                self.handle(now, Event::Refused(life, refusal));
+                self.refused(now, life, endpoint, &error, &obstacle);
             }
+            News::Asks { life, endpoint } => self.handle(now, Event::AsksToListen(life, endpoint)),
+            News::MayBind { life, request } => self.ask_to_bind(now, life, &request),
             News::Said { life, message, handle } => self.understand(now, life, &message, handle),
             News::Leaving { life } => {
                 self.leaves_on_request(life);
@@ -75,44 +66,6 @@ impl Hands {
         }
     }
 
-    /// Somebody has looked for who has an address that was refused.
-    pub(super) fn hear_of_owner(&mut self, now: Moment, (case, owner): Answer) {
-        let Some(refusal) = self.inquiries.close(&case) else { return };
-        let worker = |pid: i32| {
-            self.children
-                .values()
-                .find(|process| process.child.pid().as_raw() == pid)
-                .map(|process| process.worker)
-        };
-        let refusal = match &owner {
-            Some(owner) => translate::refusal_by(refusal, owner, worker),
-            None => refusal,
-        };
-        let life = case.0;
-        self.handle(now, Event::Refused(life, refusal));
-        if let Some(ending) = self.inquiries.release(life) {
-            self.exited(now, life, ending);
-        }
-    }
-
-    /// Tells the end of those for whose sake nobody can be waited for any longer.
-    pub(super) fn tell_overdue_ends(&mut self, now: Moment) {
-        for life in self.inquiries.overdue(now) {
-            for refusal in self.inquiries.close_all_of(life) {
-                self.handle(now, Event::Refused(life, refusal));
-            }
-            if let Some(ending) = self.inquiries.release(life) {
-                self.exited(now, life, ending);
-            }
-        }
-    }
-
-    /// A worker's process is gone, and everything it was refused has been told.
-    pub(super) fn exited(&mut self, now: Moment, life: Life, ending: Ending) {
-        self.handle(now, Event::Exited(life, ending));
-        self.children.remove(&life);
-    }
-
     /// Notes that a process says it is ready; false if it had said so before.
     fn becomes_ready(&mut self, life: Life) -> bool {
         let Some(process) = self.children.get_mut(&life) else { return false };
@@ -138,6 +91,7 @@ impl Hands {
                 self.leaves_on_request(life);
                 self.handle(now, Event::Leaving(life));
             }
+            Said::Bound { id, errno } => self.has_bound(now, life, (id, errno), handle),
             Said::LivesOn => {
                 self.cluster.lives_on(life);
                 self.handle(now, Event::LivesOn(life));

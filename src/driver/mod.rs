@@ -3,7 +3,8 @@
 //! Owns everything mutable: the supervisor, the cluster's channels and listeners, the child processes, the link to the
 //! JavaScript beside the fleet. Decides nothing: a branch on a worker's state here is a bug.
 //! Reading goes `run` (the loop), `hands` (what it owns), `hear` and `beside` (news in), `perform` (orders out),
-//! `narrate` and `publish` (what is told, to people and to JavaScript). `twins` does the work of extensions that are not
+//! `listens` and `inquiry` (what became of wishes to listen), `narrate` and `publish` (what is told, to people and to
+//! JavaScript). `twins` does the work of extensions that are not
 //! installed.
 //! Invariants: nothing waits but the loop itself; every process is known by its life; a life's channel is read to
 //! its end before its exit is told.
@@ -16,6 +17,7 @@ mod hands;
 mod hear;
 mod inquiry;
 mod launch;
+mod listens;
 mod narrate;
 mod perform;
 mod publish;

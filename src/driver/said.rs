@@ -5,6 +5,8 @@
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
+use crate::cluster::BindRequest;
+
 /// The callback id of our one call with an answer. A life is suspended once, so one id does.
 const SUSPEND_CALLBACK: &str = "luster.suspend";
 
@@ -22,6 +24,13 @@ pub(super) enum Said {
     Leaving,
     /// It has closed servers, their connections have ended, and it goes on.
     LivesOn,
+    /// The answer to our request to bind: its number, and the error if there was one.
+    Bound {
+        /// Which request.
+        id: u32,
+        /// Why not, in place of the socket.
+        errno: Option<i32>,
+    },
     /// The answer to our request to suspend.
     Suspended,
     /// A call of one of the commands that extensions and custom masters register.
@@ -65,11 +74,19 @@ pub(super) fn parse(message: &RawValue) -> Said {
         }
         ("core.master.leaving", _) => Said::Leaving,
         ("core.master.livesOn", _) => Said::LivesOn,
+        ("core.master.bound", _) => bound(&envelope.args).unwrap_or(Said::Internal),
         ("core.master.lineOpen", _) => Said::LineOpen,
         ("core.callback", Some(id)) if id == SUSPEND_CALLBACK => Said::Suspended,
         (command, _) if command.starts_with("core.") => Said::Internal,
         (command, _) => Said::Call(command.to_owned()),
     }
+}
+
+fn bound(args: &[&RawValue]) -> Option<Said> {
+    let number = |at: usize| args.get(at).map(|arg| arg.get());
+    let id = number(0)?.parse().ok()?;
+    let errno = number(1).map(str::parse).transpose().ok()?;
+    Some(Said::Bound { id, errno })
 }
 
 /// Whether a message to a worker is a remote call.
@@ -111,6 +128,11 @@ pub(super) const fn drain() -> Command<[(); 0]> {
     Command { cmd: "luster_core.worker.drain", args: [] }
 }
 
+/// Asks a worker to bind what we may not.
+pub(super) const fn bind(request: &BindRequest) -> Command<[&BindRequest; 1]> {
+    Command { cmd: "luster_core.worker.bind", args: [request] }
+}
+
 /// Gives a worker its end of a direct line, which comes along.
 pub(super) const fn line() -> Command<[(); 0]> {
     Command { cmd: "luster_core.worker.line", args: [] }
@@ -142,6 +164,8 @@ mod tests {
             ),
             (r#"{"cmd":"luster_core.master.leaving"}"#, Said::Leaving),
             (r#"{"cmd":"luster_core.master.livesOn"}"#, Said::LivesOn),
+            (r#"{"cmd":"luster_core.master.bound","args":[7]}"#, Said::Bound { id: 7, errno: None }),
+            (r#"{"cmd":"luster_core.master.bound","args":[7,-13]}"#, Said::Bound { id: 7, errno: Some(-13) }),
             (r#"{"cmd":"luster_core.callback","args":["luster.suspend",null]}"#, Said::Suspended),
             (r#"{"cmd":"luster_core.callback","args":["other"]}"#, Said::Internal),
             (r#"{"cmd":"luster_core.master.lineOpen"}"#, Said::LineOpen),

@@ -36,7 +36,12 @@ pub(super) fn refusal(endpoint: Endpoint, error: &io::Error, obstacle: &Obstacle
         ),
         (io::ErrorKind::PermissionDenied, _) => (
             RefusalCause::NotPermitted,
-            "ports below 1024 need CAP_NET_BIND_SERVICE (setcap, AmbientCapabilities=)".to_owned(),
+            format!(
+                "ports below 1024 need CAP_NET_BIND_SERVICE: AmbientCapabilities= in a unit, or `setcap \
+                 cap_net_bind_service=+ep {}`, again after each installation; the same for the Node that workers \
+                 run would do as well",
+                ourselves()
+            ),
         ),
         (io::ErrorKind::AddrInUse, Obstacle::Itself(there)) => {
             (RefusalCause::InUse, format!("the same worker listens on {there} already"))
@@ -57,6 +62,11 @@ pub(super) fn refusal(endpoint: Endpoint, error: &io::Error, obstacle: &Obstacle
     let what = text.split(" (os error").next().unwrap_or(&text).to_lowercase();
     let reason = if hint.is_empty() { what } else { format!("{what}; {hint}") };
     Refusal { endpoint, cause, reason }
+}
+
+/// Our own program, which is seldom where one thinks: npm puts it deep into node_modules.
+fn ourselves() -> String {
+    std::env::current_exe().map_or_else(|_| "luster".to_owned(), |path| path.display().to_string())
 }
 
 fn not_inherited(sockets: &[RawFd]) -> String {

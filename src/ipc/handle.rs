@@ -55,6 +55,12 @@ impl UserHandle {
         self.kind
     }
 
+    /// The socket alone.
+    #[must_use]
+    pub fn into_socket(self) -> OwnedFd {
+        self.socket
+    }
+
     /// One that a peer sent; `counted` if the peer's server wants to know when it is closed.
     pub(crate) fn received(socket: OwnedFd, counted: Option<Counted>) -> Result<Self, UnsupportedHandle> {
         Ok(Self { _counted: counted, ..Self::new(socket)? })

@@ -28,6 +28,8 @@ pub enum Event {
     Listening(Life, Endpoint),
     /// It closed an endpoint.
     Closed(Life, Endpoint, Closing),
+    /// It wants to listen there, and whether it can is not known yet: it listens next, or is refused.
+    AsksToListen(Life, Endpoint),
     /// It has closed servers, their connections have ended, and it goes on.
     LivesOn(Life),
     /// It was refused an endpoint it asked for.

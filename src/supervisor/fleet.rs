@@ -88,6 +88,9 @@ impl Supervisor {
                 occupant.listens(endpoint);
             }),
             Event::Closed(life, endpoint, closing) => self.closed(now, life, endpoint, closing),
+            Event::AsksToListen(life, endpoint) => {
+                self.with(life, |occupant, _| occupant.asks_to_listen(endpoint));
+            }
             Event::LivesOn(life) => self.with(life, |occupant, _| occupant.lives_on()),
             Event::Refused(life, refusal) => self.with(life, |occupant, _| {
                 orders.push(Say(Notice::Refused(occupant.worker, life, refusal.clone())));

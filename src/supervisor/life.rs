@@ -45,6 +45,8 @@ pub(super) struct Occupant {
     pub(super) stage: Stage,
     /// What it listens on.
     pub(super) endpoints: BTreeSet<Endpoint>,
+    /// Where it wants to listen, if that is still open.
+    pub(super) asking: BTreeSet<Endpoint>,
     /// What it has closed by itself, perhaps because it is about to end, and when.
     closed: BTreeMap<Endpoint, Moment>,
     /// The last listen it was refused, and when.
@@ -107,6 +109,7 @@ impl Occupant {
             forked: now,
             stage,
             endpoints: BTreeSet::new(),
+            asking: BTreeSet::new(),
             closed: BTreeMap::new(),
             refusal: None,
             ready_since: None,
@@ -133,7 +136,12 @@ impl Occupant {
         matches!(self.stage, Stage::Stopping { intent: Intent::Late, .. })
     }
 
+    pub(super) fn asks_to_listen(&mut self, endpoint: Endpoint) {
+        self.asking.insert(endpoint);
+    }
+
     pub(super) fn is_refused(&mut self, now: Moment, refusal: Refusal) {
+        self.asking.remove(&refusal.endpoint);
         self.refusal = Some((now, refusal));
     }
 
@@ -148,12 +156,14 @@ impl Occupant {
     }
 
     pub(super) fn listens(&mut self, endpoint: Endpoint) {
+        self.asking.remove(&endpoint);
         self.closed.remove(&endpoint);
         self.endpoints.insert(endpoint);
     }
 
     /// It closed an endpoint. One on its way out closes them all, which says nothing.
     pub(super) fn closes(&mut self, now: Moment, endpoint: Endpoint, closing: Closing) {
+        self.asking.remove(&endpoint);
         if self.is_stopping() || !self.endpoints.remove(&endpoint) {
             return;
         }

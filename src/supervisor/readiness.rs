@@ -80,6 +80,7 @@ impl Occupant {
     fn missing(&self, expected: &BTreeSet<Endpoint>) -> BTreeSet<Endpoint> {
         let refused = self.refusal().filter(|_| self.endpoints.is_empty());
         let refused = refused.map(|refusal| refusal.endpoint.clone());
-        expected.difference(&self.endpoints).cloned().chain(refused).collect()
+        let asked = expected.difference(&self.endpoints).chain(&self.asking);
+        asked.cloned().chain(refused).collect()
     }
 }

@@ -9,6 +9,8 @@ exports.COMMANDS = {
     applyForeignProperties: 'core.worker.applyForeignProperties',
     suspend: 'core.worker.suspend',
     drain: 'core.worker.drain',
+    bind: 'core.worker.bind',
+    bound: 'core.master.bound',
     broadcastMasterEvent: 'core.worker.broadcastMasterEvent',
     broadcastWorkerEvent: 'core.master.broadcastWorkerEvent',
     leaving: 'core.master.leaving',

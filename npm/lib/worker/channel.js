@@ -38,6 +38,15 @@ exports.tellSupervisor = function tellSupervisor(name, args) {
     sendByChannel(message(name, args));
 };
 
+/** The same with a handle; `sent` is called when it is no longer needed here. */
+exports.sendSupervisor = function sendSupervisor(name, args, handle, sent) {
+    if (process.connected) {
+        process.send(message(name, args), handle, undefined, sent);
+    } else {
+        sent();
+    }
+};
+
 /** Makes the worker know the commands about the line. */
 exports.register = function register(worker) {
     for (const name of [LINE, OPEN_HERE]) {

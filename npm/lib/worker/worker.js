@@ -158,6 +158,7 @@ class Worker extends ClusterProcess {
         this.registerRemoteCommand(COMMANDS.suspend, (sender, data, callbackId) =>
             this._suspend(() => channel.tellSupervisor(COMMANDS.callback, [callbackId])));
         this.registerRemoteCommand(COMMANDS.drain, () => drain.start());
+        this.registerRemoteCommand(COMMANDS.bind, (sender, request) => require('./bind')(request));
         channel.register(this);
     }
 

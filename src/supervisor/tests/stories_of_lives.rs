@@ -364,6 +364,30 @@ fn what_a_replacement_has_tried_out_and_closed_is_not_waited_for() {
 }
 
 #[test]
+fn whoever_asks_to_listen_is_not_ready_before_that_is_decided() {
+    let decisions: [fn(Life) -> Event; 2] = [
+        |life| Event::Listening(life, Endpoint::new("tcp *:80")),
+        |life| Event::Closed(life, Endpoint::new("tcp *:80"), Closing::ForGood),
+    ];
+    for decision in decisions {
+        let mut world = World::new(policy(1)).scripted(|_, _| Behaviour {
+            ready: None,
+            listens: vec![],
+            ..Behaviour::default()
+        });
+        world.ask(Request::Start);
+        world.pass(1000);
+        let life = world.life(1);
+        let is_ready = |notice: &Notice| matches!(notice, Notice::Ready(..));
+        world.news(Event::AsksToListen(life, Endpoint::new("tcp *:80")));
+        world.news(Event::SaidReady(life));
+        assert!(!world.said(is_ready));
+        world.news(decision(life));
+        assert!(world.said(is_ready));
+    }
+}
+
+#[test]
 fn an_app_that_moved_to_another_port_counts_as_ready_after_a_while() {
     let script = |_, start| Behaviour {
         listens: if start == 1 { vec!["tcp *:80"] } else { vec!["tcp *:90"] },

@@ -94,7 +94,7 @@ fn all_workers_serve_the_sockets_luster_was_started_with() {
             await_answers_of_both(&Target::Tcp(port));
             let (code, log) = luster.stop();
             let exits = log.iter().filter(|line| line["event"] == "exit");
-            assert!(exits.into_iter().all(|exit| exit["how"] == "exited with code 0"), "{balance}: {log:?}");
+            assert!(exits.into_iter().all(|exit| exit["code"] == 0), "{balance}: {log:?}");
             assert_eq!(code, 0);
             assert!(path.exists(), "who made it removes it");
         }
