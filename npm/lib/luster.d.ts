@@ -26,6 +26,8 @@ declare namespace luster {
             restart?: 'stop-first' | 'start-first';
             parallel?: number;
             readyTimeout?: number;
+            /** Whether workers keep what Node has compiled for those after them (Node 22.8 or newer); true by default. */
+            compileCache?: boolean;
             [key: string]: unknown;
         };
         server?: {

@@ -43,7 +43,7 @@ pub(super) fn prepare(
         main: program.main,
         args: program.args,
         preload,
-        boot: worker_boot(boot).to_string(),
+        boot: worker_boot(boot, settings).to_string(),
         readable,
         data,
         ports: settings.server.layout(settings.policy.workers).into_iter().map(|seat| seat.port).collect(),
@@ -69,9 +69,10 @@ pub(super) fn prepare(
     })
 }
 
-/// What every worker's script is told (`LUSTER_BOOT`): its own file's name, and that the verdict on a connection
-/// acknowledges its descriptor.
-fn worker_boot(mut boot: Value) -> Value {
+/// What every worker's script is told (`LUSTER_BOOT`): its own file's name, that the verdict on a connection
+/// acknowledges its descriptor, and whether Node is to keep what it has compiled.
+fn worker_boot(mut boot: Value, settings: &Settings) -> Value {
+    boot["cache"] = settings.compile_cache.into();
     boot["v"] = 1.into();
     boot["preload"] = Script::Worker.file_name().into();
     boot["acks"] = json!("by verdict");

@@ -40,6 +40,7 @@ pub(super) fn check(inspector: &mut Inspector<'_>, surroundings: Surroundings<'_
         master_inspect_port: master_inspect_port(inspector, policy.workers),
         twins: twins(inspector, base_dir),
         base_dir: base_dir.to_owned(),
+        compile_cache: inspector.boolean("control.compileCache", true),
         app,
         policy,
         server,

@@ -139,6 +139,18 @@ impl<'a> Inspector<'a> {
         whole(millis.ceil()).filter(|&millis| millis > 0).map(|millis| Duration::from_millis(millis.into()))
     }
 
+    /// True or false, and nothing else.
+    pub(super) fn boolean(&mut self, key: &str, default: bool) -> bool {
+        match self.at(key) {
+            Found::Absent => default,
+            Found::Plain(Value::Bool(flag)) => *flag,
+            Found::Plain(_) | Found::Odd(_) => {
+                self.fail_type(key, "true or false");
+                default
+            }
+        }
+    }
+
     /// True or false as JavaScript sees it.
     pub(super) fn flag(&self, key: &str, default: bool) -> bool {
         match self.at(key) {

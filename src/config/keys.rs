@@ -19,6 +19,7 @@ pub(super) const KEYS: &[&str] = &[
     "control.restart",
     "control.parallel",
     "control.readyTimeout",
+    "control.compileCache",
     "server.port",
     "server.groups",
     "server.portsPerGroup",

@@ -50,6 +50,7 @@ fn in_force(loaded: &Loaded, key: &str) -> Value {
         }),
         "control.parallel" => json!(policy.parallel),
         "control.readyTimeout" => millis(policy.ready_timeout),
+        "control.compileCache" => json!(settings.compile_cache),
         "server.port" => match &server.port {
             None => Value::Null,
             Some(Port::Tcp(port)) => json!(port),

@@ -23,6 +23,8 @@ pub struct Settings {
     pub base_dir: PathBuf,
     /// How workers are started, watched, stopped and replaced (`workers`, `control.*`).
     pub policy: Policy,
+    /// Whether workers keep what Node has compiled for those after them (`control.compileCache`).
+    pub compile_cache: bool,
     /// What workers listen on (`server.*`).
     pub server: Server,
     /// The names of the extensions, in the order written (`extensions`).

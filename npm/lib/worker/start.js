@@ -5,6 +5,7 @@
 
 const Worker = require('./worker');
 const drain = require('./drain');
+const compileCache = require('./compile_cache');
 const names = require('../shared/names');
 const mainModule = require('./main_module');
 const withoutPreload = require('./exec_argv');
@@ -17,7 +18,12 @@ delete process.env.LUSTER_JUDGE;
 configSource.take(boot);
 process.execArgv = withoutPreload(process.execArgv, boot.preload);
 
+if (boot.cache) {
+    compileCache.enable(process.argv[1]);
+}
+
 const worker = new Worker();
+worker.once('loaded', () => compileCache.loaded(worker.wid));
 names.install(worker, {
     'worker': () => Worker,
     'worker_wrapper': () => require('../shared/worker_constants'),

@@ -42,6 +42,7 @@ fn every_default_is_filled_in() {
     assert_eq!(settings.server.port, None);
     assert_eq!((settings.server.groups, settings.server.ports_per_group), (1, 1));
     assert_eq!(settings.server.balance, Balance::RoundRobin);
+    assert!(settings.compile_cache);
     assert_eq!(settings.extensions_path, story.path());
     assert_eq!(settings.extensions_load_timeout, Some(Duration::from_secs(10)));
     assert_eq!((settings.max_event_listeners, settings.master_inspect_port), (100, None));
@@ -51,7 +52,8 @@ fn every_default_is_filled_in() {
 fn every_key_is_taken() {
     let settings = json_loaded(
         r#""workers": 4.0, "control": {"forkTimeout": 1, "stopTimeout": 2.5, "killTimeout": 3e3, "exitThreshold": 5,
-        "allowedSequentialDeaths": 10, "triggerReadyStateManually": true, "restart": "start-first", "parallel": 2},
+        "allowedSequentialDeaths": 10, "triggerReadyStateManually": true, "restart": "start-first", "parallel": 2,
+        "compileCache": false},
         "server": {"port": "8080", "groups": 2, "portsPerGroup": 5, "balance": "reuseport"},
         "extensions": {"b": {}, "a": 1}, "extensionsPath": "../x", "extensionsLoadTimeout": 0,
         "maxEventListeners": 7, "properties": {"masterInspectPort": 9229}"#,
@@ -68,6 +70,7 @@ fn every_key_is_taken() {
     assert_eq!(settings.server.port, Some(Port::Tcp(8080)));
     assert_eq!((settings.server.groups, settings.server.ports_per_group), (2, 5));
     assert_eq!(settings.server.balance, Balance::Reuseport);
+    assert!(!settings.compile_cache);
     assert_eq!(settings.extensions, ["b", "a"]);
     assert_eq!(settings.extensions_load_timeout, None);
     assert_eq!((settings.max_event_listeners, settings.master_inspect_port), (7, Some(9229)));
@@ -138,6 +141,7 @@ fn numbers_must_be_within_their_limits() {
     wrong(r#""server": {"groups": -1}"#, "must be a number of groups from 1 to 10000, not -1");
     wrong(r#""server": {"portsPerGroup": -1}"#, "must be a whole number from 0 to 65535, not -1");
     wrong(r#""server": {"portsPerGroup": 1.5}"#, "must be a whole number from 0 to 65535, not 1.5");
+    wrong(r#""control": {"compileCache": "no"}"#, "\"control.compileCache\" must be true or false, not the string \"no\"");
 }
 
 #[test]

@@ -42,6 +42,11 @@ pub(crate) struct Running {
     pub(crate) folder: TempDir,
 }
 
+/// Not in the folders of the machine's user.
+fn cache() -> (String, Option<String>) {
+    ("CACHE_DIRECTORY".into(), Some(format!("{}/cache", env!("CARGO_TARGET_TMPDIR"))))
+}
+
 impl Luster {
     /// An empty folder.
     pub(crate) fn new() -> Self {
@@ -49,7 +54,7 @@ impl Luster {
         Self {
             folder,
             args: Vec::new(),
-            env: BTreeMap::new(),
+            env: BTreeMap::from([cache()]),
             config: None,
             cwd: None,
             limit: None,

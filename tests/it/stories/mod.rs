@@ -8,6 +8,7 @@ mod channel_faults;
 mod closed_ports;
 mod coalesced_restarts;
 mod command_line;
+mod compile_cache;
 mod config;
 mod custom_masters;
 mod deployment;
