@@ -25,6 +25,7 @@ use super::inquiry::Inquiries;
 use super::launch::Launcher;
 use super::translate;
 use super::twins::Twins;
+use super::wishes::Serialization;
 
 /// How often the channels are read for the last words of the dead; enough to empty a full socket buffer.
 const LAST_READS: usize = 64;
@@ -52,6 +53,7 @@ pub(super) struct Process {
     pub(super) worker: WorkerId,
     pub(super) child: Child,
     pub(super) line: Vec<String>,
+    pub(super) serialization: Serialization,
     /// Our ends of what an extension host reads: another host may have to.
     pub(super) streams: [Option<OwnedFd>; 3],
     pub(super) past: Past,

@@ -13,7 +13,7 @@ use crate::process::{Change, Child, DescriptorLimit, FOR_LUSTER_ALONE, Sealed, S
 use crate::scripts::{self, NodeFlags, readable_arg};
 use crate::supervisor::{Life, WorkerId};
 
-use super::wishes::Wishes;
+use super::wishes::{Serialization, Wishes};
 
 /// Node's default inspector port.
 const INSPECTOR: u32 = 9229;
@@ -60,6 +60,8 @@ pub(super) struct Launched {
     pub(super) child: Child,
     /// The command line, its first word being the program.
     pub(super) line: Vec<String>,
+    /// How its messages are written.
+    pub(super) serialization: Serialization,
 }
 
 /// A worker's process could not be started.
@@ -115,7 +117,7 @@ impl Launcher {
             identity: self.wishes.identity,
             limit: self.limit,
         };
-        Ok(Launched { child: start.spawn()?, line })
+        Ok(Launched { child: start.spawn()?, line, serialization: self.wishes.serialization })
     }
 
     /// Takes what the JavaScript beside the fleet wants from now on.
@@ -201,6 +203,11 @@ impl Launcher {
         let removed = ["NODE_CHANNEL_SERIALIZATION_MODE", "LUSTER_LAUNCHER"];
         let removed = removed.map(|name| (name.into(), Change::Remove));
         let of_our_starter = FOR_LUSTER_ALONE.map(|name| (name.into(), Change::Remove));
+        let serialization = match self.wishes.serialization {
+            Serialization::Json => Change::Remove,
+            Serialization::Advanced => Change::Set("advanced".into()),
+        };
+        let set = set.chain([("LUSTER_SERIALIZATION".into(), serialization)]);
         of_our_starter.into_iter().chain(self.wishes.env.clone()).chain(set).chain(removed).collect()
     }
 }

@@ -92,6 +92,7 @@ impl Hands {
             worker,
             child: launched.child,
             line: launched.line,
+            serialization: launched.serialization,
             streams: ours,
             past: Past::default(),
             direct: Direct::No,

@@ -20,6 +20,7 @@ use super::clauses;
 use super::hands::{Direct, Hands, LineUse, Online, Process, Voluntary};
 use super::run;
 use super::said;
+use super::wishes::Serialization;
 
 impl Hands {
     /// Tells what a notice means to code that watches workers.
@@ -246,5 +247,6 @@ fn fork(life: Life, process: &Process) -> Tell<'_> {
         pid: process.child.pid().as_raw(),
         file: process.line.first().map_or("", String::as_str),
         args: &process.line,
+        advanced: process.serialization == Serialization::Advanced,
     }
 }

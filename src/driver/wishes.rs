@@ -21,7 +21,18 @@ pub struct Wishes {
     pub(super) identity: Identity,
     pub(super) streams: [Wish; 3],
     pub(super) inspect_port: Option<u16>,
+    pub(super) serialization: Serialization,
     pub(super) env: BTreeMap<OsString, Change>,
+}
+
+/// How a worker's messages are written. Its channel is JSON either way: see `npm/lib/shared/advanced.js`.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(super) enum Serialization {
+    /// As JSON.
+    #[default]
+    Json,
+    /// In V8's own form, as one value of JSON's.
+    Advanced,
 }
 
 /// What a stream of a worker's is to be.
@@ -43,6 +54,10 @@ impl Wishes {
         self.identity = Identity { user: setup.uid, group: setup.gid };
         self.inspect_port =
             setup.inspect_port.as_ref().and_then(Value::as_u64).and_then(|port| port.try_into().ok());
+        self.serialization = match setup.serialization.as_deref() {
+            Some("advanced") => Serialization::Advanced,
+            Some(_) | None => Serialization::Json,
+        };
         self.streams = match &setup.stdio {
             Some(stdio) => streams(stdio),
             None if setup.silent => [Wish::Piped; 3],

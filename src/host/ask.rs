@@ -149,6 +149,8 @@ pub struct Setup {
     pub gid: Option<u32>,
     /// The inspector's port, for all.
     pub inspect_port: Option<Value>,
+    /// `advanced` if messages are to be in V8's own form.
+    pub serialization: Option<String>,
     /// `shared` if `cluster.schedulingPolicy` says so.
     pub balance: Option<String>,
 }

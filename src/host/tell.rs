@@ -23,6 +23,8 @@ pub enum Tell<'a> {
         file: &'a str,
         /// The command line.
         args: &'a [String],
+        /// Whether its messages are in V8's own form (`npm/lib/shared/advanced.js`).
+        advanced: bool,
     },
     /// A process could not be started.
     Unstarted {

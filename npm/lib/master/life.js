@@ -23,6 +23,10 @@ class Life {
         this.id = life;
         this._link = link;
         this._line = null;
+        this._isAdvanced = about.advanced === true;
+        if (this._isAdvanced) {
+            link.usesAdvanced(life);
+        }
         this.process = new WorkerProcess(link, life, about);
         this.worker = clusterWorker(life, this.process);
         cluster.workers[life] = this.worker;
@@ -50,7 +54,7 @@ class Life {
     /** A line was made to it. From here on calls go by the line; what comes by it is read when the worker says so. */
     adoptLine(socket) {
         this._link.sendTo(this.id, command(OPEN_THERE, []));
-        this._line = new Line(socket);
+        this._line = new Line(socket, this._isAdvanced);
     }
 
     forked() {
@@ -111,6 +115,7 @@ class Life {
 
     _ended(code, signal) {
         delete cluster.workers[this.id];
+        this._link.forget(this.id);
         this.worker.exitedAfterDisconnect = Boolean(this.worker.exitedAfterDisconnect);
         this.worker.state = 'dead';
         this.process.left();

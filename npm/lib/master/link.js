@@ -21,6 +21,8 @@ class Link extends EventEmitter {
         super();
         this._child = child;
         this._isHeld = false;
+        /** The lives whose messages are in V8's own form. */
+        this._advanced = new Set();
         /** What has changed since it was called last, as asks: they go before whatever is asked. */
         this.changes = () => [];
         this._lookedAt = -Infinity;
@@ -48,10 +50,21 @@ class Link extends EventEmitter {
         }
     }
 
+    /** A life's messages are in V8's own form from now on. */
+    usesAdvanced(life) {
+        this._advanced.add(life);
+    }
+
+    /** It has ended. */
+    forget(life) {
+        this._advanced.delete(life);
+    }
+
     /** False if so much waits that more had better wait, as `child.send` has it. */
     sendTo(life, message, socket, options, callback) {
         this.tellChangesSoon();
-        return this._send({ to: life, message }, socket, options, callback);
+        const written = this._advanced.has(life) ? advanced().pack(message) : message;
+        return this._send({ to: life, message: written }, socket, options, callback);
     }
 
     /**
@@ -111,7 +124,8 @@ class Link extends EventEmitter {
 
     _received(text, socket) {
         if (text.tell === undefined) {
-            this.emit('message', text.from, text.message, socket);
+            const { from, message } = text;
+            this.emit('message', from, this._advanced.has(from) ? advanced().unpack(message) : message, socket);
         } else {
             this.emit('tell', text, socket);
         }
@@ -132,6 +146,11 @@ class Link extends EventEmitter {
             this.emit('end', how);
         }
     }
+}
+
+/** Most masters never need it. */
+function advanced() {
+    return require('../shared/advanced');
 }
 
 /** Starts the binary as the supervisor of this process's workers. */

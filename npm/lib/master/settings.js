@@ -10,7 +10,7 @@ const inheritance = require('./inheritance');
 /** As it was before a configuration ran, which may replace it. */
 const { stringify } = JSON;
 
-const SETTINGS = ['args', 'exec', 'cwd', 'silent', 'stdio', 'uid', 'gid', 'inspectPort'];
+const SETTINGS = ['args', 'exec', 'cwd', 'silent', 'stdio', 'uid', 'gid', 'inspectPort', 'serialization'];
 
 /** What stdio can be; a worker's own number means the same as `inherit`. */
 const STREAMS = ['pipe', 'overlapped', 'ignore', 'inherit', 'ipc', null, undefined];
@@ -86,10 +86,6 @@ module.exports = class Settings {
     }
 
     _now() {
-        // Whoever set it.
-        if (cluster.settings.serialization === 'advanced') {
-            warn('serialization "advanced" is not supported, messages are sent as JSON');
-        }
         const settings = {};
         for (const name of SETTINGS) {
             const value = cluster.settings[name];

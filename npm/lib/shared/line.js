@@ -1,12 +1,15 @@
 // The direct line between a worker and the JavaScript beside the fleet: a socket of their own for luster's remote
-// calls, so that these do not pass through the supervisor. One JSON value a line.
+// calls, so that these do not pass through the supervisor. One JSON value a line, packed if the worker's messages are.
 //
 // Invariants: it keeps no process alive; an end that is gone is noticed, not an error; nothing is read before `listen`.
 
+const AS_IT_IS = { pack: message => message, unpack: message => message };
+
 module.exports = class Line {
-    /** Takes a connected `net.Socket`, of which nothing has been read. */
-    constructor(socket) {
+    /** Takes a connected `net.Socket`, of which nothing has been read. `isAdvanced` says how the worker speaks. */
+    constructor(socket, isAdvanced) {
         this._socket = socket;
+        this._form = isAdvanced ? require('./advanced') : AS_IT_IS;
         this._rest = '';
         socket.pause();
         socket.unref();
@@ -20,7 +23,7 @@ module.exports = class Line {
     }
 
     send(message) {
-        this._socket.write(`${JSON.stringify(message)}\n`);
+        this._socket.write(`${JSON.stringify(this._form.pack(message))}\n`);
     }
 
     /** Calls `heard(message)` for each message from now on. */
@@ -48,7 +51,7 @@ module.exports = class Line {
             const line = this._rest;
             this._rest = part;
             // As Node's own channel does it: what one listener throws costs no other message.
-            process.nextTick(heard, JSON.parse(line));
+            process.nextTick(heard, this._form.unpack(JSON.parse(line)));
         }
     }
 };

@@ -4,6 +4,8 @@
 
 const PREFIX = 'luster_';
 const ANSWER_LIMIT = 10000;
+/** What a call consists of. */
+const PARTS = ['cmd', 'args', 'direct'];
 
 exports.COMMANDS = {
     applyForeignProperties: 'core.worker.applyForeignProperties',
@@ -27,6 +29,13 @@ exports.parse = function parse(message) {
     return message && typeof message.cmd === 'string' && message.cmd.startsWith(PREFIX)
         ? { name: message.cmd.slice(PREFIX.length), args: message.args || [] }
         : null;
+};
+
+/** Whether a message is a call, with what belongs to one and nothing besides. */
+exports.isOnlyCall = function isOnlyCall(message) {
+    return exports.parse(message) !== null
+        && (message.args === undefined || Array.isArray(message.args))
+        && Object.keys(message).every(name => PARTS.includes(name));
 };
 
 /** The calls whose answers are owed to this process. */

@@ -7,6 +7,7 @@
 // exit code.
 
 const { message, parse } = require('../shared/rpc');
+const serialization = require('./serialization');
 
 const LINE = 'core.worker.line';
 const OPEN_HERE = 'core.worker.lineOpen';
@@ -69,7 +70,7 @@ function adopt(socket) {
         line.close();
     }
     exports.tellSupervisor(OPEN_THERE, []);
-    line = new Line(socket);
+    line = new Line(socket, serialization.isAdvanced);
 }
 
 /** What comes by the line is a message as if it had come by the channel. */

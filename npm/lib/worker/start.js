@@ -22,6 +22,11 @@ if (boot.cache) {
     compileCache.enable(process.argv[1]);
 }
 
+if (process.env.LUSTER_SERIALIZATION === 'advanced') {
+    require('./serialization').useAdvanced();
+}
+delete process.env.LUSTER_SERIALIZATION;
+
 const worker = new Worker();
 worker.once('loaded', () => compileCache.loaded(worker.wid));
 names.install(worker, {

@@ -141,7 +141,10 @@ fn numbers_must_be_within_their_limits() {
     wrong(r#""server": {"groups": -1}"#, "must be a number of groups from 1 to 10000, not -1");
     wrong(r#""server": {"portsPerGroup": -1}"#, "must be a whole number from 0 to 65535, not -1");
     wrong(r#""server": {"portsPerGroup": 1.5}"#, "must be a whole number from 0 to 65535, not 1.5");
-    wrong(r#""control": {"compileCache": "no"}"#, "\"control.compileCache\" must be true or false, not the string \"no\"");
+    wrong(
+        r#""control": {"compileCache": "no"}"#,
+        "\"control.compileCache\" must be true or false, not the string \"no\"",
+    );
 }
 
 #[test]

@@ -46,6 +46,7 @@ mod refused_listens;
 mod reloads;
 mod rolling_restarts;
 mod secrets;
+mod serialization;
 mod signals;
 mod slow_hosts;
 mod socket_access;
