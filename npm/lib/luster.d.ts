@@ -20,6 +20,10 @@ declare namespace luster {
             forkTimeout?: number;
             stopTimeout?: number;
             killTimeout?: number;
+            /** From having left with nothing under way to SIGTERM; 2000 without `stopTimeout`. */
+            exitTimeout?: number;
+            /** How long a stopping worker keeps idle connections open; 2000. */
+            idleTimeout?: number;
             exitThreshold?: number;
             allowedSequentialDeaths?: number;
             triggerReadyStateManually?: boolean;

@@ -74,14 +74,14 @@ for (const secure of [false, true]) {
     const env = { KIND: secure ? 'https' : 'http' };
     const name = env.KIND;
 
-    test(`${name}: a used connection goes after the grace`, async () => {
+    test(`${name}: a used connection goes after its idle timeout`, async () => {
         const life = await serving({ app: APP, env });
         const used = await Client.open(life.port, secure);
         used.get('/a');
         await used.has('hello /a');
         const took = await stopTimed(life);
         await used.end();
-        assert.ok(took >= 250 && took < 1000, `${took} ms`);
+        assert.ok(took >= 1950 && took < 4000, `${took} ms`);
     });
 
     test(`${name}: a connection that has not carried a byte gets more time`, async () => {
@@ -89,7 +89,7 @@ for (const secure of [false, true]) {
         const fresh = await Client.open(life.port, secure);
         const took = await stopTimed(life);
         await fresh.end();
-        assert.ok(took >= 950 && took < 3000, `${took} ms`);
+        assert.ok(took >= 1950 && took < 4000, `${took} ms`);
     });
 
     test(`${name}: a request on a kept connection, while stopping, is answered with close`, async () => {

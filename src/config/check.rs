@@ -17,7 +17,7 @@ use crate::config::server::server;
 use crate::config::settings::{MAX_WORKERS, Settings};
 use crate::config::twins::twins;
 use crate::config::written::Found;
-use crate::supervisor::{Attendance, Limits, Persistence, Policy, Readiness, RestartOrder};
+use crate::supervisor::{Attendance, ExitTimeout, Limits, Persistence, Policy, Readiness, RestartOrder};
 
 /// Judges everything; the settings are to be used only if the inspector noted no problem.
 pub(super) fn check(inspector: &mut Inspector<'_>, surroundings: Surroundings<'_>) -> Settings {
@@ -100,6 +100,7 @@ fn policy(inspector: &mut Inspector<'_>, workers: f64) -> Policy {
         restart,
         parallel: parallel(inspector, workers),
         ready_timeout: inspector.timeout("control.readyTimeout", ready_timeout),
+        exit_timeout: exit_timeout(inspector),
         // Not the configuration's to say.
         attendance: Attendance::Alone,
     };
@@ -112,6 +113,17 @@ fn policy(inspector: &mut Inspector<'_>, workers: f64) -> Policy {
         );
     }
     policy
+}
+
+fn exit_timeout(inspector: &mut Inspector<'_>) -> ExitTimeout {
+    const KEY: &str = "control.exitTimeout";
+    // Only looked at: it is workers that go by it.
+    let _ = inspector.timeout("control.idleTimeout", None);
+    match (inspector.has(KEY), inspector.timeout(KEY, None)) {
+        (false, _) => ExitTimeout::Default,
+        (true, None) => ExitTimeout::Never,
+        (true, Some(wait)) => ExitTimeout::After(wait),
+    }
 }
 
 fn limits(inspector: &mut Inspector<'_>) -> Limits {

@@ -13,6 +13,8 @@ pub(super) const KEYS: &[&str] = &[
     "control.forkTimeout",
     "control.stopTimeout",
     "control.killTimeout",
+    "control.exitTimeout",
+    "control.idleTimeout",
     "control.exitThreshold",
     "control.allowedSequentialDeaths",
     "control.triggerReadyStateManually",

@@ -10,7 +10,7 @@ use serde_json::{Map, Value, json};
 use crate::config::keys::{KEYS, unknown};
 use crate::config::load::Loaded;
 use crate::config::settings::{Balance, Port};
-use crate::supervisor::{Readiness, RestartOrder};
+use crate::supervisor::{ExitTimeout, Readiness, RestartOrder};
 
 /// The settings in force as a JSON object, ended by a line feed. `null` stands for "none".
 #[must_use]
@@ -41,6 +41,15 @@ fn in_force(loaded: &Loaded, key: &str) -> Value {
         "control.forkTimeout" => millis(policy.limits.fork_timeout),
         "control.stopTimeout" => millis(policy.limits.stop_timeout),
         "control.killTimeout" => millis(policy.limits.kill_timeout),
+        "control.exitTimeout" => match policy.exit_timeout {
+            ExitTimeout::Default if policy.limits.stop_timeout.is_none() => json!(2000),
+            ExitTimeout::Default | ExitTimeout::Never => Value::Null,
+            ExitTimeout::After(wait) => millis(Some(wait)),
+        },
+        "control.idleTimeout" => match loaded.written.pointer("/control/idleTimeout") {
+            None => json!(2000),
+            Some(value) => json!(value.as_f64().filter(|millis| *millis > 0.0)),
+        },
         "control.exitThreshold" => millis(policy.limits.exit_threshold),
         "control.allowedSequentialDeaths" => json!(policy.limits.allowed_sequential_deaths),
         "control.triggerReadyStateManually" => json!(policy.readiness == Readiness::Manual),

@@ -96,6 +96,7 @@ impl Hands {
                 self.cluster.lives_on(life);
                 self.handle(now, Event::LivesOn(life));
             }
+            Said::Drained => self.handle(now, Event::Drained(life)),
             Said::Event { name, way } => {
                 let (wid, pid) = self.name(life);
                 debug!(event = "worker_event", wid, pid, name, "worker {wid} (pid {pid}) reports {name:?}");

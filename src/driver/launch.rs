@@ -16,7 +16,7 @@ use crate::supervisor::{Life, WorkerId};
 use super::wishes::{Serialization, Wishes};
 
 /// Node's default inspector port.
-const INSPECTOR: u32 = 9229;
+const INSPECTOR: u16 = 9229;
 
 /// Starts workers, all alike but for their number, group and life.
 #[derive(Debug)]
@@ -173,15 +173,9 @@ impl Launcher {
             return Some(format!("--inspect-port={port}").into());
         }
         let written =
-            flag.split_once('=').and_then(|(_, value)| value.rsplit(':').next()?.parse::<u32>().ok());
-        let base = self.inspect_port.map_or_else(|| written.unwrap_or(INSPECTOR), u32::from);
-        let port = match base {
-            // Any: Node finds one for each.
-            0 => 0,
-            // Node wraps from the last port to the first unprivileged one.
-            base if base + worker.0 > 65_535 => 1024 + (base + worker.0 - 65_536) % (65_536 - 1024),
-            base => base + worker.0,
-        };
+            flag.split_once('=').and_then(|(_, value)| value.rsplit(':').next()?.parse::<u16>().ok());
+        let base = self.inspect_port.or(written).unwrap_or(INSPECTOR);
+        let port = inspector_port(base, worker);
         Some(format!("--inspect-port={port}").into())
     }
 
@@ -209,5 +203,33 @@ impl Launcher {
         };
         let set = set.chain([("LUSTER_SERIALIZATION".into(), serialization)]);
         of_our_starter.into_iter().chain(self.wishes.env.clone()).chain(set).chain(removed).collect()
+    }
+}
+
+/// The port of a worker's inspector.
+fn inspector_port(base: u16, worker: WorkerId) -> u32 {
+    match (u32::from(base), worker.0) {
+        // Any: Node finds one for each.
+        (0, _) => 0,
+        // Node wraps from the last port to the first unprivileged one.
+        (base, number) => match base.saturating_add(number) {
+            beyond @ 65_536.. => 1024 + (beyond - 65_536) % (65_536 - 1024),
+            port => port,
+        },
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn inspectors_have_ports_of_their_own_whatever_the_number() {
+        for (base, number, port) in
+            [(9229, 1, 9230), (0, 7, 0), (65_535, 1, 1024), (65_500, 36, 1024), (65_535, 64_513, 1024)]
+        {
+            assert_eq!(inspector_port(base, WorkerId(number)), port, "{base} + {number}");
+        }
+        assert!((1024..=65_535).contains(&inspector_port(u16::MAX, WorkerId(u32::MAX))));
     }
 }

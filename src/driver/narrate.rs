@@ -37,6 +37,7 @@ pub(super) fn tell(notice: &Notice, pid: impl Fn(Life) -> i32) {
                 "worker {wid} (pid {pid}) cannot listen on {on}: {reason}");
         }
         Notice::Ready(wid, life, took) => ready(*wid, pid(*life), millis(*took)),
+        Notice::Unready(wid, life, time) => unready(*wid, pid(*life), millis(*time)),
         Notice::ReadyWithout(wid, life, missing) => ready_without(*wid, pid(*life), missing),
         Notice::Stopping(wid, life, why) => stopping(*wid, pid(*life), why),
         Notice::SuspendUnanswered(wid, life) => {
@@ -78,6 +79,18 @@ pub(super) fn tell(notice: &Notice, pid: impl Fn(Life) -> i32) {
 
 fn ready(wid: WorkerId, pid: i32, ms: u64) {
     info!(event = "ready", wid = wid.0, pid, ms, "worker {wid} (pid {pid}) is ready after {ms} ms");
+}
+
+fn unready(wid: WorkerId, pid: i32, ms: u64) {
+    let seconds = ms / 1000;
+    warn!(
+        event = "unready",
+        wid = wid.0,
+        pid,
+        ms,
+        "worker {wid} (pid {pid}) has not called ready() for {seconds} s; with control.triggerReadyStateManually it is not \
+         ready before it calls require('luster').ready()"
+    );
 }
 
 fn ready_without(wid: WorkerId, pid: i32, missing: &BTreeSet<Endpoint>) {
@@ -148,6 +161,10 @@ fn signalled(wid: WorkerId, pid: i32, signal: Signal, overdue: Overdue) {
         }
         Overdue::Exit(limit) => {
             let ms = millis(limit);
+            let key = match signal {
+                Signal::Terminate => "control.exitTimeout",
+                Signal::Kill => key,
+            };
             warn!(
                 event,
                 wid = wid.0,

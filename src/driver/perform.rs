@@ -40,9 +40,9 @@ impl Hands {
                 }
                 Err(error) => events.push_back(Event::NotStarted { life, reason: error.to_string() }),
             },
-            Order::Suspend(life) => {
+            Order::Suspend(life, haste) => {
                 self.cluster.suspend(life);
-                self.say(now, life, &said::suspend());
+                self.say(now, life, &said::suspend(haste));
             }
             Order::Disconnect(life) => {
                 self.leaves_on_request(life);

@@ -47,6 +47,7 @@ impl Hands {
             | Notice::Refused(..)
             | Notice::Ready(..)
             | Notice::ReadyWithout(..)
+            | Notice::Unready(..)
             | Notice::SuspendUnanswered(..)
             | Notice::Signalled(..)
             | Notice::RollOutBegan(..)

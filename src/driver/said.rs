@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
 use crate::cluster::BindRequest;
+use crate::supervisor::Haste;
 
 /// The callback id of our one call with an answer. A life is suspended once, so one id does.
 const SUSPEND_CALLBACK: &str = "luster.suspend";
@@ -31,6 +32,8 @@ pub(super) enum Said {
         /// Why not, in place of the socket.
         errno: Option<i32>,
     },
+    /// It is about to close its channel, and has no connection left; said at once before.
+    Drained,
     /// The answer to our request to suspend.
     Suspended,
     /// A call of one of the commands that extensions and custom masters register.
@@ -73,6 +76,7 @@ pub(super) fn parse(message: &RawValue) -> Said {
             Said::Event { name, way: if envelope.direct { Way::Direct } else { Way::Channel } }
         }
         ("core.master.leaving", _) => Said::Leaving,
+        ("core.master.drained", _) => Said::Drained,
         ("core.master.livesOn", _) => Said::LivesOn,
         ("core.master.bound", _) => bound(&envelope.args).unwrap_or(Said::Internal),
         ("core.master.lineOpen", _) => Said::LineOpen,
@@ -118,9 +122,20 @@ pub(super) const fn foreign_properties(pid: i32) -> Command<[ForeignProperties; 
     Command { cmd: "luster_core.worker.applyForeignProperties", args: [ForeignProperties { pid }] }
 }
 
+/// What a worker has to know of a stop.
+#[derive(Debug, Serialize)]
+pub(super) struct Stop {
+    /// Whether clients or people wait for its end.
+    hasty: bool,
+}
+
 /// Asks a worker to run its suspend functions and answer.
-pub(super) const fn suspend() -> Command<((), &'static str)> {
-    Command { cmd: "luster_core.worker.suspend", args: ((), SUSPEND_CALLBACK) }
+pub(super) const fn suspend(haste: Haste) -> Command<(Option<Stop>, &'static str)> {
+    let stop = match haste {
+        Haste::None => None,
+        Haste::Some => Some(Stop { hasty: true }),
+    };
+    Command { cmd: "luster_core.worker.suspend", args: (stop, SUSPEND_CALLBACK) }
 }
 
 /// Tells a worker to let its connections end in their own time from now on.
@@ -163,6 +178,7 @@ mod tests {
                 event("loaded", Way::Direct),
             ),
             (r#"{"cmd":"luster_core.master.leaving"}"#, Said::Leaving),
+            (r#"{"cmd":"luster_core.master.drained"}"#, Said::Drained),
             (r#"{"cmd":"luster_core.master.livesOn"}"#, Said::LivesOn),
             (r#"{"cmd":"luster_core.master.bound","args":[7]}"#, Said::Bound { id: 7, errno: None }),
             (r#"{"cmd":"luster_core.master.bound","args":[7,-13]}"#, Said::Bound { id: 7, errno: Some(-13) }),
@@ -187,7 +203,7 @@ mod tests {
 
     #[test]
     fn our_commands_have_the_form_of_js_luster() {
-        let suspend = serde_json::to_string(&suspend()).unwrap();
+        let suspend = serde_json::to_string(&suspend(Haste::None)).unwrap();
         assert_eq!(suspend, r#"{"cmd":"luster_core.worker.suspend","args":[null,"luster.suspend"]}"#);
         let properties = serde_json::to_string(&foreign_properties(7)).unwrap();
         assert_eq!(properties, r#"{"cmd":"luster_core.worker.applyForeignProperties","args":[{"pid":7}]}"#);

@@ -38,6 +38,8 @@ pub enum Event {
     Suspended(Life),
     /// It began to leave by itself: it drains and will exit.
     Leaving(Life),
+    /// It is about to close its channel, its servers are closed, and no connection of theirs is open.
+    Drained(Life),
     /// It closed its channel: nothing more can be said to it.
     Left(Life),
     /// It broke the protocol; the clause says how.

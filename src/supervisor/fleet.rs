@@ -12,7 +12,7 @@ use super::ids::{Endpoint, Life, Moment, WorkerId};
 use super::life::{Leaves, Occupant};
 use super::order::Order::Say;
 use super::order::{AbortReason, Notice, Order, Outcome, StopReason, Vacancy};
-use super::policy::{Attendance, Limits, Policy};
+use super::policy::{Attendance, Limits, Policy, Readiness};
 use super::readiness::Settled;
 use super::rollout::RollOut;
 use super::slot::{Seat, Slot, Wish};
@@ -81,7 +81,16 @@ impl Supervisor {
             }
             Event::Exited(life, ending) => self.ended(now, life, ending, &mut orders),
             Event::Host(life, event) => self.host_did(now, life, event, &mut orders),
-            Event::Online(life) => self.with(life, |occupant, _| occupant.comes_online(now, &mut orders)),
+            Event::Online(life) => {
+                let readiness = self.policy.readiness;
+                self.with(life, |occupant, _| {
+                    occupant.comes_online(now, &mut orders);
+                    match readiness {
+                        Readiness::Manual => occupant.owes_a_word(now),
+                        Readiness::Automatic => {}
+                    }
+                });
+            }
             Event::SaidReady(life) => self.with(life, |occupant, _| occupant.says_ready(now)),
             Event::Listening(life, endpoint) => self.with(life, |occupant, _| {
                 orders.push(Say(Notice::Listening(occupant.worker, life, endpoint.clone())));
@@ -97,12 +106,9 @@ impl Supervisor {
                 occupant.is_refused(now, refusal);
             }),
             Event::Suspended(life) => self.with(life, |occupant, _| occupant.suspended(&mut orders)),
-            Event::Leaving(life) => {
-                self.with(life, |occupant, limits| occupant.leaves(now, Leaves::Drains, limits));
-            }
-            Event::Left(life) => {
-                self.with(life, |occupant, limits| occupant.leaves(now, Leaves::Channel, limits));
-            }
+            Event::Leaving(life) => self.leaves(now, life, Leaves::Drains),
+            Event::Drained(life) => self.with(life, |occupant, _| occupant.is_drained()),
+            Event::Left(life) => self.leaves(now, life, Leaves::Channel),
             Event::Broken(life, how) => self.with(life, |occupant, limits| {
                 occupant.fail(now, StopReason::Broken(how), limits, &mut orders);
             }),
@@ -191,6 +197,11 @@ impl Supervisor {
         if was_tried_out {
             slot.expected.remove(&endpoint);
         }
+    }
+
+    fn leaves(&mut self, now: Moment, life: Life, how: Leaves) {
+        let exit = self.policy.exit_timeout;
+        self.with(life, |occupant, limits| occupant.leaves(now, how, limits, exit));
     }
 
     /// Starts a process in a slot nobody sits in.

@@ -23,7 +23,7 @@ use super::event::{Ending, HostEvent};
 use super::fleet::{Goal, Supervisor};
 use super::ids::{HostLife, Moment};
 use super::order::Order::{self, Say};
-use super::order::{HostThen, Notice, Outcome};
+use super::order::{Haste, HostThen, Notice, Outcome};
 use super::policy::Limits;
 use super::slot::{Seat, Slot};
 
@@ -280,7 +280,7 @@ impl Supervisor {
             (Goal::Stop { .. } | Goal::Finished, _) => HostThen::Nothing,
             (Goal::Serve, Attempt::First) => {
                 let outcome = Outcome::HostFailed(ending.clone(), fault.clone());
-                self.stop_all(now, outcome, orders);
+                self.stop_all(now, outcome, Haste::None, orders);
                 HostThen::Nothing
             }
             (Goal::Serve, Attempt::Again) if self.is_deserted() => {
@@ -292,7 +292,7 @@ impl Supervisor {
                         Outcome::HostFailed(ending.clone(), fault.clone())
                     }
                 };
-                self.stop_all(now, outcome, orders);
+                self.stop_all(now, outcome, Haste::None, orders);
                 HostThen::Nothing
             }
             (Goal::Serve, Attempt::Again) => self.start_host_again(now, lived),

@@ -23,10 +23,10 @@ use std::time::Duration;
 
 use super::event::{Closing, Refusal};
 use super::ids::{Endpoint, Life, Moment};
-use super::order::{Notice, Order, Signal, StopReason};
-use super::patience::Deadlines;
-use super::policy::Limits;
-use super::readiness::{SETTLE_LIMIT, Settling};
+use super::order::{Haste, Notice, Order, Signal, StopReason};
+use super::patience::{Deadlines, Left};
+use super::policy::{ExitTimeout, Limits};
+use super::readiness::Settling;
 use super::{Order::Say, WorkerId};
 
 /// How long the suspend functions may take (JS luster's limit for a call with an answer).
@@ -54,6 +54,10 @@ pub(super) struct Occupant {
     /// When it became ready, if it ever did.
     pub(super) ready_since: Option<Moment>,
     pub(super) settling: Settling,
+    /// When it is said that it has not called itself ready, which it is to do.
+    pub(super) nudge: Option<Moment>,
+    /// Whether its connections have ended.
+    left: Left,
 }
 
 /// Where a life is.
@@ -114,6 +118,8 @@ impl Occupant {
             refusal: None,
             ready_since: None,
             settling: Settling::Lenient,
+            nudge: None,
+            left: Left::Busy,
         }
     }
 
@@ -205,7 +211,14 @@ impl Occupant {
     }
 
     /// We want it gone, gracefully.
-    pub(super) fn stop(&mut self, now: Moment, why: StopReason, limits: &Limits, orders: &mut Vec<Order>) {
+    pub(super) fn stop(
+        &mut self,
+        now: Moment,
+        why: StopReason,
+        haste: Haste,
+        limits: &Limits,
+        orders: &mut Vec<Order>,
+    ) {
         match &mut self.stage {
             Stage::Launching { .. } => {
                 orders.push(Say(Notice::Stopping(self.worker, self.life, why)));
@@ -219,7 +232,7 @@ impl Occupant {
                     deadlines: Deadlines::of_a_stop(now, limits),
                 };
                 orders.push(Say(Notice::Stopping(self.worker, self.life, why)));
-                orders.push(Order::Suspend(self.life));
+                orders.push(Order::Suspend(self.life, haste));
             }
             // It is going already; its clock started then. Its end is now wanted.
             Stage::Stopping { intent, .. } => *intent = Intent::Ours,
@@ -279,13 +292,18 @@ impl Occupant {
         }
     }
 
+    /// Its servers are closed and have no connection.
+    pub(super) const fn is_drained(&mut self) {
+        self.left = Left::Idle;
+    }
+
     /// It began to leave by itself (`exitedAfterDisconnect`), or it closed its channel.
-    pub(super) fn leaves(&mut self, now: Moment, how: Leaves, limits: &Limits) {
+    pub(super) fn leaves(&mut self, now: Moment, how: Leaves, limits: &Limits, exit: ExitTimeout) {
         match &mut self.stage {
             Stage::Stopping { farewell, deadlines, .. } => match (how, &*farewell) {
                 (Leaves::Channel, Farewell::Suspending { .. } | Farewell::Draining) => {
                     *farewell = Farewell::Silent;
-                    deadlines.left_the_channel(now, limits);
+                    deadlines.left_the_channel(now, self.left, limits, exit);
                 }
                 // Its own disconnect crossed our stop: telling it again would kill it.
                 (Leaves::Drains, Farewell::Suspending { .. }) => *farewell = Farewell::Draining,
@@ -325,8 +343,9 @@ impl Occupant {
                     }
                 }
             }
-            // The limit of a launch not reached; readiness has its deadline in `settles`.
-            Stage::Launching { .. } | Stage::Loading { .. } | Stage::Ready { .. } => {}
+            Stage::Loading { .. } => self.wake_loading(now, orders),
+            // The limit of a launch not reached.
+            Stage::Launching { .. } | Stage::Ready { .. } => {}
         }
     }
 
@@ -334,10 +353,7 @@ impl Occupant {
     pub(super) fn next_wake(&self) -> Option<Moment> {
         match &self.stage {
             Stage::Launching { give_up } => *give_up,
-            Stage::Loading { said_ready, .. } => match self.settling {
-                Settling::Lenient => said_ready.map(|at| at.after(SETTLE_LIMIT)),
-                Settling::Strict => None,
-            },
+            Stage::Loading { .. } => self.next_wake_loading(),
             Stage::Ready { .. } => None,
             Stage::Stopping { farewell, deadlines, .. } => {
                 let suspend = match farewell {

@@ -30,7 +30,7 @@ pub use event::{
 pub use fleet::Supervisor;
 pub use ids::{Endpoint, HostLife, Life, Moment, WorkerId};
 pub use order::{
-    AbortReason, Death, ExitCause, Extent, HostThen, Notice, Order, Outcome, Overdue, Signal, StopReason,
-    Then, Vacancy,
+    AbortReason, Death, ExitCause, Extent, Haste, HostThen, Notice, Order, Outcome, Overdue, Signal,
+    StopReason, Then, Vacancy,
 };
-pub use policy::{Attendance, Limits, Persistence, Policy, Readiness, RestartOrder};
+pub use policy::{Attendance, ExitTimeout, Limits, Persistence, Policy, Readiness, RestartOrder};

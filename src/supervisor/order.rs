@@ -14,8 +14,9 @@ use super::policy::RestartOrder;
 pub enum Order {
     /// Start a process for the worker; answer [`Event::NotStarted`](super::Event::NotStarted) if that fails.
     Spawn(WorkerId, Life),
-    /// Ask it to run its suspend functions; answer [`Event::Suspended`](super::Event::Suspended).
-    Suspend(Life),
+    /// Ask it to run its suspend functions, and from now on to end idle connections; answer
+    /// [`Event::Suspended`](super::Event::Suspended).
+    Suspend(Life, Haste),
     /// Offer it nothing more and tell it to close its servers, drain and leave.
     Disconnect(Life),
     /// Send it a signal.
@@ -34,6 +35,15 @@ pub enum Order {
     Say(Notice),
     /// Everything is over; nothing more is ordered after this.
     Finish(Outcome),
+}
+
+/// Whether something waits for the end of a life.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Haste {
+    /// No: its clients may take their time to come back once more and be told to close their connections.
+    None,
+    /// Clients do, because nobody else serves them meanwhile, or somebody at a terminal.
+    Some,
 }
 
 /// The signals the supervisor uses.
@@ -84,6 +94,8 @@ pub enum Notice {
     Refused(WorkerId, Life, Refusal),
     /// A life is ready, this long after its fork.
     Ready(WorkerId, Life, Duration),
+    /// A life has not said for so long that it is ready, which it is to say itself.
+    Unready(WorkerId, Life, Duration),
     /// A life counts as ready although it does not listen on these, which its predecessor did.
     ReadyWithout(WorkerId, Life, BTreeSet<Endpoint>),
     /// A life is being stopped.

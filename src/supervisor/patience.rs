@@ -6,12 +6,14 @@ use std::time::Duration;
 
 use super::ids::Moment;
 use super::order::Overdue;
-use super::policy::Limits;
+use super::policy::{ExitTimeout, Limits};
 
-/// From leaving the channel to SIGTERM, where `control.stopTimeout` says nothing.
+/// From leaving the channel with nothing left to do to SIGTERM, where no timeout says otherwise.
+const IDLE: Duration = Duration::from_secs(2);
+/// From leaving the channel with connections that are still open to SIGTERM, where `control.stopTimeout` says nothing.
 const LINGER: Duration = Duration::from_secs(10);
-/// From leaving the channel to SIGKILL, where `control.killTimeout` says nothing.
-const LINGER_KILL: Duration = Duration::from_secs(20);
+/// From then on to SIGKILL, where `control.killTimeout` says nothing.
+const LINGER_KILL: Duration = Duration::from_secs(10);
 /// From an unannounced end of the channel to SIGTERM. Node exits at once when that happens, so a process
 /// that is still there is no longer a worker.
 const UNANNOUNCED: Duration = Duration::from_secs(2);
@@ -37,14 +39,24 @@ impl Deadlines {
         Self { terminate: None, kill: Some((now.after(wait), Overdue::Stop(wait))) }
     }
 
-    pub(super) fn left_the_channel(&mut self, now: Moment, limits: &Limits) {
+    /// It has left its channel, and perhaps its last connection.
+    pub(super) fn left_the_channel(&mut self, now: Moment, had: Left, limits: &Limits, exit: ExitTimeout) {
+        let wait = match (exit, had, limits.stop_timeout) {
+            (ExitTimeout::Never, _, _) => return,
+            (ExitTimeout::After(wait), Left::Idle, _) => Some(wait),
+            (ExitTimeout::Default, Left::Idle, None) => Some(IDLE),
+            (ExitTimeout::After(_) | ExitTimeout::Default, Left::Busy, None) => Some(LINGER),
+            (ExitTimeout::Default, _, Some(_)) | (ExitTimeout::After(_), Left::Busy, Some(_)) => None,
+        };
         let at = |wait: Duration| Some((now.after(wait), Overdue::Exit(wait)));
-        if limits.stop_timeout.is_none() {
-            self.terminate = at(LINGER);
+        if let Some(wait) = wait
+            && self.terminate.is_none_or(|(set, _)| now.after(wait) < set)
+        {
+            self.terminate = at(wait);
         }
         if limits.kill_timeout.is_none() && self.kill.is_none() {
-            let after_terminate = limits.stop_timeout.unwrap_or(Duration::ZERO).saturating_add(LAST_WORDS);
-            self.kill = at(LINGER_KILL.max(after_terminate));
+            let before = wait.unwrap_or(LINGER).max(limits.stop_timeout.unwrap_or_default());
+            self.kill = at(before.saturating_add(LINGER_KILL));
         }
     }
 
@@ -62,4 +74,13 @@ impl Deadlines {
         let moments = [&self.terminate, &self.kill];
         moments.into_iter().filter_map(|due| due.as_ref().map(|(at, _)| *at)).min()
     }
+}
+
+/// What a worker had left when it left its channel.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Left {
+    /// It has said that none of its servers' connections is open.
+    Idle,
+    /// Perhaps connections.
+    Busy,
 }

@@ -17,6 +17,8 @@ pub struct Policy {
     pub parallel: u32,
     /// How long a replacement may take from fork to ready [`control.readyTimeout`].
     pub ready_timeout: Option<Duration>,
+    /// How long a worker may live on that has left and has nothing to do [`control.exitTimeout`].
+    pub exit_timeout: ExitTimeout,
     /// The JavaScript beside the fleet.
     pub attendance: Attendance,
 }
@@ -46,6 +48,18 @@ pub enum Persistence {
     Persistent,
     /// It stays stopped.
     OneLife,
+}
+
+/// How long a worker may live on that has closed its servers, has no connection left and has left its channel: it is kept by
+/// something like an open pool or an interval. Then it gets SIGTERM.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ExitTimeout {
+    /// Two seconds, or as [`Limits::stop_timeout`] says if that is set.
+    Default,
+    /// For ever.
+    Never,
+    /// So long, whatever `stop_timeout` says.
+    After(Duration),
 }
 
 /// Which JavaScript there is beside the fleet.

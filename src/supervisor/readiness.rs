@@ -13,7 +13,10 @@ use super::policy::Readiness;
 
 /// How long a life that says it is ready may take to listen, where its predecessor did or where it was refused, before it
 /// counts as ready all the same; without it an app that moved to another port would block a roll-out for ever.
-pub(super) const SETTLE_LIMIT: Duration = Duration::from_secs(10);
+const SETTLE_LIMIT: Duration = Duration::from_secs(10);
+
+/// How long an app that is to call `ready()` itself may take before that is told.
+const WORD_LIMIT: Duration = Duration::from_secs(10);
 
 /// What becomes of a life that says it is ready but does not listen where it should.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -33,6 +36,36 @@ pub(super) enum Settled {
 }
 
 impl Occupant {
+    /// It is online, and is to say itself when it is ready.
+    pub(super) fn owes_a_word(&mut self, now: Moment) {
+        if matches!(self.stage, Stage::Loading { said_ready: None, .. }) {
+            self.nudge.get_or_insert(now.after(WORD_LIMIT));
+        }
+    }
+
+    /// Says once that it has not said so.
+    pub(super) fn wake_loading(&mut self, now: Moment, orders: &mut Vec<Order>) {
+        if self.next_nudge().is_some_and(|at| at <= now) {
+            self.nudge = Some(Moment(u64::MAX));
+            orders.push(Say(Notice::Unready(self.worker, self.life, WORD_LIMIT)));
+        }
+    }
+
+    pub(super) fn next_wake_loading(&self) -> Option<Moment> {
+        let Stage::Loading { said_ready, .. } = self.stage else { return None };
+        let settles = match self.settling {
+            Settling::Lenient => said_ready.map(|at| at.after(SETTLE_LIMIT)),
+            Settling::Strict => None,
+        };
+        settles.into_iter().chain(self.next_nudge()).min()
+    }
+
+    /// When it is told; never twice.
+    fn next_nudge(&self) -> Option<Moment> {
+        let Stage::Loading { said_ready: None, .. } = self.stage else { return None };
+        self.nudge.filter(|at| *at < Moment(u64::MAX))
+    }
+
     pub(super) const fn says_ready(&mut self, now: Moment) {
         match &mut self.stage {
             Stage::Loading { said_ready, .. } if said_ready.is_none() => *said_ready = Some(now),

@@ -9,7 +9,7 @@ use super::event::{OnDeath, OneRequest, Request, StopCause};
 use super::fleet::{Goal, Supervisor};
 use super::ids::{Moment, WorkerId};
 use super::order::Order::{self, Say};
-use super::order::{Extent, Notice, Outcome, StopReason};
+use super::order::{Extent, Haste, Notice, Outcome, StopReason};
 use super::policy::RestartOrder;
 use super::slot::{Seat, Slot, Wish};
 
@@ -34,11 +34,11 @@ impl Supervisor {
                 let worker = WorkerId(u32::try_from(self.slots.len()).unwrap_or(u32::MAX).saturating_add(1));
                 self.slots.push(Slot { wish: Wish::Rest, ..Slot::new(worker, limits) });
             }
-            (Goal::Serve, Request::Stop) => self.stop_all(now, Outcome::Stopped, orders),
+            (Goal::Serve, Request::Stop) => self.stop_all(now, Outcome::Stopped, Haste::None, orders),
             (Goal::Serve | Goal::Stop { .. }, Request::StopBy(cause)) => self.stop_by(now, cause, orders),
             (Goal::Serve | Goal::Stop { .. }, Request::StopWithin(patience)) => {
                 if self.goal == Goal::Serve {
-                    self.stop_all(now, Outcome::Stopped, orders);
+                    self.stop_all(now, Outcome::Stopped, Haste::Some, orders);
                 }
                 if let Goal::Stop { kill, .. } = &mut self.goal {
                     let at = now.after(patience);
@@ -62,7 +62,12 @@ impl Supervisor {
     /// A signal asks for a stop; the second one, unless it is the first one's echo, asks for it now.
     fn stop_by(&mut self, now: Moment, cause: StopCause, orders: &mut Vec<Order>) {
         if self.goal == Goal::Serve {
-            self.stop_all(now, Outcome::Stopped, orders);
+            let haste = match cause {
+                StopCause::Terminate => Haste::None,
+                // Somebody sits at the terminal.
+                StopCause::Interrupt | StopCause::Quit | StopCause::TerminalLost => Haste::Some,
+            };
+            self.stop_all(now, Outcome::Stopped, haste, orders);
         }
         let Goal::Stop { signalled, outcome, .. } = &mut self.goal else { return };
         match *signalled {
@@ -139,17 +144,18 @@ impl Supervisor {
         }
         let limits = slot.limits;
         for occupant in slot.lives_mut() {
-            occupant.stop(now, StopReason::Asked, &limits, orders);
+            occupant.stop(now, StopReason::Asked, Haste::None, &limits, orders);
         }
     }
 
     fn restart_one(&mut self, now: Moment, worker: WorkerId, orders: &mut Vec<Order>) {
+        let haste = self.haste_of_replacing(worker, 1);
         let slot = self.slot(worker);
         let limits = slot.limits;
         match &mut slot.seat {
             Seat::Taken(occupant) => {
                 slot.wish = Wish::Run;
-                occupant.stop(now, StopReason::Asked, &limits, orders);
+                occupant.stop(now, StopReason::Asked, haste, &limits, orders);
             }
             Seat::Waiting { .. } => self.spawn(now, worker, orders),
             Seat::Empty | Seat::Dead => {}
@@ -157,13 +163,13 @@ impl Supervisor {
     }
 
     /// The beginning of the end, which will be `outcome`.
-    pub(super) fn stop_all(&mut self, now: Moment, outcome: Outcome, orders: &mut Vec<Order>) {
+    pub(super) fn stop_all(&mut self, now: Moment, outcome: Outcome, haste: Haste, orders: &mut Vec<Order>) {
         self.give_up_plans(outcome, orders);
         orders.push(Say(Notice::ShuttingDown(self.homes.len())));
         for slot in &mut self.slots {
             let limits = slot.limits;
             for occupant in slot.lives_mut() {
-                occupant.stop(now, StopReason::Shutdown, &limits, orders);
+                occupant.stop(now, StopReason::Shutdown, haste, &limits, orders);
             }
         }
     }

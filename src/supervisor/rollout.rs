@@ -18,7 +18,7 @@ pub(super) struct RollOut {
     /// As far as was asked for.
     pub(super) extent: Extent,
     pub(super) on_death: OnDeath,
-    width: usize,
+    pub(super) width: usize,
     waiting: VecDeque<Turn>,
     steps: BTreeMap<WorkerId, Step>,
     /// Those whose replacement has failed.

@@ -10,13 +10,13 @@ use std::time::Duration;
 use super::event::{Ending, OnDeath};
 use super::fleet::{Supervisor, slot_index};
 use super::ids::{Life, Moment, WorkerId};
-use super::life::Occupant;
+use super::life::{Occupant, Stage};
 use super::order::Order::{self, Say};
-use super::order::{AbortReason, Extent, Notice, StopReason};
+use super::order::{AbortReason, Extent, Haste, Notice, StopReason};
 use super::policy::RestartOrder;
 use super::readiness::Settling;
 use super::rollout::{RollOut, Step, StepResult, Turn};
-use super::slot::{Place, Seat, Trial, Wish};
+use super::slot::{Place, Seat, Slot, Trial, Wish};
 
 /// How long a replacement has to live on after one that died, where `control.exitThreshold` says nothing.
 const PROOF: Duration = Duration::from_secs(1);
@@ -74,10 +74,10 @@ impl Supervisor {
 
     /// It is this worker's turn in the roll-out.
     pub(super) fn begin_step(&mut self, now: Moment, turn: Turn, orders: &mut Vec<Order>) {
-        let Some((order, on_death)) = self.roll_out.as_ref().map(|it| (it.order, it.on_death)) else {
-            return;
-        };
+        let Some(roll_out) = &self.roll_out else { return };
+        let (order, width, on_death) = (roll_out.order, roll_out.width, roll_out.on_death);
         let worker = turn.worker;
+        let haste = self.haste_of_replacing(worker, width);
         let slot = &mut self.slots[slot_index(worker)];
         if slot.wish == Wish::Rest && !matches!(slot.seat, Seat::Dead) {
             return; // Stopped on request: there is nothing to replace.
@@ -95,7 +95,7 @@ impl Supervisor {
             // Started after the replacement was asked for, and not ready, or it would not wait any more.
             (Seat::Taken(new), _) if new.life > turn.newest => starting(new, give_up),
             (Seat::Taken(old), RestartOrder::StopFirst) => {
-                old.stop(now, StopReason::Replaced, &limits, orders);
+                old.stop(now, StopReason::Replaced, haste, &limits, orders);
                 Step::Ending { old: old.life }
             }
             (Seat::Taken(_), RestartOrder::StartFirst) => {
@@ -122,6 +122,20 @@ impl Supervisor {
         }
     }
 
+    /// Whether clients wait while this worker is replaced by one that starts after its end: unless at least as many others
+    /// listen where it does as are replaced at a time.
+    pub(super) fn haste_of_replacing(&self, worker: WorkerId, width: usize) -> Haste {
+        let is_ready = |it: &&Occupant| matches!(it.stage, Stage::Ready { .. });
+        let others = self.slots.iter().filter(|slot| slot.worker != worker);
+        let others: Vec<_> = others.filter_map(Slot::sitting).filter(is_ready).collect();
+        let Some(own) = self.slots[slot_index(worker)].sitting() else { return Haste::None };
+        let stand_ins = |endpoint| others.iter().filter(|other| other.endpoints.contains(endpoint)).count();
+        match own.endpoints.iter().all(|endpoint| stand_ins(endpoint) >= width) {
+            true => Haste::None,
+            false => Haste::Some,
+        }
+    }
+
     /// A replacement has failed: the roll-out ends here. Old workers not yet replaced stay; replacements that
     /// are not ready go. A stop-first replacement that is late stays, for there is nothing to go back to.
     pub(super) fn abort(
@@ -141,7 +155,7 @@ impl Supervisor {
                 late.settling = Settling::Lenient;
             }
             if let Some(mut failed) = slot.successor.take() {
-                failed.stop(now, StopReason::GivenUp, &limits, orders);
+                failed.stop(now, StopReason::GivenUp, Haste::None, &limits, orders);
                 slot.departing.push(failed);
             }
         }
@@ -160,7 +174,7 @@ impl Supervisor {
         let takes_over = slot.successor.as_ref().is_some_and(|successor| successor.life == life);
         let old = if takes_over { slot.promote() } else { None };
         let old = old.map(|old| {
-            old.stop(now, StopReason::Replaced, &limits, orders);
+            old.stop(now, StopReason::Replaced, Haste::None, &limits, orders);
             old.life
         });
         let proof = limits.exit_threshold.unwrap_or(PROOF).min(LONGEST_PROOF);

@@ -16,6 +16,7 @@ exports.COMMANDS = {
     broadcastMasterEvent: 'core.worker.broadcastMasterEvent',
     broadcastWorkerEvent: 'core.master.broadcastWorkerEvent',
     leaving: 'core.master.leaving',
+    drained: 'core.master.drained',
     livesOn: 'core.master.livesOn',
     callback: 'core.callback',
 };

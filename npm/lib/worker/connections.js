@@ -58,6 +58,12 @@ exports.list = function list() {
     return found;
 };
 
+/** Whether any server of this process, of whatever protocol, has a connection. */
+exports.areOpen = function areOpen() {
+    return process._getActiveHandles()
+        .some(handle => handle instanceof net.Socket && !handle.destroyed && Boolean(handle.server));
+};
+
 function rememberSecure(socket) {
     if (socket._parent) {
         socket._parent[kSecure] = socket;

@@ -14,9 +14,12 @@ const net = require('net');
 /** Every HTTP server that was told to listen, for as long as the application keeps it. */
 const seen = new Set();
 let stopping = false;
+/** What the configuration says of `control.idleTimeout`. */
+let configuredIdleTimeout = () => undefined;
 
 /** Begins to notice servers. Called once, before the application is loaded. */
-exports.watch = function watch() {
+exports.watch = function watch(idleTimeout) {
+    configuredIdleTimeout = idleTimeout;
     const listen = net.Server.prototype.listen;
     net.Server.prototype.listen = function (...args) {
         notice(this);
@@ -33,12 +36,13 @@ exports.watch = function watch() {
     };
 };
 
-/** The process is stopping from here on. */
-exports.start = function start() {
+/** The process is stopping from here on; in haste if clients wait for its end. */
+exports.start = function start(isHasty = false) {
     if (!stopping) {
         stopping = true;
         liveServers().forEach(change);
-        require('./sweep').start();
+        require('./sweep').start(configuredIdleTimeout(), isHasty);
+        sayWhenDrained();
         process.once('disconnect', closeTheRest);
     }
 };
@@ -59,6 +63,20 @@ function change(server) {
     if (require('./connections').isHttp2(server)) {
         require('./drain_http2').apply(server);
     }
+}
+
+/**
+ * Node leaves the channel when the cluster's servers have no connection left. The master is told if nobody has: then the
+ * rest of this process has little time to end, else much. Here, because nothing can be said afterwards.
+ */
+function sayWhenDrained() {
+    const { disconnect } = process;
+    process.disconnect = function (...args) {
+        if (!require('./connections').areOpen()) {
+            require('./channel').tellSupervisor(require('../shared/rpc').COMMANDS.drained, []);
+        }
+        return disconnect.apply(this, args);
+    };
 }
 
 /** Servers the cluster does not know (`exclusive`, `reusePort`) would keep this process alive for ever. */

@@ -33,7 +33,7 @@ names.install(worker, {
     'worker': () => Worker,
     'worker_wrapper': () => require('../shared/worker_constants'),
 });
-drain.watch();
+drain.watch(() => worker.config && worker.config.get('control.idleTimeout'));
 require('./goes_on').watch();
 require('../shared/extensions').lookBeside(boot.package);
 if (boot.acks === 'by verdict') {

@@ -1,7 +1,7 @@
 // Closes, while stopping, the connections that nobody is using.
 //
-// Invariants: a connection is closed only after GRACE (FIRST_GRACE) without a byte, an answer in progress, or a request
-// partly received; the time runs from the start of stopping or from its last activity; upgraded connections are never ours.
+// Invariants: a connection is closed only after `control.idleTimeout` without a byte, an answer in progress, or a request
+// partly received: most clients come back before, and are told to close by the answer they get; the time runs from the start of stopping or from its last activity; upgraded connections are never ours.
 // Long answers and slow senders are left to the master's stopTimeout.
 //
 // Time is counted in sweeps. Where the machine is too busy to let us sweep, clients come late as well, and a clock
@@ -13,10 +13,12 @@ const { kLingering } = require('./drain_http1');
 
 /** The time between sweeps, in ms. All times below are counted in sweeps. */
 const TICK = 50;
-/** How long a client that holds an open connection may take to send the request it already meant to send. */
+/** How long a client that holds an open connection may take to send its next request, unless configured, in ms. */
+const IDLE_TIMEOUT = 2000;
+/** No more than to send the request it already meant to send: in haste, or after its last answer. */
 const GRACE = 300 / TICK + 1;
 /**
- * The same for a connection that has not carried a byte yet: whoever opens one means to use it, and on a machine with
+ * The least for a connection that has not carried a byte yet: whoever opens one means to use it, and on a machine with
  * more work than cores the time from connecting to sending is easily longer than GRACE.
  */
 const FIRST_GRACE = 1000 / TICK + 1;
@@ -26,12 +28,22 @@ const LINGER_LIMIT = 5000 / TICK;
 /** What was last seen of a connection: since when it is silent, bytes read, when to close it at the latest. */
 const observed = new WeakMap();
 let now = 0;
+let idleGrace = GRACE;
 
-exports.start = function start() {
+/** `idleTimeout` in ms, 0 being none; in haste it is no longer than GRACE. */
+exports.start = function start(idleTimeout, isHasty) {
+    idleGrace = graceOf(idleTimeout, isHasty);
     sweep();
     // After the poll phase, so that what has arrived in the kernel by now has been read.
     setInterval(() => setImmediate(sweep), TICK).unref();
 };
+
+function graceOf(idleTimeout, isHasty) {
+    const isSet = typeof idleTimeout === 'number' && idleTimeout >= 0;
+    const timeout = isSet ? idleTimeout : IDLE_TIMEOUT;
+    const grace = timeout === 0 ? Infinity : timeout / TICK + 1;
+    return isHasty ? Math.min(grace, GRACE) : grace;
+}
 
 function sweep() {
     now++;
@@ -83,7 +95,7 @@ function sweepLingering(socket, last) {
 function sweepIdle(connection, last) {
     if (!connection.handshaking && isBusy(connection.socket)) {
         last.since = now;
-    } else if (now - last.since >= (last.bytes === 0 ? FIRST_GRACE : GRACE)) {
+    } else if (now - last.since >= (last.bytes === 0 ? Math.max(FIRST_GRACE, idleGrace) : idleGrace)) {
         connection.socket.destroy();
     }
 }

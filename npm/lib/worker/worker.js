@@ -155,8 +155,8 @@ class Worker extends ClusterProcess {
         this.registerRemoteCommand(COMMANDS.broadcastMasterEvent, (sender, [event, ...args]) =>
             this.emit(`master ${event}`, ...args));
         // Answered by the channel, whatever else goes by the line: it is the supervisor who asks.
-        this.registerRemoteCommand(COMMANDS.suspend, (sender, data, callbackId) =>
-            this._suspend(() => channel.tellSupervisor(COMMANDS.callback, [callbackId])));
+        this.registerRemoteCommand(COMMANDS.suspend, (sender, stop, callbackId) =>
+            this._suspend(stop, () => channel.tellSupervisor(COMMANDS.callback, [callbackId])));
         this.registerRemoteCommand(COMMANDS.drain, () => drain.start());
         this.registerRemoteCommand(COMMANDS.bind, (sender, request) => require('./bind')(request));
         channel.register(this);
@@ -170,9 +170,9 @@ class Worker extends ClusterProcess {
     }
 
     /** Answers when every suspend function is done. A failed one is an `error` event, and never an answer. */
-    _suspend(answer) {
+    _suspend(stop, answer) {
         if (this._suspended === null) {
-            drain.start();
+            drain.start(stop !== null && typeof stop === 'object' && stop.hasty === true);
             this._suspended = Promise.all(this._suspendFunctions.map(async fn => fn()));
         }
         this._suspended.then(

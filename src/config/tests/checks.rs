@@ -7,7 +7,7 @@ use crate::config::tests::{NoNode, Story, json_error, json_loaded};
 use crate::config::{
     Balance, Guard, GuardRestart, LogFile, LogTarget, Port, Problem, Telling, Twins, render,
 };
-use crate::supervisor::{Attendance, Limits, Policy, Readiness, RestartOrder};
+use crate::supervisor::{Attendance, ExitTimeout, Limits, Policy, Readiness, RestartOrder};
 
 /// Asserts that the configuration with these members is wrong with this one message.
 fn wrong(members: &str, message: &str) {
@@ -30,6 +30,7 @@ fn every_default_is_filled_in() {
     assert_eq!(
         settings.policy,
         Policy {
+            exit_timeout: ExitTimeout::Default,
             workers: 4,
             limits: Limits::default(),
             readiness: Readiness::Automatic,

@@ -6,8 +6,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use crate::supervisor::{
-    Attendance, Ending, Endpoint, Event, HostEvent, HostLife, Life, Limits, Moment, Notice, Order, Outcome,
-    Policy, Readiness, Request, RestartOrder, Signal, Supervisor, WorkerId,
+    Attendance, Ending, Endpoint, Event, ExitTimeout, Haste, HostEvent, HostLife, Life, Limits, Moment,
+    Notice, Order, Outcome, Policy, Readiness, Request, RestartOrder, Signal, Supervisor, WorkerId,
 };
 
 /// A policy without any timer, as an empty configuration gives.
@@ -19,6 +19,7 @@ pub(in crate::supervisor) fn policy(workers: u32) -> Policy {
         restart: RestartOrder::StopFirst,
         parallel: 1,
         ready_timeout: None,
+        exit_timeout: ExitTimeout::Default,
         attendance: Attendance::Alone,
     }
 }
@@ -108,6 +109,8 @@ pub(super) struct World {
     agenda: BTreeMap<(Moment, u64), Event>,
     tickets: u64,
     stop_asked: bool,
+    /// How each life was told to stop.
+    pub(super) hastes: Vec<(Life, Haste)>,
 }
 
 impl World {
@@ -131,6 +134,7 @@ impl World {
             agenda: BTreeMap::new(),
             tickets: 0,
             stop_asked: false,
+            hastes: Vec::new(),
         }
     }
 
@@ -284,6 +288,7 @@ impl World {
             | Event::AsksToListen(..)
             | Event::Refused(..)
             | Event::Suspended(_)
+            | Event::Drained(_)
             | Event::Broken(..)
             | Event::Host(..)
             | Event::Exited(..) => {}
@@ -301,7 +306,8 @@ impl World {
             assert!(self.outcome.is_none(), "ordered after the end: {order:?}");
             match order {
                 Order::Spawn(worker, life) => self.spawn(worker, life),
-                Order::Suspend(life) => {
+                Order::Suspend(life, haste) => {
+                    self.hastes.push((life, haste));
                     let process = self.processes.get_mut(&life).expect("only the living are suspended");
                     process.told_to_go = true;
                     assert!(process.online, "{life:?} is not online and cannot be spoken to");
@@ -425,6 +431,7 @@ fn life_of(event: &Event) -> Option<Life> {
         | Event::Suspended(life)
         | Event::Leaving(life)
         | Event::Left(life)
+        | Event::Drained(life)
         | Event::Broken(life, _)
         | Event::Exited(life, _) => Some(*life),
     }

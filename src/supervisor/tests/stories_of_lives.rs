@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use super::harness::{Behaviour, World, ms, policy};
 use crate::supervisor::{
-    Closing, Ending, Endpoint, Event, Life, Notice, OnDeath, Outcome, Overdue, Readiness, Refusal,
-    RefusalCause, Request, Signal, StopCause, Then, WorkerId,
+    Closing, Ending, Endpoint, Event, ExitTimeout, Life, Limits, Notice, OnDeath, Outcome, Overdue, Policy,
+    Readiness, Refusal, RefusalCause, Request, RestartOrder, Signal, StopCause, Then, WorkerId,
 };
 
 #[test]
@@ -536,4 +536,78 @@ fn the_first_stop_signal_after_another_stop_kills_nobody() {
     world.ask(Request::StopBy(StopCause::Terminate));
     world.run_until("the end", |world| world.outcome.is_some());
     assert_eq!(world.outcome, Some(Outcome::Stopped));
+}
+
+/// When a life that has left and does not exit gets SIGTERM, and when SIGKILL, after that.
+fn ends_after(policy: Policy, drained: bool) -> (Option<u64>, Option<u64>) {
+    let stays =
+        Behaviour { exits_after_leaving: None, heeds_sigterm: None, drains: None, ..Behaviour::default() };
+    let mut world =
+        World::new(Policy { restart: RestartOrder::StopFirst, ..policy }).scripted(move |_, _| stays.clone());
+    world.ask(Request::Start);
+    world.pass(1000);
+    world.ask(Request::Stop);
+    world.pass(10);
+    if drained {
+        world.news(Event::Drained(Life(1)));
+    }
+    world.news(Event::Left(Life(1)));
+    let left = world.now;
+    let (mut terminated, mut killed) = (None, None);
+    while world.outcome.is_none() && world.step(None) {
+        let at = u64::try_from(world.now.since(left).as_millis()).unwrap();
+        let signals = world.signals(Life(1)).to_vec();
+        terminated = terminated.or(signals.contains(&Signal::Terminate).then_some(at));
+        killed = killed.or(signals.contains(&Signal::Kill).then_some(at));
+    }
+    (terminated, killed)
+}
+
+#[test]
+fn one_that_has_nothing_left_to_do_gets_sigterm_after_two_seconds_and_one_with_connections_after_ten() {
+    let limits = |stop| Limits { stop_timeout: stop, ..Limits::default() };
+    let case = |stop, exit_timeout| Policy { limits: limits(stop), exit_timeout, ..policy(1) };
+    let (default, never) = (ExitTimeout::Default, ExitTimeout::Never);
+    let after = |n| ExitTimeout::After(Duration::from_millis(n));
+    for (stop, exit, drained, terminated, killed) in [
+        (None, default, true, Some(2000), Some(12_000)),
+        (None, default, false, Some(10_000), Some(20_000)),
+        // What the operator has set holds, from the beginning of the stop on.
+        (ms(5000), default, true, Some(4990), Some(20_000)),
+        (ms(5000), after(300), true, Some(300), Some(15_000)),
+        (ms(5000), after(7000), true, Some(4990), Some(17_000)),
+        (None, after(300), false, Some(10_000), Some(20_000)),
+        (None, never, true, None, None),
+        (ms(5000), never, true, Some(4990), None),
+    ] {
+        let told = format!("{stop:?} {exit:?} {drained}");
+        assert_eq!(ends_after(case(stop, exit), drained), (terminated, killed), "{told}");
+    }
+}
+
+#[test]
+fn one_that_is_to_call_itself_ready_and_does_not_is_told_of_once() {
+    let mut world = World::new(Policy { readiness: Readiness::Manual, ..policy(1) })
+        .scripted(|_, _| Behaviour::never_ready());
+    world.ask(Request::Start);
+    world.pass(10_009);
+    let told =
+        |world: &World| world.notices.iter().filter(|notice| matches!(notice, Notice::Unready(..))).count();
+    assert_eq!(told(&world), 0);
+    world.pass(1);
+    assert_eq!(told(&world), 1);
+    world.pass(60_000);
+    assert_eq!(told(&world), 1);
+    let life = world.life(1);
+    world.news(Event::SaidReady(life));
+    assert!(world.said(|notice| matches!(notice, Notice::Ready(..))));
+}
+
+#[test]
+fn who_calls_itself_ready_in_time_or_need_not_is_not_told_of() {
+    for readiness in [Readiness::Manual, Readiness::Automatic] {
+        let mut world = World::serving(Policy { readiness, ..policy(1) });
+        world.pass(60_000);
+        assert!(!world.said(|notice| matches!(notice, Notice::Unready(..))));
+    }
 }

@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use super::harness::{Behaviour, World, ms, policy};
 use crate::supervisor::{
-    AbortReason, Ending, Event, Life, Notice, OnDeath, OneRequest, Outcome, Policy, Request, RestartOrder,
-    WorkerId,
+    AbortReason, Ending, Event, Haste, Life, Notice, OnDeath, OneRequest, Outcome, Policy, Request,
+    RestartOrder, StopCause, WorkerId,
 };
 
 fn start_first(workers: u32) -> Policy {
@@ -395,4 +395,24 @@ fn a_worker_leaving_by_itself_when_its_turn_comes_is_replaced_once() {
     world.dies(old, Ending::Code(0));
     world.run_until("done", |world| world.said(is_finished));
     assert_eq!(world.starts(1), 2);
+}
+
+#[test]
+fn idle_connections_get_their_time_unless_nobody_else_serves_meanwhile_or_somebody_sits_at_the_terminal() {
+    let told = |policy: Policy, request| {
+        let mut world = World::serving(policy);
+        world.ask(request);
+        world.pass(60_000);
+        world.hastes.iter().map(|(_, haste)| *haste).collect::<Vec<_>>()
+    };
+    let (roll_out, none, some) = (Request::RollOut(OnDeath::Hold), Haste::None, Haste::Some);
+    assert_eq!(told(policy(1), roll_out), [some]);
+    assert_eq!(told(policy(2), roll_out), [none, none]);
+    assert_eq!(told(start_first(1), roll_out), [none], "its successor serves");
+    assert_eq!(told(Policy { parallel: 2, ..policy(2) }, roll_out), [some, some]);
+    assert_eq!(told(Policy { parallel: 2, ..policy(4) }, roll_out), [none; 4]);
+    assert_eq!(told(policy(2), Request::RestartAll), [some, some]);
+    assert_eq!(told(policy(2), Request::Stop), [none, none]);
+    assert_eq!(told(policy(2), Request::StopBy(StopCause::Terminate)), [none, none]);
+    assert_eq!(told(policy(2), Request::StopBy(StopCause::Interrupt)), [some, some]);
 }
