@@ -223,7 +223,7 @@ fn conclude(outcome: &Outcome) -> Exit {
             Exit::Stopped
         }
         Outcome::Killed(cause) => {
-            warn!(event = "killed", "killed by a second stop signal, {cause}");
+            warn!(event = "killed", signal = %cause, "killed by a second stop signal, {cause}");
             killed(*cause)
         }
         Outcome::Chosen(code) => {
