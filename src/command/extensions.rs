@@ -5,7 +5,7 @@
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
-use crate::config::Settings;
+use crate::config::{Error, Loaded, Origins, Problem};
 use crate::driver::{GUARD, LOG_FILE};
 use crate::scripts::NodeFlags;
 
@@ -40,12 +40,12 @@ pub(super) struct Resolution<'a> {
 }
 
 /// Divides the configuration's extensions.
-pub(super) fn divide(settings: &Settings, resolution: &Resolution<'_>) -> Division {
+pub(super) fn divide(names: &[String], extensions_path: &Path, resolution: &Resolution<'_>) -> Division {
     let mut division = Division::default();
     let has_hooks = NodeFlags::from_surroundings(resolution.node_args).has_resolvers();
-    for name in &settings.extensions {
+    for name in names {
         let has_twin = [LOG_FILE, GUARD].contains(&name.as_str());
-        match (has_twin, is_installed(name, &settings.extensions_path, resolution)) {
+        match (has_twin, is_installed(name, extensions_path, resolution)) {
             (_, true) => division.modules.push(name.clone()),
             (true, false) if has_hooks => {
                 division.perhaps_native.push(name.clone());
@@ -61,6 +61,24 @@ pub(super) fn divide(settings: &Settings, resolution: &Resolution<'_>) -> Divisi
         }
     }
     division
+}
+
+/// What is wrong if Node finds none of these modules; nothing if it finds all.
+pub(super) fn missing(loaded: &Loaded, division: &Division) -> Option<Error> {
+    let problem = |name| problem(name, &loaded.settings.extensions_path, &loaded.origins);
+    let problems: Vec<_> = division.missing.iter().map(problem).collect();
+    let warnings = loaded.warnings.clone();
+    (!problems.is_empty()).then(|| Error::Invalid { problems, warnings, rest: Box::default() })
+}
+
+/// That Node does not find this one. The sentence is that of `EXTENSION_NOT_FOUND` in `npm/lib/shared/errors.js`.
+pub(super) fn problem(name: &String, extensions_path: &Path, origins: &Origins) -> Problem {
+    let message = format!(
+        "Extension \"{name}\" is not found in {}, nor in node_modules there or above: install it (npm install {name}), or \
+         set extensionsPath to the folder it is in",
+        extensions_path.display()
+    );
+    origins.problem_of_key(&format!("extensions.{name}"), message)
 }
 
 /// Whether Node would find the module: in the extensions' folder, in `node_modules` there, above, or beside luster, or in

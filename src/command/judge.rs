@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 
 use crate::Exit;
 use crate::cli;
-use crate::config::{self, Held, SIZE_LIMIT};
+use crate::config::{self, Held, Problem, SIZE_LIMIT};
 
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -50,6 +50,7 @@ fn answer(question: Question) -> Value {
         Ok((settings, warnings)) => {
             let workers = settings.policy.workers;
             let ports: Vec<_> = settings.server.layout(workers).into_iter().map(|seat| seat.port).collect();
+            let warnings: Vec<_> = warnings.iter().map(Problem::headline).collect();
             json!({"workers": workers, "ports": ports, "warnings": warnings})
         }
         Err(error) => json!({"problems": error.to_string(), "exit": error.exit().code()}),

@@ -1,13 +1,15 @@
 //! What each command does: from the arguments to a running fleet, or to words on stdout.
 //!
-//! `serve` runs the workers of a configuration and checks one; the commands for luster's own JavaScript are `attach` (the
+//! `serve` runs the workers of a configuration and `check` checks one, each once it is `found`; the commands for luster's own JavaScript are `attach` (the
 //! supervisor of a custom master), `judge` (what a configuration means) and `link` (hands a channel on).
 //!
 //! Invariant: nothing is started before the configuration, Node and the app have been found.
 
 mod attach;
+mod check;
 mod evaluator;
 mod extensions;
+mod found;
 mod job;
 mod judge;
 mod launched;
@@ -24,7 +26,7 @@ use crate::cli::{Cli, Command};
 pub(crate) fn run(cli: &Cli) -> Exit {
     match &cli.command {
         None => serve::run(&cli.run),
-        Some(Command::Check(check)) => serve::check(check),
+        Some(Command::Check(check)) => check::run(check),
         Some(Command::Attach) => attach::run(),
         Some(Command::Judge) => judge::run(),
         Some(Command::Link) => link::run(),

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use crate::Exit;
 use crate::cli::LogFormat;
-use crate::config::{self, Guard, GuardRestart, Judged, LogFile, LogTarget};
+use crate::config::{self, Guard, GuardRestart, Judged, LogFile, LogTarget, Problem};
 use crate::driver::{GUARD, LOG_FILE, Restart, Twins, Watching};
 use crate::output::{Destination, LogFiles, Objects, OpenError};
 use crate::watch::{OwnFiles, Patterns, Telling};
@@ -20,7 +20,7 @@ pub(super) struct Plan<'a> {
     /// Whether luster's own log lines are for programs.
     own_objects: Objects,
     /// What is likely wrong with the options.
-    pub(super) warnings: Vec<String>,
+    pub(super) warnings: Vec<Problem>,
 }
 
 /// Plans the work of those of these extensions that are ours.
@@ -56,7 +56,11 @@ fn options<T>(judged: &Option<Judged<T>>, is_ours: bool) -> Result<Option<&T>, R
     match judged {
         Some(Ok(options)) if is_ours => Ok(Some(options)),
         Some(Err(problems)) if is_ours => {
-            let error = config::Error::Invalid { problems: problems.clone(), warnings: Vec::new() };
+            let error = config::Error::Invalid {
+                problems: problems.clone(),
+                warnings: Vec::new(),
+                rest: Box::default(),
+            };
             Err((error.exit(), error.to_string()))
         }
         Some(_) | None => Ok(None),

@@ -13,6 +13,7 @@ use crate::config::find;
 use crate::config::inspect::{Inspector, whole};
 use crate::config::keys::{SECTIONS, warn_of_near_misses};
 use crate::config::load::Surroundings;
+use crate::config::pm2;
 use crate::config::server::server;
 use crate::config::settings::{MAX_WORKERS, Settings};
 use crate::config::twins::twins;
@@ -46,6 +47,7 @@ pub(super) fn check(inspector: &mut Inspector<'_>, surroundings: Surroundings<'_
         server,
     };
     warn_of_near_misses(inspector);
+    pm2::warn(inspector);
     settings
 }
 

@@ -8,7 +8,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use crate::Exit;
-use crate::config::origin::Origin;
+use crate::config::origin::{Origin, Origins};
 
 /// Why a configuration cannot be used. Displays as the full text for the user, often of several paragraphs.
 #[derive(Debug, thiserror::Error)]
@@ -55,6 +55,38 @@ pub enum Error {
         /// What may help.
         hint: Option<&'static str>,
     },
+    /// The file is in a notation that luster does not read.
+    #[error(
+        "{name}: luster reads no .{extension} files; configurations are .json, .json5, .js, .cjs or .mjs files"
+    )]
+    OtherNotation {
+        /// The file as the user would name it.
+        name: String,
+        /// How its name ends.
+        extension: String,
+    },
+    /// The file is JavaScript that exports nothing: an app, most likely.
+    #[error(
+        "{name} exports nothing, so it is no configuration; to run it as the app: \
+         echo '{{ \"app\": \"{name}\" }}' > luster.conf.json"
+    )]
+    ExportsNothing {
+        /// The file as the user would name it.
+        name: String,
+    },
+    /// The file is pm2's.
+    #[error(
+        "{name}: this is a pm2 ecosystem file ({apps} app{}); luster runs one app: write a configuration for each, such as \
+         {{ \"app\": \"{script}\" }}, and start a luster for each", if *apps == 1 { "" } else { "s" }
+    )]
+    Ecosystem {
+        /// The file as the user would name it.
+        name: String,
+        /// How many apps it has.
+        apps: usize,
+        /// The first one's main module.
+        script: String,
+    },
     /// The configuration is a program, and it gave no configuration.
     #[error("{name}: {failure}")]
     Module {
@@ -85,7 +117,9 @@ pub enum Error {
         /// Everything that is wrong, at least one.
         problems: Vec<Problem>,
         /// What else looked odd; often the cause.
-        warnings: Vec<String>,
+        warnings: Vec<Problem>,
+        /// What others may judge in the same run.
+        rest: Box<Rest>,
     },
 }
 
@@ -93,7 +127,7 @@ pub enum Error {
 #[derive(Debug, thiserror::Error)]
 pub enum ModuleFailure {
     /// It threw, or its promise was rejected; the text is the error with its stack.
-    #[error("the configuration threw an error\n\n{0}")]
+    #[error("the configuration threw an error\n{0}")]
     Threw(String),
     /// It ended Node itself.
     #[error("the configuration ended Node ({0}) before giving its value; its output is above")]
@@ -107,6 +141,17 @@ pub enum ModuleFailure {
     /// What arrived was not understood.
     #[error("the configuration's value could not be read: {0}")]
     Garbled(String),
+}
+
+/// What a configuration that is wrong says of extensions: whether they are installed can be told all the same.
+#[derive(Debug, Default)]
+pub struct Rest {
+    /// Their names.
+    pub extensions: Vec<String>,
+    /// Where they are resolved from.
+    pub extensions_path: PathBuf,
+    /// Where each was written; none if nothing could be read.
+    pub origins: Option<Origins>,
 }
 
 /// One thing that is wrong.
@@ -136,9 +181,20 @@ impl Error {
             | Self::NotAFile { .. }
             | Self::TooLarge { .. }
             | Self::Syntax { .. }
+            | Self::OtherNotation { .. }
+            | Self::ExportsNothing { .. }
+            | Self::Ecosystem { .. }
             | Self::Module { .. }
             | Self::Invalid { .. } => Exit::Config,
         }
+    }
+}
+
+impl Problem {
+    /// The place and what is wrong, on one line.
+    #[must_use]
+    pub fn headline(&self) -> String {
+        format!("{}: {}", self.origin, self.message)
     }
 }
 
@@ -160,7 +216,7 @@ fn not_found(wanted: &std::path::Path, tried: &[PathBuf]) -> String {
     text
 }
 
-fn paragraphs(problems: &[Problem], warnings: &[String]) -> String {
+fn paragraphs(problems: &[Problem], warnings: &[Problem]) -> String {
     let problems = problems.iter().map(ToString::to_string);
     let warnings = warnings.iter().map(|warning| format!("warning: {warning}"));
     problems.chain(warnings).collect::<Vec<_>>().join("\n\n")

@@ -9,7 +9,7 @@ use std::time::Duration;
 use serde_json::Value;
 
 use crate::config::error::Problem;
-use crate::config::origin::{Origin, Origins};
+use crate::config::origin::Origins;
 use crate::config::written::{Found, Odd, Written};
 
 /// The longest time Node's timers can measure, in milliseconds (24 days); JS luster's would fire at once
@@ -21,7 +21,7 @@ pub(super) struct Inspector<'a> {
     written: &'a Written,
     origins: &'a Origins,
     pub(super) problems: Vec<Problem>,
-    pub(super) warnings: Vec<String>,
+    pub(super) warnings: Vec<Problem>,
 }
 
 impl<'a> Inspector<'a> {
@@ -42,12 +42,7 @@ impl<'a> Inspector<'a> {
     }
 
     pub(super) fn fail(&mut self, key: &str, message: String) {
-        self.problems.push(Problem {
-            key: Some(key.to_owned()),
-            message,
-            origin: self.origins.of(key),
-            excerpt: self.origins.excerpt(key),
-        });
+        self.problems.push(self.origins.problem(key, message));
     }
 
     /// Notes that the value is none of those expected.
@@ -70,17 +65,17 @@ impl<'a> Inspector<'a> {
         self.fail(key, format!("\"{key}\" must be {expected}, not {found}"));
     }
 
-    /// Where the key is written.
-    pub(super) fn origin(&self, key: &str) -> Origin {
-        self.origins.of_key(key)
+    /// What is odd about there being such a key, for whom it may concern.
+    pub(super) fn problem_of_key(&self, key: &str, message: String) -> Problem {
+        self.origins.problem_of_key(key, message)
     }
 
     pub(super) fn warn(&mut self, key: &str, message: &str) {
-        self.warnings.push(format!("{}: {message}", self.origins.of(key)));
+        self.warnings.push(self.origins.problem(key, message.to_owned()));
     }
 
     pub(super) fn warn_at_key(&mut self, key: &str, message: String) {
-        self.warnings.push(format!("{}: {message}", self.origins.of_key(key)));
+        self.warnings.push(self.origins.problem_of_key(key, message));
     }
 
     pub(super) fn text(&mut self, key: &str) -> Option<&'a str> {

@@ -35,6 +35,9 @@ pub(super) const KEYS: &[&str] = &[
     "properties.masterInspectPort",
 ];
 
+/// Keys that are `server`'s even where that is left out: an app's own are seldom called so.
+const OF_THE_SERVER: [&str; 3] = ["server.port", "server.groups", "server.balance"];
+
 /// The objects that known keys are in. `properties` is for users' own values.
 pub(super) const SECTIONS: &[&str] = &["control", "server", "properties"];
 
@@ -55,6 +58,9 @@ pub(super) fn unknown(written: &Value) -> Vec<String> {
 pub(super) fn warn_of_near_misses(inspector: &mut Inspector<'_>) {
     for path in unknown(inspector.written()) {
         let near = KEYS.iter().filter(|key| !inspector.has(key)).find(|key| is_near(&path, key));
+        let near = near.or_else(|| {
+            OF_THE_SERVER.iter().find(|key| !inspector.has(key) && key.ends_with(&format!(".{path}")))
+        });
         if let Some(key) = near {
             inspector.warn_at_key(&path, format!("unknown key \"{path}\", did you mean \"{key}\"?"));
         }

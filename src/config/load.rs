@@ -12,12 +12,13 @@ use std::{env, io};
 use serde_json::Value;
 
 use crate::config::check::check;
-use crate::config::error::{Error, Problem};
+use crate::config::error::{Error, Problem, Rest};
 use crate::config::evaluate::{EVALUATION_DEADLINE, Evaluate};
 use crate::config::find::{self, NotFound};
 use crate::config::inspect::{Inspector, with_article};
 use crate::config::origin::{Origin, Origins};
 use crate::config::overrides;
+use crate::config::pm2;
 use crate::config::read::{Reading, Source, read};
 use crate::config::settings::{Balance, Settings};
 use crate::config::written::{Written, type_name};
@@ -92,8 +93,8 @@ pub struct Loaded {
     pub written: Value,
     /// What it means.
     pub settings: Settings,
-    /// What looked odd, each a line of text that names its place.
-    pub warnings: Vec<String>,
+    /// What looked odd.
+    pub warnings: Vec<Problem>,
     /// Where each value came from.
     pub origins: Origins,
 }
@@ -129,6 +130,9 @@ pub fn load(request: &Request, evaluator: &mut dyn Evaluate) -> Result<Loaded, E
         return Err(not_an_object_error(&kind, name));
     }
 
+    if let Some(error) = pm2::ecosystem(&written.value, &name) {
+        return Err(error);
+    }
     let variable = request.luster_conf.as_ref().map(|value| value.to_string_lossy()).unwrap_or_default();
     let overridden = overrides::apply(&variable, &mut written, &mut origins);
     let mut find_app = |path: &Path| evaluator.find_app(path);
@@ -159,7 +163,7 @@ pub fn judge(
     name: &str,
     base_dir: &Path,
     luster_conf: &str,
-) -> Result<(Settings, Vec<String>), Error> {
+) -> Result<(Settings, Vec<Problem>), Error> {
     if !value.is_object() {
         return Err(not_an_object_error(type_name(&value), name.to_owned()));
     }
@@ -186,15 +190,23 @@ fn decide(
     written: &Written,
     origins: &Origins,
     surroundings: Surroundings<'_>,
-) -> Result<(Settings, Vec<String>), Error> {
+) -> Result<(Settings, Vec<Problem>), Error> {
     let mut inspector = Inspector::new(written, origins);
     let settings = check(&mut inspector, surroundings);
     overridden.problems.append(&mut inspector.problems);
     overridden.warnings.append(&mut inspector.warnings);
+    overridden.warnings.append(&mut origins.doubled());
     let warnings = overridden.warnings;
     match overridden.problems.is_empty() {
         true => Ok((settings, warnings)),
-        false => Err(Error::Invalid { problems: overridden.problems, warnings }),
+        false => {
+            let rest = Rest {
+                extensions: settings.extensions,
+                extensions_path: settings.extensions_path,
+                origins: Some(origins.clone()),
+            };
+            Err(Error::Invalid { problems: overridden.problems, warnings, rest: Box::new(rest) })
+        }
     }
 }
 
@@ -213,5 +225,5 @@ fn not_an_object_error(kind: &str, name: String) -> Error {
         origin: Origin::WholeFile { name },
         excerpt: None,
     };
-    Error::Invalid { problems: vec![problem], warnings: Vec::new() }
+    Error::Invalid { problems: vec![problem], warnings: Vec::new(), rest: Box::default() }
 }

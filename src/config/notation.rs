@@ -91,7 +91,7 @@ fn list(scanner: &mut Scanner<'_>, depth: usize) -> Result<Vec<Node>, Fault> {
             return Ok(items);
         }
         if scanner.peek().is_none() {
-            return opening.fault("this bracket is not closed");
+            return opening.fault("this bracket is never closed");
         }
         items.push(value(scanner, depth + 1)?);
         scanner.blanks()?;
@@ -113,7 +113,7 @@ fn table(scanner: &mut Scanner<'_>, depth: usize) -> Result<Vec<Entry>, Fault> {
             return Ok(entries);
         }
         if scanner.peek().is_none() {
-            return opening.fault("this brace is not closed");
+            return opening.fault("this brace is never closed");
         }
         let entry = entry(scanner, depth)?;
         if scanner.dialect == Dialect::Literal && (is_special(&entry.key) || !seen.insert(entry.key.clone()))
@@ -162,6 +162,30 @@ impl Node {
             (node, found) = (&entry.value, Some(entry));
         }
         found
+    }
+
+    /// The keys that are in their object already, by dotted path, and where they stand.
+    pub(super) fn doubled(&self) -> Vec<(String, Range<usize>)> {
+        let mut doubled = Vec::new();
+        self.collect_doubled("", &mut doubled);
+        doubled
+    }
+
+    fn collect_doubled(&self, path: &str, doubled: &mut Vec<(String, Range<usize>)>) {
+        match &self.content {
+            Content::Table(entries) => {
+                let mut seen = std::collections::HashSet::new();
+                for Entry { key, key_span, value } in entries {
+                    let below = if path.is_empty() { key.clone() } else { format!("{path}.{key}") };
+                    if !seen.insert(key) {
+                        doubled.push((below.clone(), key_span.clone()));
+                    }
+                    value.collect_doubled(&below, doubled);
+                }
+            }
+            Content::List(items) => items.iter().for_each(|item| item.collect_doubled(path, doubled)),
+            Content::Null | Content::Bool(_) | Content::Number(_) | Content::Text(_) => {}
+        }
     }
 
     /// The value as JSON. Numbers with no fraction become whole numbers, as `JSON.stringify` writes them;
@@ -309,9 +333,9 @@ mod tests {
     fn unclosed_things_are_named_where_they_open() {
         assert_eq!(
             parse("{a: [1, 2").unwrap_err(),
-            Fault { offset: 4, message: "this bracket is not closed" }
+            Fault { offset: 4, message: "this bracket is never closed" }
         );
-        assert_eq!(parse("{a: 1").unwrap_err(), Fault { offset: 0, message: "this brace is not closed" });
+        assert_eq!(parse("{a: 1").unwrap_err(), Fault { offset: 0, message: "this brace is never closed" });
     }
 
     proptest! {

@@ -5,6 +5,7 @@
 use std::fmt;
 use std::ops::Range;
 
+use crate::config::error::Problem;
 use crate::config::notation::Node;
 use crate::config::text::Text;
 use crate::config::written::covers;
@@ -69,15 +70,39 @@ impl Origins {
         }
     }
 
-    /// Where the key of the value at this dotted path was written.
-    pub(super) fn of_key(&self, path: &str) -> Origin {
+    /// What is wrong or odd about the value at this dotted path.
+    #[must_use]
+    pub fn problem(&self, path: &str, message: String) -> Problem {
+        let (origin, excerpt) = (self.of(path), self.excerpt(path));
+        Problem { key: Some(path.to_owned()), message, origin, excerpt }
+    }
+
+    /// What is wrong or odd about there being such a key.
+    #[must_use]
+    pub fn problem_of_key(&self, path: &str, message: String) -> Problem {
         match &self.source {
             Some((text, tree)) if !self.is_overridden(path) => match tree.find(path) {
-                Some(entry) => self.place(text, entry.key_span.start),
-                None => self.of(path),
+                Some(entry) => self.problem_at(text, path, entry.key_span.clone(), message),
+                None => self.problem(path, message),
             },
-            Some(_) | None => self.of(path),
+            Some(_) | None => self.problem(path, message),
         }
+    }
+
+    /// The keys that are written twice in one object; of each the last one counts.
+    pub(super) fn doubled(&self) -> Vec<Problem> {
+        let Some((text, tree)) = &self.source else { return Vec::new() };
+        let doubled = tree.doubled().into_iter();
+        let problem = |(path, span): (String, Range<usize>)| {
+            let message = format!("\"{path}\" is written more than once; the last one counts");
+            self.problem_at(text, &path, span, message)
+        };
+        doubled.map(problem).collect()
+    }
+
+    fn problem_at(&self, text: &Text, path: &str, span: Range<usize>, message: String) -> Problem {
+        let (origin, excerpt) = (self.place(text, span.start), Some(text.excerpt(span)));
+        Problem { key: Some(path.to_owned()), message, origin, excerpt }
     }
 
     /// The source line with the value at this dotted path marked; `None` where there is none to show.

@@ -22,7 +22,7 @@ enum Item {
 #[derive(Debug, Default)]
 pub(super) struct Outcome {
     pub(super) problems: Vec<Problem>,
-    pub(super) warnings: Vec<String>,
+    pub(super) warnings: Vec<Problem>,
 }
 
 /// Overrides what was written, which must be an object.
@@ -37,10 +37,15 @@ pub(super) fn apply(variable: &str, written: &mut Written, origins: &mut Origins
             Item::Remove(path) => (path, remove(&mut written.value, path)),
             Item::Ignored => {
                 let number = index + 1;
-                outcome.warnings.push(format!(
-                    "LUSTER_CONF: item {number} is ignored: it is not of the form path=value (values with a \
-                     semicolon need double quotes)"
-                ));
+                outcome.warnings.push(Problem {
+                    key: None,
+                    message: format!(
+                        "item {number} is ignored: it is not of the form path=value (values with a semicolon need \
+                         double quotes)"
+                    ),
+                    origin: Origin::Environment,
+                    excerpt: None,
+                });
                 continue;
             }
         };

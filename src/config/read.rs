@@ -16,15 +16,13 @@ use crate::config::find;
 use crate::config::literal::exported_literal;
 use crate::config::load::Request;
 use crate::config::notation::{self, Content, Node};
-use crate::config::origin::{Origin, Origins};
+use crate::config::origin::Origins;
+use crate::config::syntax;
 use crate::config::text::Text;
 use crate::config::written::{Written, type_name};
 
 /// The largest configuration file, and the largest value a program may give as JSON, in bytes.
 pub const SIZE_LIMIT: usize = 16 * 1024 * 1024;
-
-const JSON5_HINT: &str =
-    "JSON has no comments, trailing commas, single quotes or bare keys; name the file `.json5` to use them";
 
 /// What the configuration is, and so how workers get it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -58,6 +56,9 @@ pub(super) fn read(
     request: &Request,
     evaluator: &mut dyn Evaluate,
 ) -> Result<Reading, Error> {
+    if let Some(error) = syntax::of_other_notation(file, name) {
+        return Err(error);
+    }
     let text = Text::decode(&bytes(file)?);
     match file.extension().and_then(|extension| extension.to_str()) {
         Some("json") => json(name, text),
@@ -88,21 +89,13 @@ fn json(name: &str, text: Text) -> Result<Reading, Error> {
             let data = text.as_str().to_owned();
             Ok(reading(Source::Json, name, text, Written::plain(value), data, tree.ok()))
         }
-        Err(error) => {
-            let offset = text.offset(error.line(), error.column());
-            let said = error.to_string();
-            // The place is told in our own way.
-            let message = said.split(" at line ").next().unwrap_or(&said);
-            let hint = tree.is_ok().then_some(JSON5_HINT);
-            Err(syntax(name, &text, offset, message.to_owned(), hint))
-        }
+        Err(error) => Err(syntax::of_json(name, &text, &error, tree.as_ref())),
     }
 }
 
 fn json5(name: &str, text: Text) -> Result<Reading, Error> {
     // First our own reader: the crate has no limit to nesting, and would overflow the stack.
-    let tree = notation::parse(text.as_str())
-        .map_err(|fault| syntax(name, &text, fault.offset, fault.message.to_owned(), None))?;
+    let tree = notation::parse(text.as_str()).map_err(|fault| syntax::of_json5(name, &text, &fault))?;
     match json5::from_str::<Value>(text.as_str()) {
         Ok(value) => {
             let written = Written { value, ..Written::from_tree(&tree) };
@@ -113,7 +106,7 @@ fn json5(name: &str, text: Text) -> Result<Reading, Error> {
             let offset =
                 error.position().map_or(0, |position| text.offset(position.line + 1, position.column + 1));
             let message = error.code().map_or_else(|| error.to_string(), |code| code.to_string());
-            Err(syntax(name, &text, offset, message, None))
+            Err(syntax::fault(name, &text, offset, message, None))
         }
     }
 }
@@ -137,7 +130,7 @@ fn javascript(
         && !entries.is_empty()
     {
         let message = "this is not JavaScript, but that is what a file of this name is read as".to_owned();
-        return Err(syntax(
+        return Err(syntax::fault(
             name,
             &text,
             span.start,
@@ -145,8 +138,23 @@ fn javascript(
             Some("it reads as JSON5; name it `.json` or `.json5`"),
         ));
     }
+    // Then it is an app, most likely, and running it here would do what the app does.
+    let exports_nothing = || Error::ExportsNothing { name: name.to_owned() };
+    let could_be_filled = request.luster_conf.as_ref().is_some_and(|variable| !variable.is_empty());
+    if !could_be_filled && syntax::exports_nothing(file, text.as_str()) {
+        return Err(exports_nothing());
+    }
     let origins = Origins::of_module(name.to_owned());
-    let (written, not_an_object) = match evaluate(file, name, flavour, request, evaluator)? {
+    let exported = evaluate(file, name, flavour, request, evaluator)
+        .map_err(|error| syntax::of_javascript(file, &text, error))?;
+    let (written, not_an_object) = match exported {
+        Exported::Object(Written { value, odd })
+            if !could_be_filled
+                && odd.is_empty()
+                && value.as_object().is_some_and(serde_json::Map::is_empty) =>
+        {
+            return Err(exports_nothing());
+        }
         Exported::Object(written) => (written, None),
         Exported::Other(kind) => (Written::plain(Value::Null), Some(kind)),
     };
@@ -167,14 +175,4 @@ fn reading(
         None => Origins::of_module(name.to_owned()),
     };
     Reading { source, written, data: Some(data), origins, not_an_object }
-}
-
-fn syntax(name: &str, text: &Text, offset: usize, message: String, hint: Option<&'static str>) -> Error {
-    let position = text.position(offset);
-    Error::Syntax {
-        at: Origin::File { name: name.to_owned(), line: position.line, column: position.column },
-        message,
-        excerpt: text.excerpt(offset..offset),
-        hint,
-    }
 }

@@ -47,6 +47,13 @@ impl Text {
         (before + byte_column.saturating_sub(1)).min(self.body.len())
     }
 
+    /// The byte offset of a place counted from 1 by line and by character.
+    pub(super) fn offset_of_character(&self, line: usize, column: usize) -> usize {
+        let start = self.offset(line, 1);
+        let before = self.body[start..].chars().take(column.saturating_sub(1)).map(char::len_utf8);
+        start + before.sum::<usize>()
+    }
+
     /// The source line with carets under the span, two text lines without an end of line.
     pub(super) fn excerpt(&self, span: Range<usize>) -> String {
         let start = self.floor(span.start);

@@ -44,7 +44,7 @@ pub struct LogFile {
     /// What is printed on stderr (`stderr`).
     pub stderr: LogTarget,
     /// Warnings of options it does not have.
-    pub unknown: Vec<String>,
+    pub unknown: Vec<Problem>,
 }
 
 /// Where the output of one stream goes.
@@ -70,7 +70,7 @@ pub struct Guard {
     /// How the workers are restarted (`softRestart`).
     pub restart: GuardRestart,
     /// Warnings of options it does not have.
-    pub unknown: Vec<String>,
+    pub unknown: Vec<Problem>,
 }
 
 /// Whether changes are told.
@@ -134,7 +134,7 @@ fn judged<T>(
 }
 
 /// Warns of options that are not there, which do nothing.
-fn unknown(inspector: &Inspector<'_>, key: &str, options: &[&str]) -> Vec<String> {
+fn unknown(inspector: &Inspector<'_>, key: &str, options: &[&str]) -> Vec<Problem> {
     let Found::Plain(Value::Object(written)) = inspector.at(key) else { return Vec::new() };
     let unknown = written.keys().filter(|name| !options.contains(&name.as_str()));
     let warning = |name: &String| {
@@ -147,10 +147,8 @@ fn unknown(inspector: &Inspector<'_>, key: &str, options: &[&str]) -> Vec<String
             }
             (None, _) => format!("its options are {}", options.join(", ")),
         };
-        format!(
-            "{}: unknown option \"{key}.{name}\" has no effect; {hint}",
-            inspector.origin(&format!("{key}.{name}"))
-        )
+        let path = format!("{key}.{name}");
+        inspector.problem_of_key(&path, format!("unknown option \"{path}\" has no effect; {hint}"))
     };
     unknown.map(warning).collect()
 }

@@ -8,6 +8,7 @@ use std::time::Duration;
 use tracing::{debug, error, info, warn};
 
 use super::clauses::{abort_reason, causes, count, how, millis, queued};
+use crate::Exit;
 use crate::supervisor::{
     AbortReason, Ending, Endpoint, ExitCause, HostThen, Life, Notice, OnDeath, Overdue, RestartOrder, Signal,
     StopReason, Then, WorkerId,
@@ -66,14 +67,19 @@ pub(super) fn tell(notice: &Notice, pid: impl Fn(Life) -> i32) {
             error!(event = "all_dead", causes, "every worker is dead: {causes}");
         }
         Notice::HostReady(..) | Notice::HostGivenUp(..) | Notice::HostExited { .. } => host(notice),
-        Notice::ShuttingDown(processes) => {
-            let workers = count(*processes);
-            info!(event = "stopping_all", processes, "stopping {workers}");
-        }
+        Notice::ShuttingDown(processes) => shutting_down(*processes),
         Notice::Killing(processes) => {
             let workers = count(*processes);
             warn!(event = "killing_all", processes, "killing {workers} immediately");
         }
+    }
+}
+
+fn shutting_down(processes: usize) {
+    // What ended before anything ran has its own line.
+    if processes > 0 {
+        let workers = count(processes);
+        info!(event = "stopping_all", processes, "stopping {workers}");
     }
 }
 
@@ -369,7 +375,9 @@ fn host(notice: &Notice) {
 
 fn host_exited(ending: &Ending, fault: Option<&str>, then: HostThen) {
     let Fields { code, signal, not_started } = Fields::of(ending);
-    let how = match fault {
+    // A configuration's fault is told by the line with which luster ends.
+    let is_told = then == HostThen::Nothing && code == Some(Exit::Config.code().into());
+    let how = match fault.filter(|_| !is_told) {
         Some(fault) => format!("{} ({fault})", how(ending)),
         None => how(ending),
     };

@@ -7,7 +7,11 @@ const Module = require('module');
 const types = require('util').types;
 const { inspect } = require('util');
 const { pathToFileURL } = require('url');
+const { spawnSync } = require('child_process');
 const plain = require('../master/plain');
+
+/** What Node may take to look at a file again, in ms. */
+const CHECK_LIMIT = 10000;
 
 /** The module that everything is required from: luster's own program, of which there is nothing to load. */
 exports.become = function become({ program, args }) {
@@ -36,16 +40,32 @@ exports.describe = function describe(value) {
 };
 
 /** The answer for an error, with its stack less the lines that are about this script. */
-exports.describeError = function describeError(error) {
+exports.describeError = function describeError(error, file) {
     let text;
     try {
         text = error instanceof Error && typeof error.stack === 'string' ? error.stack : inspect(error);
     } catch {
         text = 'an error that cannot be shown';
     }
+    text = placeOf(error, file) + text;
     const lines = text.split('\n').filter(line => !/^ +at /.test(line) || !line.includes(__filename));
     return { threw: plain.wellFormed(lines.join('\n')) };
 };
+
+/** Where an ES module does not parse, as Node shows it for CommonJS: `file:line`, the line, carets. Only Node's own report has it. */
+function placeOf(error, file) {
+    if (!(error instanceof SyntaxError) || /^\S+:\d+\n/.test(error.stack)) {
+        return '';
+    }
+    let stderr;
+    try {
+        stderr = spawnSync(process.execPath, ['--check', file], { encoding: 'utf8', timeout: CHECK_LIMIT }).stderr;
+    } catch {
+        // Node's permission model may forbid it.
+    }
+    const place = /(?:^|\n)(.+:\d+\n.*\n *\^+\n\n)SyntaxError: /.exec(stderr || '');
+    return place === null ? '' : place[1];
+}
 
 async function loadModule(main, file, flavour) {
     if (flavour === 'es') {

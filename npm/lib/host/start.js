@@ -40,7 +40,7 @@ if (boot.evaluate) {
     const wishes = () => ({ env: settings.environmentChanges(), setup: settings.changes(true) });
     evaluate.load(main, boot).then(
         config => answered({ ...evaluate.describe(config), ...wishes(), stays: stays() }, config),
-        error => answered(evaluate.describeError(error)));
+        error => answered(evaluate.describeError(error, boot.config)));
 } else if (boot.listens) {
     // Only asked where files are.
     lastWord();

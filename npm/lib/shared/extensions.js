@@ -85,8 +85,7 @@ function isAbout(error, name) {
 
 function notFound(place, name) {
     const { LusterClusterProcessError } = require('./errors');
-    const folders = Module._resolveLookupPaths(name, place).join(', ');
-    throw LusterClusterProcessError.createError('EXTENSION_NOT_FOUND', { name, folders });
+    throw LusterClusterProcessError.createError('EXTENSION_NOT_FOUND', { name, folder: path.dirname(place.filename) });
 }
 
 function failed(name, reason) {

@@ -19,7 +19,7 @@ fn wrong(members: &str, message: &str) {
 }
 
 fn warnings(members: &str) -> Vec<String> {
-    json_loaded(members).warnings
+    json_loaded(members).warnings.iter().map(Problem::headline).collect()
 }
 
 #[test]
@@ -337,7 +337,7 @@ fn the_environment_overrides_and_is_named_when_it_is_at_fault() {
     assert_eq!(loaded.settings.policy.workers, 2);
     assert_eq!(loaded.written.get("log"), None);
     assert_eq!(
-        loaded.warnings,
+        loaded.warnings.iter().map(Problem::headline).collect::<Vec<_>>(),
         [
             "LUSTER_CONF: item 3 is ignored: it is not of the form path=value (values with a semicolon need double quotes)"
         ]

@@ -79,7 +79,7 @@ fn a_configuration_that_throws_shows_its_own_stack() {
     let luster = Luster::new().file("luster.conf.js", text);
     refuses(&luster, 78, &["TypeError: DB_HOST is not set", "luster.conf.js:2:11", "luster.conf.js:4:1"]);
     let luster = Luster::new().file("luster.conf.js", "module.exports = {,};");
-    refuses(&luster, 78, &["SyntaxError: ", "luster.conf.js:1"]);
+    refuses(&luster, 78, &["luster.conf.js:1:19: the configuration does not parse: "]);
     let luster = Luster::new().file("luster.conf.js", "process.exit(3);");
     refuses(&luster, 78, &["luster.conf.js: ", "ended Node", "3"]);
 }

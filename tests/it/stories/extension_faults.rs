@@ -87,18 +87,27 @@ fn one_that_is_done_twice_is_told_and_otherwise_fine() {
 }
 
 #[test]
-fn one_that_is_missing_is_told_with_where_it_was_looked_for() {
-    let config = json!({"workers": 1, "extensions": {"no-such-extension": {}}});
-    let luster = Luster::with("", config);
-    let folder = luster.path().join("node_modules");
-    let words = "Extension \"no-such-extension\" is not found; looked in ";
-    assert_ends(luster, 78, &[words, folder.to_str().expect("UTF-8")]);
-    let config = json!({"workers": 1, "extensions": {"x": {}}, "extensionsPath": "deep/down"});
-    let check = Luster::with("", config.clone()).arg("check");
-    assert_ends(check, 78, &["Extension \"x\" is not found in ", "npm install x"]);
-    let luster = Luster::with("", config);
-    let folder = luster.path().join("deep/down");
-    assert_ends(luster, 78, &["Extension \"x\" is not found", folder.to_str().expect("UTF-8")]);
+fn one_that_is_missing_is_told_once_in_the_same_words_whoever_looks() {
+    let told = |folder: &str, luster: Luster| {
+        let sentence = format!(
+            "Extension \"nope\" is not found in {}, nor in node_modules there or above: install it (npm install nope), or \
+             set extensionsPath to the folder it is in",
+            luster.path().join(folder).display().to_string().trim_end_matches('/')
+        );
+        let (code, _, stderr) = luster.output();
+        assert_eq!(code, 78, "{stderr}");
+        assert_eq!(stderr.matches(&sentence).count(), 1, "{sentence} in\n{stderr}");
+        assert!(!stderr.contains("stopping"), "{stderr}");
+        eventually("nothing is left", || processes_in(luster.path()).is_empty().then_some(()));
+        stderr.replace(luster.path().to_str().expect("UTF-8"), "")
+    };
+    let config = json!({"workers": 1, "extensions": {"nope": {}}, "extensionsPath": "deep/down"});
+    let data = told("deep/down", Luster::with("", config.clone()));
+    assert!(data.contains("luster.conf.json:4:") && !data.contains("is started"), "{data}");
+    assert_eq!(told("deep/down", Luster::with("", config).arg("check")), data);
+    // A program may change what is found, so the extension host has the last word.
+    let program = "module.exports = { app: './worker.js', workers: 0 + 1, extensions: { nope: {} } };";
+    told("", Luster::new().file("worker.js", "").file("luster.conf.js", program));
 }
 
 #[test]

@@ -33,6 +33,7 @@ mod lost_workers;
 mod luster_object;
 mod main_module;
 mod master_object;
+mod mistakes;
 mod node_flags;
 mod nodes_cluster;
 mod npm_command;

@@ -162,7 +162,7 @@ fn an_extension_that_is_missing_is_told_in_one_sentence_unless_the_script_handle
     let configure = "luster.configure({ ...good, extensions: { nowhere: {} } }, true, __dirname).run();";
     let (code, _, stderr) = script(configure).by_script(&node(20), &[]).output();
     assert_eq!((code, stderr.lines().count()), (78, 1), "{stderr}");
-    assert!(stderr.starts_with("luster: Extension \"nowhere\" is not found; looked in "), "{stderr}");
+    assert!(stderr.starts_with("luster: Extension \"nowhere\" is not found in "), "{stderr}");
     let caught = format!("try {{ {configure} }} catch (error) {{ console.log(error.code); }}");
     ends(&script(&caught).by_script(&node(20), &[]), 0, "EXTENSION_NOT_FOUND\n", "");
 }

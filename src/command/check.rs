@@ -1,0 +1,108 @@
+//! `luster check [CONFIG]`: says what is wrong or odd about a configuration, and starts nothing.
+//!
+//! Invariant: warnings have the form of mistakes; what depends on this machine and this user is only a warning, since
+//! another may run it.
+
+use std::fs;
+use std::path::Path;
+
+use super::extensions;
+use super::found::{self, Found, Warnings};
+use crate::Exit;
+use crate::cli::{self, Check, LogFormat, Output};
+use crate::config::{Loaded, LogTarget, Port, Problem};
+
+/// Does it.
+pub(super) fn run(check: &Check) -> Exit {
+    let output = &check.arguments.output;
+    found::with_config(&check.arguments, Warnings::Kept, |Found { loaded, division, plan, .. }| {
+        if let Some(error) = extensions::missing(loaded, division) {
+            return found::refuse(output, error.exit(), &error.to_string());
+        }
+        let warnings: Vec<_> =
+            loaded.warnings.iter().chain(&plan.warnings).cloned().chain(here(loaded)).collect();
+        tell(output, &warnings);
+        let (file, counted) = (loaded.path.display(), counted(warnings.len(), "warning"));
+        if check.strict && !warnings.is_empty() {
+            return found::refuse(
+                output,
+                Exit::Config,
+                &format!("{file}: {counted}, which --strict takes for mistakes"),
+            );
+        }
+        let found =
+            if warnings.is_empty() { "no mistakes".to_owned() } else { format!("no mistakes, {counted}") };
+        let workers = self::counted(loaded.settings.policy.workers as usize, "worker");
+        cli::print(&format!("{file}: {found}; it runs {workers}\n"))
+    })
+}
+
+fn counted(count: usize, what: &str) -> String {
+    format!("{count} {what}{}", if count == 1 { "" } else { "s" })
+}
+
+fn tell(output: &Output, warnings: &[Problem]) {
+    match output.log_format {
+        LogFormat::Json => found::tell_warnings(warnings),
+        LogFormat::Text if warnings.is_empty() => {}
+        LogFormat::Text => {
+            let paragraphs: Vec<_> = warnings.iter().map(|warning| format!("warning: {warning}")).collect();
+            cli::complain(&paragraphs.join("\n\n"));
+        }
+    }
+}
+
+/// What would not work on this machine, or for this user.
+fn here(loaded: &Loaded) -> Vec<Problem> {
+    const PORT: &str = "server.port";
+    let settings = &loaded.settings;
+    let mut odd = Vec::new();
+    match &settings.server.port {
+        Some(Port::Tcp(port)) if *port < first_port() => odd.push(loaded.origins.problem(
+            PORT,
+            format!(
+                "server.port is {port}; ports below {} need root or CAP_NET_BIND_SERVICE, which this user has not (systemd: \
+                 AmbientCapabilities=CAP_NET_BIND_SERVICE)",
+                first_port()
+            ),
+        )),
+        Some(Port::Unix(path)) => {
+            let folder = Path::new(path).parent().filter(|folder| !folder.as_os_str().is_empty());
+            if let Some(folder) = folder.filter(|folder| !path.starts_with('\0') && !folder.is_dir()) {
+                let message = format!("server.port is in {}, which is no folder that is there", folder.display());
+                odd.push(loaded.origins.problem(PORT, message));
+            }
+        }
+        Some(Port::Tcp(_)) | None => {}
+    }
+    odd.extend(log_folders(loaded));
+    odd
+}
+
+/// The folders of log files are made where they are missing; a file may stand in the way.
+fn log_folders(loaded: &Loaded) -> Vec<Problem> {
+    let Some(Ok(log_file)) = &loaded.settings.twins.log_file else { return Vec::new() };
+    let targets = [("stdout", &log_file.stdout), ("stderr", &log_file.stderr)];
+    let problem = |(stream, target): (&str, &LogTarget)| {
+        let LogTarget::File(path) = target else { return None };
+        let there = path.ancestors().skip(1).find(|above| above.exists())?;
+        let key = format!("extensions.luster-log-file.{stream}");
+        let message = format!("{key} is below {}, which is no folder", there.display());
+        (!there.is_dir()).then(|| loaded.origins.problem(&key, message))
+    };
+    targets.into_iter().filter_map(problem).collect()
+}
+
+/// The lowest port that this process may bind.
+fn first_port() -> u16 {
+    /// See capabilities(7).
+    const CAP_NET_BIND_SERVICE: u32 = 10;
+    let status = fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let effective = status.lines().find_map(|line| line.strip_prefix("CapEff:"));
+    let effective = effective.and_then(|digits| u64::from_str_radix(digits.trim(), 16).ok());
+    if effective.is_none_or(|effective| effective & (1 << CAP_NET_BIND_SERVICE) != 0) {
+        return 0;
+    }
+    let start = fs::read_to_string("/proc/sys/net/ipv4/ip_unprivileged_port_start");
+    start.ok().and_then(|text| text.trim().parse().ok()).unwrap_or(1024)
+}

@@ -1,0 +1,198 @@
+//! From the command line to a configuration without mistakes: what running and checking have in common.
+//!
+//! Invariant: what is wrong is told at once, whole, and nothing has been started but the Node that ran the configuration.
+
+use std::ffi::{OsStr, OsString};
+use std::os::fd::OwnedFd;
+use std::path::PathBuf;
+
+use serde_json::json;
+use tracing::{error, warn};
+
+use super::evaluator::Evaluator;
+use super::extensions::{self, Division, Resolution};
+use super::job::utf8;
+use super::launched::Launched;
+use super::twins::{self, Plan};
+use crate::Exit;
+use crate::cli::{self, Arguments, LogFormat, Output, Source};
+use crate::config::{self, Loaded, Problem, Settings};
+use crate::logging;
+use crate::process::{self, Pid, Terminal};
+
+/// What becomes of warnings.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Warnings {
+    /// They are told in the log.
+    Logged,
+    /// Whoever asked tells them.
+    Kept,
+}
+
+/// Reads the configuration, tells what is wrong with it, and shows it if that is what is wanted.
+pub(super) fn with_config(
+    arguments: &Arguments,
+    warnings: Warnings,
+    then: impl FnOnce(Found<'_>) -> Exit,
+) -> Exit {
+    let Arguments { source, print_config, output } = arguments;
+    logging::install(output);
+    let Some(surroundings) = Surroundings::new(source) else { return Exit::Stopped };
+    let mut evaluator = surroundings.evaluator();
+    tell_misplaced(&source.words);
+    let request = config::Request::from_surroundings(source.config.clone());
+    let loaded = match request.map(|request| config::load(&request, &mut evaluator)) {
+        Ok(Ok(loaded)) => loaded,
+        Ok(Err(error)) => return refuse_config(arguments, error, &surroundings),
+        Err(error) => {
+            return refuse(output, Exit::Config, &format!("there is no working directory: {error}"));
+        }
+    };
+    if warnings == Warnings::Logged || *print_config {
+        tell_warnings(&loaded.warnings);
+    }
+    if *print_config {
+        return cli::print(&config::render(&loaded));
+    }
+    let Settings { extensions, extensions_path, .. } = &loaded.settings;
+    let division = extensions::divide(extensions, extensions_path, &surroundings.resolution());
+    match twins::plan(&loaded.settings.twins, &division.ours(), output.log_format) {
+        Ok(plan) => {
+            if warnings == Warnings::Logged {
+                tell_warnings(&plan.warnings);
+            }
+            then(Found { surroundings: &surroundings, loaded: &loaded, division: &division, plan, evaluator })
+        }
+        Err((exit, reason)) => refuse(output, exit, &reason),
+    }
+}
+
+fn tell_misplaced(words: &[OsString]) {
+    for word in cli::misplaced(words) {
+        warn!(
+            event = "misplaced_option",
+            "{} is behind CONFIG, so it is for the configuration and the workers; luster's own options come before \
+             CONFIG",
+            // What follows may be a secret.
+            word.to_string_lossy().split('=').next().unwrap_or_default()
+        );
+    }
+}
+
+/// Tells of what is odd, in the log.
+pub(super) fn tell_warnings(warnings: &[Problem]) {
+    for warning in warnings {
+        warn!(event = "config_warning", "{}", warning.headline());
+    }
+}
+
+/// Tells why there is no configuration that can be used, with all that can be said about it.
+fn refuse_config(arguments: &Arguments, mut error: config::Error, surroundings: &Surroundings) -> Exit {
+    let output = &arguments.output;
+    if let config::Error::NotFound { .. } = error
+        && let Some(advice) =
+            arguments.source.config.as_ref().and_then(|config| cli::advice(config.as_os_str()))
+    {
+        return refuse(output, Exit::Usage, &format!("luster: {advice}"));
+    }
+    if let config::Error::Invalid { problems, rest, .. } = &mut error
+        && let Some(origins) = &rest.origins
+    {
+        let resolution = surroundings.resolution();
+        let missing = extensions::divide(&rest.extensions, &rest.extensions_path, &resolution).missing;
+        let problem = |name: &String| extensions::problem(name, &rest.extensions_path, origins);
+        problems.extend(missing.iter().map(problem));
+    }
+    refuse(output, error.exit(), &error.to_string())
+}
+
+/// A configuration without mistakes, and what is needed to run it.
+pub(super) struct Found<'a> {
+    pub(super) surroundings: &'a Surroundings,
+    pub(super) loaded: &'a Loaded,
+    pub(super) division: &'a Division,
+    pub(super) plan: Plan<'a>,
+    pub(super) evaluator: Evaluator,
+}
+
+/// What we were started with.
+pub(super) struct Surroundings {
+    pub(super) launched: Launched,
+    pub(super) terminal: Terminal,
+    /// Our parent's channel, if that is a Node and gave us one. Open as long as we run: its end would tell of ours.
+    parent: Option<OwnedFd>,
+    pub(super) node: Result<PathBuf, process::ProgramError>,
+    /// What was asked for, in place of one that was not found: it then says best what is missing.
+    wanted_node: Option<PathBuf>,
+    /// CONFIG and what follows it: what JavaScript finds in `process.argv` behind its script, as under JS luster.
+    pub(super) words: Vec<OsString>,
+}
+
+impl Surroundings {
+    /// Nothing if the process that stands in for us is gone already.
+    fn new(source: &Source) -> Option<Self> {
+        let mut launched = Launched::by_package();
+        let terminal = terminal(launched.stand_in)?;
+        launched.node_args.extend(source.node_arg.iter().cloned());
+        let asked = source.node.as_deref().or(launched.node.as_ref().map(|node| node.as_os_str()));
+        let name = asked.unwrap_or(OsStr::new("node"));
+        let node = process::find_program(name, std::env::var_os("PATH").as_deref());
+        let wanted_node = asked.map(PathBuf::from);
+        let parent = process::inherited_channel();
+        let config = source.config.clone().map(PathBuf::into_os_string);
+        let words = config.into_iter().chain(source.words.iter().cloned()).collect();
+        Some(Self { launched, terminal, parent, node, wanted_node, words })
+    }
+
+    fn resolution(&self) -> Resolution<'_> {
+        Resolution {
+            node: self.node.as_deref().ok(),
+            node_args: &self.launched.node_args,
+            package: self.launched.package.as_deref(),
+        }
+    }
+
+    fn evaluator(&self) -> Evaluator {
+        // One that is missing is told when it is needed: a configuration that is no program needs none.
+        let node = self.node.as_ref().ok().cloned().or_else(|| self.wanted_node.clone());
+        let program = self.launched.program.clone().or_else(|| std::env::current_exe().ok());
+        let boot = json!({
+            "v": 1,
+            "program": program.as_deref().map(utf8),
+            "args": self.words.iter().map(|word| word.to_string_lossy()).collect::<Vec<_>>(),
+            "package": self.launched.package.as_deref().map(utf8),
+        });
+        Evaluator {
+            node,
+            node_args: self.launched.node_args.clone(),
+            folder: std::env::current_dir().unwrap_or_default(),
+            boot,
+            parent: self.parent.as_ref().and_then(|channel| channel.try_clone().ok()),
+            running: None,
+        }
+    }
+}
+
+/// What SIGHUP means. If another process stands in for us, we follow it, and leave its group: it passes on what a
+/// terminal sends there. Nothing if it is gone already.
+fn terminal(stand_in: Option<Pid>) -> Option<Terminal> {
+    let terminal = Terminal::at_start();
+    if let Some(parent) = stand_in {
+        if !process::follow(parent) {
+            return None;
+        }
+        process::leave_group();
+    }
+    Some(terminal)
+}
+
+/// Tells why the configuration cannot be used: as it is for people, as a log line for machines.
+pub(super) fn refuse(output: &Output, exit: Exit, reason: &str) -> Exit {
+    match output.log_format {
+        // Lines without their priority are no errors to the journal.
+        LogFormat::Text if logging::journal_reads_stderr() => error!(event = "config_error", "{reason}"),
+        LogFormat::Text => cli::complain(reason),
+        LogFormat::Json => error!(event = "config_error", "{reason}"),
+    }
+    exit
+}
