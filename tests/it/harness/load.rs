@@ -22,6 +22,8 @@ pub(crate) struct Style {
     /// Bytes of the request's body; 0 is a GET.
     pub(crate) body: usize,
     pub(crate) path: &'static str,
+    /// How long each client does nothing between two requests, in ms: from, to.
+    pub(crate) pause: (u64, u64),
 }
 
 /// How long a connection lasts.
@@ -33,11 +35,16 @@ pub(crate) enum Connections {
 
 impl Style {
     pub(crate) const KEEP_ALIVE: Self =
-        Self { clients: 8, connections: Connections::KeepAlive, body: 0, path: "/" };
+        Self { clients: 8, connections: Connections::KeepAlive, body: 0, path: "/", pause: (0, 0) };
     pub(crate) const NEW: Self = Self { connections: Connections::OnePerRequest, ..Self::KEEP_ALIVE };
 
     pub(crate) const fn posting(self, body: usize) -> Self {
         Self { body, ..self }
+    }
+
+    /// So many clients, with pauses.
+    pub(crate) const fn pausing(self, clients: usize, from: u64, to: u64) -> Self {
+        Self { clients, pause: (from, to), ..self }
     }
 
     pub(crate) const fn to(self, path: &'static str) -> Self {
@@ -106,9 +113,18 @@ fn run(target: &Target, style: Style, stop: &AtomicBool, answered: &AtomicUsize)
         Connections::KeepAlive => "",
         Connections::OnePerRequest => "\r\nConnection: close",
     };
+    let (from, to) = style.pause;
+    // Any spread does; it differs from client to client by the thread's own start.
+    let mut seed =
+        std::process::id().wrapping_add(std::time::UNIX_EPOCH.elapsed().map_or(0, |it| it.subsec_nanos()));
+    let mut pause = std::iter::from_fn(|| {
+        seed = seed.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+        Some(Duration::from_millis(from + u64::from(seed >> 8) % (to - from + 1)))
+    });
     let head = format!("{method} {} HTTP/1.1{close}", style.path);
     while !stop.load(Ordering::Relaxed) && failures.len() < 100 {
         let reused = connection.is_some();
+        std::thread::sleep(pause.next().unwrap_or_default());
         let outcome = match connection.take() {
             Some(open) => Ok(open),
             None => Connection::open(target),

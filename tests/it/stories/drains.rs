@@ -292,3 +292,84 @@ fn with_one_worker_clients_wait_while_it_is_replaced() {
         assert_eq!(luster.stop().0, 0);
     }
 }
+
+#[test]
+fn clients_that_pause_on_kept_connections_lose_nothing() {
+    use crate::harness::{Load, Style};
+    let port = free_port();
+    let luster = Luster::with(HTTP, json!({"workers": 2, "server": {"port": port}})).start();
+    luster.await_ready(2);
+    luster.await_listening(2);
+    let load = Load::begin(&Target::Tcp(port), Style::KEEP_ALIVE.pausing(50, 300, 500));
+    for _ in 0..4 {
+        load.await_answers(50);
+        assert_eq!(luster.roll_out()["event"], "roll_out_finished");
+    }
+    load.end_without_a_failure();
+    assert_eq!(luster.stop().0, 0);
+}
+
+/// One connection that was used and then is not any more: how long its worker's end takes, in ms.
+#[track_caller]
+fn end_with_an_idle_connection(control: Value, workers: u32) -> u64 {
+    let port = free_port();
+    let luster =
+        Luster::with(HTTP, json!({"workers": workers, "control": control, "server": {"port": port}})).start();
+    luster.await_ready(workers as usize);
+    luster.await_listening(workers as usize);
+    let mut idle = Connection::open(&Target::Tcp(port)).expect("open");
+    let reply = idle.request("GET / HTTP/1.1", b"").expect("an answer");
+    let pid: i32 = reply.body.split(' ').next().and_then(|pid| pid.parse().ok()).expect("a pid");
+    luster.signal(Signal::SIGHUP);
+    let stopping = luster.await_event_where("stopping", 1, |line| line["pid"] == pid);
+    assert!(idle.is_closed_by_peer());
+    let exit = luster.await_event_where("exit", 1, |line| line["pid"] == pid);
+    assert_eq!(luster.stop().0, 0);
+    let time = |line: &Value| chrono::DateTime::parse_from_rfc3339(line["timestamp"].as_str().expect("text"));
+    let took = time(&exit).expect("a time") - time(&stopping).expect("a time");
+    u64::try_from(took.num_milliseconds()).expect("in this order")
+}
+
+#[test]
+fn an_idle_connection_has_its_time_where_others_serve_meanwhile() {
+    let took = end_with_an_idle_connection(json!({}), 2);
+    assert!(took >= 1900, "{took} ms");
+    let took = end_with_an_idle_connection(json!({"idleTimeout": 600}), 2);
+    assert!((500..2000).contains(&took), "{took} ms");
+    let alone = end_with_an_idle_connection(json!({}), 1);
+    assert!((200..2000).contains(&alone), "clients wait for its successor: {alone} ms");
+}
+
+/// Keeps something open, as a pool of connections to a database does, and ends at SIGTERM, as every guide says.
+const POOL: &str = "require('http').createServer((_, r) => r.end('x')).listen(process.env.port);
+    setInterval(() => {}, 1000);
+    process.on('SIGTERM', () => { console.log('SIGTERM'); process.exit(); });";
+
+#[test]
+fn workers_with_nothing_left_but_a_pool_get_sigterm_after_two_seconds() {
+    for (control, most) in [(json!({}), 9000), (json!({"stopTimeout": 30_000, "exitTimeout": 300}), 9000)] {
+        let config = json!({"workers": 2, "control": control, "server": {"port": free_port()}});
+        let luster = Luster::with(POOL, config).start();
+        luster.await_ready(2);
+        let begun = std::time::Instant::now();
+        let (code, log) = luster.stop();
+        let signalled: Vec<_> = log.iter().filter(|line| line["event"] == "signalled").collect();
+        assert_eq!((code, signalled.len()), (0, 2), "{signalled:?}");
+        assert!(signalled.iter().all(|line| line["ms"] == control["exitTimeout"].as_u64().unwrap_or(2000)));
+        // The time itself is the log's to show; on a busy machine exits take longer.
+        assert!(begun.elapsed().as_millis() < most, "{:?}", begun.elapsed());
+    }
+}
+
+#[test]
+fn an_app_that_closed_its_server_itself_and_still_answers_is_not_cut_by_the_exit_timeout() {
+    let app = "const server = require('http').createServer((_, r) => { console.log('asked');
+            setTimeout(() => r.end('done'), 4000); }).listen(process.env.port);
+        require('luster').registerSuspendFunction(() => { server.close(); });";
+    let (luster, target) = start(app, json!({"control": {"exitTimeout": 300}}));
+    let client = std::thread::spawn(move || crate::harness::get(&target));
+    eventually("the request has arrived", || luster.stdout().contains("asked").then_some(()));
+    let (code, log) = luster.stop();
+    assert_eq!(client.join().expect("no panic").expect("an answer").body, "done");
+    assert_eq!(code, 0, "{log:?}");
+}

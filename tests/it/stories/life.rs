@@ -293,3 +293,16 @@ fn a_port_serves_on_while_one_of_its_workers_keeps_dying() {
     }
     assert_eq!(luster.stop().0, 0);
 }
+
+#[test]
+fn an_app_that_never_calls_ready_is_told_of_once() {
+    let app =
+        "require('http').createServer((_, r) => r.end('x')).listen(process.env.port); process.send('ready');";
+    let config = json!({"workers": 1, "control": {"triggerReadyStateManually": true}, "server": {"port": free_port()}});
+    let luster = Luster::with(app, config).start();
+    let told = luster.await_event("unready", 1);
+    assert_eq!((&told["level"], &told["wid"]), (&json!("WARN"), &json!(1)), "{told}");
+    assert!(told["message"].as_str().expect("text").contains("has not called ready() for 10 s"), "{told}");
+    let (code, log) = luster.stop();
+    assert_eq!((code, log.iter().filter(|line| line["event"] == "unready").count()), (0, 1));
+}
