@@ -5,6 +5,7 @@
 // a word that helps); it learns how it was started from `LUSTER_LAUNCHER`, because its command line is the user's.
 
 const path = require('path');
+const listenFds = require('./listen_fds');
 const binary = require('../master/binary');
 
 /** There is no binary that runs here; the code of the exit. */
@@ -22,8 +23,10 @@ exports.launch = function launch(args) {
         console.error(`luster: ${error.message}`);
         process.exit(NO_BINARY);
     }
-    // A parent's channel belongs to this process: only as a parent of our own can we pass it on.
-    if (typeof process.execve === 'function' && !process.connected) {
+    // A parent's channel belongs to this process, and so do sockets it was started with: only as a parent of our own can
+    // we pass them on.
+    const isBare = !process.connected && listenFds.inherited().length === 0;
+    if (typeof process.execve === 'function' && isBare) {
         process.execve(file, ['luster', ...args], environment());
     }
     require('./stand_in').run(file, args, environment);

@@ -8,6 +8,7 @@
 const { spawn } = require('child_process');
 const os = require('os');
 const { isatty } = require('tty');
+const listenFds = require('./listen_fds');
 const binary = require('../master/binary');
 
 /** What can be passed on. Not the errors of a process itself, and not what a child tells its parent. */
@@ -22,7 +23,8 @@ const terminals = [0, 1, 2].filter(isatty);
 
 exports.run = function run(file, args, environment) {
     const env = environment({ standIn: process.pid });
-    const stdio = process.connected ? ['inherit', 'inherit', 'inherit', 'ipc'] : 'inherit';
+    const channel = process.connected ? ['ipc'] : [];
+    const stdio = ['inherit', 'inherit', 'inherit', ...listenFds.inherited(), ...channel];
     const child = spawn(file, args, { argv0: 'luster', env, stdio });
     child.on('error', error => {
         console.error(`luster: ${binary.explain(file, error)}`);

@@ -102,6 +102,24 @@ fn all_workers_serve_the_sockets_luster_was_started_with() {
 }
 
 #[test]
+fn the_npm_command_hands_them_on() {
+    on_every_node(|node| {
+        let (socket, port) = tcp();
+        let luster = Luster::with(&app("serve(3);"), json!({"workers": 2})).by_package(node, &[]);
+        let luster = with_sockets(luster, vec![socket], true).start();
+        let listens = luster.await_told(2);
+        assert!(
+            listens.iter().all(|told| told["address"]["port"] == port),
+            "Node {}: {listens:?}",
+            node.major
+        );
+        await_answers_of_both(&Target::Tcp(port));
+        luster.await_ready(2);
+        assert_eq!(luster.stop().0, 0);
+    });
+}
+
+#[test]
 fn a_socket_of_ours_that_all_workers_have_closed_waits_for_the_next_who_listens() {
     let (socket, port) = tcp();
     let body = "const again = left => http.createServer(answer).listen({ fd: 3 }, function () {
