@@ -4,6 +4,7 @@ use std::io::{ErrorKind, Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::net::UnixStream;
+use std::sync::atomic::{AtomicU16, Ordering};
 
 use std::collections::VecDeque;
 
@@ -122,8 +123,16 @@ impl Puppet {
     }
 }
 
+/// From a range below the ephemeral ports: one of those may be taken by any client's connection before it is asked for.
 fn free_port() -> u16 {
-    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
+    static NEXT: AtomicU16 = AtomicU16::new(0);
+    let base = 3_000 + u16::try_from(std::process::id() % 100).unwrap() * 10;
+    loop {
+        let port = base + NEXT.fetch_add(1, Ordering::Relaxed) % 1_000;
+        if TcpListener::bind(("0.0.0.0", port)).is_ok() {
+            return port;
+        }
+    }
 }
 
 /// A cluster with workers 1..=count that listen on one port.

@@ -8,6 +8,7 @@ use std::net::{SocketAddr, TcpStream};
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
+use std::sync::atomic::{AtomicU16, Ordering};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
@@ -197,9 +198,17 @@ impl Drop for Room {
     }
 }
 
-/// A port nobody has just now.
+/// A port nobody has just now, from a range below the ephemeral ports: those may be taken by any client's connection
+/// before a worker listens there.
 pub(crate) fn free_port() -> u16 {
-    std::net::TcpListener::bind("[::]:0").unwrap().local_addr().unwrap().port()
+    static NEXT: AtomicU16 = AtomicU16::new(0);
+    let base = 5_000 + u16::try_from(std::process::id() % 200).unwrap() * 20;
+    loop {
+        let port = base + NEXT.fetch_add(1, Ordering::Relaxed) % 1_000;
+        if std::net::TcpListener::bind(("::", port)).is_ok() {
+            return port;
+        }
+    }
 }
 
 /// One request on a connection of its own; the body.
