@@ -8,6 +8,8 @@ const http2 = require('http2');
 
 const [kind, port] = process.argv.slice(2);
 const CLIENTS = 6;
+/** Between two requests of a client, as in harness/load.rs: the workers need the cores, too. */
+const rest = () => new Promise(resolve => setTimeout(resolve, 2));
 const report = { answered: 0, repeated: 0, failures: [] };
 let stopping = false;
 
@@ -21,6 +23,7 @@ function answered() {
 async function runHttps(nth) {
     const agent = new https.Agent({ keepAlive: nth % 2 === 0, maxSockets: 1 });
     while (!stopping) {
+        await rest();
         await new Promise(resolve => {
             const fail = error => { report.failures.push(String(error.code || error)); resolve(); };
             https.get({ port, host: '127.0.0.1', agent, rejectUnauthorized: false, timeout: 20000 }, res => {
@@ -40,6 +43,7 @@ async function runHttp2(nth) {
     const scheme = kind === 'http2s' ? 'https' : 'http';
     let session = null;
     while (!stopping) {
+        await rest();
         if (session === null || session.closed || session.destroyed) {
             session = http2.connect(`${scheme}://127.0.0.1:${port}`, { rejectUnauthorized: false });
             session.on('error', error => report.failures.push(`session: ${error.code || error}`));
