@@ -35,5 +35,7 @@ pub fn run() -> Exit {
         Err(exit) => return exit,
     };
     // A panic is a bug; it has been told by now. The kernel ends the workers with us.
-    catch_unwind(|| command::run(&cli)).unwrap_or(Exit::Internal)
+    let exit = catch_unwind(|| command::run(&cli)).unwrap_or(Exit::Internal);
+    logging::finish();
+    exit
 }

@@ -14,12 +14,18 @@ use crate::cluster::{Cluster, News};
 use crate::ipc::{Flow, FrameBuffer, Heard, Jam, PAUSE, Progress, Readiness, Violation};
 use crate::supervisor::{Life, Moment};
 
-/// Messages heard from one worker in one turn.
-const TURN_MESSAGES: usize = 256;
-/// Bytes read from one worker in one turn, give or take one read.
-const TURN_BYTES: usize = 256 << 10;
-/// Events taken at once; those beyond wait in the kernel for the next turn.
+/// Events taken at once. Those beyond wait in the kernel, which does not tell of them a second time.
 const EVENTS: usize = 64;
+
+/// What is read from one worker in one go, give or take one read.
+#[derive(Debug, Clone, Copy)]
+struct Share {
+    messages: usize,
+    bytes: usize,
+}
+
+/// So that none starves another.
+const TURN: Share = Share { messages: 256, bytes: 256 << 10 };
 
 /// What an event is about.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -67,8 +73,8 @@ enum Turn {
 }
 
 impl Cluster {
-    /// Takes the kernel's events and notes what they make possible.
-    pub(super) fn gather(&mut self, now: Moment) {
+    /// Takes the kernel's events and notes what they make possible; says whether there may be more of them.
+    pub(super) fn gather(&mut self, now: Moment) -> Progress {
         let mut events = [EpollEvent::empty(); EVENTS];
         // It fails only when interrupted, and then there is a next time.
         let count = self.epoll.wait(&mut events, EpollTimeout::ZERO).unwrap_or(0);
@@ -79,6 +85,7 @@ impl Cluster {
                 Token::Bell => self.bell_rang(now),
             }
         }
+        if count == EVENTS { Progress::More } else { Progress::Idle }
     }
 
     /// Reads and deals, one turn each.
@@ -88,7 +95,7 @@ impl Cluster {
             if let Some(worker) = self.workers.get_mut(&life) {
                 worker.in_line = false;
             }
-            match self.read(life, now, news) {
+            match self.read(life, TURN, now, news) {
                 Turn::Cut => self.line_up(life),
                 Turn::Over => {}
             }
@@ -189,12 +196,31 @@ impl Cluster {
         }
     }
 
-    /// Gives one worker its turn.
-    fn read(&mut self, life: Life, now: Moment, news: &mut Vec<News>) -> Turn {
+    /// A life's process is dead: hears all it has written, whatever limits hold for the living. To be called before
+    /// [`Cluster::detach`]: it may have taken connections and said so as the last thing it did.
+    pub fn hear_out(&mut self, life: Life, now: Moment, news: &mut Vec<News>) {
+        let Some(worker) = self.workers.get_mut(&life).filter(|worker| worker.is_heard()) else { return };
+        worker.paused = None;
+        // Nobody reads our answers.
+        worker.outbox.sever();
+        let share = Share { messages: usize::MAX, bytes: worker.channel.outlive() };
+        match self.read(life, share, now, news) {
+            Turn::Over => {}
+            Turn::Cut => {
+                if let Some(worker) = self.workers.get_mut(&life) {
+                    // What there is now is not its own.
+                    worker.channel.readiness = Readiness::Drained;
+                }
+            }
+        }
+    }
+
+    /// Reads from one worker, at most its share.
+    fn read(&mut self, life: Life, share: Share, now: Moment, news: &mut Vec<News>) -> Turn {
         let Some(worker) = self.workers.get_mut(&life) else { return Turn::Over };
         // Taken out while its lines are read, because hearing them changes the worker.
         let mut frames = mem::take(&mut worker.frames);
-        let turn = self.read_frames(life, &mut frames, now, news);
+        let turn = self.read_frames(life, share, &mut frames, now, news);
         if let Some(worker) = self.workers.get_mut(&life) {
             worker.frames = frames;
         }
@@ -204,6 +230,7 @@ impl Cluster {
     fn read_frames(
         &mut self,
         life: Life,
+        share: Share,
         frames: &mut FrameBuffer,
         now: Moment,
         news: &mut Vec<News>,
@@ -217,7 +244,7 @@ impl Cluster {
                 Ok(Some(line)) => {
                     messages += 1;
                     self.hear(life, line, now, news);
-                    if messages >= TURN_MESSAGES || self.is_choked(life) {
+                    if messages >= share.messages || self.is_choked(life) {
                         break Turn::Cut;
                     }
                     continue;
@@ -228,7 +255,7 @@ impl Cluster {
                     return Turn::Over;
                 }
             }
-            if bytes >= TURN_BYTES {
+            if bytes >= share.bytes {
                 break Turn::Cut;
             }
             let Some(worker) = self.workers.get_mut(&life).filter(|worker| worker.may_be_read()) else {

@@ -143,8 +143,9 @@ impl Cluster {
 
     /// Does the I/O that is ready, within bounds, and appends what happened.
     pub fn process(&mut self, now: Moment, news: &mut Vec<News>) -> Progress {
-        self.gather(now);
-        self.pump(now, news)
+        let gathered = self.gather(now);
+        let pumped = self.pump(now, news);
+        if gathered == Progress::More { gathered } else { pumped }
     }
 
     /// When [`Cluster::wake`] is to be called; `None` as long as nothing waits for time to pass.
@@ -232,7 +233,7 @@ impl Cluster {
     /// A life's process is gone. Connections it had not taken go to other workers; what it listened on waits for the
     /// slot's next life.
     ///
-    /// What it wrote last is lost unless [`News::Left`] was reported first.
+    /// What it wrote last is lost unless it was heard out.
     pub fn detach(&mut self, life: Life) {
         self.release(life);
         self.forget_bindings(life);

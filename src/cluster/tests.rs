@@ -16,6 +16,8 @@ use crate::cluster::{Balance, Cluster, News};
 use crate::ipc::{Progress, SendOutcome, UserHandle, Violation, receive, send};
 use crate::supervisor::{Life, Moment, WorkerId};
 
+mod crowds;
+
 /// A cluster and the moment it is.
 struct Stage {
     cluster: Cluster,

@@ -72,6 +72,7 @@ fn serve(channel: OwnedFd) -> Result<Exit, (Exit, String)> {
     };
     let undertaking = understand(*hello)?;
     let job = prepare(&undertaking, Company::Script(Box::new(driver::Script { link, backlog })))?;
+    logging::hand_over();
     driver::run(job).map_err(|error| (Exit::Internal, format!("luster cannot continue: {error:#}")))
 }
 

@@ -73,7 +73,7 @@ impl Evaluate for Evaluator {
         }
         .into();
         let evaluate = json!({"evaluate": true, "sizeLimit": SIZE_LIMIT});
-        let mut candidate = start(&mut launcher, evaluate)?;
+        let mut candidate = start(&mut launcher, &evaluate)?;
         let answer = candidate.answer(deadline, SIZE_LIMIT).map_err(|failure| match failure {
             Failure::Ended(status) => EvaluationError::Ended(status.to_string()),
             Failure::TimedOut => EvaluationError::TimedOut,
@@ -93,7 +93,7 @@ impl Evaluate for Evaluator {
             Some(running) => running.candidate.ask(&question, EVALUATION_DEADLINE, SIZE_LIMIT),
             None if NodeFlags::from_surroundings(&self.node_args).has_resolvers() => {
                 let mut candidate =
-                    start(&mut self.launcher().ok()?, json!({"sizeLimit": SIZE_LIMIT, "listens": true}))
+                    start(&mut self.launcher().ok()?, &json!({"sizeLimit": SIZE_LIMIT, "listens": true}))
                         .ok()?;
                 candidate.ask(&question, EVALUATION_DEADLINE, SIZE_LIMIT)
             }
@@ -110,7 +110,7 @@ struct Reply {
     found: Option<PathBuf>,
 }
 
-fn start(launcher: &mut HostLauncher, boot: Value) -> Result<Candidate, EvaluationError> {
+fn start(launcher: &mut HostLauncher, boot: &Value) -> Result<Candidate, EvaluationError> {
     match launcher.launch(boot) {
         Ok((child, socket)) => Ok(Candidate::new(child, socket)),
         Err(error) => {

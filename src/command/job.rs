@@ -10,6 +10,7 @@ use crate::Exit;
 use crate::cluster;
 use crate::config::{Balance, Settings};
 use crate::driver::{Company, Job, Launcher, Twins, Wishes};
+use crate::logging;
 use crate::process::{self, DescriptorLimit, Sealed, Terminal};
 use crate::scripts::{Placed, Places, Script};
 
@@ -66,6 +67,7 @@ pub(super) fn prepare(
         company,
         twins: Twins::default(),
         terminal: Terminal::Unwatched,
+        last_words: logging::finish,
     })
 }
 

@@ -14,6 +14,7 @@ use crate::cli::Arguments;
 use crate::config::{self, Loaded};
 use crate::driver::{self, Company, Job, LOG_FILE};
 use crate::host::HostLauncher;
+use crate::logging;
 use crate::process::{self, Child, Sealed};
 use crate::supervisor::Attendance;
 
@@ -41,6 +42,7 @@ fn serve(found: Found<'_>) -> Exit {
     match prepare(found) {
         Ok(job) => {
             announce(&job, division);
+            logging::hand_over();
             driver::run(job).unwrap_or_else(|error| {
                 error!(event = "internal", "luster cannot continue: {error:#}");
                 Exit::Internal
@@ -145,7 +147,7 @@ fn start(
         Ok(data) => data,
         Err(error) => return (launcher, Err(error)),
     };
-    let started = launcher.launch(json!({})).map_err(|error| error.to_string());
+    let started = launcher.launch(&json!({})).map_err(|error| error.to_string());
     (launcher, started)
 }
 

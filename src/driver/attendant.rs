@@ -11,9 +11,10 @@ use std::time::Duration;
 use serde_json::value::RawValue;
 use tracing::warn;
 
+use super::begun::{Begun, Unstarted};
 use crate::host::{HostLauncher, HostNews, Link, Tell, Told};
 use crate::ipc::{Progress, SendOutcome, UserHandle};
-use crate::process::{Child, Delivery, Pid, Signal};
+use crate::process::{Child, Delivery, Forked, Pid, Signal};
 use crate::supervisor::{HostLife, Life, Moment};
 
 /// Lost messages are told this often at most.
@@ -24,12 +25,23 @@ pub(super) struct Attendant {
     link: Link,
     process: Option<(HostLife, Child)>,
     launcher: Option<HostLauncher>,
+    begun: Begun,
+    /// The life for which its script was put back.
+    mended: Option<HostLife>,
     /// Kept from call to call.
     news: Vec<HostNews>,
     lost: Lost,
     /// Which signals it wants to have passed on, until that is known.
     signals: Option<Vec<String>>,
     acquainted: Acquainted,
+    overflowed: Overflowed,
+}
+
+/// Whether so much waits for it that nothing more was taken.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Overflowed {
+    No,
+    Yes,
 }
 
 /// Whether it has been told which workers there are; a script has started them itself.
@@ -66,10 +78,13 @@ impl Attendant {
             link,
             process: None,
             launcher: None,
+            begun: Begun::Yes,
+            mended: None,
             news: Vec::new(),
             lost: Lost::default(),
             signals: None,
             acquainted,
+            overflowed: Overflowed::No,
         }
     }
 
@@ -107,12 +122,13 @@ impl Attendant {
 
     /// It is about to be told which workers there are.
     pub(super) fn meets_workers(&mut self) {
+        self.begun = Begun::Yes;
         self.acquainted = Acquainted::Yes;
     }
 
-    /// The host's life, if this is its process's number.
-    pub(super) fn life_of(&self, pid: Pid) -> Option<HostLife> {
-        self.process.as_ref().filter(|(_, child)| child.pid() == pid).map(|(life, _)| *life)
+    /// The host's process, if there is one.
+    pub(super) fn process(&self) -> Option<(HostLife, Pid)> {
+        self.process.as_ref().map(|(life, child)| (*life, child.pid()))
     }
 
     /// The life of the host whose process there is.
@@ -130,6 +146,13 @@ impl Attendant {
         (news, progress)
     }
 
+    /// The last it said, its process being dead; to be given back by [`Self::heard`].
+    pub(super) fn hear_out(&mut self, now: Moment) -> Vec<HostNews> {
+        let mut news = std::mem::take(&mut self.news);
+        self.link.hear_out(now, &mut news);
+        news
+    }
+
     pub(super) fn heard(&mut self, mut news: Vec<HostNews>) {
         news.clear();
         self.news = news;
@@ -138,11 +161,27 @@ impl Attendant {
     /// Starts a host's process.
     pub(super) fn start(&mut self, life: HostLife) -> Result<i32, String> {
         let launcher = self.launcher.as_mut().ok_or("there is none to start")?;
-        let (child, socket) = launcher.launch(HostLauncher::again()).map_err(|error| error.to_string())?;
+        let (forked, socket) = launcher.fork(&HostLauncher::again()).map_err(|error| error.to_string())?;
+        let Forked { child, exec } = forked;
+        if let Err(error) = self.link.expect(socket) {
+            child.discard();
+            return Err(format!("its channel cannot be watched: {error}"));
+        }
         let pid = child.pid().as_raw();
         self.process = Some((life, child));
-        self.link.expect(socket).map_err(|error| format!("its channel cannot be watched: {error}"))?;
+        self.begun = Begun::Unknown(exec);
         Ok(pid)
+    }
+
+    /// Why its process, which has ended, could not run Node.
+    pub(super) fn unstarted(&mut self) -> Option<Unstarted> {
+        self.begun.settle().cloned()
+    }
+
+    /// Puts its script back, once in a life; false if that is no use.
+    pub(super) fn mend(&mut self, life: HostLife) -> bool {
+        let first = self.mended.replace(life) != Some(life);
+        first && self.launcher.as_mut().is_some_and(|launcher| launcher.mend().is_ok())
     }
 
     pub(super) fn kill(&mut self, life: HostLife) {
@@ -159,6 +198,7 @@ impl Attendant {
             self.link.hang_up();
             self.signals = Some(Vec::new());
             self.acquainted = Acquainted::No;
+            self.overflowed = Overflowed::No;
         }
     }
 
@@ -173,17 +213,26 @@ impl Attendant {
 
     /// Tells something of workers, if it knows them.
     pub(super) fn tell(&mut self, tell: &Tell<'_>, handle: Option<UserHandle>, now: Moment) -> Fitness {
-        if self.attends() { fitness(self.link.tell(tell, handle, now)) } else { Fitness::Fit }
+        if !self.attends() {
+            return Fitness::Fit;
+        }
+        let told = self.link.tell(tell, handle, now);
+        self.fitness(told)
     }
 
     /// Tells of a signal; for that no worker need be known.
     pub(super) fn tell_signal(&mut self, name: &str, number: i32, now: Moment) -> Fitness {
-        fitness(self.link.tell(&Tell::Signal { name, number }, None, now))
+        let told = self.link.tell(&Tell::Signal { name, number }, None, now);
+        self.fitness(told)
     }
 
     /// Passes on words of a worker that must not be lost, because they change what the worker is.
     pub(super) fn pass_on_surely(&mut self, from: Life, message: &RawValue, now: Moment) -> Fitness {
-        if self.attends() { fitness(self.link.pass_on_surely(from, message, now)) } else { Fitness::Fit }
+        if !self.attends() {
+            return Fitness::Fit;
+        }
+        let told = self.link.pass_on_surely(from, message, now);
+        self.fitness(told)
     }
 
     /// Passes a worker's message on, or counts it as lost.
@@ -207,10 +256,17 @@ impl Attendant {
     }
 }
 
-const fn fitness(told: Told) -> Fitness {
-    match told {
-        Told::Taken => Fitness::Fit,
-        Told::Overflow => Fitness::Unfit,
+impl Attendant {
+    /// Unfit once: what follows from that has begun then.
+    fn fitness(&mut self, told: Told) -> Fitness {
+        match told {
+            Told::Taken => Fitness::Fit,
+            Told::Overflow if self.overflowed == Overflowed::Yes => Fitness::Fit,
+            Told::Overflow => {
+                self.overflowed = Overflowed::Yes;
+                Fitness::Unfit
+            }
+        }
     }
 }
 

@@ -1,9 +1,9 @@
 //! Everything the loop owns, and what every part of it needs: who is who, and speaking to workers.
 //!
-//! `perform` carries out orders, `hear` takes in what workers say, `beside` what the JavaScript beside the fleet says, and
+//! `perform` carries out orders, `bury` takes leave of the dead, `hear` takes in what workers say, `beside` what the JavaScript beside the fleet says, and
 //! `publish` tells that what happens.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::os::fd::OwnedFd;
 
 use nix::errno::Errno;
@@ -11,24 +11,20 @@ use serde_json::value::RawValue;
 use tracing::{trace, warn};
 
 use crate::cluster::{Cluster, News};
+use crate::host::HostNews;
 use crate::ipc::{Progress, SendOutcome};
 use crate::output::Relay;
-use crate::process::{self, Child, Pid, Reserve};
-use crate::supervisor::{
-    Endpoint, Event, HostEvent, HostLife, Life, Moment, Order, Outcome, Supervisor, WorkerId,
-};
+use crate::process::{self, Child, Reserve};
+use crate::supervisor::{Endpoint, Event, Life, Moment, Order, Outcome, Supervisor, WorkerId};
 
 use super::attendant::Attendant;
+use super::begun::{Begun, Mended};
 use super::clauses;
 use super::endpoints::Endpoints;
 use super::inquiry::Inquiries;
 use super::launch::Launcher;
-use super::translate;
 use super::twins::Twins;
 use super::wishes::Serialization;
-
-/// How often the channels are read for the last words of the dead; enough to empty a full socket buffer.
-const LAST_READS: usize = 64;
 
 /// Everything the loop owns.
 pub(super) struct Hands {
@@ -44,8 +40,18 @@ pub(super) struct Hands {
     pub(super) children: BTreeMap<Life, Process>,
     /// Kept from call to call, so that the hot path does not allocate.
     pub(super) news: Vec<News>,
+    /// What has happened and the supervisor has not been told of yet.
+    pub(super) events: VecDeque<Event>,
+    pub(super) engaged: Engaged,
     /// How it ended, once it has.
     pub(super) outcome: Option<Outcome>,
+}
+
+/// Whether orders are being carried out.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Engaged {
+    No,
+    Yes,
 }
 
 /// A living worker process, and what the JavaScript beside the fleet has to know of it.
@@ -60,6 +66,8 @@ pub(super) struct Process {
     pub(super) direct: Direct,
     pub(super) line_use: LineUse,
     pub(super) relayed: Relayed,
+    pub(super) begun: Begun,
+    pub(super) mended: Mended,
 }
 
 /// What has happened to a process, to be told again to a host that comes later.
@@ -109,13 +117,6 @@ pub(super) enum Relayed {
     Yes,
 }
 
-/// One of our processes.
-#[derive(Debug, Clone, Copy)]
-enum Whose {
-    Worker(Life),
-    Host(HostLife),
-}
-
 impl Hands {
     pub(super) fn new(
         supervisor: Supervisor,
@@ -136,14 +137,17 @@ impl Hands {
             endpoints: Endpoints::default(),
             children: BTreeMap::new(),
             news: Vec::new(),
+            events: VecDeque::new(),
+            engaged: Engaged::No,
             outcome: None,
         }
     }
 
-    /// Tells the supervisor and does what it orders, until nothing follows.
+    /// Tells the supervisor and does what it orders, until nothing follows. What comes of carrying out orders waits until
+    /// those of its cause are carried out, all of them and in their order.
     pub(super) fn handle(&mut self, now: Moment, event: Event) {
-        let orders = self.inform(now, event);
-        self.carry_out(now, orders);
+        self.events.push_back(event);
+        self.carry_out(now, Vec::new());
     }
 
     pub(super) fn inform(&mut self, now: Moment, event: Event) -> Vec<Order> {
@@ -188,7 +192,7 @@ impl Hands {
         progress
     }
 
-    fn take_in(&mut self, now: Moment, mut news: Vec<News>) {
+    pub(super) fn take_in(&mut self, now: Moment, mut news: Vec<News>) {
         for item in news.drain(..) {
             self.hear(now, item);
         }
@@ -197,46 +201,16 @@ impl Hands {
 
     /// Hears what the JavaScript beside the fleet has said.
     pub(super) fn listen(&mut self, now: Moment) -> Progress {
-        let (mut news, progress) = self.attendant.listen(now);
+        let (news, progress) = self.attendant.listen(now);
+        self.take_in_beside(now, news);
+        progress
+    }
+
+    pub(super) fn take_in_beside(&mut self, now: Moment, mut news: Vec<HostNews>) {
         for item in news.drain(..) {
             self.hear_beside(now, item);
         }
         self.attendant.heard(news);
-        progress
-    }
-
-    /// Collects the dead.
-    pub(super) fn reap(&mut self, now: Moment) -> process::Left {
-        let (children, attendant) = (&self.children, &self.attendant);
-        let known = |pid: Pid| {
-            let worker = children.iter().find(|(_, process)| process.child.pid() == pid);
-            worker.map(|(life, _)| Whose::Worker(*life)).or_else(|| attendant.life_of(pid).map(Whose::Host))
-        };
-        let harvest = process::reap(known);
-        if !harvest.exits.is_empty() {
-            // What the dead wrote last says why they died. Bounded, as the living may write for ever.
-            let _ = (0..LAST_READS).take_while(|_| self.process(now) == Progress::More).count();
-            let _ = (0..LAST_READS).take_while(|_| self.listen(now) == Progress::More).count();
-        }
-        for exit in harvest.exits {
-            let ending = translate::ending(exit.status);
-            match exit.who {
-                Whose::Worker(life) => {
-                    self.cluster.detach(life);
-                    if let Some(ending) = self.inquiries.hold_back(now, life, ending) {
-                        self.exited(now, life, ending);
-                    }
-                }
-                Whose::Host(life) => {
-                    self.attendant.ended(life);
-                    self.relay_all();
-                    self.handle(now, Event::Host(life, HostEvent::Exited(ending)));
-                }
-            }
-            // It held descriptors of ours in its table; some may be free now.
-            let _ = self.reserve.refill();
-        }
-        harvest.left
     }
 
     /// Sends a worker a message; what cannot be sent is told.

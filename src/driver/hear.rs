@@ -7,6 +7,7 @@ use crate::cluster::News;
 use crate::ipc::UserHandle;
 use crate::supervisor::{Event, Life, Moment};
 
+use super::begun::Begun;
 use super::hands::{Direct, Hands, LineUse, Online, Voluntary};
 use super::said::{self, Said};
 
@@ -18,7 +19,10 @@ impl Hands {
                 self.say(now, life, &said::foreign_properties(pid));
                 if let Some(process) = self.children.get_mut(&life) {
                     process.past.online.get_or_insert(Online::Loading);
+                    // The descriptor that would tell otherwise is closed.
+                    process.begun = Begun::Yes;
                 }
+                let _ = self.reserve.refill();
                 self.handle(now, Event::Online(life));
             }
             News::Listening { life, endpoint, address } => {
@@ -36,6 +40,8 @@ impl Hands {
                 self.leaves_on_request(life);
                 self.handle(now, Event::Leaving(life));
             }
+            // Of a process that could not run Node; its end says so.
+            News::Left { life } if self.is_unstarted(life) => {}
             News::Left { life } => {
                 if let Some(process) = self.children.get_mut(&life) {
                     process.past.left.get_or_insert(Voluntary::No);
@@ -64,6 +70,10 @@ impl Hands {
                 );
             }
         }
+    }
+
+    fn is_unstarted(&mut self, life: Life) -> bool {
+        self.children.get_mut(&life).is_some_and(|process| process.begun.settle().is_some())
     }
 
     /// Notes that a process says it is ready; false if it had said so before.

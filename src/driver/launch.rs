@@ -8,8 +8,8 @@ use std::ffi::{OsStr, OsString};
 use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 
-use crate::host::Setup;
-use crate::process::{Change, Child, DescriptorLimit, FOR_LUSTER_ALONE, Sealed, SpawnError, Start, Stream};
+use crate::host::{Setup, needed};
+use crate::process::{Change, DescriptorLimit, FOR_LUSTER_ALONE, Forked, Sealed, SpawnError, Start, Stream};
 use crate::scripts::{self, NodeFlags, readable_arg};
 use crate::supervisor::{Life, WorkerId};
 
@@ -57,7 +57,7 @@ pub(super) enum By {
 /// A worker's process, and how it was started.
 #[derive(Debug)]
 pub(super) struct Launched {
-    pub(super) child: Child,
+    pub(super) forked: Forked,
     /// The command line, its first word being the program.
     pub(super) line: Vec<String>,
     /// How its messages are written.
@@ -67,9 +67,6 @@ pub(super) struct Launched {
 /// A worker's process could not be started.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum LaunchError {
-    /// Its script cannot be placed.
-    #[error(transparent)]
-    Script(#[from] scripts::Error),
     /// It could not be forked or executed.
     #[error(transparent)]
     Spawn(#[from] SpawnError),
@@ -85,20 +82,19 @@ pub(super) enum LaunchError {
 }
 
 impl Launcher {
-    /// Starts a process for this life with this end of its channel and these streams. Blocks until Node runs or could
-    /// not be run.
+    /// Starts a process for this life with this end of its channel and these streams. Whether it runs Node is known later.
     ///
     /// # Errors
     /// See [`LaunchError`]; nothing is left behind.
     pub(super) fn launch(
-        &mut self,
+        &self,
         worker: WorkerId,
         life: Life,
         channel: OwnedFd,
         stdio: [Stream; 3],
     ) -> Result<Launched, LaunchError> {
-        let preload = self.preload.ensure()?.to_owned();
-        let args = self.args(worker, &preload);
+        let (preload, seen) = self.preload.seen();
+        let args = self.args(worker, preload);
         let text = |word: &OsString| word.to_string_lossy().into_owned();
         let line = [self.node.as_os_str().to_owned()].iter().chain(&args).map(text).collect();
         let start = Start {
@@ -116,8 +112,9 @@ impl Launcher {
                 .map_err(LaunchError::Data)?,
             identity: self.wishes.identity,
             limit: self.limit,
+            needed: Some(needed(preload, seen)),
         };
-        Ok(Launched { child: start.spawn()?, line, serialization: self.wishes.serialization })
+        Ok(Launched { forked: start.fork()?, line, serialization: self.wishes.serialization })
     }
 
     /// Takes what the JavaScript beside the fleet wants from now on.

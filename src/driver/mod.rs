@@ -10,7 +10,9 @@
 //! its end before its exit is told.
 
 mod attendant;
+mod begun;
 mod beside;
+mod bury;
 mod clauses;
 mod endpoints;
 mod hands;

@@ -1,45 +1,44 @@
 //! Carries out the supervisor's orders.
 
-use std::collections::VecDeque;
-
 use tracing::{info, warn};
 
 use crate::cluster::Cluster;
 use crate::host::Tell;
-use crate::process::{self, Delivery};
+use crate::process::{self, Delivery, Forked};
 use crate::supervisor::{Ending, Event, HostEvent, HostLife, Life, Moment, Notice, Order, Signal, WorkerId};
 
-use super::hands::{Direct, Hands, LineUse, Past, Process, Relayed, Voluntary};
-use super::launch::LaunchError;
+use super::begun::{Begun, Mended};
+use super::hands::{Direct, Engaged, Hands, LineUse, Past, Process, Relayed, Voluntary};
+use super::launch::{LaunchError, Launched};
 use super::narrate;
 use super::said;
 use super::streams::{self, Streams};
 
 impl Hands {
-    /// Performs orders, and those that follow from what comes of them.
+    /// Performs orders, and those that follow from what comes of them. Called while that is going on it does nothing: what
+    /// it was called for is in line.
     pub(super) fn carry_out(&mut self, now: Moment, mut orders: Vec<Order>) {
-        let mut events = VecDeque::new();
+        if std::mem::replace(&mut self.engaged, Engaged::Yes) == Engaged::Yes {
+            debug_assert!(orders.is_empty(), "the supervisor is told and woken from the loop only");
+            return;
+        }
         loop {
             for order in orders {
-                self.perform(now, order, &mut events);
+                self.perform(now, order);
             }
-            let Some(event) = events.pop_front() else { return };
+            let Some(event) = self.events.pop_front() else { break };
             orders = self.inform(now, event);
         }
+        self.engaged = Engaged::No;
     }
 
-    fn perform(&mut self, now: Moment, order: Order, events: &mut VecDeque<Event>) {
+    fn perform(&mut self, now: Moment, order: Order) {
         match order {
-            Order::Spawn(worker, life) => match self.spawn(worker, life) {
-                Ok(()) => {
-                    let pid = self.pid(life);
-                    info!(event = "fork", wid = worker.0, pid, "worker {worker} (pid {pid}) started");
-                    self.endpoints.begins(life);
-                    self.tell_streams(now, life);
-                    self.tell_fork(now, life);
+            Order::Spawn(worker, life) => {
+                if let Err(error) = self.spawn(now, worker, life) {
+                    self.events.push_back(Event::NotStarted { life, reason: error.to_string() });
                 }
-                Err(error) => events.push_back(Event::NotStarted { life, reason: error.to_string() }),
-            },
+            }
             Order::Suspend(life, haste) => {
                 self.cluster.suspend(life);
                 self.say(now, life, &said::suspend(haste));
@@ -51,7 +50,7 @@ impl Hands {
             Order::Signal(life, signal) => self.signal(life, signal),
             Order::Settle(life) => self.cluster.life_ready(life),
             Order::Abandon(worker) => self.cluster.slot_abandoned(worker),
-            Order::StartHost(life) => self.start_host(life, events),
+            Order::StartHost(life) => self.start_host(life),
             Order::DismissHost(_) => self.tell(now, &Tell::End { exit: None }),
             Order::KillHost(life) => self.attendant.kill(life),
             Order::Say(notice) => {
@@ -71,8 +70,8 @@ impl Hands {
         }
     }
 
-    /// Starts a worker's process.
-    fn spawn(&mut self, worker: WorkerId, life: Life) -> Result<(), LaunchError> {
+    /// Starts a worker's process, and tells of it. Whether it runs Node is known later.
+    pub(super) fn spawn(&mut self, now: Moment, worker: WorkerId, life: Life) -> Result<(), LaunchError> {
         let Self { reserve, cluster, launcher, children, twins, .. } = self;
         let (launched, ours) = reserve.lend(|| {
             let (channel, theirs) = Cluster::channel_pair()?;
@@ -82,34 +81,41 @@ impl Hands {
             match cluster.attach(worker, life, channel) {
                 Ok(()) => Ok((launched, ours)),
                 Err(error) => {
-                    // Its channel is closed with `channel`; it ends by itself, and this makes sure.
-                    let _ = launched.child.signal(process::Signal::Kill);
+                    launched.forked.child.discard();
                     Err(LaunchError::Channel(error))
                 }
             }
         })?;
+        let Launched { forked: Forked { child, exec }, line, serialization } = launched;
         let process = Process {
             worker,
-            child: launched.child,
-            line: launched.line,
-            serialization: launched.serialization,
+            child,
+            line,
+            serialization,
             streams: ours,
             past: Past::default(),
             direct: Direct::No,
             line_use: LineUse::None,
             relayed: Relayed::No,
+            begun: Begun::Unknown(exec),
+            mended: Mended::No,
         };
+        let pid = process.child.pid().as_raw();
         children.insert(life, process);
+        info!(event = "fork", wid = worker.0, pid, "worker {worker} (pid {pid}) started");
+        self.endpoints.begins(life);
+        self.tell_streams(now, life);
+        self.tell_fork(now, life);
         Ok(())
     }
 
-    fn start_host(&mut self, life: HostLife, events: &mut VecDeque<Event>) {
+    pub(super) fn start_host(&mut self, life: HostLife) {
         let Self { reserve, attendant, .. } = self;
         match reserve.lend(|| attendant.start(life)) {
             Ok(pid) => info!(event = "host_fork", pid, "the extension host (pid {pid}) started"),
             Err(reason) => {
                 attendant.ended(life);
-                events.push_back(Event::Host(life, HostEvent::Exited(Ending::NotStarted(reason))));
+                self.events.push_back(Event::Host(life, HostEvent::Exited(Ending::NotStarted(reason))));
             }
         }
     }

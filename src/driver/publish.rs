@@ -140,7 +140,9 @@ impl Hands {
             Ending::Signal(name) => {
                 self.tell(now, &Tell::Exit { life, code: None, signal: Some(name), then });
             }
-            Ending::NotStarted(reason) => self.tell(now, &Tell::Unstarted { wid: worker.0, reason, then }),
+            Ending::NotStarted(reason) => {
+                self.tell(now, &Tell::Unstarted { wid: worker.0, life, reason, then })
+            }
         }
     }
 

@@ -46,6 +46,8 @@ pub struct Job {
     pub twins: Twins,
     /// What SIGHUP means.
     pub terminal: Terminal,
+    /// Writes what has been logged: called when there is no more to come, before log files are closed.
+    pub last_words: fn(),
 }
 
 /// The JavaScript beside the fleet, by how it came to be there.
@@ -94,6 +96,7 @@ struct Rest {
 async fn drive(job: Job) -> anyhow::Result<Exit> {
     let mut signals = Signals::listen(job.terminal).context("signals cannot be received")?;
     let clock = Clock(Instant::now());
+    let last_words = job.last_words;
     let mut hands = prepare(job, &clock)?;
     // Duplicates, so that the watch and what is watched each own what they use.
     let channels = sys::watch(hands.cluster.as_fd().try_clone_to_owned()?)?;
@@ -141,12 +144,26 @@ async fn drive(job: Job) -> anyhow::Result<Exit> {
         }
     }
     hands.clean_up();
-    Ok(hands.outcome.as_ref().map_or(Exit::Internal, conclude))
+    let exit = hands.outcome.as_ref().map_or(Exit::Internal, conclude);
+    // The log files that it may go to are closed with the hands.
+    last_words();
+    Ok(exit)
 }
 
 /// Everything in its place, and started as far as nobody else is to say when.
 fn prepare(job: Job, clock: &Clock) -> anyhow::Result<Hands> {
-    let Job { policy, limits, balance, access, sockets, launcher, company, twins, terminal: _ } = job;
+    let Job {
+        policy,
+        limits,
+        balance,
+        access,
+        sockets,
+        launcher,
+        company,
+        twins,
+        terminal: _,
+        last_words: _,
+    } = job;
     let mut cluster = Cluster::new(balance).context("workers' channels cannot be watched")?;
     cluster.give_access(access);
     cluster.lend(sockets);

@@ -162,19 +162,41 @@ impl Connection {
 
     /// Reads one turn's worth.
     pub(super) fn read(&mut self, now: Moment, news: &mut Vec<HostNews>) -> Progress {
+        self.read_within(TURN_MESSAGES, TURN_BYTES, now, news)
+    }
+
+    /// Reads all that the other side, which is dead, has written.
+    pub(super) fn hear_out(&mut self, now: Moment, news: &mut Vec<HostNews>) {
+        self.paused = None;
+        // Nobody reads our answers.
+        self.outbox.sever();
+        let bytes = self.channel.outlive();
+        // If there is more, it is not its own.
+        let _ = self.read_within(usize::MAX, bytes, now, news);
+    }
+
+    fn read_within(
+        &mut self,
+        most_messages: usize,
+        most_bytes: usize,
+        now: Moment,
+        news: &mut Vec<HostNews>,
+    ) -> Progress {
         // Taken out while its lines are read, because hearing them changes us.
         let mut frames = mem::take(&mut self.frames);
         let (mut bytes, mut messages) = (0, 0);
         let mut progress = Progress::Idle;
-        while self.over == Over::No {
+        while self.over == Over::No && progress == Progress::Idle {
             match frames.next_line() {
                 Ok(Some(line)) => {
                     messages += 1;
                     self.hear(line, now, news);
+                    if messages >= most_messages {
+                        progress = Progress::More;
+                    }
                 }
-                Ok(None) if self.may_be_read() && bytes < TURN_BYTES => {
-                    bytes += self.receive(&mut frames, news);
-                }
+                Ok(None) if bytes >= most_bytes => progress = Progress::More,
+                Ok(None) if self.may_be_read() => bytes += self.receive(&mut frames, news),
                 Ok(None) => break,
                 // Its descriptors would be taken for those of other messages.
                 Err(Violation::FrameTooLong) if self.channel.descriptors.is_empty() => {
@@ -185,14 +207,10 @@ impl Connection {
                 }
                 Err(violation) => self.leave(Some(violation), news),
             }
-            if messages >= TURN_MESSAGES || bytes >= TURN_BYTES {
-                progress = Progress::More;
-                // Whole lines may be left in the buffer, of which the socket will not tell.
-                if self.channel.readiness == Readiness::Drained {
-                    self.channel.readiness = Readiness::Readable;
-                }
-                break;
-            }
+        }
+        // Whole lines may be left in the buffer, of which the socket will not tell.
+        if progress == Progress::More && self.channel.readiness == Readiness::Drained {
+            self.channel.readiness = Readiness::Readable;
         }
         self.frames = frames;
         self.measure(bytes, messages, now, news);

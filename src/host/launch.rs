@@ -12,9 +12,13 @@ use nix::sys::socket::{AddressFamily, SockFlag, SockType, socketpair};
 use serde_json::{Value, json};
 
 use crate::process::{
-    self, Change, Child, DescriptorLimit, FOR_LUSTER_ALONE, Identity, Sealed, SpawnError, Start, Stream,
+    self, Change, Child, DescriptorLimit, FOR_LUSTER_ALONE, Forked, Identity, Needed, Sealed, SpawnError,
+    Start, Stream,
 };
 use crate::scripts::{self, NodeFlags, readable_arg};
+
+/// How often a script that is gone is put back before that is given up.
+const TRIES: u32 = 5;
 
 /// What the process is started with.
 #[derive(Debug)]
@@ -52,13 +56,43 @@ pub enum HostLaunchError {
 }
 
 impl HostLauncher {
-    /// Starts the process; `more` is added to what its script is told. Answers with our end of its socket, which is
-    /// blocking.
+    /// Starts the process and waits until it runs Node; `more` is added to what its script is told. Answers with our end
+    /// of its socket, which is blocking. Blocks: for what is started before the loop.
     ///
     /// # Errors
     /// Nothing is left behind.
-    pub fn launch(&mut self, more: Value) -> Result<(Child, OwnedFd), HostLaunchError> {
-        let script = self.script.ensure()?.to_owned();
+    pub fn launch(&mut self, more: &Value) -> Result<(Child, OwnedFd), HostLaunchError> {
+        let mut tries = 0;
+        loop {
+            self.script.ensure()?;
+            let (start, ours) = self.start(more)?;
+            match start.spawn() {
+                // Another luster has put the same script there at the same moment.
+                Err(SpawnError::Lacking { .. }) if tries < TRIES => tries += 1,
+                spawned => return Ok((spawned?, ours)),
+            }
+        }
+    }
+
+    /// The same without waiting. If its script is gone that is told as [`SpawnError::Lacking`]: [`Self::mend`] helps.
+    ///
+    /// # Errors
+    /// There is no process.
+    pub fn fork(&self, more: &Value) -> Result<(Forked, OwnedFd), HostLaunchError> {
+        let (start, ours) = self.start(more)?;
+        Ok((start.fork()?, ours))
+    }
+
+    /// Puts its script back. Waits for a file system that has just answered.
+    ///
+    /// # Errors
+    /// No place will take it.
+    pub fn mend(&mut self) -> Result<(), scripts::Error> {
+        self.script.ensure().map(drop)
+    }
+
+    fn start(&self, more: &Value) -> Result<(Start, OwnedFd), HostLaunchError> {
+        let (script, seen) = self.script.seen();
         let (ours, theirs) = socketpair(AddressFamily::Unix, SockType::Stream, None, SockFlag::SOCK_CLOEXEC)
             .map_err(std::io::Error::from)?;
         let parent = self.parent.as_ref().map(OwnedFd::try_clone).transpose()?;
@@ -67,21 +101,22 @@ impl HostLauncher {
             self.node_args.iter().filter(|argument| !is_inspector(argument)).cloned().collect();
         if NodeFlags::from_surroundings(&self.node_args).has_permissions() {
             let config = self.boot["config"].as_str().map(Path::new);
-            args.extend([script.as_path()].into_iter().chain(config).map(readable_arg));
+            args.extend([script].into_iter().chain(config).map(readable_arg));
         }
         args.push(script.into());
         let start = Start {
             program: self.node.clone(),
             args,
-            env: self.env(&more),
+            env: self.env(more),
             folder: Some(self.folder.clone()),
             stdio: [Stream::Inherited, Stream::Inherited, Stream::Inherited],
             channel: theirs,
             further: parent.into_iter().chain(data).collect(),
             identity: Identity::default(),
             limit: self.limit,
+            needed: Some(needed(script, seen)),
         };
-        Ok((start.spawn()?, ours))
+        Ok((start, ours))
     }
 
     fn env(&self, more: &Value) -> BTreeMap<OsString, Change> {
@@ -118,10 +153,17 @@ impl HostLauncher {
     }
 }
 
+/// A script, as something a process needs.
+pub(crate) fn needed(path: &Path, seen: scripts::Identity) -> Needed {
+    let scripts::Identity { device, inode, size, changed } = seen;
+    Needed { path: path.to_owned(), device, inode, size, changed }
+}
+
 /// Our program: by its name, or where that is gone because of an upgrade, by our process, which the kernel lets others
-/// execute only if we have no capabilities that they have not.
+/// execute only if we have no capabilities that they have not. Asks no file system.
 fn helper() -> PathBuf {
-    let file = std::env::current_exe().ok().filter(|file| file.is_file());
+    // The kernel marks the name of one that is gone.
+    let file = std::env::current_exe().ok().filter(|file| !file.to_string_lossy().ends_with(" (deleted)"));
     file.unwrap_or_else(|| format!("/proc/{}/exe", std::process::id()).into())
 }
 

@@ -134,6 +134,17 @@ impl Link {
         progress
     }
 
+    /// The process at the other end is dead: appends all it has said, whatever limits hold for the living.
+    pub fn hear_out(&mut self, now: Moment, news: &mut Vec<HostNews>) {
+        self.gather(now, news);
+        if let State::Connected(connection, _) = &mut self.state {
+            connection.hear_out(now, news);
+        }
+        if matches!(news.last(), Some(HostNews::Left(_))) {
+            self.hang_up();
+        }
+    }
+
     /// When [`Link::wake`] is to be called.
     #[must_use]
     pub fn next_wake(&self) -> Option<Moment> {

@@ -20,6 +20,7 @@ pub use arrival::hand_over;
 pub use ask::{Ask, ConfigValue, EnvChanges, Hello, OneAsk, ScriptSettings, Setup, Undertaking, WorkerAsk};
 pub use connection::HostNews;
 pub use evaluate::{Candidate, Failure};
+pub(crate) use launch::needed;
 pub use launch::{HostLaunchError, HostLauncher};
 pub use link::{Link, Told};
 pub use tell::{ExitThen, Tell};

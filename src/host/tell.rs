@@ -26,10 +26,12 @@ pub enum Tell<'a> {
         /// Whether its messages are in V8's own form (`npm/lib/shared/advanced.js`).
         advanced: bool,
     },
-    /// A process could not be started.
+    /// A process could not be started, or could not run Node.
     Unstarted {
         /// Whose.
         wid: u32,
+        /// Which, if it was told of.
+        life: u32,
         /// Why.
         reason: &'a str,
         /// What follows.

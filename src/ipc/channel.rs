@@ -77,6 +77,14 @@ impl Channel {
         Self { socket, descriptors: VecDeque::new(), readiness: Readiness::Drained }
     }
 
+    /// The peer is dead: how many bytes to read until all is known that it has written, its end included. Whoever else
+    /// writes, having inherited its end, is not waited for.
+    pub(crate) fn outlive(&mut self) -> usize {
+        self.readiness = Readiness::HungUp;
+        // It fails for no socket. One more than there are, so that the end is met.
+        sys::unread(self.socket.as_fd()).unwrap_or(SEND_BUFFER) + 1
+    }
+
     /// Reads once.
     pub(crate) fn receive(&mut self, frames: &mut FrameBuffer) -> Result<Heard, Violation> {
         let space = frames.space();

@@ -1,7 +1,7 @@
 //! The system calls this room needs that have no safe wrapper: descriptors in and out of messages.
 //!
 //! Invariant: a descriptor the kernel hands us is owned from the first moment, so none leaks.
-#![expect(unsafe_code, reason = "recvmsg, sendmsg and getsockopt on raw structures")]
+#![expect(unsafe_code, reason = "recvmsg, sendmsg, getsockopt and ioctl on raw structures")]
 
 use std::collections::VecDeque;
 use std::io::IoSlice;
@@ -49,6 +49,14 @@ pub(crate) fn receive(
         collect_descriptors(&header, descriptors);
     }
     Ok(Received { len, descriptors: descriptors.len() - before })
+}
+
+/// How many bytes wait to be read.
+pub(crate) fn unread(socket: BorrowedFd<'_>) -> Result<usize, Errno> {
+    let mut count: libc::c_int = 0;
+    // SAFETY: the call writes one integer to `count`.
+    Errno::result(unsafe { libc::ioctl(socket.as_raw_fd(), libc::FIONREAD, &raw mut count) })?;
+    Ok(usize::try_from(count).unwrap_or(0))
 }
 
 /// Takes ownership of the descriptors in a received control message.

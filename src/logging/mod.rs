@@ -1,12 +1,14 @@
 //! Log lines on stderr: for people, for the journal, or as JSON.
 //!
-//! Invariant: a reader of stderr that is slow or gone never makes the master wait; lines are dropped and counted.
+//! Invariant: a reader of stderr that is slow or gone never makes the loop wait; lines are dropped and counted.
 
 mod install;
 mod journal;
 mod sink;
 mod stream;
+mod sys;
 mod text;
 
 pub(crate) use install::install;
 pub(crate) use journal::reads_stderr as journal_reads_stderr;
+pub(crate) use sink::{finish, hand_over};

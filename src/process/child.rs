@@ -8,13 +8,15 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use nix::errno::Errno;
 use thiserror::Error;
 
-use super::{Pid, sys};
+use super::registry::{self, Fate};
+use super::{ExitStatus, Pid, sys};
 
 /// A started worker, until dropped; dropping it neither kills nor reaps the process.
 #[derive(Debug)]
 pub struct Child {
     pid: Pid,
     pidfd: OwnedFd,
+    fate: Fate,
 }
 
 /// What a worker can be sent.
@@ -49,8 +51,8 @@ pub struct SignalError {
 }
 
 impl Child {
-    pub(super) fn new(pid: Pid, pidfd: OwnedFd) -> Self {
-        Self { pid, pidfd }
+    pub(super) const fn new(pid: Pid, pidfd: OwnedFd, fate: Fate) -> Self {
+        Self { pid, pidfd, fate }
     }
 
     /// The process's number: for messages and for finding the worker in a [`Harvest`](super::Harvest).
@@ -59,12 +61,20 @@ impl Child {
         self.pid
     }
 
-    /// A process that was started by other means, is our child and not reaped yet.
-    ///
-    /// # Errors
-    /// The kernel has no descriptor left for it.
-    pub fn adopt(pid: Pid) -> std::io::Result<Self> {
-        Ok(Self { pid, pidfd: sys::open_pidfd(pid.for_nix())? })
+    /// How it ended, once it has been reaped.
+    #[must_use]
+    pub fn status(&self) -> Option<ExitStatus> {
+        self.fate.get().copied()
+    }
+
+    /// Kills it and all of its group. Nobody will ask how it ended.
+    pub fn discard(self) {
+        let mut registry = registry::lock();
+        // Reaped already, it is nobody's group any more.
+        if self.status().is_none() {
+            registry.condemn(self.pid);
+            let _ = self.signal(Signal::Kill);
+        }
     }
 
     /// Sends a signal to the leading process (not to what that started).

@@ -52,6 +52,8 @@ pub fn take_over() -> Result<(), StartError> {
     close_others_at_exec().map_err(|source| StartError::Descriptors { source })?;
     // A starter that blocks signals and forgets to unblock them would leave us deaf to SIGTERM and SIGCHLD.
     SigSet::empty().thread_set_mask().map_err(|errno| StartError::Mask { source: errno.into() })?;
+    // A starter that ignores SIGCHLD has its children ignore it too: all ours would be gone without a word.
+    sys::heed_children();
     // A master in the background must not be stopped for logging to a terminal set to `tostop`.
     sys::ignore_terminal_output_stop();
     Ok(())

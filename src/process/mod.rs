@@ -3,8 +3,8 @@
 //! Owns every fork, exec, wait and kill of luster; knows nothing of why a worker is started or stopped.
 //! Invariants: a worker is signalled only through its pidfd, so never a stranger that got its number; every
 //! other number that is signalled belongs to a child not reaped yet; a worker leads a group of
-//! its own and inherits descriptors 0 to 3 and what it is given besides (its configuration, as [`Sealed`] bytes); nothing but [`reap()`],
-//! [`end_remains`], [`see_off()`] and a failed [`Start::spawn`] waits for children.
+//! its own and inherits descriptors 0 to 3 and what it is given besides (its configuration, as [`Sealed`] bytes); one
+//! registry knows every child, and only it reaps: for [`reap()`], [`see_off()`] and [`end_remains`].
 
 mod activated;
 mod channel;
@@ -14,6 +14,7 @@ mod limits;
 mod pid;
 mod program;
 mod reap;
+mod registry;
 mod remains;
 mod reserve;
 mod sealed;
@@ -39,6 +40,6 @@ pub use sealed::Sealed;
 pub use see_off::see_off;
 pub use signals::{Asked, Passed, Received, Signals};
 pub use socket_owner::{Bound, Owner, State, owner_of};
-pub use spawn::{Change, FURTHER, Identity, SpawnError, Start, Step, Stream};
+pub use spawn::{Change, Exec, FURTHER, Forked, Identity, Needed, SpawnError, Start, Step, Stream};
 pub use status::{CoreDump, ExitStatus};
 pub use terminal::Terminal;

@@ -1,13 +1,13 @@
-//! Collects dead children: ours (workers, the extension host) with their news, strangers in silence.
+//! Collects dead children: those the loop has started with their news, the others for whoever waits for them, strangers
+//! to be told of.
 //!
-//! Invariants: what is left of one of our groups is killed while its leader is still a zombie, because until it is
+//! Invariants: what is left of a group of the loop's is killed while its leader is still a zombie, because until it is
 //! reaped no other process or group can get its number; each end of one of ours is reported exactly once. Processes
 //! that left the group (`setsid`, as `detached: true` does it) live on, until [`end_remains`](super::end_remains).
 //! Strangers are orphans that came to us as the nearest subreaper or as PID 1.
 
-use nix::sys::signal::{Signal, killpg};
-
-use super::sys::{self, Found, Then, Which};
+use super::registry::{self, Group, Origin};
+use super::sys::Which;
 use super::{ExitStatus, Pid};
 
 /// So that a storm of orphans cannot keep the master from its other work.
@@ -19,6 +19,8 @@ const AT_ONCE: usize = 1024;
 pub struct Harvest<Name> {
     /// Those of ours that ended.
     pub exits: Vec<Exited<Name>>,
+    /// Orphans that had come to us, and how they ended.
+    pub strangers: Vec<(Pid, ExitStatus)>,
     /// Whether to call again.
     pub left: Left,
 }
@@ -46,21 +48,26 @@ pub enum Left {
 /// Reaps every dead child, at most 1024 per call, without blocking. To be called on each
 /// [`Received::ChildChanged`](super::Received::ChildChanged).
 ///
-/// `known` tells ours from strangers: the owner's name for the process with this pid, if it is one of ours.
+/// `known` tells the caller's name for the process with this pid, if it is one of the caller's. It is asked only about
+/// processes that were started here; the end of one that somebody else has started is kept for [`see_off`](super::see_off()).
 pub fn reap<Name>(known: impl Fn(Pid) -> Option<Name>) -> Harvest<Name> {
-    let mut exits = Vec::new();
+    let mut harvest = Harvest { exits: Vec::new(), strangers: Vec::new(), left: Left::More };
     for _ in 0..AT_ONCE {
-        let Ok(Found::Dead(pid, status)) = sys::wait(Which::Any, Then::Leave) else {
-            return Harvest { exits, left: Left::Nothing };
+        let mut registry = registry::lock();
+        let Ok(Some(dead)) = registry.find(Which::Any) else {
+            harvest.left = Left::Nothing;
+            break;
         };
-        let who = known(pid);
-        if who.is_some() {
-            // Nothing left, or left with rights we do not have: either way there is nothing more to do about it.
-            let _ = killpg(pid.for_nix(), Signal::SIGKILL);
-        }
-        // It was there a moment ago and only we reap, so this finds it.
-        let _ = sys::wait(Which::Only(pid), Then::Reap);
-        exits.extend(who.map(|who| Exited { who, pid, status }));
+        let (pid, status) = (dead.pid, dead.status);
+        let who = match dead.origin {
+            Origin::Ours => known(pid),
+            Origin::Stranger => {
+                harvest.strangers.push((pid, status));
+                None
+            }
+        };
+        registry.reap(&dead, if who.is_some() { Group::Dies } else { Group::Stays });
+        harvest.exits.extend(who.map(|who| Exited { who, pid, status }));
     }
-    Harvest { exits, left: Left::More }
+    harvest
 }

@@ -12,7 +12,8 @@ use std::time::{Duration, Instant};
 use nix::sys::signal::{Signal, kill};
 
 use super::Pid;
-use super::sys::{self, Found, Then, Which};
+use super::registry::{self, Group};
+use super::sys::Which;
 
 /// Between two looks at what still lives.
 const NAP: Duration = Duration::from_millis(5);
@@ -94,10 +95,11 @@ fn tell(pid: Pid, signal: Signal) {
 
 fn reap_all() -> Outcome {
     loop {
-        match sys::wait(Which::Any, Then::Reap) {
-            Ok(Found::Dead(..)) => {}
-            Ok(Found::Living) => return Outcome::Survivors,
-            Ok(Found::Nobody) | Err(_) => return Outcome::Nobody,
+        let mut registry = registry::lock();
+        match registry.find(Which::Any) {
+            Ok(Some(dead)) => registry.reap(&dead, Group::Stays),
+            Ok(None) => return Outcome::Survivors,
+            Err(_) => return Outcome::Nobody,
         }
     }
 }

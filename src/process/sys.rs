@@ -128,6 +128,20 @@ pub(super) fn close_at_exec_from(first: libc::c_uint) -> Result<(), Errno> {
     Errno::result(done).map(drop)
 }
 
+/// Closes every descriptor from this number on. Linux 5.9; for a process that is about to exec, and owns none of them.
+pub(super) fn close_from(first: libc::c_uint) -> Result<(), Errno> {
+    // SAFETY: the caller's process has forgotten them; nothing will use or close them again.
+    let done = unsafe { libc::syscall(libc::SYS_close_range, first, libc::c_uint::MAX, 0) };
+    Errno::result(done).map(drop)
+}
+
+/// Lets this process learn how its children end: whoever started it may have had them ignored (`SIG_IGN` survives exec),
+/// and the kernel then reaps them itself.
+pub(super) fn heed_children() {
+    // SAFETY: replaces a disposition by the default; no handler is involved. It fails only for bad signal numbers.
+    unsafe { libc::signal(libc::SIGCHLD, libc::SIG_DFL) };
+}
+
 /// Lets this process write to its terminal from the background, even if that is set to `tostop`.
 pub(super) fn ignore_terminal_output_stop() {
     // SAFETY: replaces a disposition by "ignore"; no handler is involved. It fails only for bad signal numbers.

@@ -51,11 +51,15 @@ pub struct Placed {
 
 /// What one `stat` tells of a file: another value means somebody touched it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-struct Identity {
-    device: u64,
-    inode: u64,
-    size: u64,
-    changed: (i64, i64),
+pub struct Identity {
+    /// The device it is on.
+    pub device: u64,
+    /// Its number there.
+    pub inode: u64,
+    /// How long it is, in bytes.
+    pub size: u64,
+    /// When it was changed last, in seconds and nanoseconds.
+    pub changed: (i64, i64),
 }
 
 /// Why one folder will not do.
@@ -116,8 +120,14 @@ impl Placed {
         Err(Error::NoPlace { script: script.name(), refusals: refusals.join("; ") })
     }
 
-    /// The script's path, after making sure that it is still there as it was: programs that clean up temporary
-    /// folders do not ask. To be called before every spawn; costs one `stat`.
+    /// Where it was put, and what it was like there. Programs that clean up temporary folders do not ask, so it has to be
+    /// looked at before it is used: by somebody who may wait for the file system.
+    #[must_use]
+    pub fn seen(&self) -> (&Path, Identity) {
+        (&self.path, self.seen)
+    }
+
+    /// The script's path, after making sure that it is still there as it was. Waits for the file system.
     ///
     /// # Errors
     /// When the script is gone or changed and no place will take it again.

@@ -160,18 +160,22 @@ impl Host {
         }
     }
 
+    /// Kills it, and says why, once: it may be found unfit many times before it is gone.
     fn give_up(&mut self, why: String, orders: &mut Vec<Order>) {
+        self.phase = match self.phase {
+            Phase::Starting { attempt, .. } | Phase::Leaving { attempt, .. } => Phase::Doomed { attempt },
+            Phase::Serving { .. } => Phase::Doomed { attempt: Attempt::Again },
+            Phase::Ending { kill: Some(_) } => Phase::Ending { kill: None },
+            // It is killed already, or there is none.
+            Phase::Ending { kill: None }
+            | Phase::None
+            | Phase::Doomed { .. }
+            | Phase::Pausing { .. }
+            | Phase::Gone => return,
+        };
         orders.push(Say(Notice::HostGivenUp(self.last_life, why.clone())));
         orders.push(Order::KillHost(self.last_life));
         self.fault = Some(why);
-        match self.phase {
-            Phase::Starting { attempt, .. } | Phase::Leaving { attempt, .. } => {
-                self.phase = Phase::Doomed { attempt };
-            }
-            Phase::Serving { .. } => self.phase = Phase::Doomed { attempt: Attempt::Again },
-            Phase::Ending { .. } => self.phase = Phase::Ending { kill: None },
-            Phase::None | Phase::Doomed { .. } | Phase::Pausing { .. } | Phase::Gone => {}
-        }
     }
 }
 

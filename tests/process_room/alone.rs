@@ -71,6 +71,7 @@ pub(crate) fn start(program: &str, args: &[&str], channel: UnixStream) -> Result
         identity: Identity::default(),
         channel: OwnedFd::from(channel),
         limit: DescriptorLimit::current().unwrap(),
+        needed: None,
     }
     .spawn()
 }

@@ -4,7 +4,9 @@ use std::io::{BufRead, BufReader};
 use std::process::Stdio;
 use std::time::{Duration, Instant};
 
-use luster::process::{ExitStatus, Left, Patience, Signal, adopt_orphans, end_remains, reap};
+use luster::process::{
+    ExitStatus, Left, Patience, Signal, adopt_orphans, end_remains, reap, see_off, take_over,
+};
 
 use luster::supervisor::Life;
 
@@ -144,5 +146,92 @@ fn a_storm_of_orphans_is_reaped_in_bounded_steps() {
         assert_eq!(children(), [worker.pid()]);
         drop(channel);
         assert_eq!(end_of(&worker).status, ExitStatus::Code(4));
+    });
+}
+
+#[test]
+fn an_end_that_somebody_else_waits_for_is_kept_for_them() {
+    alone("ending::an_end_that_somebody_else_waits_for_is_kept_for_them", || {
+        let (worker, channel) = shell("read x <&3; exit 7");
+        drop(channel);
+        until("it is reaped by the way", || {
+            assert!(reap(|_| None::<Life>).strangers.is_empty(), "it was started here");
+            worker.status().is_some()
+        });
+        assert_eq!(children(), []);
+        let status = see_off(&worker, Duration::from_secs(20)).unwrap();
+        assert_eq!(status, ExitStatus::Code(7));
+    });
+}
+
+#[test]
+fn waiting_for_one_beside_a_loop_that_reaps_always_finds_its_end() {
+    alone("ending::waiting_for_one_beside_a_loop_that_reaps_always_finds_its_end", || {
+        // The kernel kills a child with the thread that started it, so all are started here.
+        let workers: Vec<_> =
+            (0..50).map(|code| (code, shell(&format!("read x <&3; exit {code}")))).collect();
+        let waiters: Vec<_> = workers
+            .into_iter()
+            .map(|(code, (worker, channel))| {
+                std::thread::spawn(move || {
+                    drop(channel);
+                    assert_eq!(see_off(&worker, Duration::from_secs(20)).unwrap(), ExitStatus::Code(code));
+                })
+            })
+            .collect();
+        until("all are awaited", || {
+            let harvest = reap(|_| None::<Life>);
+            assert!(harvest.strangers.is_empty() && harvest.exits.is_empty());
+            waiters.iter().all(std::thread::JoinHandle::is_finished)
+        });
+        waiters.into_iter().for_each(|waiter| waiter.join().unwrap());
+        assert_eq!(children(), []);
+    });
+}
+
+#[test]
+fn orphans_are_named() {
+    alone("ending::orphans_are_named", || {
+        adopt_orphans().unwrap();
+        let (worker, channel) = shell("(sh -c 'echo $$ >&3; read x <&3; exit 5' &) ; exit 0");
+        let orphan = pid(&line(&channel));
+        assert_eq!(see_off(&worker, Duration::from_secs(20)).unwrap(), ExitStatus::Code(0));
+        drop(channel);
+        let mut strangers = Vec::new();
+        until("the orphan is reaped", || {
+            strangers.extend(reap(|_| None::<Life>).strangers);
+            !strangers.is_empty()
+        });
+        assert_eq!(strangers, [(orphan, ExitStatus::Code(5))]);
+    });
+}
+
+#[test]
+fn one_that_is_discarded_takes_its_group_with_it() {
+    alone("ending::one_that_is_discarded_takes_its_group_with_it", || {
+        adopt_orphans().unwrap();
+        let (worker, channel) = shell("trap '' TERM; sh -c 'trap \"\" TERM; echo >&3; sleep 100' & wait");
+        line(&channel);
+        worker.discard();
+        until("all are gone", || {
+            assert!(reap(|_| None::<Life>).exits.is_empty());
+            children().is_empty()
+        });
+    });
+}
+
+#[test]
+fn ends_are_known_though_whoever_started_us_ignores_them() {
+    // Not by `trap`: a shell keeps this signal for itself.
+    let name = "ending::ends_are_known_though_whoever_started_us_ignores_them";
+    alone(name, || {
+        // SAFETY: replaces a disposition; no handler is involved.
+        #[expect(unsafe_code, reason = "what a careless parent leaves")]
+        unsafe {
+            nix::libc::signal(nix::libc::SIGCHLD, nix::libc::SIG_IGN);
+        }
+        take_over().unwrap();
+        let (worker, _channel) = shell("exit 3");
+        assert_eq!(see_off(&worker, Duration::from_secs(20)).unwrap(), ExitStatus::Code(3));
     });
 }

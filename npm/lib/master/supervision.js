@@ -264,6 +264,8 @@ class Supervision {
             worker.emit('error', LusterWorkerWrapperError.createError('NOT_STARTED', { wid: worker.wid, reason: news.reason }));
             this.hold();
         }
+        // If there was a process, it has ended without having run Node.
+        this._exited({ life: news.life, code: NOT_RUN, signal: null, then: news.then });
     }
 
     /** Somebody else than this process stops a worker. */
@@ -309,6 +311,9 @@ const INTERNAL = 70;
 const NOT_EXECUTABLE = 71;
 
 /** What is told when another process is about to be started. */
+/** The exit code of a process that could not run its program, as shells have it. */
+const NOT_RUN = 127;
+
 const ENDS = ['disconnect', 'exit', 'unstarted'];
 /** Signals that stop everything. */
 const STOPS = ['SIGTERM', 'SIGINT', 'SIGQUIT'];

@@ -1,7 +1,11 @@
 // The direct line between a worker and the JavaScript beside the fleet: a socket of their own for luster's remote
 // calls, so that these do not pass through the supervisor. One JSON value a line, packed if the worker's messages are.
 //
-// Invariants: it keeps no process alive; an end that is gone is noticed, not an error; nothing is read before `listen`.
+// Invariants: it keeps no process alive; an end that is gone is noticed, not an error; nothing is read before `listen`;
+// what makes no sense ends the line and nothing else: calls then go by the channel, as before there was a line.
+
+/** How much of a line that is no message a warning shows. */
+const SHOWN = 80;
 
 const AS_IT_IS = { pack: message => message, unpack: message => message };
 
@@ -50,8 +54,26 @@ module.exports = class Line {
         for (const part of others) {
             const line = this._rest;
             this._rest = part;
+            let message;
+            try {
+                message = this._form.unpack(JSON.parse(line));
+            } catch {
+                this._giveUp(line);
+                return;
+            }
             // As Node's own channel does it: what one listener throws costs no other message.
-            process.nextTick(heard, this._form.unpack(JSON.parse(line)));
+            process.nextTick(heard, message);
         }
+    }
+
+    _giveUp(line) {
+        this._rest = '';
+        this.close();
+        const start = JSON.stringify(line.slice(0, SHOWN));
+        process.emitWarning(
+            `the direct channel for remote calls carries what is no message (${start}), so somebody else writes to its `
+                + 'descriptor; it is closed, and remote calls go through luster',
+            'LusterWarning',
+        );
     }
 };

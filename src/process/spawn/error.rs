@@ -6,9 +6,9 @@ use std::path::PathBuf;
 use nix::errno::Errno;
 use thiserror::Error;
 
-use super::start::{Identity, Start};
+use super::start::Identity;
 
-/// Why a worker could not be started. No process is left behind.
+/// Why a worker could not be started.
 #[derive(Debug, Error)]
 pub enum SpawnError {
     /// Nothing at the path, or the interpreter or loader it asks for is missing.
@@ -71,6 +71,14 @@ pub enum SpawnError {
         /// What the kernel said.
         source: io::Error,
     },
+    /// A file it needs is gone, or another one than it was.
+    #[error("cannot start {}: {} is gone or has been changed", program.display(), path.display())]
+    Lacking {
+        /// What should have been started.
+        program: PathBuf,
+        /// The file.
+        path: PathBuf,
+    },
     /// It cannot have these rights.
     #[error(
         "cannot start {} as {identity}: {source}; only root and processes with CAP_SETUID and CAP_SETGID may change these",
@@ -112,6 +120,9 @@ pub enum Step {
     /// Entering a process group of its own.
     #[error("setpgid")]
     Group,
+    /// Looking at the file it needs.
+    #[error("looking for the script")]
+    Needed,
     /// Taking on another user's or group's rights.
     #[error("changing the user or group")]
     Identity,
@@ -139,12 +150,22 @@ pub(super) struct Failure {
     pub(super) errno: Errno,
 }
 
+/// What an error is about.
+#[derive(Debug, Clone)]
+pub(super) struct Subject {
+    pub(super) program: PathBuf,
+    pub(super) folder: Option<PathBuf>,
+    pub(super) identity: Identity,
+    pub(super) needed: Option<PathBuf>,
+}
+
 impl Step {
-    const ALL: [Self; 10] = [
+    const ALL: [Self; 11] = [
         Self::Open,
         Self::Fork,
         Self::Pidfd,
         Self::Group,
+        Self::Needed,
         Self::Identity,
         Self::Folder,
         Self::DeathSignal,
@@ -174,17 +195,20 @@ impl Failure {
     }
 
     /// The failure in the operator's terms.
-    pub(super) fn of(self, start: &Start) -> SpawnError {
-        let program = start.program.clone();
+    pub(super) fn of(self, subject: &Subject) -> SpawnError {
+        let program = subject.program.clone();
         let source = io::Error::from(self.errno);
         match (self.step, self.errno) {
             (_, Errno::EMFILE | Errno::ENFILE) => SpawnError::OutOfDescriptors { program, source },
             (_, Errno::EAGAIN | Errno::ENOMEM) => SpawnError::OutOfProcesses { program, source },
+            (Step::Needed, _) => {
+                SpawnError::Lacking { program, path: subject.needed.clone().unwrap_or_default() }
+            }
             (Step::Folder, _) => {
-                let folder = start.folder.clone().unwrap_or_default();
+                let folder = subject.folder.clone().unwrap_or_default();
                 SpawnError::Folder { program, folder, source }
             }
-            (Step::Identity, _) => SpawnError::Identity { program, identity: start.identity, source },
+            (Step::Identity, _) => SpawnError::Identity { program, identity: subject.identity, source },
             (Step::Exec, Errno::ENOENT | Errno::ENOTDIR) => SpawnError::NotFound { program },
             (Step::Exec, Errno::EACCES | Errno::EPERM | Errno::ENOEXEC | Errno::EISDIR) => {
                 SpawnError::NotExecutable { program, source }

@@ -11,13 +11,17 @@ use std::io::IsTerminal;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::PathBuf;
+use std::time::Duration;
 
 use nix::fcntl::{OFlag, open};
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::stat::Mode;
 use nix::sys::termios::{LocalFlags, tcgetattr};
 
-use super::error::{Failure, SpawnError, Step};
+use super::error::{Failure, SpawnError, Step, Subject};
+use super::exec::{Exec, Forked};
 use super::sys::{self, Company, Image, Plan};
+use crate::process::see_off::{collect, has_ended};
 use crate::process::{Child, DescriptorLimit};
 
 /// Where a process finds its channel; the caller says so in its environment.
@@ -47,6 +51,24 @@ pub struct Start {
     pub identity: Identity,
     /// The limit on descriptors luster was started with.
     pub limit: DescriptorLimit,
+    /// A file the program cannot do without.
+    pub needed: Option<Needed>,
+}
+
+/// A file, and what it was like when it was seen last. The new process looks at it, because it may wait for a file system,
+/// and does not run its program if it is gone or another one.
+#[derive(Debug, Clone)]
+pub struct Needed {
+    /// Where it is.
+    pub path: PathBuf,
+    /// The device it is on.
+    pub device: u64,
+    /// Its number there.
+    pub inode: u64,
+    /// How long it is, in bytes.
+    pub size: u64,
+    /// When it was changed last, in seconds and nanoseconds.
+    pub changed: (i64, i64),
 }
 
 /// What one of the standard descriptors becomes.
@@ -100,20 +122,51 @@ impl fmt::Debug for Change {
 
 impl Start {
     /// Starts the process: in a group of its own, killed by the kernel when the master dies, with the channel as
-    /// descriptor 3 and nothing else but stdio and what was given. Blocks until the program runs or could not be run.
+    /// descriptor 3 and nothing else but stdio and what was given. Comes back at once; what becomes of it is told later.
     ///
     /// The thread that calls this must be the master's main one: the kernel takes that thread's end for the
     /// master's. A program that gains rights by exec (set-uid, file capabilities) is not killed with the
     /// master; it sees its channel close.
     ///
     /// # Errors
-    /// See [`SpawnError`]; no process is left behind.
-    pub fn spawn(self) -> Result<Child, SpawnError> {
+    /// See [`SpawnError`]; there is no process.
+    pub fn fork(self) -> Result<Forked, SpawnError> {
         let image = self.image()?;
-        self.spawn_image(&image).map_err(|failure| failure.of(&self))
+        let subject = Subject {
+            program: self.program.clone(),
+            folder: self.folder.clone(),
+            identity: self.identity,
+            needed: self.needed.as_ref().map(|needed| needed.path.clone()),
+        };
+        match self.fork_image(&image) {
+            Ok((child, answer)) => Ok(Forked { child, exec: Exec::new(answer, subject) }),
+            Err(failure) => Err(failure.of(&subject)),
+        }
     }
 
-    fn spawn_image(&self, image: &Image) -> Result<Child, Failure> {
+    /// The same, and waits until the program runs or could not be run. Blocks: for what is started before the loop.
+    ///
+    /// # Errors
+    /// See [`SpawnError`]; no process is left behind.
+    pub fn spawn(self) -> Result<Child, SpawnError> {
+        let Forked { child, mut exec } = self.fork()?;
+        loop {
+            match exec.outcome() {
+                Some(Ok(())) => return Ok(child),
+                Some(Err(error)) => {
+                    // It is on its way out; one that is not to be reaped by us has been.
+                    while matches!(collect(&child), Ok(None)) {
+                        let _ = has_ended(&child, Duration::from_millis(5));
+                    }
+                    return Err(error);
+                }
+                // It fails only when interrupted.
+                None => _ = poll(&mut [PollFd::new(exec.as_fd(), PollFlags::POLLIN)], PollTimeout::NONE),
+            }
+        }
+    }
+
+    fn fork_image(&self, image: &Image) -> Result<(Child, OwnedFd), Failure> {
         let null =
             self.needs_null().then(|| open("/dev/null", OFlag::O_RDWR | OFlag::O_CLOEXEC, Mode::empty()));
         let null = null.transpose().map_err(Step::Open.failed())?;
@@ -153,7 +206,11 @@ impl Start {
         for (name, value) in changed(std::env::vars_os().collect(), &self.env) {
             env.push(string("an environment variable", assignment(name, &value))?);
         }
-        Ok(Image { program, args, env, folder })
+        let needed = self.needed.as_ref().map(|needed| {
+            let path = needed.path.as_os_str().as_bytes().to_vec();
+            Ok((string("the path of a script", path)?, needed.clone()))
+        });
+        Ok(Image { program, args, env, folder, needed: needed.transpose()? })
     }
 }
 

@@ -5,7 +5,8 @@
 //! the ignored signals luster was started with, and it gives no pipe by which to see whether the master lives.
 //!
 //! Invariants: between fork and exec only async-signal-safe calls are made, nothing is allocated and nothing can
-//! panic; every way out of [`start`] with an error leaves no process and no zombie.
+//! panic; nothing there waits for a file system before all of the master's descriptors are closed, so that one that hangs
+//! keeps nobody's connection, socket or channel open.
 #![expect(unsafe_code, reason = "fork and exec, and what comes between them")]
 
 use std::convert::Infallible;
@@ -21,8 +22,8 @@ use nix::sys::signal::{SigSet, SigmaskHow, Signal};
 use nix::unistd::{ForkResult, fork};
 
 use super::error::{Failure, Step};
-use super::start::Identity;
-use crate::process::{Child, DescriptorLimit, Pid, sys};
+use super::start::{Identity, Needed};
+use crate::process::{Child, DescriptorLimit, Pid, registry, sys};
 
 /// What the process is to become.
 pub(super) struct Image {
@@ -30,6 +31,7 @@ pub(super) struct Image {
     pub(super) args: Vec<CString>,
     pub(super) env: Vec<CString>,
     pub(super) folder: Option<CString>,
+    pub(super) needed: Option<(CString, Needed)>,
 }
 
 /// A start with everything opened and allocated.
@@ -53,11 +55,14 @@ pub(super) enum Company {
     Session,
 }
 
-/// Starts the process; comes back when it runs the program or never will.
-pub(super) fn start(mut plan: Plan<'_>) -> Result<Child, Failure> {
+/// Forks the process; answers with it and with the pipe that tells what becomes of it.
+pub(super) fn start(mut plan: Plan<'_>) -> Result<(Child, OwnedFd), Failure> {
     let args = pointers(&plan.image.args);
     let env = pointers(&plan.image.env);
-    let (answer, report) = nix::unistd::pipe2(OFlag::O_CLOEXEC).map_err(Step::Open.failed())?;
+    let flags = OFlag::O_CLOEXEC | OFlag::O_NONBLOCK;
+    let (answer, report) = nix::unistd::pipe2(flags).map_err(Step::Open.failed())?;
+    // From here until it is entered nobody else may reap it.
+    let mut registry = registry::lock();
     // Until the new process has dropped the master's handlers no signal may reach it.
     let mask = SigSet::all().thread_swap_mask(SigmaskHow::SIG_SETMASK).map_err(Step::Fork.failed())?;
     // SAFETY: the new process makes async-signal-safe calls only (see `become_program`) and never returns.
@@ -71,36 +76,15 @@ pub(super) fn start(mut plan: Plan<'_>) -> Result<Child, Failure> {
         ForkResult::Child => unreachable!("the new process never comes here"),
         ForkResult::Parent { child } => {
             drop(report);
-            await_program(child, &answer)
+            let pid = Pid::new(child.as_raw()).ok_or(Failure { step: Step::Fork, errno: Errno::EINVAL })?;
+            let fate = registry.enter(pid);
+            // Not reaped yet, so the number is still its own; who reaps next finds it dead.
+            let pidfd = sys::open_pidfd(child).map_err(Step::Pidfd.failed()).inspect_err(|_| {
+                let _ = nix::sys::signal::kill(child, Signal::SIGKILL);
+            })?;
+            Ok((Child::new(pid, pidfd, fate), answer))
         }
     }
-}
-
-fn await_program(pid: nix::unistd::Pid, answer: &OwnedFd) -> Result<Child, Failure> {
-    // Not reaped yet, so the number is still its own.
-    let pidfd = sys::open_pidfd(pid).map_err(Step::Pidfd.failed()).inspect_err(|_| {
-        let _ = nix::sys::signal::kill(pid, Signal::SIGKILL);
-        reap_failed(pid);
-    })?;
-    let mut bytes = [0; Failure::SIZE];
-    let read = loop {
-        match nix::unistd::read(answer, &mut bytes) {
-            Err(Errno::EINTR) => {}
-            other => break other,
-        }
-    };
-    // Nothing: exec closed the pipe. A process killed before exec looks the same, and is found by `reap`.
-    if read != Ok(Failure::SIZE) {
-        let pid = Pid::new(pid.as_raw()).ok_or(Failure { step: Step::Fork, errno: Errno::EINVAL })?;
-        return Ok(Child::new(pid, pidfd));
-    }
-    reap_failed(pid);
-    Err(Failure::from_bytes(bytes))
-}
-
-/// Takes the status of a process that is on its way out, so that it leaves no zombie.
-fn reap_failed(pid: nix::unistd::Pid) {
-    while nix::sys::wait::waitpid(pid, None) == Err(Errno::EINTR) {}
 }
 
 fn pointers(strings: &[CString]) -> Vec<*const c_char> {
@@ -137,6 +121,10 @@ fn try_become(
     forget_dispositions();
     part(plan.company)?;
     let last = place_all(&mut plan.placements, report).map_err(Step::Descriptors.failed())?;
+    close_others(last, report).map_err(Step::Descriptors.failed())?;
+    if let Some((path, needed)) = &plan.image.needed {
+        look_at(path, needed).map_err(Step::Needed.failed())?;
+    }
     become_identity(plan.identity).map_err(Step::Identity.failed())?;
     // After a change of user, which takes the signal away again.
     die_with_master(*report)?;
@@ -144,8 +132,6 @@ fn try_become(
         // SAFETY: a null-terminated path that outlives the call.
         Errno::result(unsafe { libc::chdir(folder.as_ptr()) }).map_err(Step::Folder.failed())?;
     }
-    // Everything else is close-on-exec by birth; this is the net below, for libraries that forget (Linux 5.11).
-    let _ = sys::close_at_exec_from(last.unsigned_abs() + 1);
     setrlimit(Resource::RLIMIT_NOFILE, plan.limit.soft, plan.limit.hard).map_err(Step::Limit.failed())?;
     SigSet::empty().thread_set_mask().map_err(Step::Exec.failed())?;
     // SAFETY: the path and both arrays are null-terminated and outlive the call; this process is a copy of the
@@ -210,10 +196,38 @@ fn place_all(placements: &mut [(RawFd, RawFd)], report: &mut RawFd) -> Result<Ra
     Ok(last)
 }
 
+/// Closes all of the master's descriptors but those that have been placed, and the report, which goes behind them.
+fn close_others(last: RawFd, report: &mut RawFd) -> Result<(), Errno> {
+    let behind = last + 1;
+    if *report != behind {
+        // SAFETY: replaces a descriptor that is to be closed anyway.
+        Errno::result(unsafe { libc::dup3(*report, behind, libc::O_CLOEXEC) })?;
+        *report = behind;
+    }
+    let first = behind.unsigned_abs() + 1;
+    if sys::close_from(first).is_err() {
+        // Older than 5.9, or filtered. They are close-on-exec by birth, but for those of libraries that forget (5.11).
+        let _ = sys::close_at_exec_from(first);
+    }
+    Ok(())
+}
+
 /// A duplicate of a descriptor, from this number on.
 fn lift(descriptor: RawFd, from: RawFd) -> Result<RawFd, Errno> {
     // SAFETY: makes a new descriptor in this process; the old one stays.
     Errno::result(unsafe { libc::fcntl(descriptor, libc::F_DUPFD_CLOEXEC, from) })
+}
+
+/// Whether a file is what it was.
+fn look_at(path: &CString, needed: &Needed) -> Result<(), Errno> {
+    // SAFETY: stat is a C struct of integers; all zeroes is a valid value of it.
+    let mut now: libc::stat = unsafe { std::mem::zeroed() };
+    // SAFETY: a null-terminated path, and a valid place for the answer.
+    Errno::result(unsafe { libc::lstat(path.as_ptr(), &raw mut now) })?;
+    let size = u64::try_from(now.st_size).unwrap_or(0);
+    let is_same = (now.st_dev, now.st_ino, size) == (needed.device, needed.inode, needed.size)
+        && (now.st_ctime, now.st_ctime_nsec) == needed.changed;
+    if is_same { Ok(()) } else { Err(Errno::ESTALE) }
 }
 
 /// Takes on other rights; as libuv does it, without the master's further groups.

@@ -103,6 +103,7 @@ pub(super) struct World {
     pub(super) host: Option<HostProcess>,
     /// When each host process was started.
     pub(super) hosts_started: Vec<Moment>,
+    pub(super) hosts_killed: u32,
     slots: u32,
     processes: BTreeMap<Life, Process>,
     starts: BTreeMap<WorkerId, u32>,
@@ -121,6 +122,7 @@ impl World {
         Self {
             supervisor: Supervisor::new(now, policy.clone(), 1),
             hosts_started: host.iter().map(|_| now).collect(),
+            hosts_killed: 0,
             host,
             slots: policy.workers,
             policy,
@@ -349,6 +351,7 @@ impl World {
                     }
                 }
                 Order::KillHost(life) => {
+                    self.hosts_killed += 1;
                     let killed = Ending::Signal("SIGKILL".into());
                     self.later(1, Event::Host(life, HostEvent::Exited(killed)));
                 }

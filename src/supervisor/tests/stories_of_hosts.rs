@@ -60,6 +60,27 @@ fn a_host_that_takes_too_long_to_initialize_is_killed_and_ends_everything() {
 }
 
 #[test]
+fn a_host_is_given_up_once_however_often_it_is_found_unfit_before_it_is_gone() {
+    let given_up = |world: &World| {
+        world.notices.iter().filter(|notice| matches!(notice, Notice::HostGivenUp(..))).count()
+    };
+    let mut world = serving(hosted(1));
+    for _ in 0..5 {
+        world.host_news(HostEvent::Unfit("it does not read its messages".into()));
+    }
+    assert_eq!((given_up(&world), world.hosts_killed), (1, 1));
+    world.run_until("the next one", |world| world.hosts_started.len() == 2);
+    // Nor one that has been told to go, and is killed for not going.
+    world.host_news(HostEvent::Initialized);
+    world.ask(Request::Stop);
+    world.run_until("it is told to go", |world| world.processes() == 0);
+    for _ in 0..5 {
+        world.host_news(HostEvent::Unfit("it does not read its messages".into()));
+    }
+    assert_eq!((given_up(&world), world.hosts_killed), (2, 2));
+}
+
+#[test]
 fn workers_go_on_when_the_host_dies_and_it_is_started_again() {
     let mut world = serving(hosted(2));
     let before = world.living();

@@ -1,10 +1,12 @@
 //! What workers start and leave is gone: the worker's group with the worker, everything else with luster.
 
+use std::os::unix::process::CommandExt;
 use std::path::Path;
+use std::process::Command;
 
 use serde_json::json;
 
-use crate::harness::{Pair, eventually, is_alive, stat};
+use crate::harness::{Luster, Pair, eventually, is_alive, stat};
 
 /// The process whose number a worker wrote down.
 fn noted(folder: &Path) -> i32 {
@@ -73,4 +75,31 @@ fn orphans_are_reaped_while_luster_runs() {
     assert_eq!(pair.await_answer(0), criminal);
     // That no zombie stays is part of every end.
     pair.end();
+}
+
+#[test]
+fn a_luster_whose_starter_ignores_the_ends_of_children_knows_how_its_own_end() {
+    let ignoring = |command: &mut Command| {
+        // SAFETY: `signal` is async-signal-safe.
+        #[expect(unsafe_code, reason = "what a careless parent leaves to its children")]
+        unsafe {
+            command.pre_exec(|| {
+                nix::libc::signal(nix::libc::SIGCHLD, nix::libc::SIG_IGN);
+                Ok(())
+            });
+        }
+    };
+    let luster = Luster::new().file("luster.conf.js", "process.exit(3);").adjust(ignoring);
+    let (code, _, stderr) = luster.output();
+    assert_eq!(code, 78, "{stderr}");
+    assert!(stderr.contains("exited with code 3"), "{stderr}");
+    // And its workers do not inherit what it was given.
+    let app = "console.log(require('fs').readFileSync('/proc/self/status', 'utf8')); setTimeout(() => process.exit(4), 50);";
+    let config = json!({"workers": 1, "control": {"exitThreshold": 60_000}});
+    let mut luster = Luster::with(app, config).adjust(ignoring).start();
+    assert_eq!(luster.await_end(), 1);
+    assert_eq!(luster.events("exit")[0]["code"], 4, "{:?}", luster.log());
+    let ignored = luster.stdout().lines().find_map(|line| line.strip_prefix("SigIgn:\t").map(str::to_owned));
+    let ignored = u64::from_str_radix(&ignored.expect("it tells"), 16).expect("a set");
+    assert_eq!(ignored & (1 << (nix::libc::SIGCHLD - 1)), 0);
 }

@@ -9,7 +9,7 @@ use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use serde_json::{Value, json};
 
-use crate::harness::{Luster, Target, eventually, free_port, get, is_alive};
+use crate::harness::{Connection, Luster, Target, eventually, free_port, get, is_alive};
 
 /// Lives until it is told to end.
 const QUIET: &str = "require('http').createServer().listen(0);";
@@ -112,40 +112,122 @@ fn a_terminal_gets_colour_unless_the_user_objects() {
     }
 }
 
-#[test]
-fn a_reader_of_stderr_that_stops_reading_does_not_hold_luster_up() {
-    let app = "require('http').createServer((_, r) => r.end(String(process.pid))).listen(process.env.port);";
-    let port = free_port();
-    let luster = Luster::with(app, json!({"workers": 1, "server": {"port": port}}));
-    let (reader, writer) = nix::unistd::pipe().expect("a pipe");
-    // As small as a pipe can be: a few lines fill it.
-    fcntl(&writer, FcntlArg::F_SETPIPE_SZ(4096)).expect("a smaller pipe");
-    let mut command = luster.command(&["-v", "--log-format", "json"]);
-    let mut child = command.stdout(Stdio::null()).stderr(Stdio::from(writer)).spawn().expect("built");
-    drop(command);
-    let serving = |but: i32| {
+/// Answers with its pid; has luster log `?N` lines of two thousand characters first.
+const NOISY: &str = "require('http').createServer((req, res) => {
+        const lines = Number(req.url.split('?')[1] || 0);
+        for (let i = 0; i < lines; i++) {
+            process.send({ cmd: 'luster_core.master.broadcastWorkerEvent', args: ['x'.repeat(1000)] });
+        }
+        res.end(String(process.pid));
+    }).listen(process.env.port);";
+
+/// A luster whose stderr is a pipe as small as can be, which nobody reads.
+struct Unread {
+    child: std::process::Child,
+    reader: OwnedFd,
+    target: Target,
+    luster: Luster,
+}
+
+impl Unread {
+    fn start(app: &str) -> Self {
+        let port = free_port();
+        let luster = Luster::with(app, json!({"workers": 1, "server": {"port": port}}));
+        let (reader, writer) = nix::unistd::pipe().expect("a pipe");
+        // A few lines fill it.
+        fcntl(&writer, FcntlArg::F_SETPIPE_SZ(4096)).expect("a smaller pipe");
+        let mut command = luster.command(&["-v", "--log-format", "json"]);
+        let child = command.stdout(Stdio::null()).stderr(Stdio::from(writer)).spawn().expect("built");
+        Self { child, reader, target: Target::Tcp(port), luster }
+    }
+
+    /// Waits until a worker answers that is not this one.
+    #[track_caller]
+    fn serving(&self, but: i32) -> i32 {
         eventually("a worker answers", || {
-            let pid = get(&Target::Tcp(port)).ok()?.body.parse::<i32>().ok()?;
+            let pid = get(&self.target).ok()?.body.parse::<i32>().ok()?;
             (pid != but).then_some(pid)
         })
-    };
-    let mut pid = serving(0);
+    }
+
+    /// Has luster log so many long lines; they are on their way when this comes back.
+    #[track_caller]
+    fn make_noise(&self, lines: usize) {
+        let mut connection = Connection::open(&self.target).expect("open");
+        assert_eq!(
+            connection.request(&format!("GET /?{lines} HTTP/1.1"), b"").expect("an answer").status,
+            200
+        );
+    }
+
+    fn terminate(&self) {
+        let master = i32::try_from(self.child.id()).expect("a pid");
+        kill(Pid::from_raw(master), Signal::SIGTERM).expect("it is there");
+    }
+}
+
+#[test]
+fn a_reader_of_stderr_that_stops_reading_does_not_hold_luster_up() {
+    let mut unread = Unread::start(NOISY);
+    let mut pid = unread.serving(0);
+    // Twice as much as is kept.
+    unread.make_noise(300);
     for _ in 0..4 {
         kill(Pid::from_raw(pid), Signal::SIGKILL).expect("it is there");
-        pid = serving(pid);
+        pid = unread.serving(pid);
     }
     // Once there is room again, the next line says how many are missing.
-    let mut text = read_what_is_there(&reader);
-    kill(Pid::from_raw(pid), Signal::SIGKILL).expect("it is there");
-    serving(pid);
+    let mut text = String::new();
     eventually("the gap is told", || {
-        text += &read_what_is_there(&reader);
+        text += &read_what_is_there(&unread.reader);
+        unread.make_noise(1);
         text.contains("log lines were dropped because stderr was not read").then_some(())
     });
-    let master = i32::try_from(child.id()).expect("a pid");
-    kill(Pid::from_raw(master), Signal::SIGTERM).expect("it is there");
-    assert!(child.wait().expect("ours").success());
+    // In its place: what was logged after the gap comes after it, and nothing is torn.
+    let whole = text.lines().filter(|line| line.starts_with('{') && line.ends_with('}')).count();
+    assert!(whole > 100, "{whole} lines");
+    // And nobody reads its last words either.
+    unread.make_noise(300);
+    unread.terminate();
+    assert!(unread.child.wait().expect("ours").success());
     assert!(!is_alive(pid));
+    drop(unread.luster);
+}
+
+/// Lines that come faster than a thread gets to write them are all there, in order, to the last.
+#[test]
+fn a_reader_that_reads_misses_no_line() {
+    let port = free_port();
+    let luster = Luster::with(NOISY, json!({"workers": 1, "server": {"port": port}})).start();
+    luster.await_ready(1);
+    luster.await_listening(1);
+    let mut connection = Connection::open(&Target::Tcp(port)).expect("open");
+    for _ in 0..20 {
+        assert_eq!(connection.request("GET /?50 HTTP/1.1", b"").expect("an answer").status, 200);
+    }
+    let (code, log) = luster.stop();
+    assert_eq!(code, 0);
+    let noise = log.iter().filter(|line| line["name"].as_str().is_some_and(|name| name.len() == 1000));
+    assert_eq!(noise.count(), 1_000);
+    assert_eq!(log.last().expect("lines")["event"], "stopped");
+    let stamps: Vec<_> = log.iter().filter_map(|line| line["timestamp"].as_str()).collect();
+    assert!(stamps.is_sorted());
+}
+
+/// Workers that write to luster's own stderr, which nobody reads: they wait for room, luster does not.
+#[test]
+fn workers_that_fill_the_stderr_they_share_with_luster_do_not_hold_it_up() {
+    let app = "const server = require('http').createServer((_, res) => res.end(String(process.pid)));
+        server.listen(process.env.port, () => require('child_process').spawn('sh',
+            ['-c', 'while :; do echo filling >&2; done'], { stdio: 'inherit' }));";
+    let mut unread = Unread::start(app);
+    let mut pid = unread.serving(0);
+    for _ in 0..5 {
+        kill(Pid::from_raw(pid), Signal::SIGKILL).expect("it is there");
+        pid = unread.serving(pid);
+    }
+    unread.terminate();
+    assert!(unread.child.wait().expect("ours").success());
 }
 
 /// Without waiting for more.

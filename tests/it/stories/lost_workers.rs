@@ -3,8 +3,9 @@
 use std::collections::BTreeSet;
 use std::io::{Read, Write};
 use std::net::TcpStream;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
 
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
@@ -175,4 +176,84 @@ fn no_client_is_refused_when_the_only_worker_closes_its_server_and_exits() {
         let refused: Vec<_> = failures.iter().filter(|failure| failure.contains("refused")).collect();
         assert!(refused.is_empty(), "{balance}: {refused:?}");
     }
+}
+
+/// Workers enough that whatever each of them has one of is ready in more than one batch.
+const CROWD: usize = 100;
+
+/// Clients with a connection for each request, who wait for an answer as long as the connection stands.
+struct Patient {
+    stop: &'static AtomicBool,
+    answered: &'static AtomicUsize,
+    threads: Vec<JoinHandle<()>>,
+}
+
+impl Patient {
+    fn begin(port: u16, count: usize) -> Self {
+        let stop: &'static AtomicBool = Box::leak(Box::new(AtomicBool::new(false)));
+        let answered: &'static AtomicUsize = Box::leak(Box::new(AtomicUsize::new(0)));
+        let client = move || {
+            while !stop.load(Ordering::Relaxed) {
+                let mut stream = TcpStream::connect(("127.0.0.1", port)).expect("nobody is refused");
+                let mut answer = String::new();
+                let _ = stream.write_all(b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n");
+                // What a dead worker had taken is reset: no hang.
+                if stream.read_to_string(&mut answer).is_ok() && answer.ends_with("ok") {
+                    answered.fetch_add(1, Ordering::Relaxed);
+                }
+            }
+        };
+        Self { stop, answered, threads: (0..count).map(|_| std::thread::spawn(client)).collect() }
+    }
+
+    #[track_caller]
+    fn await_answers(&self, more: usize) {
+        let goal = self.answered.load(Ordering::Relaxed) + more;
+        eventually("requests are answered", || (self.answered.load(Ordering::Relaxed) >= goal).then_some(()));
+    }
+
+    /// All of them come to an end, answered or reset.
+    #[track_caller]
+    fn end(self) {
+        self.stop.store(true, Ordering::Relaxed);
+        for client in self.threads {
+            eventually("no client hangs", || client.is_finished().then_some(()));
+            client.join().expect("nobody is refused");
+        }
+    }
+}
+
+/// Waits until so many workers have become ready since the start, however busy the machine is: as long as anything goes on.
+#[track_caller]
+fn await_all(luster: &Running, count: usize) {
+    let (mut known, mut since) = (0, Instant::now());
+    while luster.events("ready").len() < count {
+        let told = luster.log().len();
+        if told > known {
+            (known, since) = (told, Instant::now());
+        }
+        assert!(since.elapsed() < PATIENCE, "{} of {count} are ready", luster.events("ready").len());
+        std::thread::sleep(Duration::from_millis(50)); // poll
+    }
+}
+
+#[test]
+fn a_hundred_workers_killed_at_once_come_back_and_no_client_waits_for_one_of_the_dead() {
+    let app = "require('net').createServer(socket => socket.once('data', () =>
+        socket.end('HTTP/1.1 200 OK\\r\\n\\r\\nok')).on('error', () => {})).listen(process.env.port);";
+    let port = free_port();
+    let luster = Luster::with(app, json!({"workers": CROWD, "server": {"port": port}})).start();
+    await_all(&luster, CROWD);
+    let clients = Patient::begin(port, 16);
+    clients.await_answers(1_000);
+    for pid in luster.all_pids() {
+        sigkill(pid);
+    }
+    await_all(&luster, 2 * CROWD);
+    clients.await_answers(1_000);
+    clients.end();
+    let (code, log) = luster.stop();
+    assert_eq!(code, 0);
+    let exits = log.iter().filter(|line| line["event"] == "exit").count();
+    assert_eq!(exits, 2 * CROWD, "each worker died once, and ended with luster");
 }
