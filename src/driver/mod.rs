@@ -15,6 +15,7 @@ mod beside;
 mod bury;
 mod clauses;
 mod endpoints;
+mod exit_lines;
 mod hands;
 mod hear;
 mod inquiry;

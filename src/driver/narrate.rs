@@ -3,15 +3,15 @@
 //! Fields for machines: `event` always, `wid` and `pid` where a worker is meant, more where it helps.
 
 use std::collections::BTreeSet;
-use std::time::Duration;
 
 use tracing::{debug, error, info, warn};
 
 use super::clauses::{abort_reason, causes, count, how, millis, queued};
+use super::exit_lines::{End, Fields, exited};
 use crate::Exit;
 use crate::supervisor::{
-    AbortReason, Ending, Endpoint, ExitCause, HostThen, Life, Notice, OnDeath, Overdue, RestartOrder, Signal,
-    StopReason, Then, WorkerId,
+    AbortReason, Ending, Endpoint, HostThen, Life, Notice, OnDeath, Overdue, RestartOrder, Signal,
+    StopReason, WorkerId,
 };
 
 /// Writes the line for a notice. `pid` finds a life's process number; 0 stands for none.
@@ -181,93 +181,6 @@ fn signalled(wid: WorkerId, pid: i32, signal: Signal, overdue: Overdue) {
                  ({key} would set another limit)"
             );
         }
-    }
-}
-
-/// How a process ended, for machines.
-struct Fields<'a> {
-    code: Option<i32>,
-    signal: Option<&'a str>,
-    /// Why it never started, a clause.
-    not_started: Option<&'a str>,
-}
-
-impl<'a> Fields<'a> {
-    const fn none() -> Self {
-        Self { code: None, signal: None, not_started: None }
-    }
-
-    const fn of(ending: &'a Ending) -> Self {
-        match ending {
-            Ending::Code(code) => Self { code: Some(*code), ..Self::none() },
-            Ending::Signal(name) => Self { signal: Some(name.as_str()), ..Self::none() },
-            Ending::NotStarted(reason) => Self { not_started: Some(reason.as_str()), ..Self::none() },
-        }
-    }
-}
-
-/// A line about the end of a process, by its weight.
-enum Weight {
-    Info,
-    Warn,
-    Error,
-}
-
-struct End<'a> {
-    wid: WorkerId,
-    pid: i32,
-    ending: &'a Ending,
-    lived: Option<Duration>,
-    cause: ExitCause,
-    then: Then,
-}
-
-fn exited(end: &End<'_>) {
-    let &End { wid, pid, ending, lived, cause, then } = end;
-    let Fields { code, signal, not_started } = Fields::of(ending);
-    let (how, ms) = (how(ending), lived.map(millis));
-    let age = match (ending, ms) {
-        (Ending::NotStarted(_), _) => String::new(),
-        (Ending::Code(_) | Ending::Signal(_), None) => " before it was online".to_owned(),
-        (Ending::Code(_) | Ending::Signal(_), Some(ms)) => format!(" after {ms} ms"),
-    };
-    let (wid, pid, who) = match pid {
-        0 => (wid.0, None, format!("worker {wid}")),
-        pid => (wid.0, Some(pid), format!("worker {wid} (pid {pid})")),
-    };
-    // One that goes by itself without a complaint may do so to be replaced.
-    let weight = match (cause, ending) {
-        (ExitCause::Asked, _) | (ExitCause::ItsOwn, Ending::Code(0)) => Weight::Info,
-        (ExitCause::ItsOwn, Ending::Code(_) | Ending::Signal(_) | Ending::NotStarted(_)) => Weight::Warn,
-    };
-    let (weight, what, pause_ms, deaths, rest) = match then {
-        Then::Nothing => (weight, None, None, None, String::new()),
-        Then::Rest => (weight, Some("rest"), None, None, "; it stays stopped".to_owned()),
-        Then::StartAtOnce => (weight, Some("restart"), None, None, "; restarting".to_owned()),
-        Then::StartAfter(pause) => {
-            let pause = millis(pause);
-            let rest = format!("; it keeps crashing, restarting in {pause} ms");
-            (Weight::Warn, Some("restart"), Some(pause), None, rest)
-        }
-        Then::Dead(deaths) => {
-            let rest = format!(
-                "; that is sequential death {deaths}, more than control.allowedSequentialDeaths: giving up on it"
-            );
-            (Weight::Error, Some("dead"), None, Some(deaths), rest)
-        }
-        Then::NeverServed(deaths) => {
-            let rest = format!(
-                "; it could not listen {deaths} times, and no worker has served yet: giving up on it"
-            );
-            (Weight::Error, Some("dead"), None, Some(deaths), rest)
-        }
-    };
-    let (event, then) = ("exit", what);
-    let text = format!("{who} {how}{age}{rest}");
-    match weight {
-        Weight::Info => info!(event, wid, pid, code, signal, not_started, ms, then, "{text}"),
-        Weight::Warn => warn!(event, wid, pid, code, signal, not_started, ms, then, pause_ms, "{text}"),
-        Weight::Error => error!(event, wid, pid, code, signal, not_started, ms, then, deaths, "{text}"),
     }
 }
 
