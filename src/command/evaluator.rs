@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
+use super::node_program;
 use crate::config::{EVALUATION_DEADLINE, Evaluate, EvaluationError, Flavour, SIZE_LIMIT};
 use crate::driver::Wishes;
 use crate::host::{Candidate, EnvChanges, Failure, HostLaunchError, HostLauncher, Setup};
@@ -65,6 +66,9 @@ impl Evaluate for Evaluator {
         deadline: Duration,
     ) -> Result<Vec<u8>, EvaluationError> {
         let mut launcher = self.launcher()?;
+        if let Err((_, reason)) = node_program::check(&launcher.node) {
+            return Err(EvaluationError::NotStarted(launcher.node, io::Error::other(reason)));
+        }
         launcher.boot["config"] = file.to_string_lossy().into();
         launcher.boot["format"] = "module".into();
         launcher.boot["flavour"] = match flavour {

@@ -14,6 +14,7 @@ mod job;
 mod judge;
 mod launched;
 mod link;
+mod node_program;
 mod serve;
 #[cfg(test)]
 mod tests;

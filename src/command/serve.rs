@@ -9,6 +9,7 @@ use super::evaluator::{Evaluator, Running};
 use super::extensions::{self, Division};
 use super::found::{self, Found, Warnings};
 use super::job::{self, Program, utf8};
+use super::node_program;
 use crate::Exit;
 use crate::cli::Arguments;
 use crate::config::{self, Loaded};
@@ -59,6 +60,7 @@ fn prepare(found: Found<'_>) -> Result<Job, (Exit, String)> {
     let Found { surroundings, loaded, division, plan, mut evaluator } = found;
     let settings = &loaded.settings;
     let node = surroundings.node.as_ref().map_err(|error| (Exit::ForkOrExec, error.to_string()))?.clone();
+    node_program::check(&node)?;
     // Before the host is started: what it prints goes to the log files too.
     let mut twins = plan.open()?;
     division.native.iter().for_each(|name| twins.begin(name));

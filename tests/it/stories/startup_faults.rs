@@ -41,6 +41,28 @@ fn a_given_node_that_cannot_run_is_named_and_the_exit_code_is_71() {
 }
 
 #[test]
+fn a_program_that_says_it_is_not_node_is_told_once_with_71() {
+    for (program, answer) in
+        [("/bin/true", "true ("), ("/bin/echo", "echo ("), ("/bin/false", "is not Node.js")]
+    {
+        let (code, _, stderr) = Luster::with("", json!({"workers": 2})).arg("--node").arg(program).output();
+        assert_eq!(code, 71, "{stderr}");
+        let words = format!("{program} is not Node.js: it answers `--version` with ");
+        assert!(stderr.contains(&words) && stderr.contains(answer), "{stderr}");
+        assert_eq!(stderr.trim_end().lines().count(), 1, "{stderr}");
+    }
+    let program =
+        Luster::new().file("c.js", "module.exports = f();").arg("--node").arg("/bin/true").arg("c.js");
+    let (code, _, stderr) = program.output();
+    assert_eq!(code, 71, "{stderr}");
+    assert!(stderr.contains("c.js: ") && stderr.contains("/bin/true is not Node.js"), "{stderr}");
+    // One under another name is taken.
+    let luster = node_after(Luster::with("", json!({"workers": 1})), "").start();
+    luster.await_ready(1);
+    assert_eq!(luster.stop().0, 0);
+}
+
+#[test]
 fn a_node_the_kernel_cannot_run_leaves_all_workers_dead_with_71() {
     let control = json!({"exitThreshold": 1000, "allowedSequentialDeaths": 1});
     let luster = Luster::with("", json!({"workers": 2, "control": control}));
