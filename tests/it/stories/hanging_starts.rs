@@ -117,10 +117,11 @@ fn a_client_of_another_worker_sees_the_end_of_its_connection_while_one_hangs() {
         (children.len() == 2).then_some(children)
     });
     for pid in hanging {
-        eventually("it has only what is its own", || {
-            let open = std::fs::read_dir(format!("/proc/{pid}/fd")).ok()?.count();
-            // stdin, stdout, stderr, its channel, and the pipe that tells how it fares.
-            (open <= 5).then_some(())
+        eventually("of luster's sockets it has its own channel only", || {
+            let open = std::fs::read_dir(format!("/proc/{pid}/fd")).ok()?;
+            let targets = open.filter_map(|fd| std::fs::read_link(fd.ok()?.path()).ok());
+            let sockets = targets.filter(|target| target.to_string_lossy().starts_with("socket:"));
+            (sockets.count() == 1).then_some(())
         });
     }
     drop((waiting, lease));
