@@ -16,14 +16,14 @@ test('a CommonJS application is the main module and sees nothing of ours', async
             main: require.main === module, argv: process.argv, execArgv: process.execArgv, id: module.id,
             boot: 'LUSTER_BOOT' in process.env, wid: process.env.LUSTER_WID, mainModule: process.mainModule === module,
         }});`);
-    const life = await ready({ app, nodeArgs: ['--no-deprecation'] });
-    const { seen } = await life.message(m => m.seen);
+    const instance = await ready({ app, nodeArgs: ['--no-deprecation'] });
+    const { seen } = await instance.message(m => m.seen);
     assert.deepStrictEqual(seen, {
         main: true, argv: [process.execPath, app], execArgv: ['--no-deprecation'], id: '.', boot: false, wid: '7',
         mainModule: true,
     });
-    assert.deepStrictEqual(life.events, ['initialized', 'configured', 'loaded', 'ready']);
-    assert.strictEqual(await life.stop(), 0);
+    assert.deepStrictEqual(instance.events, ['initialized', 'configured', 'loaded', 'ready']);
+    assert.strictEqual(await instance.stop(), 0);
 });
 
 for (const [name, packageType] of [['app.mjs', undefined], ['app.js', 'module']]) {
@@ -36,10 +36,10 @@ for (const [name, packageType] of [['app.mjs', undefined], ['app.js', 'module']]
             globalThis.evaluated = (globalThis.evaluated || 0) + 1;
             await new Promise(resolve => setTimeout(resolve, 50));
             process.send({ seen: { evaluated: globalThis.evaluated, main: import.meta.main } });`);
-        const life = await ready({ app });
-        const order = life.messages.map(m => (m.seen ? 'app' : m.args[0]));
+        const instance = await ready({ app });
+        const order = instance.messages.map(m => (m.seen ? 'app' : m.args[0]));
         assert.deepStrictEqual(order, ['initialized', 'configured', 'app', 'loaded', 'ready']);
-        const { seen } = await life.message(m => m.seen);
+        const { seen } = await instance.message(m => m.seen);
         assert.strictEqual(seen.evaluated, 1);
         assert.ok(seen.main === undefined || seen.main === true);
         if (major >= 24) {
@@ -60,11 +60,11 @@ test('--import runs before the application, which stays main', async () => {
         ['app.cjs', 'order.push("app"); process.send({ seen: order, main: require.main === module });'],
     ]) {
         const app = write(`withimport/${name}`, text);
-        const life = await ready({ app, nodeArgs: ['--import', path.join(path.dirname(app), 'first.mjs')] });
-        const message = await life.message(m => m.seen);
+        const instance = await ready({ app, nodeArgs: ['--import', path.join(path.dirname(app), 'first.mjs')] });
+        const message = await instance.message(m => m.seen);
         assert.deepStrictEqual(message.seen, ['import', 'app']);
         assert.notStrictEqual(message.main, false, name);
-        assert.strictEqual(life.events.pop(), 'ready');
+        assert.strictEqual(instance.events.pop(), 'ready');
     }
 });
 
@@ -75,8 +75,8 @@ test('module syntax without a package type, and TypeScript, where Node takes the
     const detected = write('detect/app.js', 'import "fs"; process.send({ main: import.meta.main });');
     const typed = write('detect/app.ts', 'import fs from "fs"; const a: boolean = import.meta.main; process.send({ main: a });');
     for (const app of [detected, typed]) {
-        const life = await ready({ app });
-        assert.strictEqual((await life.message(m => 'main' in m)).main, true);
+        const instance = await ready({ app });
+        assert.strictEqual((await instance.message(m => 'main' in m)).main, true);
     }
 });
 
@@ -84,18 +84,18 @@ test('a main given without its extension and through a symbolic link', async () 
     const real = write('linked/real.js', 'process.send({ file: __filename, main: require.main === module })');
     const link = path.join(path.dirname(real), 'link.js');
     fs.symlinkSync(real, link);
-    const life = await ready({ app: link.replace(/\.js$/, '') });
-    assert.deepStrictEqual(await life.message(m => m.file), { file: real, main: true });
+    const instance = await ready({ app: link.replace(/\.js$/, '') });
+    assert.deepStrictEqual(await instance.message(m => m.file), { file: real, main: true });
 });
 
 test('an application that throws ends with its own error and code 1', async () => {
     for (const name of ['bad.js', 'bad.mjs']) {
         const app = write(`bad/${name}`, '\n\nthrow new TypeError("app broke");');
-        const life = start({ app });
-        assert.strictEqual(await life.ended(), 1, name);
-        assert.match(life.errors, /bad\.m?js:3/);
-        assert.match(life.errors, /TypeError: app broke/);
-        assert.ok(!life.events.includes('loaded'));
+        const instance = start({ app });
+        assert.strictEqual(await instance.ended(), 1, name);
+        assert.match(instance.errors, /bad\.m?js:3/);
+        assert.match(instance.errors, /TypeError: app broke/);
+        assert.ok(!instance.events.includes('loaded'));
     }
 });
 
@@ -109,11 +109,11 @@ test('children and threads of the application are no workers', async () => {
         const report = [process.execArgv.length, Object.keys(process.env).filter(k => k === 'LUSTER_BOOT').length];
         process.send && require('worker_threads').isMainThread ? (process.send(report), process.disconnect())
             : require('worker_threads').parentPort.postMessage(report);`);
-    const life = await ready({ app });
-    const { child, thread } = await life.message(m => m.child);
+    const instance = await ready({ app });
+    const { child, thread } = await instance.message(m => m.child);
     assert.deepStrictEqual(child, [0, 0]);
     assert.deepStrictEqual(thread[1], 0);
-    assert.strictEqual(life.exit, null);
+    assert.strictEqual(instance.exit, null);
 });
 
 test('configurations: data, a module, an ES module, a promise', async () => {
@@ -128,9 +128,9 @@ test('configurations: data, a module, an ES module, a promise', async () => {
         const config = write(`configs/${name}`, text);
         const baseDir = path.dirname(config);
         const given = name.endsWith('.json') ? { data: text, boot: { baseDir } } : { boot: { config, format: 'module', baseDir } };
-        const life = await ready({ app, ...given });
-        assert.deepStrictEqual(await life.message(m => m.dir), { x: 1, dir: baseDir }, name);
-        life.worker.process.kill();
+        const instance = await ready({ app, ...given });
+        assert.deepStrictEqual(await instance.message(m => m.dir), { x: 1, dir: baseDir }, name);
+        instance.worker.process.kill();
     }
 });
 
@@ -138,21 +138,21 @@ test('a configuration that throws ends the worker with its own error', async () 
     const app = write('badconfig/app.js', '');
     for (const name of ['conf.js', 'conf.mjs']) {
         const config = write(`badconfig/${name}`, '\nthrow new RangeError("no DB_URL")');
-        const life = start({ app, boot: { v: 1, config, format: 'module', baseDir: path.dirname(config) } });
-        assert.strictEqual(await life.ended(), 1);
-        assert.match(life.errors, /RangeError: no DB_URL/);
-        assert.match(life.errors, /conf\.m?js:2/);
+        const instance = start({ app, boot: { v: 1, config, format: 'module', baseDir: path.dirname(config) } });
+        assert.strictEqual(await instance.ended(), 1);
+        assert.match(instance.errors, /RangeError: no DB_URL/);
+        assert.match(instance.errors, /conf\.m?js:2/);
     }
 });
 
 test('LUSTER_CONF overrides, removes, keeps quotes', async () => {
     const app = write('env/app.js', 'process.send({ config: require("luster").config.get() })');
-    const life = await ready({
+    const instance = await ready({
         app,
         config: { a: { b: 1 }, gone: 1 },
         env: { LUSTER_CONF: ' a.b = 2 ;s="x;y"; t=plain text; gone=; =ignored; ignored; deep.er={"z":[1]}' },
     });
-    const { config } = await life.message(m => m.config);
+    const { config } = await instance.message(m => m.config);
     delete config.app;
     assert.deepStrictEqual(config, { a: { b: 2 }, s: 'x;y', t: 'plain text', deep: { er: { z: [1] } } });
 
@@ -170,20 +170,20 @@ test('extensions: both kinds, in order, with this, config and the worker', async
     write('ext/app/async.js', `exports.configure = function (config, proc, done) {
         setTimeout(() => { global.log.push(config, proc.added); done(); }, 30);
     }`);
-    const life = await ready({ app, config: { extensions: { sync: { k: 'v' }, async: 5 } } });
-    assert.deepStrictEqual((await life.message(m => m.log)).log, [true, 'v', true, path.join(__dirname, 'apps', 'v'), 5, 1]);
-    assert.deepStrictEqual(life.events,
+    const instance = await ready({ app, config: { extensions: { sync: { k: 'v' }, async: 5 } } });
+    assert.deepStrictEqual((await instance.message(m => m.log)).log, [true, 'v', true, path.join(__dirname, 'apps', 'v'), 5, 1]);
+    assert.deepStrictEqual(instance.events,
         ['configured', 'extension loaded', 'extension loaded', 'initialized', 'loaded', 'ready']);
 });
 
 test('extensionsPath is resolved from the configuration\'s folder', async () => {
     const app = write('extpath/app/app.js', 'process.send({ there: require("luster").extensions.there.yes })');
     const file = write('extpath/more/node_modules/there.js', 'exports.yes = 1; exports.configure = () => {}');
-    const life = await ready({ app, config: {
+    const instance = await ready({ app, config: {
         extensionsPath: path.relative(path.join(__dirname, 'apps'), path.dirname(path.dirname(file))),
         extensions: { there: {} },
     } });
-    assert.strictEqual((await life.message(m => m.there)).there, 1);
+    assert.strictEqual((await instance.message(m => m.there)).there, 1);
 });
 
 test('extensions that do not finish, fail, or throw', async () => {
@@ -196,10 +196,10 @@ test('extensions that do not finish, fail, or throw', async () => {
     for (const [name, [expected, text]] of Object.entries(outcomes)) {
         write(`extbad/${name}.js`, text);
         const extensionsLoadTimeout = name === 'never' ? 30 : 20000;
-        const life = start({ app, config: { extensionsLoadTimeout, extensions: { [name]: {} } } });
-        assert.strictEqual(await life.ended(), 1, name);
-        assert.match(life.errors, expected);
-        assert.ok(!life.events.includes('initialized'));
+        const instance = start({ app, config: { extensionsLoadTimeout, extensions: { [name]: {} } } });
+        assert.strictEqual(await instance.ended(), 1, name);
+        assert.match(instance.errors, expected);
+        assert.ok(!instance.events.includes('initialized'));
     }
 });
 
@@ -209,12 +209,12 @@ test('ready by hand, once', async () => {
         process.on('message', m => {
             if (m === 'go') { luster.ready(); try { luster.ready(); } catch (e) { process.send({ code: e.code }); } }
         });`);
-    const life = start({ app, config: { control: { triggerReadyStateManually: true } } });
-    await life.event('loaded');
-    assert.ok(!life.events.includes('ready'));
-    life.worker.send('go');
-    assert.strictEqual((await life.message(m => m.code)).code, 'ALREADY_READY');
-    assert.strictEqual(life.events.filter(e => e === 'ready').length, 1);
+    const instance = start({ app, config: { control: { triggerReadyStateManually: true } } });
+    await instance.event('loaded');
+    assert.ok(!instance.events.includes('ready'));
+    instance.worker.send('go');
+    assert.strictEqual((await instance.message(m => m.code)).code, 'ALREADY_READY');
+    assert.strictEqual(instance.events.filter(e => e === 'ready').length, 1);
 });
 
 test('one luster per process, whatever is installed', async () => {
@@ -229,8 +229,8 @@ test('one luster per process, whatever is installed', async () => {
     write('one/sub.js', 'module.exports = require("luster")');
     write('one/node_modules/luster/index.js', 'throw new Error("the installed one")');
     write('one/node_modules/luster/package.json', '{"version":"2.8.1"}');
-    const life = await ready({ app });
-    assert.deepStrictEqual(await life.message(m => m.states), {
+    const instance = await ready({ app });
+    assert.deepStrictEqual(await instance.message(m => m.states), {
         same: true, worker: true, pid: true, foreign: '2.8.1', idle: true, events: 13,
         states: { STOPPED: 'stopped', LAUNCHING: 'launching', RUNNING: 'running', STOPPING: 'stopping' },
     });
@@ -243,8 +243,8 @@ test('import luster, where Node has hooks', async () => {
            process.send({ same: createRequire(import.meta.url)('luster') === luster, running: STATES.RUNNING });`
         : `import { createRequire } from 'module';
            process.send({ same: createRequire(import.meta.url)('luster').wid === 7, running: 'running' });`);
-    const life = await ready({ app });
-    assert.deepStrictEqual(await life.message(m => m.running), { same: true, running: 'running' });
+    const instance = await ready({ app });
+    assert.deepStrictEqual(await instance.message(m => m.running), { same: true, running: 'running' });
 });
 
 test('remote commands, answers, time limits, master events', async () => {
@@ -258,24 +258,24 @@ test('remote commands, answers, time limits, master events', async () => {
         try { luster.registerRemoteCommand('say', () => {}); } catch (e) { process.send({ twice: e.code }); }
         luster.unregisterRemoteCommand('x');
         process.send({ has: [luster.hasRegisteredRemoteCommand('say'), luster.hasRegisteredRemoteCommand('x')] });`);
-    const life = await ready({ app });
-    life.call('say', 1, 'two');
-    life.call('double', 21, 'id1');
-    life.call('core.worker.broadcastMasterEvent', ['shout', 1, 2]);
-    const asked = await life.message(m => m.cmd === 'luster_ask');
+    const instance = await ready({ app });
+    instance.call('say', 1, 'two');
+    instance.call('double', 21, 'id1');
+    instance.call('core.worker.broadcastMasterEvent', ['shout', 1, 2]);
+    const asked = await instance.message(m => m.cmd === 'luster_ask');
     assert.strictEqual(asked.args[0], 1);
-    life.call('core.callback', asked.args[1], 'yes');
-    assert.deepStrictEqual((await life.message(m => m.said)).said, [true, 1, 'two']);
-    assert.deepStrictEqual((await life.message(m => m.cmd === 'luster_core.callback')).args, ['id1', 42]);
-    assert.deepStrictEqual((await life.message(m => m.shouted)).shouted, [1, 2]);
-    assert.strictEqual((await life.message(m => m.answer)).answer, 'yes');
-    assert.strictEqual((await life.message(m => m.late)).late, 'REMOTE_CALL_WITH_CALLBACK_TIMEOUT');
-    assert.strictEqual((await life.message(m => m.twice)).twice, 'REMOTE_COMMAND_ALREADY_REGISTERED');
-    assert.deepStrictEqual((await life.message(m => m.has)).has, [true, false]);
+    instance.call('core.callback', asked.args[1], 'yes');
+    assert.deepStrictEqual((await instance.message(m => m.said)).said, [true, 1, 'two']);
+    assert.deepStrictEqual((await instance.message(m => m.cmd === 'luster_core.callback')).args, ['id1', 42]);
+    assert.deepStrictEqual((await instance.message(m => m.shouted)).shouted, [1, 2]);
+    assert.strictEqual((await instance.message(m => m.answer)).answer, 'yes');
+    assert.strictEqual((await instance.message(m => m.late)).late, 'REMOTE_CALL_WITH_CALLBACK_TIMEOUT');
+    assert.strictEqual((await instance.message(m => m.twice)).twice, 'REMOTE_COMMAND_ALREADY_REGISTERED');
+    assert.deepStrictEqual((await instance.message(m => m.has)).has, [true, false]);
 
-    life.call('unknown');
-    assert.strictEqual(await life.ended(), 1);
-    assert.match(life.errors, /Remote command "unknown" is not registered on Worker/);
+    instance.call('unknown');
+    assert.strictEqual(await instance.ended(), 1);
+    assert.match(instance.errors, /Remote command "unknown" is not registered on Worker/);
 });
 
 test('suspend functions run once, at the same time; a failed one is an error and no answer', async () => {
@@ -289,12 +289,12 @@ test('suspend functions run once, at the same time; a failed one is an error and
         luster.registerSuspendFunction(wait);
         luster.on('disconnect', () => console.log('disconnect seen'));
         process.on('message', m => m === 'report' && process.send({ runs, most }));`);
-    const life = await ready({ app });
-    await Promise.all([life.suspend('a'), life.suspend('b')]);
-    life.worker.send('report');
-    assert.deepStrictEqual(await life.message(m => m.runs), { runs: 2, most: 2 });
-    assert.strictEqual(await life.stop(), 0);
-    assert.match(life.output, /disconnect seen/);
+    const instance = await ready({ app });
+    await Promise.all([instance.suspend('a'), instance.suspend('b')]);
+    instance.worker.send('report');
+    assert.deepStrictEqual(await instance.message(m => m.runs), { runs: 2, most: 2 });
+    assert.strictEqual(await instance.stop(), 0);
+    assert.match(instance.output, /disconnect seen/);
 
     const failing = write('suspend/failing.js', `
         require('luster').registerSuspendFunction(() => { throw new Error('cannot suspend'); });`);
@@ -312,21 +312,21 @@ test('a master that is gone does not make the worker fail', async () => {
             luster.remoteCall('anything', 1);
             luster.remoteCallWithCallback({ command: 'x', callback() {} });
         });`);
-    const life = await ready({ app });
-    life.worker.process.disconnect();
-    assert.strictEqual(await life.ended(), 0);
-    assert.strictEqual(life.errors, '');
+    const instance = await ready({ app });
+    instance.worker.process.disconnect();
+    assert.strictEqual(await instance.ended(), 0);
+    assert.strictEqual(instance.errors, '');
 });
 
 test('NODE_DEBUG=luster:eex traces events', async () => {
     const app = write('trace/app.js', '');
-    const life = await ready({ app, env: { NODE_DEBUG: 'luster:eex' } });
-    await until('the trace', () => /^Worker\(7\)\.emit\('ready'\)$/m.test(life.output));
-    assert.match(life.output, /^Worker\(7\)\.emit\('configured'\)$/m);
+    const instance = await ready({ app, env: { NODE_DEBUG: 'luster:eex' } });
+    await until('the trace', () => /^Worker\(7\)\.emit\('ready'\)$/m.test(instance.output));
+    assert.match(instance.output, /^Worker\(7\)\.emit\('configured'\)$/m);
 });
 
 test('the listener limit is the configured one', async () => {
     const app = write('limit/app.js', 'process.send({ max: require("luster").getMaxListeners() })');
-    const life = await ready({ app, config: { maxEventListeners: 42 } });
-    assert.strictEqual((await life.message(m => m.max)).max, 42);
+    const instance = await ready({ app, config: { maxEventListeners: 42 } });
+    assert.strictEqual((await instance.message(m => m.max)).max, 42);
 });

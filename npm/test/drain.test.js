@@ -54,18 +54,18 @@ function count(text, part) {
 }
 
 /** Stops the worker; what is measured runs from the moment the master's disconnect went out. */
-async function stopTimed(life) {
-    await life.suspend();
+async function stopTimed(instance) {
+    await instance.suspend();
     const begin = Date.now();
-    life.worker.disconnect();
-    assert.strictEqual(await life.ended(), 0, life.errors);
+    instance.worker.disconnect();
+    assert.strictEqual(await instance.ended(), 0, instance.errors);
     return Date.now() - begin;
 }
 
 for (const kind of ['http', 'https', 'http2', 'http2s']) {
     test(`${kind}: an unused worker stops at once`, async () => {
-        const life = await serving({ app: APP, env: { KIND: kind } });
-        const took = await stopTimed(life);
+        const instance = await serving({ app: APP, env: { KIND: kind } });
+        const took = await stopTimed(instance);
         assert.ok(took < 250, `${took} ms`);
     });
 }
@@ -75,32 +75,32 @@ for (const secure of [false, true]) {
     const name = env.KIND;
 
     test(`${name}: a used connection goes after its idle timeout`, async () => {
-        const life = await serving({ app: APP, env });
-        const used = await Client.open(life.port, secure);
+        const instance = await serving({ app: APP, env });
+        const used = await Client.open(instance.port, secure);
         used.get('/a');
         await used.has('hello /a');
-        const took = await stopTimed(life);
+        const took = await stopTimed(instance);
         await used.end();
         assert.ok(took >= 1950 && took < 4000, `${took} ms`);
     });
 
     test(`${name}: a connection that has not carried a byte gets more time`, async () => {
-        const life = await serving({ app: APP, env });
-        const fresh = await Client.open(life.port, secure);
-        const took = await stopTimed(life);
+        const instance = await serving({ app: APP, env });
+        const fresh = await Client.open(instance.port, secure);
+        const took = await stopTimed(instance);
         await fresh.end();
         assert.ok(took >= 1950 && took < 4000, `${took} ms`);
     });
 
     test(`${name}: a request on a kept connection, while stopping, is answered with close`, async () => {
-        const life = await serving({ app: APP, env });
-        const kept = await Client.open(life.port, secure);
-        const fresh = await Client.open(life.port, secure);
+        const instance = await serving({ app: APP, env });
+        const kept = await Client.open(instance.port, secure);
+        const fresh = await Client.open(instance.port, secure);
         kept.get('/1');
         await kept.has('hello /1');
         assert.ok(!/connection: close/i.test(kept.received));
-        await life.suspend();
-        life.worker.disconnect();
+        await instance.suspend();
+        instance.worker.disconnect();
         kept.get('/2');
         fresh.get('/3');
         await kept.has('hello /2');
@@ -108,17 +108,17 @@ for (const secure of [false, true]) {
         await Promise.all([kept.end(), fresh.end()]);
         assert.strictEqual(count(kept.received.toLowerCase(), 'connection: close'), 1);
         assert.strictEqual(count(fresh.received.toLowerCase(), 'connection: close'), 1);
-        assert.strictEqual(await life.ended(), 0);
+        assert.strictEqual(await instance.ended(), 0);
     });
 
     test(`${name}: an answer in progress is finished, with close if its head is not out`, async () => {
-        const life = await serving({ app: APP, env });
-        const slow = await Client.open(life.port, secure);
-        const stream = await Client.open(life.port, secure);
+        const instance = await serving({ app: APP, env });
+        const slow = await Client.open(instance.port, secure);
+        const stream = await Client.open(instance.port, secure);
         slow.get('/slow?ms=700');
         stream.get('/stream?ms=700');
         await stream.has('begin;');
-        await stopTimed(life);
+        await stopTimed(instance);
         await slow.end();
         await stream.end();
         assert.match(slow.received, /connection: close[^]*slow$/i);
@@ -126,21 +126,21 @@ for (const secure of [false, true]) {
     });
 
     test(`${name}: slow senders of a head or a body are waited for`, async () => {
-        const life = await serving({ app: APP, env });
-        const head = await Client.open(life.port, secure);
-        const body = await Client.open(life.port, secure);
-        const again = await Client.open(life.port, secure);
+        const instance = await serving({ app: APP, env });
+        const head = await Client.open(instance.port, secure);
+        const body = await Client.open(instance.port, secure);
+        const again = await Client.open(instance.port, secure);
         again.get('/0');
         await again.has('hello /0');
         head.socket.write('GET /head HTTP/1.1\r\nHo');
         body.socket.write('POST /body HTTP/1.1\r\nHost: x\r\nContent-Length: 4\r\n\r\nab');
         again.socket.write('GET /again HT');
         // The worker has read all that when it has answered a later request.
-        const probe = await Client.open(life.port, secure);
+        const probe = await Client.open(instance.port, secure);
         probe.get('/probe');
         await probe.has('hello /probe');
-        await life.suspend();
-        life.worker.disconnect();
+        await instance.suspend();
+        instance.worker.disconnect();
         await probe.end();
         await new Promise(resolve => setTimeout(resolve, 600));
         head.socket.write('st: x\r\n\r\n');
@@ -149,21 +149,21 @@ for (const secure of [false, true]) {
         await head.has('hello /head');
         await body.has('body 4');
         await again.has('hello /again');
-        assert.strictEqual(await life.ended(), 0);
+        assert.strictEqual(await instance.ended(), 0);
     });
 
     test(`${name}: pipelined requests are all answered, the last with close`, async () => {
-        const life = await serving({ app: APP, env });
-        const before = await Client.open(life.port, secure);
-        const during = await Client.open(life.port, secure);
+        const instance = await serving({ app: APP, env });
+        const before = await Client.open(instance.port, secure);
+        const during = await Client.open(instance.port, secure);
         before.get('/slow?ms=300');
         before.get('/b');
         before.get('/c');
-        const probe = await Client.open(life.port, secure);
+        const probe = await Client.open(instance.port, secure);
         probe.get('/probe');
         await probe.has('hello /probe');
-        await life.suspend();
-        life.worker.disconnect();
+        await instance.suspend();
+        instance.worker.disconnect();
         during.socket.write(['/x', '/y', '/z'].map(p => `GET ${p} HTTP/1.1\r\nHost: x\r\n\r\n`).join(''));
         await before.end();
         await during.end();
@@ -174,22 +174,22 @@ for (const secure of [false, true]) {
         for (const client of [before, during]) {
             assert.ok(!/connection: close[^]*HTTP\/1\.1/i.test(client.received), client.received);
         }
-        assert.strictEqual(await life.ended(), 0);
+        assert.strictEqual(await instance.ended(), 0);
     });
 
     test(`${name}: keep-alive set by the application is overruled, its other headers are not`, async () => {
-        const life = await serving({ app: APP, env });
+        const instance = await serving({ app: APP, env });
         const clients = [];
         for (const path of ['/keep-alive-set', '/keep-alive-written', '/keep-alive-object']) {
-            const client = await Client.open(life.port, secure);
+            const client = await Client.open(instance.port, secure);
             client.path = path;
             clients.push(client);
         }
-        const probe = await Client.open(life.port, secure);
+        const probe = await Client.open(instance.port, secure);
         probe.get('/probe');
         await probe.has('hello /probe');
-        await life.suspend();
-        life.worker.disconnect();
+        await instance.suspend();
+        instance.worker.disconnect();
         for (const client of clients) {
             client.get(client.path);
         }
@@ -201,17 +201,17 @@ for (const secure of [false, true]) {
         }
         assert.match(clients[2].received, /X-Own: 1/);
         await probe.end();
-        assert.strictEqual(await life.ended(), 0);
+        assert.strictEqual(await instance.ended(), 0);
     });
 
     test(`${name}: an early answer to a body still coming is read by its client`, async () => {
-        const life = await serving({ app: APP, env });
-        const client = await Client.open(life.port, secure);
+        const instance = await serving({ app: APP, env });
+        const client = await Client.open(instance.port, secure);
         client.socket.write('POST /early HTTP/1.1\r\nHost: x\r\nContent-Length: 3000000\r\n\r\n');
         await client.has('too much');
-        const other = await Client.open(life.port, secure);
-        await life.suspend();
-        life.worker.disconnect();
+        const other = await Client.open(instance.port, secure);
+        await instance.suspend();
+        instance.worker.disconnect();
         other.socket.write('POST /early HTTP/1.1\r\nHost: x\r\nContent-Length: 3000000\r\n\r\n');
         other.socket.write(Buffer.alloc(3000000, 'y'));
         await other.has('too much');
@@ -221,29 +221,29 @@ for (const secure of [false, true]) {
     });
 
     test(`${name}: upgraded connections are left alone`, async () => {
-        const life = await serving({ app: APP, env });
-        const client = await Client.open(life.port, secure);
+        const instance = await serving({ app: APP, env });
+        const client = await Client.open(instance.port, secure);
         client.get('/', 'Connection: Upgrade', 'Upgrade: echo');
         await client.has('101 Switching');
-        await life.suspend();
-        life.worker.disconnect();
+        await instance.suspend();
+        instance.worker.disconnect();
         await new Promise(resolve => setTimeout(resolve, 700));
         assert.strictEqual(client.ended, false);
         client.socket.write('still here');
         await client.has('still here');
         client.socket.write('bye');
         await client.end();
-        assert.strictEqual(await life.ended(), 0);
+        assert.strictEqual(await instance.ended(), 0);
     });
 }
 
 test('https: a handshake in progress is waited for, then served', async () => {
-    const life = await serving({ app: APP, env: { KIND: 'https' } });
-    const raw = net.connect(life.port, '127.0.0.1');
+    const instance = await serving({ app: APP, env: { KIND: 'https' } });
+    const raw = net.connect(instance.port, '127.0.0.1');
     await new Promise(resolve => raw.once('connect', resolve));
-    const probe = await Client.open(life.port, true);
-    await life.suspend();
-    life.worker.disconnect();
+    const probe = await Client.open(instance.port, true);
+    await instance.suspend();
+    instance.worker.disconnect();
     await new Promise(resolve => setTimeout(resolve, 100));
     const socket = tls.connect(Object.assign({ socket: raw }, TLS_OPTIONS));
     const client = new Client(socket);
@@ -252,24 +252,24 @@ test('https: a handshake in progress is waited for, then served', async () => {
     await client.has('hello /late');
     await client.end();
     await probe.end();
-    assert.strictEqual(await life.ended(), 0);
+    assert.strictEqual(await instance.ended(), 0);
 });
 
 test('http: the application\'s own close, while stopping, resets nobody', async () => {
-    const life = await serving({ app: APP });
-    const fresh = await Client.open(life.port);
-    const used = await Client.open(life.port);
+    const instance = await serving({ app: APP });
+    const fresh = await Client.open(instance.port);
+    const used = await Client.open(instance.port);
     used.get('/1');
     await used.has('hello /1');
-    await life.suspend();
-    life.worker.send('close server');
+    await instance.suspend();
+    instance.worker.send('close server');
     fresh.get('/f');
     used.get('/u');
     await fresh.has('hello /f');
     await used.has('hello /u');
-    await life.message(m => m === 'server closed');
-    life.worker.disconnect();
-    assert.strictEqual(await life.ended(), 0);
+    await instance.message(m => m === 'server closed');
+    instance.worker.disconnect();
+    assert.strictEqual(await instance.ended(), 0);
 });
 
 test('http: cluster.worker.disconnect() by the application drains too', async () => {
@@ -279,27 +279,27 @@ test('http: cluster.worker.disconnect() by the application drains too', async ()
             setTimeout(() => r.end('done'), 200);
         }).listen(0, '127.0.0.1');
         process.on('message', m => m === 'leave' && require('cluster').worker.disconnect());`);
-    const life = await serving({ app });
-    const busy = await Client.open(life.port);
+    const instance = await serving({ app });
+    const busy = await Client.open(instance.port);
     busy.get('/');
-    await life.message(m => m === 'asked');
-    life.worker.send('leave');
+    await instance.message(m => m === 'asked');
+    instance.worker.send('leave');
     await busy.end();
     assert.match(busy.received, /connection: close[^]*done/i);
-    assert.strictEqual(await life.ended(), 0);
+    assert.strictEqual(await instance.ended(), 0);
 });
 
 test('http: round robin instead of a shared handle', async () => {
-    const life = await serving({ app: APP, schedule: cluster.SCHED_RR });
-    const kept = await Client.open(life.port);
+    const instance = await serving({ app: APP, schedule: cluster.SCHED_RR });
+    const kept = await Client.open(instance.port);
     kept.get('/1');
     await kept.has('hello /1');
-    await life.suspend();
-    life.worker.disconnect();
+    await instance.suspend();
+    instance.worker.disconnect();
     kept.get('/2');
     await kept.has('hello /2');
     await kept.end();
-    assert.strictEqual(await life.ended(), 0);
+    assert.strictEqual(await instance.ended(), 0);
 });
 
 test('http: an exclusive server ends with the worker', async () => {
@@ -307,25 +307,25 @@ test('http: an exclusive server ends with the worker', async () => {
         const s = require('http').createServer((q, r) => r.end('x'));
         s.listen({ port: 0, host: '127.0.0.1', exclusive: true }, () => process.send({ port: s.address().port }));`);
     const { ready } = require('./parent');
-    const life = await ready({ app });
-    const { port } = await life.message(m => m.port);
+    const instance = await ready({ app });
+    const { port } = await instance.message(m => m.port);
     const client = await Client.open(port);
-    await stopTimed(life);
+    await stopTimed(instance);
     await client.end();
 });
 
 test('net: a plain server keeps Node\'s own behaviour', async () => {
     const app = write('plainnet/app.js', `
         require('net').createServer(s => s.on('data', d => s.write(d)).on('end', () => s.end())).listen(0, '127.0.0.1');`);
-    const life = await serving({ app });
-    const client = await Client.open(life.port);
-    await life.suspend();
-    life.worker.disconnect();
+    const instance = await serving({ app });
+    const client = await Client.open(instance.port);
+    await instance.suspend();
+    instance.worker.disconnect();
     await new Promise(resolve => setTimeout(resolve, 700));
     client.socket.write('echo');
     await client.has('echo');
     client.socket.end();
-    assert.strictEqual(await life.ended(), 0);
+    assert.strictEqual(await instance.ended(), 0);
 });
 
 function openSession(port, secure) {
@@ -356,19 +356,19 @@ for (const secure of [false, true]) {
     const env = { KIND: secure ? 'http2s' : 'http2' };
 
     test(`${env.KIND}: streams under way and those that cross the notice are answered`, async () => {
-        const life = await serving({ app: APP, env });
-        const session = openSession(life.port, secure);
-        const idle = openSession(life.port, secure);
+        const instance = await serving({ app: APP, env });
+        const session = openSession(instance.port, secure);
+        const idle = openSession(instance.port, secure);
         assert.strictEqual(await fetchStream(idle, '/i'), 'hello /i');
         assert.strictEqual(await fetchStream(session, '/1'), 'hello /1');
         const slow = fetchStream(session, '/slow?ms=900');
         const large = Array.from({ length: 5 }, () => fetchStream(session, '/large'));
-        life.call('core.worker.suspend', null, 'x');
+        instance.call('core.worker.suspend', null, 'x');
         const crossing = [];
         const cross = () => CLIENT_CAN_REFUSE && session.goaways.length === 0 && crossing.push(fetchStream(session, '/c'));
         const timer = setInterval(cross, 1);
-        await life.message(m => m.args && m.args[0] === 'x');
-        life.worker.disconnect();
+        await instance.message(m => m.args && m.args[0] === 'x');
+        instance.worker.disconnect();
         await until('the notice', () => session.goaways.length > 0);
         clearInterval(timer);
         if (!secure) {
@@ -384,25 +384,25 @@ for (const secure of [false, true]) {
             assert.strictEqual(text.length, 1e6);
         }
         assert.strictEqual(await slow, 'slow');
-        assert.strictEqual(await life.ended(), 0);
+        assert.strictEqual(await instance.ended(), 0);
         assert.deepStrictEqual([...session.errors, ...idle.errors], []);
     });
 }
 
 test('http2s: HTTP/1 clients of an HTTP/2 server', async () => {
-    const life = await serving({ app: APP, env: { KIND: 'http2s' } });
-    const kept = await Client.open(life.port, true);
-    const fresh = await Client.open(life.port, true);
+    const instance = await serving({ app: APP, env: { KIND: 'http2s' } });
+    const kept = await Client.open(instance.port, true);
+    const fresh = await Client.open(instance.port, true);
     kept.get('/1');
     await kept.has('hello /1');
-    await life.suspend();
-    life.worker.disconnect();
+    await instance.suspend();
+    instance.worker.disconnect();
     kept.get('/2');
     await kept.has('hello /2');
     await kept.end();
     await fresh.end();
     assert.match(kept.received, /connection: close/i);
-    assert.strictEqual(await life.ended(), 0);
+    assert.strictEqual(await instance.ended(), 0);
 });
 
 /** `users` clients that send one request after another until told to stop; every failure is kept. */
@@ -442,13 +442,13 @@ for (const { name, keepAlive, secure, schedule } of [
 ]) {
     test(`no request fails over ${CYCLES} replacements: ${name}`, async () => {
         const options = { app: APP, env: { KIND: secure ? 'https' : 'http', port: '0' }, schedule };
-        const lives = [await serving(options), await serving(options)];
-        const generator = load(lives[0].port, 12, { keepAlive, secure });
+        const instances = [await serving(options), await serving(options)];
+        const generator = load(instances[0].port, 12, { keepAlive, secure });
         for (let i = 0; i < CYCLES; i++) {
             const before = generator.answered;
             await until('answers', () => generator.answered > before + 100);
-            lives.push(await serving(options));
-            assert.strictEqual(await lives.shift().stop(), 0);
+            instances.push(await serving(options));
+            assert.strictEqual(await instances.shift().stop(), 0);
         }
         generator.stopped = true;
         await generator.done;

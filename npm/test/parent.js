@@ -14,7 +14,7 @@ fs.writeFileSync(preload, require('./bundle')('worker'));
 process.on('exit', () => fs.rmSync(folder, { recursive: true, force: true }));
 
 const APPS = path.join(__dirname, 'apps');
-let lives = 0;
+let instances = 0;
 let files = 0;
 
 /** A file of the test's own, below a fresh folder. */
@@ -68,7 +68,7 @@ class Life {
         }, env));
         fs.closeSync(descriptor);
         this._listen();
-        lives++;
+        instances++;
     }
 
     _listen() {
@@ -89,7 +89,7 @@ class Life {
         const closed = () => {
             if (--missing === 0) {
                 this.exit = end;
-                lives--;
+                instances--;
             }
         };
         child.stdout.on('close', closed);
@@ -147,17 +147,17 @@ class Life {
 exports.start = options => new Life(options);
 
 exports.ready = async function ready(options) {
-    const life = new Life(options);
-    await life.event('ready');
-    return life;
+    const instance = new Life(options);
+    await instance.event('ready');
+    return instance;
 };
 
-/** Ready, and listening on `life.port`. */
+/** Ready, and listening on `instance.port`. */
 exports.serving = async function serving(options) {
-    const life = await exports.ready(options);
-    await exports.until('listening', () => life.address !== undefined);
-    life.port = life.address.port;
-    return life;
+    const instance = await exports.ready(options);
+    await exports.until('listening', () => instance.address !== undefined);
+    instance.port = instance.address.port;
+    return instance;
 };
 
 const tests = [];
@@ -176,7 +176,7 @@ setImmediate(async () => {
         for (const worker of Object.values(cluster.workers)) {
             worker.process.kill('SIGKILL');
         }
-        await exports.until('all workers to be gone', () => lives === 0);
+        await exports.until('all workers to be gone', () => instances === 0);
     }
     process.exit();
 });

@@ -10,37 +10,43 @@ use crate::cluster::listener::{Closed, Listener, ListenerId, Way};
 use crate::cluster::place::Place;
 use crate::cluster::worker::{Stage, Worker};
 use crate::cluster::{Cluster, News};
-use crate::supervisor::{Closing, Life, Moment, WorkerId};
+use crate::supervisor::{Closing, InstanceId, Moment, WorkerId};
 
 /// How long a listener that its last holder closed is kept at most, in case that holder ends: long enough to finish
 /// ordinary requests before `process.exit()`, short enough for clients of a port that is closed for good. Usually it is
 /// far shorter: the holder says when the last connection has ended and it goes on all the same.
 const CLOSE_GRACE: Duration = Duration::from_secs(5);
 
-/// How many listeners that it has closed are kept for one life.
+/// How many listeners that it has closed are kept for one instance.
 const MOST_KEPT: usize = 64;
 
 impl Cluster {
     /// A worker closed one of its servers.
-    pub(super) fn server_closed(&mut self, life: Life, key: &str, now: Moment, news: &mut Vec<News>) {
+    pub(super) fn server_closed(
+        &mut self,
+        instance: InstanceId,
+        key: &str,
+        now: Moment,
+        news: &mut Vec<News>,
+    ) {
         let Some(id) = key.parse().ok().map(ListenerId) else { return };
-        let Some(listener) = self.listeners.get(&id).filter(|listener| listener.is_held_by(life)) else {
+        let Some(listener) = self.listeners.get(&id).filter(|listener| listener.is_held_by(instance)) else {
             return;
         };
         let endpoint = listener.endpoint.clone();
-        let closing = if self.workers.get(&life).is_some_and(Worker::is_stopping) {
-            self.pass_on(life, id);
+        let closing = if self.workers.get(&instance).is_some_and(Worker::is_stopping) {
+            self.pass_on(instance, id);
             Closing::Perhaps
         } else {
-            self.close_for_now(life, id, now)
+            self.close_for_now(instance, id, now)
         };
-        news.push(News::Closed { life, endpoint, closing });
+        news.push(News::Closed { instance, endpoint, closing });
     }
 
-    /// A life that is not stopping has closed a listener. If it was the last to hold it and there are clients, what it
+    /// An instance that is not stopping has closed a listener. If it was the last to hold it and there are clients, what it
     /// meant by that is not clear yet; they wait meanwhile.
-    fn close_for_now(&mut self, life: Life, id: ListenerId, now: Moment) -> Closing {
-        self.let_go(life, id);
+    fn close_for_now(&mut self, instance: InstanceId, id: ListenerId, now: Moment) -> Closing {
+        self.let_go(instance, id);
         let last = |listener: &&mut Listener| listener.holders.is_empty() && listener.awaited.is_empty();
         if let Some(listener) = self.listeners.get_mut(&id).filter(last) {
             if !listener.may_have_clients(now) {
@@ -48,31 +54,31 @@ impl Cluster {
                 return Closing::ForGood;
             }
             let until = now.after(CLOSE_GRACE);
-            listener.closed = Some(Closed { by: life, until });
+            listener.closed = Some(Closed { by: instance, until });
             self.alarm.set(until);
         }
         self.rebalance(id);
-        self.keep_few(life);
+        self.keep_few(instance);
         Closing::Perhaps
     }
 
-    /// Of those closed by a life only the latest are kept.
-    fn keep_few(&mut self, life: Life) {
-        let kept: Vec<_> = self.kept_of(life).collect();
+    /// Of those closed by an instance only the latest are kept.
+    fn keep_few(&mut self, instance: InstanceId) {
+        let kept: Vec<_> = self.kept_of(instance).collect();
         for id in &kept[..kept.len().saturating_sub(MOST_KEPT)] {
             self.close_listener(*id);
         }
     }
 
-    /// A life has closed servers, their connections have ended, and it goes on: it meant it.
-    pub fn lives_on(&mut self, life: Life) {
-        for id in self.kept_of(life).collect::<Vec<_>>() {
+    /// An instance has closed servers, their connections have ended, and it goes on: it meant it.
+    pub fn lives_on(&mut self, instance: InstanceId) {
+        for id in self.kept_of(instance).collect::<Vec<_>>() {
             self.close_listener(id);
         }
     }
 
-    fn kept_of(&self, life: Life) -> impl Iterator<Item = ListenerId> {
-        let kept = move |listener: &&Listener| listener.closed.is_some_and(|closed| closed.by == life);
+    fn kept_of(&self, instance: InstanceId) -> impl Iterator<Item = ListenerId> {
+        let kept = move |listener: &&Listener| listener.closed.is_some_and(|closed| closed.by == instance);
         self.listeners.values().filter(kept).map(|listener| listener.id)
     }
 
@@ -88,11 +94,11 @@ impl Cluster {
         !in_the_way.is_empty()
     }
 
-    /// A life that closed listeners is ending: its slot's next one is awaited for them.
-    pub(super) fn explain_closed(&mut self, life: Life) {
-        let Some(slot) = self.workers.get(&life).map(|worker| worker.slot) else { return };
+    /// An instance that closed listeners is ending: its slot's next one is awaited for them.
+    pub(super) fn explain_closed(&mut self, instance: InstanceId) {
+        let Some(slot) = self.workers.get(&instance).map(|worker| worker.slot) else { return };
         for listener in self.listeners.values_mut() {
-            if listener.closed.take_if(|closed| closed.by == life).is_some() {
+            if listener.closed.take_if(|closed| closed.by == instance).is_some() {
                 listener.awaited.insert(slot);
             }
         }
@@ -113,15 +119,15 @@ impl Cluster {
         }
     }
 
-    /// A life will hold nothing any more: its slot's next one is awaited.
-    pub(super) fn release(&mut self, life: Life) {
-        self.explain_closed(life);
-        self.reclaim_offers(life);
-        let held = self.listeners.values().filter(|listener| listener.is_held_by(life));
+    /// An instance will hold nothing any more: its slot's next one is awaited.
+    pub(super) fn release(&mut self, instance: InstanceId) {
+        self.explain_closed(instance);
+        self.reclaim_offers(instance);
+        let held = self.listeners.values().filter(|listener| listener.is_held_by(instance));
         for id in held.map(|listener| listener.id).collect::<Vec<_>>() {
-            self.pass_on(life, id);
+            self.pass_on(instance, id);
         }
-        if let Some(slot) = self.workers.get(&life).map(|worker| worker.slot) {
+        if let Some(slot) = self.workers.get(&instance).map(|worker| worker.slot) {
             self.await_few(slot);
         }
     }
@@ -138,14 +144,14 @@ impl Cluster {
         }
     }
 
-    /// A life holds a listener no more, and its slot wants it no more.
-    pub(super) fn give_up(&mut self, life: Life, id: ListenerId) {
-        self.let_go(life, id);
+    /// An instance holds a listener no more, and its slot wants it no more.
+    pub(super) fn give_up(&mut self, instance: InstanceId, id: ListenerId) {
+        self.let_go(instance, id);
         self.rebalance(id);
         self.close_if_unwanted(id);
     }
 
-    /// A slot's next life is not awaited any more.
+    /// A slot's next instance is not awaited any more.
     pub(super) fn drop_claims(&mut self, slot: WorkerId) {
         for id in self.listeners.keys().copied().collect::<Vec<_>>() {
             if self.listeners.get_mut(&id).is_some_and(|listener| listener.awaited.remove(&slot)) {
@@ -158,7 +164,7 @@ impl Cluster {
     pub(super) fn close_listener(&mut self, id: ListenerId) {
         let Some(listener) = self.listeners.remove(&id) else { return };
         for holder in &listener.holders {
-            if let Some(worker) = self.workers.get_mut(&holder.life) {
+            if let Some(worker) = self.workers.get_mut(&holder.instance) {
                 worker.held = worker.held.saturating_sub(1);
             }
         }
@@ -176,13 +182,14 @@ impl Cluster {
         self.descriptors_freed();
     }
 
-    /// A life holds a listener no more; its slot's next life does, unless one is there that had its chance.
-    fn pass_on(&mut self, life: Life, id: ListenerId) {
-        let Some(slot) = self.let_go(life, id) else { return };
+    /// An instance holds a listener no more; its slot's next instance does, unless one is there that had its chance.
+    fn pass_on(&mut self, instance: InstanceId, id: ListenerId) {
+        let Some(slot) = self.let_go(instance, id) else { return };
         let Some(listener) = self.listeners.get_mut(&id) else { return };
-        let mut others = self.workers.iter().filter(|(other, worker)| **other != life && worker.slot == slot);
+        let mut others =
+            self.workers.iter().filter(|(other, worker)| **other != instance && worker.slot == slot);
         let settled = others.any(|(other, worker)| {
-            let took_over = *other > life && worker.stage == Stage::Ready;
+            let took_over = *other > instance && worker.stage == Stage::Ready;
             worker.is_heard() && (listener.is_held_by(*other) || took_over)
         });
         if !settled {
@@ -192,10 +199,10 @@ impl Cluster {
         self.close_if_unwanted(id);
     }
 
-    fn let_go(&mut self, life: Life, id: ListenerId) -> Option<WorkerId> {
-        let worker = self.workers.get_mut(&life)?;
+    fn let_go(&mut self, instance: InstanceId, id: ListenerId) -> Option<WorkerId> {
+        let worker = self.workers.get_mut(&instance)?;
         let listener = self.listeners.get_mut(&id)?;
-        listener.holders.retain(|holder| holder.life != life);
+        listener.holders.retain(|holder| holder.instance != instance);
         worker.held = worker.held.saturating_sub(1);
         Some(worker.slot)
     }

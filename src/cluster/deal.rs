@@ -15,7 +15,7 @@ use crate::cluster::listener::{Drawn, Listener, ListenerId, Temper};
 use crate::cluster::message::Verdict;
 use crate::cluster::worker::Worker;
 use crate::ipc::Progress;
-use crate::supervisor::{Life, Moment};
+use crate::supervisor::{InstanceId, Moment};
 
 /// Connections dealt out in one turn.
 const TURN_OFFERS: usize = 256;
@@ -64,19 +64,21 @@ impl Cluster {
     }
 
     /// What a worker did with a connection.
-    pub(super) fn judged(&mut self, life: Life, seq: u64, verdict: Verdict, now: Moment) {
-        let Some(offer) = self.workers.get_mut(&life).and_then(|worker| worker.settle(seq)) else { return };
+    pub(super) fn judged(&mut self, instance: InstanceId, seq: u64, verdict: Verdict, now: Moment) {
+        let Some(offer) = self.workers.get_mut(&instance).and_then(|worker| worker.settle(seq)) else {
+            return;
+        };
         let listener = self.listeners.get_mut(&offer.listener);
         match (verdict, listener) {
             (Verdict::Accepted, listener) => {
                 drop(offer.connection);
-                if let Some(holder) = listener.and_then(|listener| listener.holder_mut(life)) {
+                if let Some(holder) = listener.and_then(|listener| listener.holder_mut(instance)) {
                     holder.accepted();
                 }
                 self.descriptors_freed();
             }
             (Verdict::Refused, Some(listener)) => {
-                if let Some(holder) = listener.holder_mut(life) {
+                if let Some(holder) = listener.holder_mut(instance) {
                     holder.refused(now);
                 }
                 listener.waiting.push_front(offer.connection);
@@ -86,10 +88,10 @@ impl Cluster {
         }
     }
 
-    /// Takes back all connections a life had not taken. Those it may have taken unheard end with it: another worker
+    /// Takes back all connections an instance had not taken. Those it may have taken unheard end with it: another worker
     /// would wait for a request that has been read already, where a client can tell a closed connection.
-    pub(super) fn reclaim_offers(&mut self, life: Life) {
-        let Some(worker) = self.workers.get_mut(&life) else { return };
+    pub(super) fn reclaim_offers(&mut self, instance: InstanceId) {
+        let Some(worker) = self.workers.get_mut(&instance) else { return };
         if !worker.is_heard_out() {
             for offer in worker.offers.drain(..) {
                 // Closing would not do: somebody who inherited its channel keeps what was not taken from there.
@@ -136,8 +138,8 @@ impl Cluster {
                 }
             },
         };
-        let life = listener.holders[chosen].life;
-        let Some(worker) = self.workers.get_mut(&life) else { return Dealt::Stalled };
+        let instance = listener.holders[chosen].instance;
+        let Some(worker) = self.workers.get_mut(&instance) else { return Dealt::Stalled };
         match worker.offer(listener, connection, now) {
             Ok(()) => {
                 self.turns += 1;
@@ -147,7 +149,7 @@ impl Cluster {
             Err(connection) => {
                 // Its channel is full or closed, so it is not chosen again until that has changed; another may be.
                 listener.waiting.push_front(connection);
-                self.after_write(life);
+                self.after_write(instance);
             }
         }
         Dealt::One
@@ -156,9 +158,9 @@ impl Cluster {
 
 /// The holder with the fewest connections on offer; of those, the one that was last offered one the longest ago. One
 /// that prepares its end is the last choice.
-fn choose(listener: &Listener, workers: &BTreeMap<Life, Worker>, now: Moment) -> Option<usize> {
+fn choose(listener: &Listener, workers: &BTreeMap<InstanceId, Worker>, now: Moment) -> Option<usize> {
     let able = listener.holders.iter().enumerate().filter_map(|(index, holder)| {
-        let worker = workers.get(&holder.life)?;
+        let worker = workers.get(&holder.instance)?;
         let willing = match holder.temper {
             Temper::Willing => true,
             Temper::Shy { until, .. } => until <= now,

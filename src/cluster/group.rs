@@ -28,9 +28,9 @@ struct Member {
 /// What a slot is to its group at this moment.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Membership {
-    /// A life of it takes new connections.
+    /// An instance of it takes new connections.
     Serving,
-    /// A life of it still has the socket, and empties its queue.
+    /// An instance of it still has the socket, and empties its queue.
     Draining,
     /// Nobody has the socket but us.
     Orphaned,
@@ -84,7 +84,7 @@ impl Group {
 
     /// Makes the kernel choose among those that serve, and returns which sockets we start and stop accepting from.
     ///
-    /// With none serving the choice stays as it was: connections wait in some member's queue for its next life, or for
+    /// With none serving the choice stays as it was: connections wait in some member's queue for its next instance, or for
     /// any other, whichever is first.
     pub(super) fn rebalance(&mut self, membership: impl Fn(WorkerId) -> Membership) -> Vec<Retap> {
         let standings: Vec<Membership> = self.members.iter().map(|member| membership(member.slot)).collect();

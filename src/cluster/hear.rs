@@ -14,111 +14,117 @@ use crate::cluster::query::Ask;
 use crate::cluster::worker::{Dialogue, Errand, Standing};
 use crate::cluster::{Cluster, News, reply};
 use crate::ipc::{self, Incoming, UserHandle, Wrapper};
-use crate::supervisor::{Life, Moment};
+use crate::supervisor::{InstanceId, Moment};
 
 /// A worker that loses this many connections in a row on the way cannot receive descriptors.
 const REFUSING: u32 = 8;
 
 impl Cluster {
     /// Hears one line of a worker's.
-    pub(super) fn hear(&mut self, life: Life, line: &[u8], now: Moment, news: &mut Vec<News>) {
+    pub(super) fn hear(&mut self, instance: InstanceId, line: &[u8], now: Moment, news: &mut Vec<News>) {
         // Of the two messages that come with every connection this is one; the other is the first `Incoming` looks for.
         if let Some(seq) = message::accepted(line) {
-            return self.verdict(life, seq, Verdict::Accepted, now);
+            return self.verdict(instance, seq, Verdict::Accepted, now);
         }
         let incoming = match Incoming::parse(line) {
             Ok(incoming) => incoming,
-            Err(reason) => return self.break_off(life, reason, news),
+            Err(reason) => return self.break_off(instance, reason, news),
         };
         match incoming {
-            Incoming::Ack => self.acked(life, now),
-            Incoming::Nack => self.nacked(life, now, news),
-            Incoming::Handle(wrapper) => self.handle_arrived(life, &wrapper, now, news),
-            Incoming::CountSockets { key } => self.count_sockets(life, key, now),
-            Incoming::AwaitSockets { key } => self.await_sockets(life, key, now),
-            Incoming::Cluster(raw) => self.hear_of_cluster(life, raw, now, news),
+            Incoming::Ack => self.acked(instance, now),
+            Incoming::Nack => self.nacked(instance, now, news),
+            Incoming::Handle(wrapper) => self.handle_arrived(instance, &wrapper, now, news),
+            Incoming::CountSockets { key } => self.count_sockets(instance, key, now),
+            Incoming::AwaitSockets { key } => self.await_sockets(instance, key, now),
+            Incoming::Cluster(raw) => self.hear_of_cluster(instance, raw, now, news),
             Incoming::Foreign => {}
-            Incoming::User(raw) => news.push(News::Said { life, message: raw.to_owned(), handle: None }),
+            Incoming::User(raw) => news.push(News::Said { instance, message: raw.to_owned(), handle: None }),
         }
     }
 
-    fn hear_of_cluster(&mut self, life: Life, raw: &RawValue, now: Moment, news: &mut Vec<News>) {
+    fn hear_of_cluster(&mut self, instance: InstanceId, raw: &RawValue, now: Moment, news: &mut Vec<News>) {
         let Some(message) = Message::read(raw) else { return };
         match message {
-            Message::Verdict { seq, verdict } => self.verdict(life, seq, verdict, now),
-            Message::Online => news.push(News::Online { life }),
-            Message::Query(ask) => self.asked(life, *ask, now, news),
-            Message::Listening(ask, address) => self.listening(life, &ask, address, news),
-            Message::Close { key } => self.server_closed(life, &key, now, news),
-            Message::Leaving { seq } => self.leaving(life, seq, now, news),
+            Message::Verdict { seq, verdict } => self.verdict(instance, seq, verdict, now),
+            Message::Online => news.push(News::Online { instance }),
+            Message::Query(ask) => self.asked(instance, *ask, now, news),
+            Message::Listening(ask, address) => self.listening(instance, &ask, address, news),
+            Message::Close { key } => self.server_closed(instance, &key, now, news),
+            Message::Leaving { seq } => self.leaving(instance, seq, now, news),
         }
     }
 
-    fn verdict(&mut self, life: Life, seq: u64, verdict: Verdict, now: Moment) {
-        self.acked_by_verdict(life, seq, now);
-        self.judged(life, seq, verdict, now);
+    fn verdict(&mut self, instance: InstanceId, seq: u64, verdict: Verdict, now: Moment) {
+        self.acked_by_verdict(instance, seq, now);
+        self.judged(instance, seq, verdict, now);
     }
 
     /// Tells a worker which of the sockets it waits for are closed now.
-    pub(super) fn answer_closed_sockets(&mut self, life: Life, now: Moment) {
-        let Some(worker) = self.workers.get_mut(&life) else { return };
+    pub(super) fn answer_closed_sockets(&mut self, instance: InstanceId, now: Moment) {
+        let Some(worker) = self.workers.get_mut(&instance) else { return };
         for key in worker.counts.take_closed() {
             worker.post(ipc::sockets_closed(&key), None, now);
         }
-        self.after_write(life);
+        self.after_write(instance);
     }
 
-    fn acked(&mut self, life: Life, now: Moment) {
-        let Some(worker) = self.workers.get_mut(&life) else { return };
+    fn acked(&mut self, instance: InstanceId, now: Moment) {
+        let Some(worker) = self.workers.get_mut(&instance) else { return };
         match worker.outbox.answered(worker.channel.socket.as_fd(), now) {
             Some(Errand::Offer(_) | Errand::Listener { .. } | Errand::User) => worker.nacks = 0,
             None => {}
         }
-        self.written_if_jammed(life);
+        self.written_if_jammed(instance);
     }
 
-    fn acked_by_verdict(&mut self, life: Life, seq: u64, now: Moment) {
-        let Some(worker) = self.workers.get_mut(&life) else { return };
+    fn acked_by_verdict(&mut self, instance: InstanceId, seq: u64, now: Moment) {
+        let Some(worker) = self.workers.get_mut(&instance) else { return };
         worker.answered_by_verdict(seq, now);
         worker.nacks = 0;
-        self.written_if_jammed(life);
+        self.written_if_jammed(instance);
     }
 
     /// A wrapper arrived bare. Of a connection no verdict will come; a listener's asker is told that it failed; a
     /// socket of the application's is lost, as it is with Node.
-    fn nacked(&mut self, life: Life, now: Moment, news: &mut Vec<News>) {
-        let Some(worker) = self.workers.get_mut(&life) else { return };
+    fn nacked(&mut self, instance: InstanceId, now: Moment, news: &mut Vec<News>) {
+        let Some(worker) = self.workers.get_mut(&instance) else { return };
         let errand = worker.outbox.answered(worker.channel.socket.as_fd(), now);
         worker.nacks += 1;
         if worker.nacks == REFUSING {
-            news.push(News::Refusing { life });
+            news.push(News::Refusing { instance });
         }
         match errand {
-            Some(Errand::Offer(seq)) => self.judged(life, seq, Verdict::Refused, now),
-            Some(Errand::Listener { id, seq }) => self.listener_lost(life, id, &seq, now),
+            Some(Errand::Offer(seq)) => self.judged(instance, seq, Verdict::Refused, now),
+            Some(Errand::Listener { id, seq }) => self.listener_lost(instance, id, &seq, now),
             Some(Errand::User) | None => {}
         }
-        self.after_write(life);
+        self.after_write(instance);
     }
 
-    fn handle_arrived(&mut self, life: Life, wrapper: &Wrapper<'_>, now: Moment, news: &mut Vec<News>) {
-        let Some(worker) = self.workers.get_mut(&life) else { return };
+    fn handle_arrived(
+        &mut self,
+        instance: InstanceId,
+        wrapper: &Wrapper<'_>,
+        now: Moment,
+        news: &mut Vec<News>,
+    ) {
+        let Some(worker) = self.workers.get_mut(&instance) else { return };
         let Some(descriptor) = worker.channel.descriptors.pop_front() else {
             worker.post(ipc::NACK.to_vec(), None, now);
-            return self.after_write(life);
+            return self.after_write(instance);
         };
         worker.post(ipc::ACK.to_vec(), None, now);
         if let Some((message, key)) = wrapper.unwrap() {
             let counted = key.map(|key| worker.counts.add(key, &self.bell));
             // What is no socket is closed here; the message is still the application's.
             let handle = UserHandle::received(descriptor, counted).ok();
-            news.push(News::Said { life, message: message.to_owned(), handle });
+            news.push(News::Said { instance, message: message.to_owned(), handle });
         }
-        self.after_write(life);
+        self.after_write(instance);
     }
 
-    fn leaving(&mut self, life: Life, seq: &RawValue, now: Moment, news: &mut Vec<News>) {
-        let Some(worker) = self.workers.get_mut(&life) else { return };
+    fn leaving(&mut self, instance: InstanceId, seq: &RawValue, now: Moment, news: &mut Vec<News>) {
+        let Some(worker) = self.workers.get_mut(&instance) else { return };
         match worker.dialogue {
             Dialogue::None => {
                 worker.dialogue = Dialogue::Theirs;
@@ -129,46 +135,46 @@ impl Cluster {
             Dialogue::Theirs => return,
         }
         worker.standing = worker.standing.max(Standing::Steered);
-        news.push(News::Leaving { life });
-        self.rebalance_held_by(life);
-        self.after_write(life);
+        news.push(News::Leaving { instance });
+        self.rebalance_held_by(instance);
+        self.after_write(instance);
     }
 
-    fn count_sockets(&mut self, life: Life, key: &RawValue, now: Moment) {
-        let Some(worker) = self.workers.get_mut(&life) else { return };
+    fn count_sockets(&mut self, instance: InstanceId, key: &RawValue, now: Moment) {
+        let Some(worker) = self.workers.get_mut(&instance) else { return };
         let count = worker.counts.of(key);
         worker.post(ipc::socket_count(key, count), None, now);
-        self.after_write(life);
+        self.after_write(instance);
     }
 
-    fn await_sockets(&mut self, life: Life, key: &RawValue, now: Moment) {
-        if let Some(worker) = self.workers.get_mut(&life) {
+    fn await_sockets(&mut self, instance: InstanceId, key: &RawValue, now: Moment) {
+        if let Some(worker) = self.workers.get_mut(&instance) {
             worker.counts.await_none(key);
         }
-        self.answer_closed_sockets(life, now);
+        self.answer_closed_sockets(instance, now);
     }
 
     /// The wrapper of a listening socket arrived without it: to the worker, its request is still open.
-    fn listener_lost(&mut self, life: Life, id: ListenerId, seq: &RawValue, now: Moment) {
-        self.give_up(life, id);
-        if let Some(worker) = self.workers.get_mut(&life) {
+    fn listener_lost(&mut self, instance: InstanceId, id: ListenerId, seq: &RawValue, now: Moment) {
+        self.give_up(instance, id);
+        if let Some(worker) = self.workers.get_mut(&instance) {
             worker.post(reply::refused(seq, RawValue::NULL, Errno::EMFILE), None, now);
         }
     }
 
-    fn listening(&mut self, life: Life, ask: &Ask, address: Box<RawValue>, news: &mut Vec<News>) {
+    fn listening(&mut self, instance: InstanceId, ask: &Ask, address: Box<RawValue>, news: &mut Vec<News>) {
         let Ok(target) = &ask.target else { return };
-        let held = self.listeners.values().filter(|listener| listener.is_held_by(life));
+        let held = self.listeners.values().filter(|listener| listener.is_held_by(instance));
         let meant = held.into_iter().find(|listener| listener.is_meant_by(&target.share, target.index));
         if let Some(listener) = meant {
-            news.push(News::Listening { life, endpoint: listener.endpoint.clone(), address });
+            news.push(News::Listening { instance, endpoint: listener.endpoint.clone(), address });
         }
     }
 
     /// An answer may have let more be written; on the hot path there is nothing to do.
-    fn written_if_jammed(&mut self, life: Life) {
-        if self.workers.get(&life).is_some_and(|worker| !worker.outbox.takes_descriptors()) {
-            self.after_write(life);
+    fn written_if_jammed(&mut self, instance: InstanceId) {
+        if self.workers.get(&instance).is_some_and(|worker| !worker.outbox.takes_descriptors()) {
+            self.after_write(instance);
         }
     }
 }

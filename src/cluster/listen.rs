@@ -1,6 +1,6 @@
 //! Who listens on what: requests to listen, and the sockets they open or share.
 //!
-//! Invariants: every request is answered exactly once, unless the asker was told to go; a life holds a listener once;
+//! Invariants: every request is answered exactly once, unless the asker was told to go; an instance holds a listener once;
 //! what becomes of a listener whose holders go is in `claims`.
 
 use std::os::fd::{AsFd, OwnedFd};
@@ -22,55 +22,65 @@ use crate::cluster::room::Doors;
 use crate::cluster::worker::{Dialogue, Errand, Standing};
 use crate::cluster::{Balance, Cluster, News, unix_path};
 use crate::ipc::{Descriptor, Parcel};
-use crate::supervisor::{Life, Moment, WorkerId};
+use crate::supervisor::{InstanceId, Moment, WorkerId};
 
 impl Cluster {
     /// A worker wants to listen.
-    pub(super) fn asked(&mut self, life: Life, ask: Ask, now: Moment, news: &mut Vec<News>) {
-        let Some(worker) = self.workers.get(&life) else { return };
+    pub(super) fn asked(&mut self, instance: InstanceId, ask: Ask, now: Moment, news: &mut Vec<News>) {
+        let Some(worker) = self.workers.get(&instance) else { return };
         // Node's primary drops the requests of those it has told to go, too.
         if worker.dialogue == Dialogue::Ours || self.doors == Doors::Closed {
             return;
         }
-        let Some(ask) = self.wait_for_binding(life, ask, news) else { return };
+        let Some(ask) = self.wait_for_binding(instance, ask, news) else { return };
         let joined = match &ask.target {
-            Ok(target) => self.join(life, target.clone(), &ask.data, now),
+            Ok(target) => self.join(instance, target.clone(), &ask.data, now),
             Err(refusal) => Err(refusal.errno),
         };
         match joined {
-            Ok(id) => self.grant(life, id, ask.seq, now),
+            Ok(id) => self.grant(instance, id, ask.seq, now),
             Err(errno) => {
-                if let Some(ask) = self.have_it_bound(life, ask, errno, now, news) {
-                    self.refuse(life, ask, errno, now, news);
+                if let Some(ask) = self.have_it_bound(instance, ask, errno, now, news) {
+                    self.refuse(instance, ask, errno, now, news);
                 }
             }
         }
-        self.after_write(life);
+        self.after_write(instance);
     }
 
     /// Answers a request that cannot be met.
-    pub(super) fn refuse(&mut self, life: Life, ask: Ask, errno: Errno, now: Moment, news: &mut Vec<News>) {
-        let Some(worker) = self.workers.get_mut(&life) else { return };
+    pub(super) fn refuse(
+        &mut self,
+        instance: InstanceId,
+        ask: Ask,
+        errno: Errno,
+        now: Moment,
+        news: &mut Vec<News>,
+    ) {
+        let Some(worker) = self.workers.get_mut(&instance) else { return };
         worker.post(reply::refused(&ask.seq, &ask.data, errno), None, now);
         let (endpoint, obstacle) = match ask.target {
-            Ok(Target { share, .. }) => (Some(share.endpoint()), self.obstacle(life, &share.place, errno)),
+            Ok(Target { share, .. }) => {
+                (Some(share.endpoint()), self.obstacle(instance, &share.place, errno))
+            }
             Err(Refusal { endpoint, .. }) => (endpoint, Obstacle::Unknown),
         };
         if let Some(endpoint) = endpoint {
-            news.push(News::BindFailed { life, endpoint, error: errno.into(), obstacle });
+            news.push(News::BindFailed { instance, endpoint, error: errno.into(), obstacle });
         }
-        self.after_write(life);
+        self.after_write(instance);
     }
 
     /// What is in the way of a request that was refused, as far as we know.
-    fn obstacle(&self, life: Life, place: &Place, errno: Errno) -> Obstacle {
+    fn obstacle(&self, instance: InstanceId, place: &Place, errno: Errno) -> Obstacle {
         match (errno, place) {
             (Errno::EADDRINUSE, _) => {
                 let ours = self.listeners.values().find(|listener| {
-                    listener.occupies(place) || (listener.share.place == *place && listener.is_held_by(life))
+                    listener.occupies(place)
+                        || (listener.share.place == *place && listener.is_held_by(instance))
                 });
                 match (ours, place.site()) {
-                    (Some(listener), _) if listener.is_held_by(life) => {
+                    (Some(listener), _) if listener.is_held_by(instance) => {
                         Obstacle::Itself(listener.endpoint.clone())
                     }
                     (Some(listener), _) => Obstacle::Fleet(listener.endpoint.clone()),
@@ -83,23 +93,23 @@ impl Cluster {
         }
     }
 
-    /// Recomputes who serves, for all listeners a life holds.
-    pub(super) fn rebalance_held_by(&mut self, life: Life) {
-        let held = self.listeners.values().filter(|listener| listener.is_held_by(life));
+    /// Recomputes who serves, for all listeners an instance holds.
+    pub(super) fn rebalance_held_by(&mut self, instance: InstanceId) {
+        let held = self.listeners.values().filter(|listener| listener.is_held_by(instance));
         for id in held.map(|listener| listener.id).collect::<Vec<_>>() {
             self.rebalance(id);
         }
     }
 
-    /// Makes a life a holder of what it asked for.
+    /// Makes an instance a holder of what it asked for.
     fn join(
         &mut self,
-        life: Life,
+        instance: InstanceId,
         target: Target,
         data: &RawValue,
         now: Moment,
     ) -> Result<ListenerId, Errno> {
-        let worker = self.workers.get(&life).ok_or(Errno::ESRCH)?;
+        let worker = self.workers.get(&instance).ok_or(Errno::ESRCH)?;
         let (slot, held) = (worker.slot, worker.held);
         if held >= self.most_listeners {
             return Err(Errno::EMFILE);
@@ -107,7 +117,7 @@ impl Cluster {
         let known = self.listeners.values().find(|listener| listener.share == target.share);
         let id = match known {
             // A second server of one worker's on one port: it would be so outside of a cluster, too.
-            Some(listener) if listener.is_held_by(life) => return Err(Errno::EADDRINUSE),
+            Some(listener) if listener.is_held_by(instance) => return Err(Errno::EADDRINUSE),
             Some(listener) => listener.id,
             None => match self.open(slot, target.clone(), data, now) {
                 Err(Errno::EADDRINUSE) if self.makes_way(slot, &target.share.place) => {
@@ -121,11 +131,11 @@ impl Cluster {
             return Err(errno);
         }
         if let Some(listener) = self.listeners.get_mut(&id) {
-            listener.holders.push(Holder::new(life));
+            listener.holders.push(Holder::new(instance));
             listener.awaited.remove(&slot);
             listener.closed = None;
         }
-        if let Some(worker) = self.workers.get_mut(&life) {
+        if let Some(worker) = self.workers.get_mut(&instance) {
             worker.held += 1;
         }
         self.rebalance(id);
@@ -222,8 +232,9 @@ impl Cluster {
     }
 
     /// Answers a request with its listener.
-    fn grant(&mut self, life: Life, id: ListenerId, seq: Box<RawValue>, now: Moment) {
-        let (Some(worker), Some(listener)) = (self.workers.get_mut(&life), self.listeners.get(&id)) else {
+    fn grant(&mut self, instance: InstanceId, id: ListenerId, seq: Box<RawValue>, now: Moment) {
+        let (Some(worker), Some(listener)) = (self.workers.get_mut(&instance), self.listeners.get(&id))
+        else {
             return;
         };
         let granted = Granted { seq: &seq, key: &listener.key, data: &listener.data };
@@ -254,8 +265,8 @@ impl Cluster {
         let Way::Grouped(group) = &mut listener.way else { return };
         let (holders, workers) = (&listener.holders, &self.workers);
         let changes = group.rebalance(|slot| {
-            let lives = holders.iter().filter_map(|holder| workers.get(&holder.life));
-            let best = lives.filter(|worker| worker.slot == slot).map(|worker| worker.standing).min();
+            let instances = holders.iter().filter_map(|holder| workers.get(&holder.instance));
+            let best = instances.filter(|worker| worker.slot == slot).map(|worker| worker.standing).min();
             match best {
                 Some(Standing::Serving) => Membership::Serving,
                 Some(Standing::Parting | Standing::Steered | Standing::Broken | Standing::Left) => {

@@ -1,6 +1,6 @@
 //! A listening socket that outlives the workers who serve it.
 //!
-//! Invariants: it is open as long as a life holds it, a slot's next life is awaited, or it is not clear yet whether its
+//! Invariants: it is open as long as an instance holds it, a slot's next instance is awaited, or it is not clear yet whether its
 //! last holder ends; a connection in `waiting` has
 //! been accepted and is owed to some worker.
 
@@ -20,7 +20,7 @@ use crate::cluster::place::{Place, Share};
 use crate::cluster::query::Options;
 use crate::cluster::unix_path::SocketFile;
 use crate::cluster::{reply, sys};
-use crate::supervisor::{Endpoint, Life, Moment, WorkerId};
+use crate::supervisor::{Endpoint, InstanceId, Moment, WorkerId};
 
 /// A listener's number, never given twice. It is its key on the wire, too.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -53,7 +53,7 @@ pub(super) struct Listener {
     /// An offer, up to its number.
     pub(super) newconn: Box<[u8]>,
     pub(super) holders: Vec<Holder>,
-    /// Slots whose next life is expected to take it over.
+    /// Slots whose next instance is expected to take it over.
     pub(super) awaited: BTreeSet<WorkerId>,
     /// The last holder closed it without saying why.
     pub(super) closed: Option<Closed>,
@@ -80,15 +80,15 @@ enum Traffic {
 /// `server.close(() => process.exit(1))`. Which one shows within a while.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Closed {
-    pub(super) by: Life,
-    /// Until then its end would mean that its slot's next life is awaited.
+    pub(super) by: InstanceId,
+    /// Until then its end would mean that its slot's next instance is awaited.
     pub(super) until: Moment,
 }
 
-/// A life that listens.
+/// An instance that listens.
 #[derive(Debug)]
 pub(super) struct Holder {
-    pub(super) life: Life,
+    pub(super) instance: InstanceId,
     pub(super) temper: Temper,
 }
 
@@ -173,12 +173,12 @@ impl Listener {
         }
     }
 
-    pub(super) fn is_held_by(&self, life: Life) -> bool {
-        self.holders.iter().any(|holder| holder.life == life)
+    pub(super) fn is_held_by(&self, instance: InstanceId) -> bool {
+        self.holders.iter().any(|holder| holder.instance == instance)
     }
 
-    pub(super) fn holder_mut(&mut self, life: Life) -> Option<&mut Holder> {
-        self.holders.iter_mut().find(|holder| holder.life == life)
+    pub(super) fn holder_mut(&mut self, instance: InstanceId) -> Option<&mut Holder> {
+        self.holders.iter_mut().find(|holder| holder.instance == instance)
     }
 
     /// Whether a worker that says it listens on `share` means this one. Port 0 has become a real one by then.
@@ -320,8 +320,8 @@ impl Tap {
 const MAX_ABORTED: usize = 64;
 
 impl Holder {
-    pub(super) fn new(life: Life) -> Self {
-        Self { life, temper: Temper::Willing }
+    pub(super) fn new(instance: InstanceId) -> Self {
+        Self { instance, temper: Temper::Willing }
     }
 
     /// It is being offered a connection: a shy one gets just that one for now.

@@ -1,6 +1,6 @@
 //! What goes in and out of the room besides bytes: the ways to balance, the news, and the outcomes.
 //!
-//! Invariant: every item of news names the life it is about, and none about a life follows its detachment.
+//! Invariant: every item of news names the instance it is about, and none about an instance follows its detachment.
 
 use std::io;
 use std::net::IpAddr;
@@ -10,7 +10,7 @@ use serde_json::value::RawValue;
 
 use crate::cluster::on_behalf::BindRequest;
 use crate::ipc::{UserHandle, Violation};
-use crate::supervisor::{Closing, Endpoint, Life};
+use crate::supervisor::{Closing, Endpoint, InstanceId};
 
 /// How new connections find a worker.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -76,12 +76,12 @@ pub enum News {
     /// Its Node has started.
     Online {
         /// Whose.
-        life: Life,
+        instance: InstanceId,
     },
     /// It listens.
     Listening {
         /// Who.
-        life: Life,
+        instance: InstanceId,
         /// On what.
         endpoint: Endpoint,
         /// The same as Node's `listening` event has it: an object with `addressType`, `address` and `port`.
@@ -90,7 +90,7 @@ pub enum News {
     /// It closed a server while its channel stayed open.
     Closed {
         /// Who.
-        life: Life,
+        instance: InstanceId,
         /// Which.
         endpoint: Endpoint,
         /// Whether it meant that.
@@ -99,7 +99,7 @@ pub enum News {
     /// What it asked for cannot be listened on; it has been told.
     BindFailed {
         /// Who asked.
-        life: Life,
+        instance: InstanceId,
         /// For what.
         endpoint: Endpoint,
         /// Why not.
@@ -110,21 +110,21 @@ pub enum News {
     /// It wants to listen, and has to wait until it is known whether that is possible.
     Asks {
         /// Who.
-        life: Life,
+        instance: InstanceId,
         /// On what.
         endpoint: Endpoint,
     },
     /// It wants to listen where we may not: it may be able to bind that itself, and is to be asked.
     MayBind {
         /// Who.
-        life: Life,
+        instance: InstanceId,
         /// What to ask for.
         request: BindRequest,
     },
     /// It sent a message of the application's.
     Said {
         /// Who.
-        life: Life,
+        instance: InstanceId,
         /// What, as it was written.
         message: Box<RawValue>,
         /// The socket sent along. Dropping it closes it.
@@ -133,28 +133,28 @@ pub enum News {
     /// It announced that it leaves on its own will. It has been acknowledged where the protocol allows that.
     Leaving {
         /// Who.
-        life: Life,
+        instance: InstanceId,
     },
     /// It closed its channel. All it had written before was reported first.
     Left {
         /// Who.
-        life: Life,
+        instance: InstanceId,
     },
     /// It broke the protocol. Nothing more is heard from it.
     Broken {
         /// Who.
-        life: Life,
+        instance: InstanceId,
         /// How.
         reason: Violation,
     },
     /// It cannot receive descriptors (its limit, or a jammed queue): it keeps losing the connections it is offered.
     Refusing {
         /// Who.
-        life: Life,
+        instance: InstanceId,
     },
     /// It writes more than is read from one worker; it is slowed down. At most once a minute.
     Flooding {
         /// Who.
-        life: Life,
+        instance: InstanceId,
     },
 }

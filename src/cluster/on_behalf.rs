@@ -17,7 +17,7 @@ use crate::cluster::place::{Families, Place};
 use crate::cluster::query::{Ask, Target};
 use crate::cluster::{Cluster, News, bind, sys};
 use crate::ipc::UserHandle;
-use crate::supervisor::{Life, Moment};
+use crate::supervisor::{InstanceId, Moment};
 
 /// How long a worker may take to bind.
 const LIMIT: Duration = Duration::from_secs(10);
@@ -42,11 +42,11 @@ pub struct BindRequest {
 #[derive(Debug)]
 pub(super) struct Binding {
     id: u32,
-    life: Life,
+    instance: InstanceId,
     ask: Ask,
     until: Moment,
     /// Who wants to listen there as well.
-    waiting: Vec<(Life, Ask)>,
+    waiting: Vec<(InstanceId, Ask)>,
 }
 
 impl BindRequest {
@@ -79,7 +79,12 @@ impl BindRequest {
 
 impl Cluster {
     /// Has a request wait if somebody is just binding what it wants; else gives it back.
-    pub(super) fn wait_for_binding(&mut self, life: Life, ask: Ask, news: &mut Vec<News>) -> Option<Ask> {
+    pub(super) fn wait_for_binding(
+        &mut self,
+        instance: InstanceId,
+        ask: Ask,
+        news: &mut Vec<News>,
+    ) -> Option<Ask> {
         let Ok(target) = &ask.target else { return Some(ask) };
         let most = self.most_listeners;
         let same = |binding: &&mut Binding| {
@@ -88,8 +93,8 @@ impl Cluster {
         };
         match self.bindings.iter_mut().find(same) {
             Some(binding) => {
-                news.push(News::Asks { life, endpoint: target.share.endpoint() });
-                binding.waiting.push((life, ask));
+                news.push(News::Asks { instance, endpoint: target.share.endpoint() });
+                binding.waiting.push((instance, ask));
                 None
             }
             None => Some(ask),
@@ -99,7 +104,7 @@ impl Cluster {
     /// Has the worker bind what we may not; gives the request back if that is out of the question.
     pub(super) fn have_it_bound(
         &mut self,
-        life: Life,
+        instance: InstanceId,
         ask: Ask,
         errno: Errno,
         now: Moment,
@@ -109,28 +114,29 @@ impl Cluster {
         let Ok(target) = &ask.target else { return Some(ask) };
         let request = BindRequest::of(&target.share.place, id);
         let (Errno::EACCES | Errno::EPERM, Some(request)) = (errno, request) else { return Some(ask) };
-        if self.bindings.iter().filter(|binding| binding.life == life).count() >= MOST {
+        if self.bindings.iter().filter(|binding| binding.instance == instance).count() >= MOST {
             return Some(ask);
         }
-        news.push(News::Asks { life, endpoint: target.share.endpoint() });
+        news.push(News::Asks { instance, endpoint: target.share.endpoint() });
         self.next_binding += 1;
         let until = now.after(LIMIT);
         self.alarm.set(until);
-        self.bindings.push(Binding { id, life, ask, until, waiting: Vec::new() });
-        news.push(News::MayBind { life, request });
+        self.bindings.push(Binding { id, instance, ask, until, waiting: Vec::new() });
+        news.push(News::MayBind { instance, request });
         None
     }
 
     /// A worker answers: with the socket, or with the error that it got.
     pub fn bound(
         &mut self,
-        life: Life,
+        instance: InstanceId,
         id: u32,
         outcome: Result<UserHandle, i32>,
         now: Moment,
         news: &mut Vec<News>,
     ) {
-        let Some(at) = self.bindings.iter().position(|binding| binding.id == id && binding.life == life)
+        let Some(at) =
+            self.bindings.iter().position(|binding| binding.id == id && binding.instance == instance)
         else {
             return;
         };
@@ -152,11 +158,11 @@ impl Cluster {
         }
     }
 
-    /// A life that is gone binds nothing any more; those who wait for it ask again.
-    pub(super) fn forget_bindings(&mut self, life: Life) {
+    /// An instance that is gone binds nothing any more; those who wait for it ask again.
+    pub(super) fn forget_bindings(&mut self, instance: InstanceId) {
         for binding in &mut self.bindings {
-            binding.waiting.retain(|(whose, _)| *whose != life);
-            if binding.life == life {
+            binding.waiting.retain(|(whose, _)| *whose != instance);
+            if binding.instance == instance {
                 binding.until = Moment(0);
                 self.alarm.set(Moment(0));
             }
@@ -170,35 +176,35 @@ impl Cluster {
         now: Moment,
         news: &mut Vec<News>,
     ) {
-        let Binding { life, ask, waiting, .. } = binding;
+        let Binding { instance, ask, waiting, .. } = binding;
         let adopted = match (&ask.target, outcome) {
-            (Ok(target), Ok(socket)) => self.adopt(life, target.clone(), &ask, socket, now),
+            (Ok(target), Ok(socket)) => self.adopt(instance, target.clone(), &ask, socket, now),
             (_, Err(errno)) => Err(errno),
             (Err(_), Ok(_)) => Err(Errno::EINVAL),
         };
         match adopted {
             Ok(id) => {
-                self.asked(life, ask, now, news);
+                self.asked(instance, ask, now, news);
                 // Should it be gone meanwhile.
                 self.close_if_unwanted(id);
             }
-            Err(errno) => self.refuse(life, ask, errno, now, news),
+            Err(errno) => self.refuse(instance, ask, errno, now, news),
         }
-        for (life, ask) in waiting {
-            self.asked(life, ask, now, news);
+        for (instance, ask) in waiting {
+            self.asked(instance, ask, now, news);
         }
     }
 
     /// Makes a listener of a socket that a worker has bound.
     fn adopt(
         &mut self,
-        life: Life,
+        instance: InstanceId,
         target: Target,
         ask: &Ask,
         socket: OwnedFd,
         now: Moment,
     ) -> Result<ListenerId, Errno> {
-        let slot = self.workers.get(&life).ok_or(Errno::ESRCH)?.slot;
+        let slot = self.workers.get(&instance).ok_or(Errno::ESRCH)?.slot;
         is_as_asked(&socket, &target.share.place)?;
         sys::listen(socket.as_fd(), target.options.backlog)?;
         self.install_alone(slot, target, &ask.data, bind::Bound::without_file(socket), now)

@@ -12,7 +12,7 @@ use crate::cluster::listener::ListenerId;
 use crate::cluster::worker::{Standing, Watch};
 use crate::cluster::{Cluster, News};
 use crate::ipc::{Flow, FrameBuffer, Heard, Jam, PAUSE, Progress, Readiness, Violation};
-use crate::supervisor::{Life, Moment};
+use crate::supervisor::{InstanceId, Moment};
 
 /// Events taken at once. Those beyond wait in the kernel, which does not tell of them a second time.
 const EVENTS: usize = 64;
@@ -30,7 +30,7 @@ const TURN: Share = Share { messages: 256, bytes: 256 << 10 };
 /// What an event is about.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Token {
-    Channel(Life),
+    Channel(InstanceId),
     /// A socket of a listener's, by its index.
     Tap(ListenerId, usize),
     Bell,
@@ -42,7 +42,7 @@ const BELL: u64 = 1 << 62;
 impl From<Token> for u64 {
     fn from(token: Token) -> Self {
         match token {
-            Token::Channel(life) => Self::from(life.0),
+            Token::Channel(instance) => Self::from(instance.0),
             Token::Tap(id, index) => TAP | ((index as Self) << 32) | Self::from(id.0),
             Token::Bell => BELL,
         }
@@ -58,7 +58,7 @@ impl From<u64> for Token {
         } else if data & BELL != 0 {
             Self::Bell
         } else {
-            Self::Channel(Life(low))
+            Self::Channel(InstanceId(low))
         }
     }
 }
@@ -80,7 +80,7 @@ impl Cluster {
         let count = self.epoll.wait(&mut events, EpollTimeout::ZERO).unwrap_or(0);
         for event in &events[..count] {
             match Token::from(event.data()) {
-                Token::Channel(life) => self.channel_event(life, event.events(), now),
+                Token::Channel(instance) => self.channel_event(instance, event.events(), now),
                 Token::Tap(id, index) => self.tap_event(id, index),
                 Token::Bell => self.bell_rang(now),
             }
@@ -91,12 +91,12 @@ impl Cluster {
     /// Reads and deals, one turn each.
     pub(super) fn pump(&mut self, now: Moment, news: &mut Vec<News>) -> Progress {
         for _ in 0..self.to_read.len() {
-            let Some(life) = self.to_read.pop_front() else { break };
-            if let Some(worker) = self.workers.get_mut(&life) {
+            let Some(instance) = self.to_read.pop_front() else { break };
+            if let Some(worker) = self.workers.get_mut(&instance) {
                 worker.in_line = false;
             }
-            match self.read(life, TURN, now, news) {
-                Turn::Cut => self.line_up(life),
+            match self.read(instance, TURN, now, news) {
+                Turn::Cut => self.line_up(instance),
                 Turn::Over => {}
             }
         }
@@ -106,8 +106,8 @@ impl Cluster {
 
     /// Resumes what rested until now or later.
     pub(super) fn rouse(&mut self, now: Moment) {
-        for life in self.workers.keys().copied().collect::<Vec<_>>() {
-            let Some(worker) = self.workers.get_mut(&life) else { continue };
+        for instance in self.workers.keys().copied().collect::<Vec<_>>() {
+            let Some(worker) = self.workers.get_mut(&instance) else { continue };
             match worker.paused {
                 Some(until) if until <= now => worker.paused = None,
                 Some(until) => self.alarm.set(until),
@@ -118,7 +118,7 @@ impl Cluster {
                 Jam::Busy(until) => self.alarm.set(until),
                 Jam::Clear | Jam::Full | Jam::Severed => {}
             }
-            self.after_write(life);
+            self.after_write(instance);
         }
         match self.starved {
             Some(until) if until <= now => self.starved = None,
@@ -129,19 +129,19 @@ impl Cluster {
     }
 
     /// Puts a worker in line to be read, if it may be.
-    pub(super) fn line_up(&mut self, life: Life) {
-        if let Some(worker) = self.workers.get_mut(&life)
+    pub(super) fn line_up(&mut self, instance: InstanceId) {
+        if let Some(worker) = self.workers.get_mut(&instance)
             && !worker.in_line
             && worker.may_be_read()
         {
             worker.in_line = true;
-            self.to_read.push_back(life);
+            self.to_read.push_back(instance);
         }
     }
 
     /// To be called after anything was written to a worker: arranges for the rest, and for reading to go on.
-    pub(super) fn after_write(&mut self, life: Life) {
-        let Some(worker) = self.workers.get_mut(&life) else { return };
+    pub(super) fn after_write(&mut self, instance: InstanceId) {
+        let Some(worker) = self.workers.get_mut(&instance) else { return };
         let wanted = match worker.outbox.jam() {
             Jam::Full => Watch::InputAndRoom,
             Jam::Busy(until) => {
@@ -156,17 +156,17 @@ impl Cluster {
                 Watch::Input => input,
                 Watch::InputAndRoom => input | EpollFlags::EPOLLOUT,
             };
-            let mut event = EpollEvent::new(flags, Token::Channel(life).into());
+            let mut event = EpollEvent::new(flags, Token::Channel(instance).into());
             // It fails only if the channel is not watched, and then it is not heard either.
             if self.epoll.modify(worker.channel.socket.as_fd(), &mut event).is_ok() {
                 worker.watch = wanted;
             }
         }
-        self.line_up(life);
+        self.line_up(instance);
     }
 
-    fn channel_event(&mut self, life: Life, events: EpollFlags, now: Moment) {
-        let Some(worker) = self.workers.get_mut(&life) else { return };
+    fn channel_event(&mut self, instance: InstanceId, events: EpollFlags, now: Moment) {
+        let Some(worker) = self.workers.get_mut(&instance) else { return };
         let ending = EpollFlags::EPOLLRDHUP | EpollFlags::EPOLLHUP | EpollFlags::EPOLLERR;
         if events.intersects(ending) {
             worker.channel.readiness = Readiness::HungUp;
@@ -175,9 +175,9 @@ impl Cluster {
         }
         if events.contains(EpollFlags::EPOLLOUT) {
             worker.outbox.unjam(worker.channel.socket.as_fd(), now);
-            self.after_write(life);
+            self.after_write(instance);
         }
-        self.line_up(life);
+        self.line_up(instance);
     }
 
     fn tap_event(&mut self, id: ListenerId, index: usize) {
@@ -191,23 +191,23 @@ impl Cluster {
         // It is silenced, so that the next ring is an edge.
         let _ = self.bell.read();
         self.descriptors_freed();
-        for life in self.workers.keys().copied().collect::<Vec<_>>() {
-            self.answer_closed_sockets(life, now);
+        for instance in self.workers.keys().copied().collect::<Vec<_>>() {
+            self.answer_closed_sockets(instance, now);
         }
     }
 
-    /// A life's process is dead: hears all it has written, whatever limits hold for the living. To be called before
+    /// An instance's process is dead: hears all it has written, whatever limits hold for the living. To be called before
     /// [`Cluster::detach`]: it may have taken connections and said so as the last thing it did.
-    pub fn hear_out(&mut self, life: Life, now: Moment, news: &mut Vec<News>) {
-        let Some(worker) = self.workers.get_mut(&life).filter(|worker| worker.is_heard()) else { return };
+    pub fn hear_out(&mut self, instance: InstanceId, now: Moment, news: &mut Vec<News>) {
+        let Some(worker) = self.workers.get_mut(&instance).filter(|worker| worker.is_heard()) else { return };
         worker.paused = None;
         // Nobody reads our answers.
         worker.outbox.sever();
         let share = Share { messages: usize::MAX, bytes: worker.channel.outlive() };
-        match self.read(life, share, now, news) {
+        match self.read(instance, share, now, news) {
             Turn::Over => {}
             Turn::Cut => {
-                if let Some(worker) = self.workers.get_mut(&life) {
+                if let Some(worker) = self.workers.get_mut(&instance) {
                     // What there is now is not its own.
                     worker.channel.readiness = Readiness::Drained;
                 }
@@ -216,12 +216,12 @@ impl Cluster {
     }
 
     /// Reads from one worker, at most its share.
-    fn read(&mut self, life: Life, share: Share, now: Moment, news: &mut Vec<News>) -> Turn {
-        let Some(worker) = self.workers.get_mut(&life) else { return Turn::Over };
+    fn read(&mut self, instance: InstanceId, share: Share, now: Moment, news: &mut Vec<News>) -> Turn {
+        let Some(worker) = self.workers.get_mut(&instance) else { return Turn::Over };
         // Taken out while its lines are read, because hearing them changes the worker.
         let mut frames = mem::take(&mut worker.frames);
-        let turn = self.read_frames(life, share, &mut frames, now, news);
-        if let Some(worker) = self.workers.get_mut(&life) {
+        let turn = self.read_frames(instance, share, &mut frames, now, news);
+        if let Some(worker) = self.workers.get_mut(&instance) {
             worker.frames = frames;
         }
         turn
@@ -229,7 +229,7 @@ impl Cluster {
 
     fn read_frames(
         &mut self,
-        life: Life,
+        instance: InstanceId,
         share: Share,
         frames: &mut FrameBuffer,
         now: Moment,
@@ -237,50 +237,50 @@ impl Cluster {
     ) -> Turn {
         let (mut bytes, mut messages) = (0, 0);
         let turn = loop {
-            if !self.workers.get(&life).is_some_and(|worker| worker.is_heard()) {
+            if !self.workers.get(&instance).is_some_and(|worker| worker.is_heard()) {
                 return Turn::Over;
             }
             match frames.next_line() {
                 Ok(Some(line)) => {
                     messages += 1;
-                    self.hear(life, line, now, news);
-                    if messages >= share.messages || self.is_choked(life) {
+                    self.hear(instance, line, now, news);
+                    if messages >= share.messages || self.is_choked(instance) {
                         break Turn::Cut;
                     }
                     continue;
                 }
                 Ok(None) => {}
                 Err(reason) => {
-                    self.break_off(life, reason, news);
+                    self.break_off(instance, reason, news);
                     return Turn::Over;
                 }
             }
             if bytes >= share.bytes {
                 break Turn::Cut;
             }
-            let Some(worker) = self.workers.get_mut(&life).filter(|worker| worker.may_be_read()) else {
+            let Some(worker) = self.workers.get_mut(&instance).filter(|worker| worker.may_be_read()) else {
                 break Turn::Over;
             };
             match worker.channel.receive(frames) {
                 Ok(Heard::Bytes(count)) => bytes += count,
                 Ok(Heard::Nothing) => break Turn::Over,
                 Ok(Heard::End) => {
-                    self.leave(life, news);
+                    self.leave(instance, news);
                     return Turn::Over;
                 }
                 Err(reason) => {
-                    self.break_off(life, reason, news);
+                    self.break_off(instance, reason, news);
                     return Turn::Over;
                 }
             }
         };
-        self.measure(life, bytes, messages, now, news);
-        self.end_turn(life, turn)
+        self.measure(instance, bytes, messages, now, news);
+        self.end_turn(instance, turn)
     }
 
     /// A turn cut short may leave whole lines in the buffer, of which the socket will not tell.
-    fn end_turn(&mut self, life: Life, turn: Turn) -> Turn {
-        if let (Turn::Cut, Some(worker)) = (turn, self.workers.get_mut(&life))
+    fn end_turn(&mut self, instance: InstanceId, turn: Turn) -> Turn {
+        if let (Turn::Cut, Some(worker)) = (turn, self.workers.get_mut(&instance))
             && worker.channel.readiness == Readiness::Drained
         {
             worker.channel.readiness = Readiness::Readable;
@@ -289,17 +289,24 @@ impl Cluster {
     }
 
     /// Whether a worker lets our answers pile up.
-    fn is_choked(&self, life: Life) -> bool {
-        self.workers.get(&life).is_some_and(|worker| worker.outbox.is_over())
+    fn is_choked(&self, instance: InstanceId) -> bool {
+        self.workers.get(&instance).is_some_and(|worker| worker.outbox.is_over())
     }
 
     /// Slows a worker down that writes too much.
-    fn measure(&mut self, life: Life, bytes: usize, messages: usize, now: Moment, news: &mut Vec<News>) {
-        let Some(worker) = self.workers.get_mut(&life) else { return };
+    fn measure(
+        &mut self,
+        instance: InstanceId,
+        bytes: usize,
+        messages: usize,
+        now: Moment,
+        news: &mut Vec<News>,
+    ) {
+        let Some(worker) = self.workers.get_mut(&instance) else { return };
         let flow = worker.gauge.spend(now, bytes, messages);
         match flow {
             Flow::Fair => return,
-            Flow::FloodToReport => news.push(News::Flooding { life }),
+            Flow::FloodToReport => news.push(News::Flooding { instance }),
             Flow::Flood => {}
         }
         let until = now.after(PAUSE);
@@ -308,30 +315,30 @@ impl Cluster {
     }
 
     /// The end of a channel, with everything before it heard.
-    fn leave(&mut self, life: Life, news: &mut Vec<News>) {
-        if let Some(worker) = self.workers.get_mut(&life) {
+    fn leave(&mut self, instance: InstanceId, news: &mut Vec<News>) {
+        if let Some(worker) = self.workers.get_mut(&instance) {
             worker.standing = Standing::Left;
             worker.outbox.sever();
             worker.channel.descriptors.clear();
         }
-        if let Some(worker) = self.workers.get(&life) {
+        if let Some(worker) = self.workers.get(&instance) {
             self.forget_channel(worker);
         }
-        self.release(life);
-        self.forget_bindings(life);
-        news.push(News::Left { life });
+        self.release(instance);
+        self.forget_bindings(instance);
+        news.push(News::Left { instance });
     }
 
     /// Hears no more of a worker. Its connections stay with it until its process is gone.
-    pub(super) fn break_off(&mut self, life: Life, reason: Violation, news: &mut Vec<News>) {
-        if let Some(worker) = self.workers.get_mut(&life) {
+    pub(super) fn break_off(&mut self, instance: InstanceId, reason: Violation, news: &mut Vec<News>) {
+        if let Some(worker) = self.workers.get_mut(&instance) {
             worker.standing = Standing::Broken;
             worker.channel.descriptors.clear();
         }
-        if let Some(worker) = self.workers.get(&life) {
+        if let Some(worker) = self.workers.get(&instance) {
             self.forget_channel(worker);
         }
-        self.rebalance_held_by(life);
-        news.push(News::Broken { life, reason });
+        self.rebalance_held_by(instance);
+        news.push(News::Broken { instance, reason });
     }
 }

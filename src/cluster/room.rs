@@ -1,6 +1,6 @@
 //! The room's one object, and what its owner may ask of it.
 //!
-//! Invariants: every descriptor of the room is owned here; a life is known from `attach` to `detach`, and nothing is
+//! Invariants: every descriptor of the room is owned here; an instance is known from `attach` to `detach`, and nothing is
 //! said of it outside of that.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
@@ -23,7 +23,7 @@ use crate::cluster::pump::Token;
 use crate::cluster::reply;
 use crate::cluster::worker::{Dialogue, Errand, Stage, Standing, Worker};
 use crate::ipc::{self, Descriptor, Parcel, Progress, SendOutcome, UserHandle};
-use crate::supervisor::{Endpoint, Life, Moment, WorkerId};
+use crate::supervisor::{Endpoint, InstanceId, Moment, WorkerId};
 
 /// How much may wait for a worker to read it before it is sent no more of the application's messages, in bytes.
 pub(crate) const MESSAGES_LIMIT: usize = 32 << 20;
@@ -39,10 +39,10 @@ pub struct Cluster {
     pub(super) epoll: Epoll,
     /// Rung by handles of workers' sockets when they are closed.
     pub(super) bell: Arc<EventFd>,
-    pub(super) workers: BTreeMap<Life, Worker>,
+    pub(super) workers: BTreeMap<InstanceId, Worker>,
     pub(super) listeners: BTreeMap<ListenerId, Listener>,
     /// Workers to read, each at most once.
-    pub(super) to_read: VecDeque<Life>,
+    pub(super) to_read: VecDeque<InstanceId>,
     /// Listeners that may have connections to deal out, each at most once.
     pub(super) to_deal: VecDeque<ListenerId>,
     pub(super) alarm: Alarm,
@@ -56,7 +56,7 @@ pub struct Cluster {
     /// What workers are binding for us.
     pub(super) bindings: Vec<Binding>,
     pub(super) next_binding: u32,
-    /// How many listeners there may be, and how many one life may hold.
+    /// How many listeners there may be, and how many one instance may hold.
     pub(super) most_listeners: usize,
 }
 
@@ -110,12 +110,12 @@ impl Cluster {
         self.inherited = Inherited::new(sockets);
     }
 
-    /// What is listened on, and which slots' lives do.
+    /// What is listened on, and which slots' instances do.
     #[must_use]
     pub fn endpoints(&self) -> Vec<(Endpoint, BTreeSet<WorkerId>)> {
-        let slot = |life: &Life| self.workers.get(life).map(|worker| worker.slot);
+        let slot = |instance: &InstanceId| self.workers.get(instance).map(|worker| worker.slot);
         let holders = |listener: &Listener| {
-            listener.holders.iter().filter_map(|holder| slot(&holder.life)).collect::<BTreeSet<_>>()
+            listener.holders.iter().filter_map(|holder| slot(&holder.instance)).collect::<BTreeSet<_>>()
         };
         let all = self.listeners.values().map(|listener| (listener.endpoint.clone(), holders(listener)));
         all.filter(|(_, workers)| !workers.is_empty()).collect()
@@ -133,11 +133,11 @@ impl Cluster {
         ipc::pair()
     }
 
-    /// Begins to speak with a life of a slot. Two lives of one slot may be attached at once.
-    pub fn attach(&mut self, slot: WorkerId, life: Life, channel: OwnedFd) -> io::Result<()> {
+    /// Begins to speak with an instance of a slot. Two instances of one slot may be attached at once.
+    pub fn attach(&mut self, slot: WorkerId, instance: InstanceId, channel: OwnedFd) -> io::Result<()> {
         let edges = EpollFlags::EPOLLIN | EpollFlags::EPOLLRDHUP | EpollFlags::EPOLLET;
-        self.epoll.add(channel.as_fd(), EpollEvent::new(edges, Token::Channel(life).into()))?;
-        self.workers.insert(life, Worker::new(slot, channel));
+        self.epoll.add(channel.as_fd(), EpollEvent::new(edges, Token::Channel(instance).into()))?;
+        self.workers.insert(instance, Worker::new(slot, channel));
         Ok(())
     }
 
@@ -167,28 +167,33 @@ impl Cluster {
     /// Before a worker's own code listens for messages they are lost in it.
     pub fn send(
         &mut self,
-        life: Life,
+        instance: InstanceId,
         message: &impl Serialize,
         handle: Option<UserHandle>,
         now: Moment,
     ) -> SendOutcome {
-        self.send_within(MESSAGES_LIMIT, life, message, handle, now)
+        self.send_within(MESSAGES_LIMIT, instance, message, handle, now)
     }
 
-    /// Sends a short message that must not be lost; for what is sent once in a life.
-    pub fn send_surely(&mut self, life: Life, message: &impl Serialize, now: Moment) -> SendOutcome {
-        self.send_within(usize::MAX, life, message, None, now)
+    /// Sends a short message that must not be lost; for what is sent once in an instance.
+    pub fn send_surely(
+        &mut self,
+        instance: InstanceId,
+        message: &impl Serialize,
+        now: Moment,
+    ) -> SendOutcome {
+        self.send_within(usize::MAX, instance, message, None, now)
     }
 
     fn send_within(
         &mut self,
         limit: usize,
-        life: Life,
+        instance: InstanceId,
         message: &impl Serialize,
         handle: Option<UserHandle>,
         now: Moment,
     ) -> SendOutcome {
-        let Some(worker) = self.workers.get_mut(&life).filter(|worker| worker.is_heard()) else {
+        let Some(worker) = self.workers.get_mut(&instance).filter(|worker| worker.is_heard()) else {
             return SendOutcome::Unreachable;
         };
         let bytes = match ipc::user(message, handle.as_ref().map(UserHandle::kind)) {
@@ -200,58 +205,58 @@ impl Cluster {
         }
         let parcel = |handle| Parcel { descriptor: Descriptor::User(handle), errand: Errand::User };
         worker.post(bytes, handle.map(parcel), now);
-        self.after_write(life);
+        self.after_write(instance);
         SendOutcome::Taken
     }
 
-    /// A life's end begins: what it closes from now on waits for the slot's next life, and it is offered connections
+    /// An instance's end begins: what it closes from now on waits for the slot's next instance, and it is offered connections
     /// only while nobody else takes them.
-    pub fn suspend(&mut self, life: Life) {
-        self.lower(life, Standing::Parting);
+    pub fn suspend(&mut self, instance: InstanceId) {
+        self.lower(instance, Standing::Parting);
     }
 
-    /// A life is offered no further connection, and what it closes from now on waits for the slot's next life.
-    pub fn steer_away(&mut self, life: Life) {
-        self.lower(life, Standing::Steered);
+    /// An instance is offered no further connection, and what it closes from now on waits for the slot's next instance.
+    pub fn steer_away(&mut self, instance: InstanceId) {
+        self.lower(instance, Standing::Steered);
     }
 
-    /// Tells a life to close its servers, finish its connections and go. Does nothing the second time, or when it
+    /// Tells an instance to close its servers, finish its connections and go. Does nothing the second time, or when it
     /// has announced that it leaves.
-    pub fn disconnect(&mut self, life: Life, now: Moment) {
-        self.steer_away(life);
-        let Some(worker) = self.workers.get_mut(&life) else { return };
+    pub fn disconnect(&mut self, instance: InstanceId, now: Moment) {
+        self.steer_away(instance);
+        let Some(worker) = self.workers.get_mut(&instance) else { return };
         match (worker.dialogue, worker.is_heard()) {
             (Dialogue::None, true) => {
                 worker.dialogue = Dialogue::Ours;
                 worker.post(reply::DISCONNECT.to_vec(), None, now);
-                self.after_write(life);
+                self.after_write(instance);
             }
             (Dialogue::None, false) | (Dialogue::Ours | Dialogue::Theirs, _) => {}
         }
     }
 
-    /// A life's process is gone. Connections it had not taken go to other workers; what it listened on waits for the
-    /// slot's next life.
+    /// An instance's process is gone. Connections it had not taken go to other workers; what it listened on waits for the
+    /// slot's next instance.
     ///
     /// What it wrote last is lost unless it was heard out.
-    pub fn detach(&mut self, life: Life) {
-        self.release(life);
-        self.forget_bindings(life);
-        if let Some(worker) = self.workers.remove(&life) {
+    pub fn detach(&mut self, instance: InstanceId) {
+        self.release(instance);
+        self.forget_bindings(instance);
+        if let Some(worker) = self.workers.remove(&instance) {
             self.forget_channel(&worker);
             self.descriptors_freed();
         }
     }
 
-    /// A life has taken over what it is going to: its slot's claims on anything else expire.
-    pub fn life_ready(&mut self, life: Life) {
-        let Some(worker) = self.workers.get_mut(&life) else { return };
+    /// An instance has taken over what it is going to: its slot's claims on anything else expire.
+    pub fn instance_ready(&mut self, instance: InstanceId) {
+        let Some(worker) = self.workers.get_mut(&instance) else { return };
         worker.stage = Stage::Ready;
         let slot = worker.slot;
         self.drop_claims(slot);
     }
 
-    /// A slot gets no further life: its claims are dropped.
+    /// A slot gets no further instance: its claims are dropped.
     pub fn slot_abandoned(&mut self, slot: WorkerId) {
         self.drop_claims(slot);
     }
@@ -264,20 +269,20 @@ impl Cluster {
         }
     }
 
-    fn lower(&mut self, life: Life, standing: Standing) {
-        if let Some(worker) = self.workers.get_mut(&life).filter(|worker| worker.standing < standing) {
+    fn lower(&mut self, instance: InstanceId, standing: Standing) {
+        if let Some(worker) = self.workers.get_mut(&instance).filter(|worker| worker.standing < standing) {
             worker.standing = standing;
-            self.explain_closed(life);
-            self.rebalance_held_by(life);
+            self.explain_closed(instance);
+            self.rebalance_held_by(instance);
         }
     }
 
     /// Stops watching a channel. It is then closed when its worker is dropped.
     pub(super) fn forget_channel(&self, worker: &Worker) {
         match self.epoll.delete(worker.channel.socket.as_fd()) {
-            // Not there any more if the life had left.
+            // Not there any more if the instance had left.
             Ok(()) | Err(Errno::ENOENT) => {}
-            // There is nothing to undo; an event of an unknown life is ignored.
+            // There is nothing to undo; an event of an unknown instance is ignored.
             Err(_) => {}
         }
     }

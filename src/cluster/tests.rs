@@ -14,7 +14,7 @@ use proptest::prelude::*;
 use crate::cluster::room::MESSAGES_LIMIT;
 use crate::cluster::{Balance, Cluster, News};
 use crate::ipc::{Progress, SendOutcome, UserHandle, Violation, receive, send};
-use crate::supervisor::{Life, Moment, WorkerId};
+use crate::supervisor::{InstanceId, Moment, WorkerId};
 
 mod crowds;
 
@@ -23,7 +23,7 @@ struct Stage {
     cluster: Cluster,
     now: Moment,
     news: Vec<News>,
-    lives: u32,
+    instances: u32,
 }
 
 /// The far end of a channel.
@@ -36,12 +36,17 @@ struct Puppet {
 
 impl Stage {
     fn new(balance: Balance) -> Self {
-        Self { cluster: Cluster::new(balance).unwrap(), now: Moment(1_000_000), news: Vec::new(), lives: 0 }
+        Self {
+            cluster: Cluster::new(balance).unwrap(),
+            now: Moment(1_000_000),
+            news: Vec::new(),
+            instances: 0,
+        }
     }
 
-    fn attach(&mut self, slot: u32, life: u32) -> Puppet {
+    fn attach(&mut self, slot: u32, instance: u32) -> Puppet {
         let (ours, theirs) = Cluster::channel_pair().unwrap();
-        self.cluster.attach(WorkerId(slot), Life(life), ours).unwrap();
+        self.cluster.attach(WorkerId(slot), InstanceId(instance), ours).unwrap();
         let stream = UnixStream::from(theirs);
         stream.set_nonblocking(true).unwrap();
         Puppet { stream, heard: Vec::new(), descriptors: VecDeque::new(), seq: 0 }
@@ -245,7 +250,7 @@ fn what_a_dead_worker_had_not_taken_goes_to_another_in_order() {
     }
     stage.settle();
     puppets[1].descriptors.clear();
-    stage.cluster.detach(Life(1));
+    stage.cluster.detach(InstanceId(1));
     stage.settle();
     assert_eq!(puppets[1].offers(), [1, 2, 3, 4, 5, 6]);
     let mut rescued = String::new();
@@ -260,7 +265,7 @@ fn what_a_dead_worker_had_not_taken_goes_to_another_in_order() {
 #[test]
 fn a_steered_worker_is_offered_nothing_more() {
     let (mut stage, mut puppets, port) = listening(Balance::RoundRobin, 2);
-    stage.cluster.steer_away(Life(1));
+    stage.cluster.steer_away(InstanceId(1));
     let _clients: Vec<_> = (0..3).map(|_| connect(port)).collect();
     stage.settle();
     assert_eq!((puppets[0].offers().len(), puppets[1].offers().len()), (0, 3));
@@ -270,7 +275,7 @@ fn a_steered_worker_is_offered_nothing_more() {
 fn a_group_forwards_what_a_dead_member_left_behind() {
     let (mut stage, mut puppets, port) = listening(Balance::Reuseport, 2);
     let _clients: Vec<_> = (0..40).map(|_| connect(port)).collect();
-    stage.cluster.detach(Life(1));
+    stage.cluster.detach(InstanceId(1));
     stage.settle();
     let mut forwarded = 0;
     loop {
@@ -320,10 +325,10 @@ fn a_claim_outlives_a_life_and_expires_with_its_successors_readiness() {
     drop(puppets.remove(0));
     stage.settle();
     assert_eq!(stage.was_told("Left"), 1);
-    stage.cluster.detach(Life(1));
+    stage.cluster.detach(InstanceId(1));
     assert!(TcpStream::connect(("127.0.0.1", port)).is_ok());
     let _successor = stage.attach(1, 2);
-    stage.cluster.life_ready(Life(2));
+    stage.cluster.instance_ready(InstanceId(2));
     assert!(TcpStream::connect(("127.0.0.1", port)).is_err());
 }
 
@@ -332,20 +337,20 @@ fn two_lives_of_a_slot_hand_over_without_a_gap() {
     let (mut stage, mut puppets, port) = listening(Balance::RoundRobin, 1);
     // A successor that dies young does not take the claim with it.
     let mut young = stage.attach(1, 2);
-    stage.cluster.disconnect(Life(1), stage.now);
+    stage.cluster.disconnect(InstanceId(1), stage.now);
     puppets[0].say(r#"{"cmd":"NODE_CLUSTER","act":"close","key":"0","seq":4}"#);
     stage.settle();
     young.ask(port);
     stage.settle();
-    stage.cluster.detach(Life(2));
+    stage.cluster.detach(InstanceId(2));
     assert!(TcpStream::connect(("127.0.0.1", port)).is_ok());
     let mut next = stage.attach(1, 3);
     next.ask(port);
     stage.settle();
-    stage.cluster.life_ready(Life(3));
-    stage.cluster.detach(Life(1));
+    stage.cluster.instance_ready(InstanceId(3));
+    stage.cluster.detach(InstanceId(1));
     assert!(TcpStream::connect(("127.0.0.1", port)).is_ok());
-    stage.cluster.detach(Life(3));
+    stage.cluster.detach(InstanceId(3));
     stage.cluster.slot_abandoned(WorkerId(1));
     assert!(TcpStream::connect(("127.0.0.1", port)).is_err());
 }
@@ -393,13 +398,13 @@ fn a_connection_not_accepted_yet_keeps_a_closed_port() {
     stage.settle();
     assert!(!is_free(port));
     stage.wake();
-    assert!(is_free(port), "its last worker lives on");
+    assert!(is_free(port), "its last worker instances on");
 }
 
 #[test]
 fn what_is_kept_is_given_up_when_its_closer_lives_on_or_somebody_listens_there() {
     let (mut stage, _puppets, port) = closed_by_its_only_worker(Balance::RoundRobin, 1);
-    stage.cluster.lives_on(Life(1));
+    stage.cluster.lives_on(InstanceId(1));
     assert!(is_free(port));
     for asker in [1, 2] {
         let (mut stage, mut puppets, port) = closed_by_its_only_worker(Balance::RoundRobin, 1);
@@ -416,10 +421,10 @@ fn what_waits_for_a_slot_makes_way_for_that_slot_alone() {
     let (mut stage, puppets, port) = listening(Balance::RoundRobin, 1);
     drop(puppets);
     stage.settle();
-    stage.cluster.detach(Life(1));
+    stage.cluster.detach(InstanceId(1));
     let line = r#""act":"queryServer","index":0,"address":"0.0.0.0","addressType":4,"seq":1"#;
-    for (slot, life, answer) in [(2, 2, "\"errno\":-98"), (1, 3, "\"errno\":null")] {
-        let mut puppet = stage.attach(slot, life);
+    for (slot, instance, answer) in [(2, 2, "\"errno\":-98"), (1, 3, "\"errno\":null")] {
+        let mut puppet = stage.attach(slot, instance);
         puppet.say(&format!(r#"{{"cmd":"NODE_CLUSTER",{line},"port":{port}}}"#));
         stage.settle();
         assert!(puppet.lines()[0].contains(answer), "slot {slot}");
@@ -441,16 +446,16 @@ fn few_listeners_are_kept_for_one_life_and_few_are_awaited_for_one_slot() {
         stage.cluster.most_listeners = 100;
     }
     assert_eq!(stage.cluster.listeners.len(), 64);
-    stage.cluster.lives_on(Life(1));
-    for life in 2..20 {
+    stage.cluster.lives_on(InstanceId(1));
+    for instance in 2..20 {
         stage.cluster.most_listeners = 100;
-        let mut puppet = stage.attach(1, life);
+        let mut puppet = stage.attach(1, instance);
         for _ in 0..5 {
             puppet.ask(free_port());
         }
         stage.settle();
         stage.cluster.most_listeners = 10;
-        stage.cluster.detach(Life(life));
+        stage.cluster.detach(InstanceId(instance));
     }
     assert_eq!(stage.cluster.listeners.len(), 10);
 }
@@ -497,7 +502,7 @@ fn what_a_worker_binds_for_us_is_everybodys() {
     let port = free_low_port();
     let (mut stage, mut puppets) = asked_to_bind(port);
     let socket = socket_bound_to(("127.0.0.1", port));
-    stage.cluster.bound(Life(1), 0, Ok(socket), stage.now, &mut stage.news);
+    stage.cluster.bound(InstanceId(1), 0, Ok(socket), stage.now, &mut stage.news);
     for puppet in &mut puppets {
         assert!(puppet.lines()[0].contains("\"errno\":null"));
     }
@@ -514,11 +519,11 @@ fn a_worker_that_cannot_bind_either_is_refused_and_the_next_is_asked() {
     for (answer, errno) in [(Err(-13), 13), (wrong(), 22), (Err(i32::MIN), 22)] {
         let (mut stage, mut puppets) = asked_to_bind(port);
         // Nobody else is believed.
-        stage.cluster.bound(Life(2), 0, wrong(), stage.now, &mut stage.news);
+        stage.cluster.bound(InstanceId(2), 0, wrong(), stage.now, &mut stage.news);
         assert_eq!(stage.was_told("MayBind"), 1);
         let said = format!("{answer:?}");
         may_bind_low_ports(false);
-        stage.cluster.bound(Life(1), 0, answer, stage.now, &mut stage.news);
+        stage.cluster.bound(InstanceId(1), 0, answer, stage.now, &mut stage.news);
         may_bind_low_ports(true);
         let line = puppets[0].lines().remove(0);
         let refused = line.contains(&format!("\"errno\":-{errno},")) || said.contains("Err(-2147483648)");
@@ -532,7 +537,7 @@ fn a_worker_that_dies_or_is_silent_when_asked_to_bind_holds_nobody_up() {
     let port = free_low_port();
     let (mut stage, _puppets) = asked_to_bind(port);
     may_bind_low_ports(false);
-    stage.cluster.detach(Life(1));
+    stage.cluster.detach(InstanceId(1));
     stage.wake();
     assert_eq!(stage.was_told("MayBind"), 2, "the other is asked");
     stage.wake();
@@ -545,8 +550,8 @@ fn a_worker_that_dies_or_is_silent_when_asked_to_bind_holds_nobody_up() {
 fn one_farewell_per_life() {
     let mut stage = Stage::new(Balance::RoundRobin);
     let (mut ours, mut theirs) = (stage.attach(1, 1), stage.attach(2, 2));
-    stage.cluster.disconnect(Life(1), stage.now);
-    stage.cluster.disconnect(Life(1), stage.now);
+    stage.cluster.disconnect(InstanceId(1), stage.now);
+    stage.cluster.disconnect(InstanceId(1), stage.now);
     let leaving = r#"{"cmd":"NODE_CLUSTER","act":"exitedAfterDisconnect","seq":4}"#;
     for puppet in [&mut ours, &mut theirs] {
         puppet.say(leaving);
@@ -554,7 +559,7 @@ fn one_farewell_per_life() {
     }
     theirs.say(leaving);
     stage.settle();
-    stage.cluster.disconnect(Life(2), stage.now);
+    stage.cluster.disconnect(InstanceId(2), stage.now);
     assert_eq!(ours.lines(), [r#"{"cmd":"NODE_CLUSTER","act":"disconnect"}"#]);
     let told = theirs.lines();
     assert_eq!(told[0], r#"{"cmd":"NODE_CLUSTER","ack":4}"#);
@@ -622,10 +627,10 @@ fn after_a_violation_nothing_is_heard() {
         stage.settle();
         drop(puppet);
         stage.settle();
-        let expected = format!("{:?}", News::Broken { life: Life(1), reason });
+        let expected = format!("{:?}", News::Broken { instance: InstanceId(1), reason });
         let told = stage.told();
         assert_eq!((told.len(), &told[1]), (2, &expected), "{told:?}");
-        assert_eq!(stage.cluster.send(Life(1), &1, None, stage.now), SendOutcome::Unreachable);
+        assert_eq!(stage.cluster.send(InstanceId(1), &1, None, stage.now), SendOutcome::Unreachable);
     }
 }
 
@@ -672,7 +677,7 @@ fn a_worker_that_does_not_read_is_not_read_and_nothing_grows() {
     let mut puppet = stage.attach(1, 1);
     let text = "x".repeat(1 << 20);
     let mut taken = 0;
-    while stage.cluster.send(Life(1), &text, None, stage.now) == SendOutcome::Taken {
+    while stage.cluster.send(InstanceId(1), &text, None, stage.now) == SendOutcome::Taken {
         taken += 1;
         assert!(taken < 50);
     }
@@ -692,7 +697,7 @@ fn a_worker_that_does_not_read_is_not_read_and_nothing_grows() {
         stage.settle();
         rounds += 1;
     }
-    assert_eq!(stage.cluster.send(Life(1), &1, None, stage.now), SendOutcome::Taken, "it recovers");
+    assert_eq!(stage.cluster.send(InstanceId(1), &1, None, stage.now), SendOutcome::Taken, "it recovers");
 }
 
 #[test]
@@ -707,7 +712,7 @@ fn everything_before_the_end_is_heard_before_the_end() {
     let told = stage.told();
     assert_eq!(told.len(), 1001);
     assert!(told[1000].contains("Left"));
-    stage.cluster.detach(Life(1));
+    stage.cluster.detach(InstanceId(1));
     stage.settle();
     assert!(stage.news.is_empty());
 }
@@ -717,7 +722,7 @@ fn after_a_long_wrapper() -> (Stage, Puppet) {
     let mut stage = Stage::new(Balance::RoundRobin);
     let puppet = stage.attach(1, 1);
     for text in ["x".repeat(100_000), "short".to_owned()] {
-        assert_eq!(stage.cluster.send(Life(1), &text, some_handle(), stage.now), SendOutcome::Taken);
+        assert_eq!(stage.cluster.send(InstanceId(1), &text, some_handle(), stage.now), SendOutcome::Taken);
     }
     (stage, puppet)
 }
@@ -740,7 +745,7 @@ fn a_long_wrapper_holds_the_next_descriptor_back_until_it_is_answered() {
     puppet.ack();
     puppet.say(r#"{"cmd":"NODE_HANDLE_NACK"}"#);
     stage.settle();
-    assert_eq!(stage.cluster.send(Life(1), &1, some_handle(), stage.now), SendOutcome::Taken);
+    assert_eq!(stage.cluster.send(InstanceId(1), &1, some_handle(), stage.now), SendOutcome::Taken);
 }
 
 #[test]
@@ -748,7 +753,7 @@ fn an_answer_that_more_waits_for_than_may_wait_otherwise_is_heard() {
     let (mut stage, mut puppet) = after_a_long_wrapper();
     for _ in 0..10 {
         let text = "x".repeat(1 << 20);
-        assert_eq!(stage.cluster.send(Life(1), &text, None, stage.now), SendOutcome::Taken);
+        assert_eq!(stage.cluster.send(InstanceId(1), &text, None, stage.now), SendOutcome::Taken);
     }
     stage.settle();
     assert_eq!((puppet.lines().len(), puppet.descriptors.len()), (1, 1));
@@ -790,35 +795,35 @@ fn disturb(stage: &mut Stage, puppets: &mut Vec<(u32, Puppet)>, port: u16, what:
         "",
     ];
     let count = puppets.len().max(1);
-    let life = puppets.get(usize::from(how) % count).map_or(1, |(life, _)| *life);
+    let instance = puppets.get(usize::from(how) % count).map_or(1, |(instance, _)| *instance);
     match what {
         0..=1 => {
-            stage.lives += 1;
-            let life = stage.lives;
-            puppets.push((life, stage.attach(u32::from(how % 3), life)));
+            stage.instances += 1;
+            let instance = stage.instances;
+            puppets.push((instance, stage.attach(u32::from(how % 3), instance)));
         }
         2..=5 => {
             let line = r#""act":"queryServer","index":0,"address":"127.0.0.1","addressType":4,"seq":1"#;
-            mutter(puppets, life, &format!(r#"{{"cmd":"NODE_CLUSTER",{line},"port":{port}}}"#));
+            mutter(puppets, instance, &format!(r#"{{"cmd":"NODE_CLUSTER",{line},"port":{port}}}"#));
         }
         6..=8 => drop(TcpStream::connect(("127.0.0.1", port))),
         9 => {
-            stage.cluster.detach(Life(life));
-            puppets.retain(|(whose, _)| *whose != life);
+            stage.cluster.detach(InstanceId(instance));
+            puppets.retain(|(whose, _)| *whose != instance);
         }
-        10 => stage.cluster.steer_away(Life(life)),
-        11 => stage.cluster.disconnect(Life(life), stage.now),
-        12 => stage.cluster.life_ready(Life(life)),
+        10 => stage.cluster.steer_away(InstanceId(instance)),
+        11 => stage.cluster.disconnect(InstanceId(instance), stage.now),
+        12 => stage.cluster.instance_ready(InstanceId(instance)),
         13 => stage.cluster.slot_abandoned(WorkerId(u32::from(how % 3))),
         14 if stage.cluster.next_wake().is_some() => stage.wake(),
-        15 => puppets.retain(|(whose, _)| *whose != life),
-        _ => mutter(puppets, life, lines[usize::from(what) % lines.len()]),
+        15 => puppets.retain(|(whose, _)| *whose != instance),
+        _ => mutter(puppets, instance, lines[usize::from(what) % lines.len()]),
     }
 }
 
 /// Says a line to a room that may not listen any more.
-fn mutter(puppets: &mut [(u32, Puppet)], life: u32, line: &str) {
-    if let Some((_, puppet)) = puppets.iter_mut().find(|(whose, _)| *whose == life) {
+fn mutter(puppets: &mut [(u32, Puppet)], instance: u32, line: &str) {
+    if let Some((_, puppet)) = puppets.iter_mut().find(|(whose, _)| *whose == instance) {
         let _ = puppet.stream.write_all(format!("{line}\n").as_bytes());
     }
 }
@@ -839,13 +844,13 @@ proptest! {
                 puppet.lines();
             }
         }
-        for (life, _) in &puppets {
-            stage.cluster.detach(Life(*life));
+        for (instance, _) in &puppets {
+            stage.cluster.detach(InstanceId(*instance));
         }
         (0..3).for_each(|slot| stage.cluster.slot_abandoned(WorkerId(slot)));
         stage.settle();
         // Puppets that were dropped are still attached; with the last of them the listeners go.
-        (0..90).for_each(|life| stage.cluster.detach(Life(life)));
+        (0..90).for_each(|instance| stage.cluster.detach(InstanceId(instance)));
         (0..3).for_each(|slot| stage.cluster.slot_abandoned(WorkerId(slot)));
         prop_assert!(stage.cluster.listeners.is_empty());
         prop_assert!(stage.cluster.workers.is_empty());

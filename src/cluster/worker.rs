@@ -1,6 +1,6 @@
-//! What is known of one life: its channel, what it was offered, and how far its farewell has gone.
+//! What is known of one instance: its channel, what it was offered, and how far its farewell has gone.
 //!
-//! Invariant: at most one farewell per life, begun by one side (a second crashes the worker): see [`Dialogue`].
+//! Invariant: at most one farewell per instance, begun by one side (a second crashes the worker): see [`Dialogue`].
 
 use std::collections::VecDeque;
 use std::io::Write;
@@ -21,7 +21,7 @@ const WINDOW: usize = 4;
 /// A worker whose oldest offer has waited this long is busy elsewhere, and gets no more.
 const RESPONSIVE: Duration = Duration::from_millis(10);
 
-/// One life, as the room sees it.
+/// One instance, as the room sees it.
 #[derive(Debug)]
 pub(super) struct Worker {
     pub(super) slot: WorkerId,
@@ -67,7 +67,7 @@ pub(super) enum Errand {
     User,
 }
 
-/// What a life is good for, best first.
+/// What an instance is good for, best first.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Standing {
     /// New connections.
@@ -93,7 +93,7 @@ pub(super) enum Dialogue {
     Theirs,
 }
 
-/// Whether a life has taken over all it is going to.
+/// Whether an instance has taken over all it is going to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Stage {
     Starting,

@@ -23,7 +23,7 @@ use crate::host::{Ask, Hello, HostNews, Link, Undertaking};
 use crate::ipc::Progress;
 use crate::logging;
 use crate::process;
-use crate::supervisor::{Attendance, Moment};
+use crate::supervisor::{HostKind, Moment};
 
 /// The form of what is said on the channel; see `npm/lib/master/link.js`.
 const PROTOCOL: u32 = 1;
@@ -154,7 +154,7 @@ fn prepare(undertaking: &Undertaking, company: Company) -> Result<Job, (Exit, St
     };
     let mut job = job::prepare(&settings, program, json!({"format": "script"}), None, company)?;
     job.twins = twins;
-    job.policy.attendance = Attendance::Script;
+    job.policy.host_kind = HostKind::CustomMaster;
     job.launcher.ports = workers.iter().map(|worker| worker.port.clone()).collect();
     job.limits = workers.iter().map(|worker| (worker.worker(), worker.limits())).collect();
     Ok(job)

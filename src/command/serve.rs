@@ -17,7 +17,7 @@ use crate::driver::{self, Company, Job, LOG_FILE};
 use crate::host::HostLauncher;
 use crate::logging;
 use crate::process::{self, Child, Sealed};
-use crate::supervisor::Attendance;
+use crate::supervisor::HostKind;
 
 /// What extensions may take beyond `extensionsLoadTimeout` until we give their process up: it has to say so itself, and
 /// Node has to start.
@@ -78,15 +78,15 @@ fn prepare(found: Found<'_>) -> Result<Job, (Exit, String)> {
         boot["data"] = json!({"descriptor": process::FURTHER, "size": data.size()});
     }
     boot["package"] = surroundings.launched.package.as_deref().map(utf8).into();
-    let attendance = match &company {
-        Company::Alone => Attendance::Alone,
-        Company::Host { .. } => {
-            Attendance::Host { limit: settings.extensions_load_timeout.map(|limit| limit + HOST_SLACK) }
-        }
-        Company::Script(_) => Attendance::Script,
+    let host_kind = match &company {
+        Company::Alone => HostKind::None,
+        Company::Host { .. } => HostKind::ExtensionHost {
+            limit: settings.extensions_load_timeout.map(|limit| limit + HOST_SLACK),
+        },
+        Company::Script(_) => HostKind::CustomMaster,
     };
     let mut job = job::prepare(settings, program, boot, data, company)?;
-    job.policy.attendance = attendance;
+    job.policy.host_kind = host_kind;
     job.terminal = surroundings.terminal;
     job.launcher.wishes = wishes;
     job.twins = twins;

@@ -18,7 +18,9 @@ use crate::config::server::server;
 use crate::config::settings::{MAX_WORKERS, Settings};
 use crate::config::twins::twins;
 use crate::config::written::Found;
-use crate::supervisor::{Attendance, ExitTimeout, Limits, Persistence, Policy, Readiness, RestartOrder};
+use crate::supervisor::{
+    ExitTimeout, HostKind, LifecycleLimits, Persistence, Policy, Readiness, RestartOrder,
+};
 
 /// Judges everything; the settings are to be used only if the inspector noted no problem.
 pub(super) fn check(inspector: &mut Inspector<'_>, surroundings: Surroundings<'_>) -> Settings {
@@ -104,7 +106,7 @@ fn policy(inspector: &mut Inspector<'_>, workers: f64) -> Policy {
         ready_timeout: inspector.timeout("control.readyTimeout", ready_timeout),
         exit_timeout: exit_timeout(inspector),
         // Not the configuration's to say.
-        attendance: Attendance::Alone,
+        host_kind: HostKind::None,
     };
     if let (Some(stop), Some(kill)) = (policy.limits.stop_timeout, policy.limits.kill_timeout)
         && stop > kill
@@ -128,8 +130,8 @@ fn exit_timeout(inspector: &mut Inspector<'_>) -> ExitTimeout {
     }
 }
 
-fn limits(inspector: &mut Inspector<'_>) -> Limits {
-    Limits {
+fn limits(inspector: &mut Inspector<'_>) -> LifecycleLimits {
+    LifecycleLimits {
         fork_timeout: inspector.timeout("control.forkTimeout", None),
         stop_timeout: inspector.timeout("control.stopTimeout", None),
         kill_timeout: inspector.timeout("control.killTimeout", None),

@@ -1,7 +1,7 @@
 //! The JavaScript beside the fleet as the loop holds it: its link, its process if that is ours, and what is known of how
 //! well it keeps up.
 //!
-//! Invariants: a host's process is known by its life, so late news of an earlier one changes nothing; a host that does not
+//! Invariants: a host's process is known by its instance, so late news of an earlier one changes nothing; a host that does not
 //! know the workers yet is told nothing of what they do.
 
 use std::io;
@@ -15,7 +15,7 @@ use super::begun::{Begun, Unstarted};
 use crate::host::{HostLauncher, HostNews, Link, Tell, Told};
 use crate::ipc::{Progress, SendOutcome, UserHandle};
 use crate::process::{Child, Delivery, Forked, Pid, Signal};
-use crate::supervisor::{HostLife, Life, Moment};
+use crate::supervisor::{HostInstanceId, InstanceId, Moment};
 
 /// Lost messages are told this often at most.
 const TELL_EVERY: Duration = Duration::from_secs(60);
@@ -23,11 +23,11 @@ const TELL_EVERY: Duration = Duration::from_secs(60);
 /// Whom the loop speaks with.
 pub(super) struct Attendant {
     link: Link,
-    process: Option<(HostLife, Child)>,
+    process: Option<(HostInstanceId, Child)>,
     launcher: Option<HostLauncher>,
     begun: Begun,
-    /// The life for which its script was put back.
-    mended: Option<HostLife>,
+    /// The instance for which its script was put back.
+    mended: Option<HostInstanceId>,
     /// Kept from call to call.
     news: Vec<HostNews>,
     lost: Lost,
@@ -63,7 +63,7 @@ struct Lost {
 #[must_use]
 pub(super) enum Fitness {
     Fit,
-    /// It does not even read news of workers' lives.
+    /// It does not even read news of workers.
     Unfit,
 }
 
@@ -97,7 +97,7 @@ impl Attendant {
     pub(super) fn host(launcher: HostLauncher, child: Child, socket: OwnedFd) -> io::Result<Self> {
         let mut attendant = Self::none()?;
         attendant.link.expect(socket)?;
-        attendant.process = Some((HostLife(1), child));
+        attendant.process = Some((HostInstanceId(1), child));
         attendant.launcher = Some(launcher);
         Ok(attendant)
     }
@@ -127,13 +127,13 @@ impl Attendant {
     }
 
     /// The host's process, if there is one.
-    pub(super) fn process(&self) -> Option<(HostLife, Pid)> {
-        self.process.as_ref().map(|(life, child)| (*life, child.pid()))
+    pub(super) fn process(&self) -> Option<(HostInstanceId, Pid)> {
+        self.process.as_ref().map(|(instance, child)| (*instance, child.pid()))
     }
 
-    /// The life of the host whose process there is.
-    pub(super) fn host_life(&self) -> Option<HostLife> {
-        self.process.as_ref().map(|(life, _)| *life)
+    /// The instance of the host whose process there is.
+    pub(super) fn host_instance(&self) -> Option<HostInstanceId> {
+        self.process.as_ref().map(|(instance, _)| *instance)
     }
 
     /// What it said; to be given back by [`Self::heard`].
@@ -159,7 +159,7 @@ impl Attendant {
     }
 
     /// Starts a host's process.
-    pub(super) fn start(&mut self, life: HostLife) -> Result<i32, String> {
+    pub(super) fn start(&mut self, instance: HostInstanceId) -> Result<i32, String> {
         let launcher = self.launcher.as_mut().ok_or("there is none to start")?;
         let (forked, socket) = launcher.fork(&HostLauncher::again()).map_err(|error| error.to_string())?;
         let Forked { child, exec } = forked;
@@ -168,7 +168,7 @@ impl Attendant {
             return Err(format!("its channel cannot be watched: {error}"));
         }
         let pid = child.pid().as_raw();
-        self.process = Some((life, child));
+        self.process = Some((instance, child));
         self.begun = Begun::Unknown(exec);
         Ok(pid)
     }
@@ -178,14 +178,14 @@ impl Attendant {
         self.begun.settle().cloned()
     }
 
-    /// Puts its script back, once in a life; false if that is no use.
-    pub(super) fn mend(&mut self, life: HostLife) -> bool {
-        let first = self.mended.replace(life) != Some(life);
+    /// Puts its script back, once in an instance; false if that is no use.
+    pub(super) fn mend(&mut self, instance: HostInstanceId) -> bool {
+        let first = self.mended.replace(instance) != Some(instance);
         first && self.launcher.as_mut().is_some_and(|launcher| launcher.mend().is_ok())
     }
 
-    pub(super) fn kill(&mut self, life: HostLife) {
-        let Some((_, child)) = self.process.as_ref().filter(|(known, _)| *known == life) else { return };
+    pub(super) fn kill(&mut self, instance: HostInstanceId) {
+        let Some((_, child)) = self.process.as_ref().filter(|(known, _)| *known == instance) else { return };
         match child.signal(Signal::Kill) {
             Ok(Delivery::Sent | Delivery::Gone) => {}
             Err(error) => warn!(event = "signal_failed", "the extension host cannot get SIGKILL: {error}"),
@@ -193,8 +193,8 @@ impl Attendant {
     }
 
     /// Its process is gone.
-    pub(super) fn ended(&mut self, life: HostLife) {
-        if self.process.take_if(|(known, _)| *known == life).is_some() {
+    pub(super) fn ended(&mut self, instance: HostInstanceId) {
+        if self.process.take_if(|(known, _)| *known == instance).is_some() {
             self.link.hang_up();
             self.signals = Some(Vec::new());
             self.acquainted = Acquainted::No;
@@ -227,7 +227,7 @@ impl Attendant {
     }
 
     /// Passes on words of a worker that must not be lost, because they change what the worker is.
-    pub(super) fn pass_on_surely(&mut self, from: Life, message: &RawValue, now: Moment) -> Fitness {
+    pub(super) fn pass_on_surely(&mut self, from: InstanceId, message: &RawValue, now: Moment) -> Fitness {
         if !self.attends() {
             return Fitness::Fit;
         }
@@ -238,7 +238,7 @@ impl Attendant {
     /// Passes a worker's message on, or counts it as lost.
     pub(super) fn pass_on(
         &mut self,
-        from: Life,
+        from: InstanceId,
         message: &RawValue,
         handle: Option<UserHandle>,
         now: Moment,

@@ -11,7 +11,9 @@ use crate::cluster::Balance;
 use crate::host::{Ask, HostNews, WorkerAsk};
 use crate::ipc::UserHandle;
 use crate::process::{self, Asked, Passed};
-use crate::supervisor::{Event, HostEvent, Life, Moment, OnDeath, OneRequest, Request, StopCause, WorkerId};
+use crate::supervisor::{
+    Event, HostEvent, InstanceId, Moment, OnDeath, OneRequest, Request, StopCause, WorkerId,
+};
 
 use super::hands::{Direct, Hands};
 use super::launch::By;
@@ -32,7 +34,9 @@ impl Hands {
                     self.attendant.name()
                 );
             }
-            HostNews::Message { life, message, handle } => self.pass_to_worker(now, life, &message, handle),
+            HostNews::Message { instance, message, handle } => {
+                self.pass_to_worker(now, instance, &message, handle)
+            }
             HostNews::Flooding => {
                 warn!(
                     event = "host_flooding",
@@ -44,8 +48,8 @@ impl Hands {
                 if let Some(violation) = violation {
                     warn!(event = "host_broken", "{} broke the protocol: {violation}", self.attendant.name());
                 }
-                match self.attendant.host_life() {
-                    Some(life) => self.handle(now, Event::Host(life, HostEvent::Left)),
+                match self.attendant.host_instance() {
+                    Some(instance) => self.handle(now, Event::Host(instance, HostEvent::Left)),
                     None => {
                         self.handle(now, Event::Asked(Request::StopWithin(ORPHANED)));
                         // The script may be started again at once, and is to find its ports free.
@@ -68,35 +72,35 @@ impl Hands {
             }
             Ask::Start => self.request(now, Request::Start),
             Ask::One { wid, what } => self.request_of(now, WorkerId(wid), what.request()),
-            Ask::Rollout { hold: true } => self.request(now, Request::RollOut(OnDeath::Hold)),
-            Ask::Rollout { hold: false } => self.request(now, Request::RollOut(OnDeath::Continue)),
+            Ask::Rollout { hold: true } => self.request(now, Request::Rollout(OnDeath::Hold)),
+            Ask::Rollout { hold: false } => self.request(now, Request::Rollout(OnDeath::Continue)),
             Ask::Limits(about) => self.limit(now, about),
             Ask::Add(about) => self.add(now, about),
             Ask::Setup { settings } => {
-                let by = if self.attendant.host_life().is_some() { By::Host } else { By::Script };
+                let by = if self.attendant.host_instance().is_some() { By::Host } else { By::Script };
                 self.launcher.set_up(&settings, by);
                 if settings.balance.as_deref() == Some("shared") {
                     self.cluster.share_by(Balance::Shared);
                 }
             }
             Ask::Env(changes) => self.launcher.wishes.change_env(changes),
-            Ask::Kill { life, signal } => {
-                if let Some(process) = self.children.get(&Life(life)) {
+            Ask::Kill { instance, signal } => {
+                if let Some(process) = self.children.get(&InstanceId(instance)) {
                     self.send_signal(process, process::Signal::Other(signal), &format!("signal {signal}"));
                 }
             }
-            Ask::Disconnect { life } => {
-                let life = Life(life);
-                self.say(now, life, &said::drain());
-                self.leaves_on_request(life);
-                self.cluster.disconnect(life, now);
-                self.handle(now, Event::Leaving(life));
+            Ask::Disconnect { instance } => {
+                let instance = InstanceId(instance);
+                self.say(now, instance, &said::drain());
+                self.leaves_on_request(instance);
+                self.cluster.disconnect(instance, now);
+                self.handle(now, Event::Leaving(instance));
             }
             Ask::Stop { signal } => self.request(now, stop(signal.as_deref())),
-            Ask::Concluded => self.host_did(now, HostEvent::Concluded),
+            Ask::Concluded => self.host_did(now, HostEvent::AllDeadAcknowledged),
             Ask::Reopen => self.twins.reopen(),
             Ask::Signals { names } => self.attendant.wants_signals(names),
-            Ask::Words { text } => self.host_did(now, HostEvent::LastWords(text)),
+            Ask::Words { text } => self.host_did(now, HostEvent::CrashReason(text)),
         }
     }
 
@@ -109,7 +113,7 @@ impl Hands {
     /// Does what a signal asks for.
     pub(super) fn asked_by_signal(&mut self, now: Moment, asked: Asked) {
         match asked {
-            Asked::Restart => self.request(now, Request::RollOut(OnDeath::Hold)),
+            Asked::Restart => self.request(now, Request::Rollout(OnDeath::Hold)),
             Asked::ReopenLogs => self.twins.reopen(),
             Asked::Stop(cause) => self.request(now, Request::StopBy(cause)),
         }
@@ -125,7 +129,7 @@ impl Hands {
     /// Restarts the workers because files have changed.
     pub(super) fn files_changed(&mut self, now: Moment) {
         match self.twins.restart() {
-            Restart::Soft => self.request(now, Request::RollOut(OnDeath::Hold)),
+            Restart::Soft => self.request(now, Request::Rollout(OnDeath::Hold)),
             Restart::Hard => self.request(now, Request::RestartAll),
         }
     }
@@ -139,8 +143,8 @@ impl Hands {
     }
 
     fn host_did(&mut self, now: Moment, event: HostEvent) {
-        if let Some(life) = self.attendant.host_life() {
-            self.handle(now, Event::Host(life, event));
+        if let Some(instance) = self.attendant.host_instance() {
+            self.handle(now, Event::Host(instance, event));
         }
     }
 
@@ -163,8 +167,8 @@ impl Hands {
     }
 
     /// Whether this is the one message without which nobody would listen to the direct line.
-    fn opens_line(&mut self, life: Life, message: &RawValue) -> bool {
-        let made = self.children.get_mut(&life).filter(|process| process.direct == Direct::Made);
+    fn opens_line(&mut self, instance: InstanceId, message: &RawValue) -> bool {
+        let made = self.children.get_mut(&instance).filter(|process| process.direct == Direct::Made);
         match made {
             Some(process) if said::opens_line(message) => {
                 process.direct = Direct::Opened;
@@ -174,16 +178,22 @@ impl Hands {
         }
     }
 
-    fn pass_to_worker(&mut self, now: Moment, life: Life, message: &RawValue, handle: Option<UserHandle>) {
+    fn pass_to_worker(
+        &mut self,
+        now: Moment,
+        instance: InstanceId,
+        message: &RawValue,
+        handle: Option<UserHandle>,
+    ) {
         // Before the call, which may have the worker close its channel.
         if said::is_call(message) {
-            self.introduce(now, life);
+            self.introduce(now, instance);
         }
-        let outcome = match self.opens_line(life, message) {
-            true => self.cluster.send_surely(life, &message, now),
-            false => self.cluster.send(life, &message, handle, now),
+        let outcome = match self.opens_line(instance, message) {
+            true => self.cluster.send_surely(instance, &message, now),
+            false => self.cluster.send(instance, &message, handle, now),
         };
-        self.complain_of(life, outcome);
+        self.complain_of(instance, outcome);
     }
 }
 

@@ -11,8 +11,8 @@ use super::begun::{Mended, Unstarted};
 use super::hands::Hands;
 use super::translate;
 use crate::host::{ExitThen, Tell};
-use crate::process::{self, ExitStatus, Left, Pid};
-use crate::supervisor::{Ending, Event, HostEvent, HostLife, Life, Moment};
+use crate::process::{self, Left, Pid};
+use crate::supervisor::{Event, ExitStatus, HostEvent, HostInstanceId, InstanceId, Moment};
 
 /// The exit code of a process that could not run its program, as shells have it.
 const NOT_RUN: i32 = 127;
@@ -20,8 +20,8 @@ const NOT_RUN: i32 = 127;
 /// One of our processes.
 #[derive(Debug, Clone, Copy)]
 enum Whose {
-    Worker(Life),
-    Host(HostLife),
+    Worker(InstanceId),
+    Host(HostInstanceId),
 }
 
 impl Hands {
@@ -40,8 +40,8 @@ impl Hands {
         }
         for exit in harvest.exits {
             match exit.who {
-                Whose::Worker(life) => self.bury_worker(now, life, exit.status),
-                Whose::Host(life) => self.bury_host(now, life, exit.status),
+                Whose::Worker(instance) => self.bury_worker(now, instance, exit.status),
+                Whose::Host(instance) => self.bury_host(now, instance, exit.status),
             }
             // It held descriptors of ours in its table; some may be free now.
             let _ = self.reserve.refill();
@@ -50,18 +50,19 @@ impl Hands {
     }
 
     fn pids(&self) -> BTreeMap<Pid, Whose> {
-        let workers = self.children.iter().map(|(life, process)| (process.child.pid(), Whose::Worker(*life)));
-        workers.chain(self.attendant.process().map(|(life, pid)| (pid, Whose::Host(life)))).collect()
+        let workers =
+            self.children.iter().map(|(instance, process)| (process.child.pid(), Whose::Worker(*instance)));
+        workers.chain(self.attendant.process().map(|(instance, pid)| (pid, Whose::Host(instance)))).collect()
     }
 
-    fn bury_worker(&mut self, now: Moment, life: Life, status: ExitStatus) {
+    fn bury_worker(&mut self, now: Moment, instance: InstanceId, status: process::ExitStatus) {
         let mut news = std::mem::take(&mut self.news);
-        self.cluster.hear_out(life, now, &mut news);
+        self.cluster.hear_out(instance, now, &mut news);
         self.take_in(now, news);
-        self.cluster.detach(life);
-        let unstarted = self.children.get_mut(&life).and_then(|process| process.begun.settle().cloned());
+        self.cluster.detach(instance);
+        let unstarted = self.children.get_mut(&instance).and_then(|process| process.begun.settle().cloned());
         let not_started = match unstarted {
-            Some(Unstarted::Lacking(reason)) => match self.start_anew(now, life, reason) {
+            Some(Unstarted::Lacking(reason)) => match self.start_anew(now, instance, reason) {
                 Ok(()) => return,
                 Err(reason) => Some(reason),
             },
@@ -69,24 +70,25 @@ impl Hands {
             None => None,
         };
         if let Some(reason) = not_started {
-            self.handle(now, Event::NotStarted { life, reason });
-            self.children.remove(&life);
+            self.handle(now, Event::NotStarted { instance, reason });
+            self.children.remove(&instance);
             return;
         }
         // Of one that was refused an address it may not be known yet who has that.
-        if let Some(ending) = self.inquiries.hold_back(now, life, translate::ending(status)) {
-            self.exited(now, life, ending);
+        if let Some(ending) = self.inquiries.hold_back(now, instance, translate::exit_status(status)) {
+            self.exited(now, instance, ending);
         }
     }
 
-    /// The script was gone, so nothing has run in this life: puts the script back, once, and starts the process anew. That
+    /// The script was gone, so nothing has run in this instance: puts the script back, once, and starts the process anew. That
     /// waits for a file system which has just answered to another process.
-    fn start_anew(&mut self, now: Moment, life: Life, reason: String) -> Result<(), String> {
-        let Some(process) = self.children.get(&life).filter(|process| process.mended == Mended::No) else {
+    fn start_anew(&mut self, now: Moment, instance: InstanceId, reason: String) -> Result<(), String> {
+        let Some(process) = self.children.get(&instance).filter(|process| process.mended == Mended::No)
+        else {
             return Err(reason);
         };
         let worker = process.worker;
-        let (wid, pid) = self.name(life);
+        let (wid, pid) = self.name(instance);
         warn!(
             event = "script_gone",
             wid,
@@ -95,31 +97,31 @@ impl Hands {
         );
         self.tell(
             now,
-            &Tell::Exit { life: life.0, code: Some(NOT_RUN), signal: None, then: ExitThen::Again },
+            &Tell::Exit { instance: instance.0, code: Some(NOT_RUN), signal: None, then: ExitThen::Again },
         );
         self.launcher.preload.ensure().map_err(|error| error.to_string())?;
-        self.spawn(now, worker, life).map_err(|error| error.to_string())?;
-        if let Some(process) = self.children.get_mut(&life) {
+        self.spawn(now, worker, instance).map_err(|error| error.to_string())?;
+        if let Some(process) = self.children.get_mut(&instance) {
             process.mended = Mended::Once;
         }
         Ok(())
     }
 
-    fn bury_host(&mut self, now: Moment, life: HostLife, status: ExitStatus) {
+    fn bury_host(&mut self, now: Moment, instance: HostInstanceId, status: process::ExitStatus) {
         // What it wrote last says why it died.
         let news = self.attendant.hear_out(now);
         self.take_in_beside(now, news);
         let failure = self.attendant.unstarted();
-        self.attendant.ended(life);
+        self.attendant.ended(instance);
         let ending = match failure {
-            Some(Unstarted::Lacking(_)) if self.attendant.mend(life) => {
-                self.start_host(life);
+            Some(Unstarted::Lacking(_)) if self.attendant.mend(instance) => {
+                self.start_host(instance);
                 return self.carry_out(now, Vec::new());
             }
-            Some(Unstarted::Lacking(reason) | Unstarted::Failed(reason)) => Ending::NotStarted(reason),
-            None => translate::ending(status),
+            Some(Unstarted::Lacking(reason) | Unstarted::Failed(reason)) => ExitStatus::NotStarted(reason),
+            None => translate::exit_status(status),
         };
         self.relay_all();
-        self.handle(now, Event::Host(life, HostEvent::Exited(ending)));
+        self.handle(now, Event::Host(instance, HostEvent::Exited(ending)));
     }
 }

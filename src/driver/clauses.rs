@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use crate::ipc::SendOutcome;
-use crate::supervisor::{AbortReason, Death, Ending};
+use crate::supervisor::{AbortReason, Death, ExitStatus};
 
 /// Why a replacement failed, a clause without its subject.
 pub(super) fn abort_reason(reason: &AbortReason) -> String {
@@ -11,7 +11,7 @@ pub(super) fn abort_reason(reason: &AbortReason) -> String {
         AbortReason::NotReady(limit) => {
             format!("was not ready within {} ms (control.readyTimeout)", millis(*limit))
         }
-        AbortReason::Died(ending) => format!("{} before it was ready", how(ending)),
+        AbortReason::Died(status) => format!("{} before it was ready", how(status)),
     }
 }
 
@@ -20,7 +20,7 @@ pub(super) fn causes(deaths: &[Death]) -> String {
     let mut causes: Vec<(&Death, Vec<String>)> = Vec::new();
     for death in deaths {
         let same = |(known, _): &&mut (&Death, Vec<String>)| {
-            known.ending == death.ending && known.refusal == death.refusal
+            known.status == death.status && known.refusal == death.refusal
         };
         match causes.iter_mut().find(same) {
             Some((_, workers)) => workers.push(death.worker.to_string()),
@@ -33,7 +33,7 @@ pub(super) fn causes(deaths: &[Death]) -> String {
 /// What some workers died of, for the line that says why luster ended.
 fn cause(death: &Death, workers: &[String]) -> String {
     let (noun, they) = if workers.len() == 1 { ("worker", "it") } else { ("workers", "they") };
-    let (who, how) = (workers.join(", "), how(&death.ending));
+    let (who, how) = (workers.join(", "), how(&death.status));
     match &death.refusal {
         Some(refusal) => {
             let (on, reason) = (&refusal.endpoint, &refusal.reason);
@@ -60,11 +60,11 @@ pub(super) fn queued(workers: usize) -> String {
     }
 }
 
-pub(super) fn how(ending: &Ending) -> String {
-    match ending {
-        Ending::Code(code) => format!("exited with code {code}"),
-        Ending::Signal(name) => format!("was killed by {name}"),
-        Ending::NotStarted(reason) => format!("could not be started: {reason}"),
+pub(super) fn how(status: &ExitStatus) -> String {
+    match status {
+        ExitStatus::Code(code) => format!("exited with code {code}"),
+        ExitStatus::Signal(name) => format!("was killed by {name}"),
+        ExitStatus::NotStarted(reason) => format!("could not be started: {reason}"),
     }
 }
 

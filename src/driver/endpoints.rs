@@ -8,7 +8,7 @@ use std::fmt::Write;
 
 use tracing::info;
 
-use crate::supervisor::{Endpoint, Life, Notice, WorkerId};
+use crate::supervisor::{Endpoint, InstanceId, Notice, WorkerId};
 
 use super::hands::Hands;
 
@@ -18,13 +18,13 @@ const MOST: usize = 1024;
 /// Whether all are ready, and what has been told.
 #[derive(Debug, Default)]
 pub(super) struct Endpoints {
-    starting: BTreeSet<Life>,
+    starting: BTreeSet<InstanceId>,
     told: BTreeSet<Endpoint>,
 }
 
 impl Endpoints {
-    pub(super) fn begins(&mut self, life: Life) {
-        self.starting.insert(life);
+    pub(super) fn begins(&mut self, instance: InstanceId) {
+        self.starting.insert(instance);
     }
 
     /// Whether this is a first listener after all were ready.
@@ -35,8 +35,8 @@ impl Endpoints {
     /// Whether the start of workers is over with this.
     fn settles(&mut self, notice: &Notice) -> bool {
         match notice {
-            Notice::Ready(_, life, _) | Notice::Exited { life, .. } => {
-                self.starting.remove(life) && self.starting.is_empty()
+            Notice::Ready(_, instance, _) | Notice::Exited { instance, .. } => {
+                self.starting.remove(instance) && self.starting.is_empty()
             }
             _ => false,
         }

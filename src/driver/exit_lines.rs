@@ -5,7 +5,7 @@ use std::time::Duration;
 use tracing::{error, info, warn};
 
 use super::clauses::{how, millis};
-use crate::supervisor::{Ending, ExitCause, Then, WorkerId};
+use crate::supervisor::{ExitCause, ExitStatus, NextAction, WorkerId};
 
 /// How a process ended, for machines.
 pub(super) struct Fields<'a> {
@@ -20,11 +20,11 @@ impl<'a> Fields<'a> {
         Self { code: None, signal: None, not_started: None }
     }
 
-    pub(super) const fn of(ending: &'a Ending) -> Self {
-        match ending {
-            Ending::Code(code) => Self { code: Some(*code), ..Self::none() },
-            Ending::Signal(name) => Self { signal: Some(name.as_str()), ..Self::none() },
-            Ending::NotStarted(reason) => Self { not_started: Some(reason.as_str()), ..Self::none() },
+    pub(super) const fn of(status: &'a ExitStatus) -> Self {
+        match status {
+            ExitStatus::Code(code) => Self { code: Some(*code), ..Self::none() },
+            ExitStatus::Signal(name) => Self { signal: Some(name.as_str()), ..Self::none() },
+            ExitStatus::NotStarted(reason) => Self { not_started: Some(reason.as_str()), ..Self::none() },
         }
     }
 }
@@ -40,47 +40,49 @@ enum Weight {
 pub(super) struct End<'a> {
     pub(super) wid: WorkerId,
     pub(super) pid: i32,
-    pub(super) ending: &'a Ending,
-    pub(super) lived: Option<Duration>,
+    pub(super) status: &'a ExitStatus,
+    pub(super) uptime: Option<Duration>,
     pub(super) cause: ExitCause,
-    pub(super) then: Then,
+    pub(super) then: NextAction,
 }
 
 /// Writes the line for it.
 pub(super) fn exited(end: &End<'_>) {
-    let &End { wid, pid, ending, lived, cause, then } = end;
-    let Fields { code, signal, not_started } = Fields::of(ending);
-    let (how, ms) = (how(ending), lived.map(millis));
-    let age = match (ending, ms) {
-        (Ending::NotStarted(_), _) => String::new(),
-        (Ending::Code(_) | Ending::Signal(_), None) => " before it was online".to_owned(),
-        (Ending::Code(_) | Ending::Signal(_), Some(ms)) => format!(" after {ms} ms"),
+    let &End { wid, pid, status, uptime, cause, then } = end;
+    let Fields { code, signal, not_started } = Fields::of(status);
+    let (how, ms) = (how(status), uptime.map(millis));
+    let age = match (status, ms) {
+        (ExitStatus::NotStarted(_), _) => String::new(),
+        (ExitStatus::Code(_) | ExitStatus::Signal(_), None) => " before it was online".to_owned(),
+        (ExitStatus::Code(_) | ExitStatus::Signal(_), Some(ms)) => format!(" after {ms} ms"),
     };
     let (wid, pid, who) = match pid {
         0 => (wid.0, None, format!("worker {wid}")),
         pid => (wid.0, Some(pid), format!("worker {wid} (pid {pid})")),
     };
     // One that goes by itself without a complaint may do so to be replaced.
-    let weight = match (cause, ending) {
-        (ExitCause::Asked, _) | (ExitCause::ItsOwn, Ending::Code(0)) => Weight::Info,
-        (ExitCause::ItsOwn, Ending::Code(_) | Ending::Signal(_) | Ending::NotStarted(_)) => Weight::Warn,
+    let weight = match (cause, status) {
+        (ExitCause::Asked, _) | (ExitCause::ItsOwn, ExitStatus::Code(0)) => Weight::Info,
+        (ExitCause::ItsOwn, ExitStatus::Code(_) | ExitStatus::Signal(_) | ExitStatus::NotStarted(_)) => {
+            Weight::Warn
+        }
     };
     let (weight, what, pause_ms, deaths, rest) = match then {
-        Then::Nothing => (weight, None, None, None, String::new()),
-        Then::Rest => (weight, Some("rest"), None, None, "; it stays stopped".to_owned()),
-        Then::StartAtOnce => (weight, Some("restart"), None, None, "; restarting".to_owned()),
-        Then::StartAfter(pause) => {
+        NextAction::Nothing => (weight, None, None, None, String::new()),
+        NextAction::Stop => (weight, Some("rest"), None, None, "; it stays stopped".to_owned()),
+        NextAction::StartAtOnce => (weight, Some("restart"), None, None, "; restarting".to_owned()),
+        NextAction::StartAfter(pause) => {
             let pause = millis(pause);
             let rest = format!("; it keeps crashing, restarting in {pause} ms");
             (Weight::Warn, Some("restart"), Some(pause), None, rest)
         }
-        Then::Dead(deaths) => {
+        NextAction::Dead(deaths) => {
             let rest = format!(
                 "; that is sequential death {deaths}, more than control.allowedSequentialDeaths: giving up on it"
             );
             (Weight::Error, Some("dead"), None, Some(deaths), rest)
         }
-        Then::NeverServed(deaths) => {
+        NextAction::NeverServed(deaths) => {
             let rest = format!(
                 "; it could not listen {deaths} times, and no worker has served yet: giving up on it"
             );

@@ -15,7 +15,7 @@ use crate::host::HostNews;
 use crate::ipc::{Progress, SendOutcome};
 use crate::output::Relay;
 use crate::process::{self, Child, Reserve};
-use crate::supervisor::{Endpoint, Event, Life, Moment, Order, Outcome, Supervisor, WorkerId};
+use crate::supervisor::{Effect, Endpoint, Event, InstanceId, Moment, Outcome, Supervisor, WorkerId};
 
 use super::attendant::Attendant;
 use super::begun::{Begun, Mended};
@@ -37,7 +37,7 @@ pub(super) struct Hands {
     pub(super) reserve: Reserve,
     pub(super) inquiries: Inquiries,
     pub(super) endpoints: Endpoints,
-    pub(super) children: BTreeMap<Life, Process>,
+    pub(super) children: BTreeMap<InstanceId, Process>,
     /// Kept from call to call, so that the hot path does not allocate.
     pub(super) news: Vec<News>,
     /// What has happened and the supervisor has not been told of yet.
@@ -150,7 +150,7 @@ impl Hands {
         self.carry_out(now, Vec::new());
     }
 
-    pub(super) fn inform(&mut self, now: Moment, event: Event) -> Vec<Order> {
+    pub(super) fn inform(&mut self, now: Moment, event: Event) -> Vec<Effect> {
         trace!(event = "core_event", "the core hears: {event:?}");
         self.supervisor.handle(now, event)
     }
@@ -214,15 +214,15 @@ impl Hands {
     }
 
     /// Sends a worker a message; what cannot be sent is told.
-    pub(super) fn say(&mut self, now: Moment, life: Life, message: &impl serde::Serialize) {
-        let outcome = self.cluster.send(life, message, None, now);
-        self.complain_of(life, outcome);
+    pub(super) fn say(&mut self, now: Moment, instance: InstanceId, message: &impl serde::Serialize) {
+        let outcome = self.cluster.send(instance, message, None, now);
+        self.complain_of(instance, outcome);
     }
 
-    pub(super) fn complain_of(&self, life: Life, outcome: SendOutcome) {
+    pub(super) fn complain_of(&self, instance: InstanceId, outcome: SendOutcome) {
         // The deadlines that wait for the answer take care of the rest.
         if let Some(reason) = clauses::why_unsent(outcome) {
-            let (wid, pid) = self.name(life);
+            let (wid, pid) = self.name(instance);
             warn!(
                 event = "unsent",
                 wid, pid, reason, "a message to worker {wid} (pid {pid}) was dropped: {reason}"
@@ -230,13 +230,13 @@ impl Hands {
         }
     }
 
-    pub(super) fn pid(&self, life: Life) -> i32 {
-        self.children.get(&life).map_or(0, |process| process.child.pid().as_raw())
+    pub(super) fn pid(&self, instance: InstanceId) -> i32 {
+        self.children.get(&instance).map_or(0, |process| process.child.pid().as_raw())
     }
 
-    pub(super) fn name(&self, life: Life) -> (u32, i32) {
-        let wid = self.children.get(&life).map_or(0, |process| process.worker.0);
-        (wid, self.pid(life))
+    pub(super) fn name(&self, instance: InstanceId) -> (u32, i32) {
+        let wid = self.children.get(&instance).map_or(0, |process| process.worker.0);
+        (wid, self.pid(instance))
     }
 
     /// Ends what is left when all workers are gone: listeners, and processes that detached themselves.

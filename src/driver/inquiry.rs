@@ -1,7 +1,7 @@
 //! Finds out who has the address that a worker was refused, on a thread: /proc is slow where there is much of everything.
 //!
 //! Invariants: the loop never waits for an answer; what is asked is bounded, and of what is not asked the general word is
-//! said; each refusal is told to the operator once. The end of a life that is asked about is held back for a moment, so
+//! said; each refusal is told to the operator once. The end of an instance that is asked about is held back for a moment, so
 //! that it is told, and luster ended because of it, with the answer known.
 
 use std::collections::BTreeMap;
@@ -12,19 +12,19 @@ use tokio::sync::mpsc::{Receiver, Sender, channel};
 
 use crate::cluster::{Obstacle, Site};
 use crate::process::{Bound, Owner, owner_of};
-use crate::supervisor::{Ending, Endpoint, Life, Moment, Refusal};
+use crate::supervisor::{Endpoint, ExitStatus, InstanceId, Moment, Refusal};
 
 /// How many questions may wait.
 const MOST: usize = 16;
 
-/// How long the end of a life is held back at most. Looking takes milliseconds where there is processor time to be had.
+/// How long the end of an instance is held back at most. Looking takes milliseconds where there is processor time to be had.
 const PATIENCE: Duration = Duration::from_secs(3);
 
 /// An answer is good for whoever asks the same so soon after.
 const FRESH: Duration = Duration::from_secs(1);
 
 /// What was refused to whom.
-pub(super) type Case = (Life, Endpoint);
+pub(super) type Case = (InstanceId, Endpoint);
 
 /// An answer: who has it, if that could be found out.
 pub(super) type Answer = (Case, Option<Owner>);
@@ -39,7 +39,7 @@ pub(super) struct Inquiries {
     /// What is said if no answer comes in time.
     open: BTreeMap<Case, Refusal>,
     /// Lives that have ended meanwhile, and when that is to be told at the latest.
-    ended: BTreeMap<Life, (Ending, Moment)>,
+    ended: BTreeMap<InstanceId, (ExitStatus, Moment)>,
 }
 
 impl Inquiries {
@@ -49,9 +49,9 @@ impl Inquiries {
     }
 
     /// Has somebody look for who is in the way, if that is worth it; the refusal is then told later.
-    pub(super) fn begin(&mut self, life: Life, refusal: &Refusal, obstacle: &Obstacle) {
+    pub(super) fn begin(&mut self, instance: InstanceId, refusal: &Refusal, obstacle: &Obstacle) {
         let Obstacle::Somebody(site) = obstacle else { return };
-        let case = (life, refusal.endpoint.clone());
+        let case = (instance, refusal.endpoint.clone());
         if self.ask.is_none() {
             self.ask = start(self.answer.clone());
         }
@@ -62,8 +62,8 @@ impl Inquiries {
     }
 
     /// Whether this refusal is told later.
-    pub(super) fn is_open(&self, life: Life, endpoint: &Endpoint) -> bool {
-        self.open.contains_key(&(life, endpoint.clone()))
+    pub(super) fn is_open(&self, instance: InstanceId, endpoint: &Endpoint) -> bool {
+        self.open.contains_key(&(instance, endpoint.clone()))
     }
 
     /// The next answer.
@@ -75,26 +75,31 @@ impl Inquiries {
         }
     }
 
-    /// Holds the end of a life back if it is asked about; else gives it back.
-    pub(super) fn hold_back(&mut self, now: Moment, life: Life, ending: Ending) -> Option<Ending> {
-        if !self.concern(life) {
+    /// Holds the end of an instance back if it is asked about; else gives it back.
+    pub(super) fn hold_back(
+        &mut self,
+        now: Moment,
+        instance: InstanceId,
+        ending: ExitStatus,
+    ) -> Option<ExitStatus> {
+        if !self.concern(instance) {
             return Some(ending);
         }
-        self.ended.insert(life, (ending, now.after(PATIENCE)));
+        self.ended.insert(instance, (ending, now.after(PATIENCE)));
         None
     }
 
-    /// The end of a life that was held back, if there is nothing left to wait for.
-    pub(super) fn release(&mut self, life: Life) -> Option<Ending> {
-        if self.concern(life) {
+    /// The end of an instance that was held back, if there is nothing left to wait for.
+    pub(super) fn release(&mut self, instance: InstanceId) -> Option<ExitStatus> {
+        if self.concern(instance) {
             return None;
         }
-        self.ended.remove(&life).map(|(ending, _)| ending)
+        self.ended.remove(&instance).map(|(ending, _)| ending)
     }
 
     /// Lives whose end cannot be held back any longer.
-    pub(super) fn overdue(&self, now: Moment) -> Vec<Life> {
-        self.ended.iter().filter(|(_, (_, at))| *at <= now).map(|(life, _)| *life).collect()
+    pub(super) fn overdue(&self, now: Moment) -> Vec<InstanceId> {
+        self.ended.iter().filter(|(_, (_, at))| *at <= now).map(|(instance, _)| *instance).collect()
     }
 
     /// When there is something overdue.
@@ -102,8 +107,8 @@ impl Inquiries {
         self.ended.values().map(|(_, at)| *at).min()
     }
 
-    fn concern(&self, life: Life) -> bool {
-        self.open.keys().any(|(whose, _)| *whose == life)
+    fn concern(&self, instance: InstanceId) -> bool {
+        self.open.keys().any(|(whose, _)| *whose == instance)
     }
 
     /// Ends an inquiry; the refusal it was about, if it has not been told.
@@ -111,9 +116,9 @@ impl Inquiries {
         self.open.remove(case)
     }
 
-    /// Ends all inquiries of a life, which is about to end.
-    pub(super) fn close_all_of(&mut self, life: Life) -> Vec<Refusal> {
-        let cases: Vec<_> = self.open.keys().filter(|(whose, _)| *whose == life).cloned().collect();
+    /// Ends all inquiries of an instance, which is about to end.
+    pub(super) fn close_all_of(&mut self, instance: InstanceId) -> Vec<Refusal> {
+        let cases: Vec<_> = self.open.keys().filter(|(whose, _)| *whose == instance).cloned().collect();
         cases.iter().filter_map(|case| self.open.remove(case)).collect()
     }
 }

@@ -11,14 +11,14 @@ use std::path::{Path, PathBuf};
 use crate::host::{Setup, needed};
 use crate::process::{Change, DescriptorLimit, FOR_LUSTER_ALONE, Forked, Sealed, SpawnError, Start, Stream};
 use crate::scripts::{self, NodeFlags, readable_arg};
-use crate::supervisor::{Life, WorkerId};
+use crate::supervisor::{InstanceId, WorkerId};
 
 use super::wishes::{Serialization, Wishes};
 
 /// Node's default inspector port.
 const INSPECTOR: u16 = 9229;
 
-/// Starts workers, all alike but for their number, group and life.
+/// Starts workers, all alike but for their number, group and instance.
 #[derive(Debug)]
 pub struct Launcher {
     /// The Node program.
@@ -82,14 +82,14 @@ pub(super) enum LaunchError {
 }
 
 impl Launcher {
-    /// Starts a process for this life with this end of its channel and these streams. Whether it runs Node is known later.
+    /// Starts a process for this instance with this end of its channel and these streams. Whether it runs Node is known later.
     ///
     /// # Errors
     /// See [`LaunchError`]; nothing is left behind.
     pub(super) fn launch(
         &self,
         worker: WorkerId,
-        life: Life,
+        instance: InstanceId,
         channel: OwnedFd,
         stdio: [Stream; 3],
     ) -> Result<Launched, LaunchError> {
@@ -100,7 +100,7 @@ impl Launcher {
         let start = Start {
             program: self.node.clone(),
             args,
-            env: self.env(worker, life),
+            env: self.env(worker, instance),
             folder: self.wishes.folder.clone(),
             stdio,
             channel,
@@ -180,11 +180,11 @@ impl Launcher {
         self.node_args().iter().any(|arg| arg.to_string_lossy().starts_with(prefix))
     }
 
-    fn env(&self, worker: WorkerId, life: Life) -> BTreeMap<OsString, Change> {
+    fn env(&self, worker: WorkerId, instance: InstanceId) -> BTreeMap<OsString, Change> {
         let port = self.ports.get(worker.0 as usize - 1).map_or("0", String::as_str);
         let set = [
             ("NODE_CHANNEL_FD", "3".to_owned()),
-            ("NODE_UNIQUE_ID", life.0.to_string()),
+            ("NODE_UNIQUE_ID", instance.0.to_string()),
             ("LUSTER_WID", worker.to_string()),
             ("port", port.to_owned()),
             ("LUSTER_BOOT", self.boot.clone()),

@@ -6,7 +6,7 @@
 //! `listens` and `inquiry` (what became of wishes to listen), `narrate` and `publish` (what is told, to people and to
 //! JavaScript). `twins` does the work of extensions that are not
 //! installed.
-//! Invariants: nothing waits but the loop itself; every process is known by its life; a life's channel is read to
+//! Invariants: nothing waits but the loop itself; every process is known by its instance; an instance's channel is read to
 //! its end before its exit is told.
 
 mod attendant;

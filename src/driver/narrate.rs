@@ -10,19 +10,19 @@ use super::clauses::{abort_reason, causes, count, how, millis, queued};
 use super::exit_lines::{End, Fields, exited};
 use crate::Exit;
 use crate::supervisor::{
-    AbortReason, Ending, Endpoint, HostThen, Life, Notice, OnDeath, Overdue, RestartOrder, Signal,
+    AbortReason, Endpoint, ExitStatus, HostThen, InstanceId, Notice, OnDeath, Overdue, RestartOrder, Signal,
     StopReason, WorkerId,
 };
 
-/// Writes the line for a notice. `pid` finds a life's process number; 0 stands for none.
-pub(super) fn tell(notice: &Notice, pid: impl Fn(Life) -> i32) {
+/// Writes the line for a notice. `pid` finds an instance's process number; 0 stands for none.
+pub(super) fn tell(notice: &Notice, pid: impl Fn(InstanceId) -> i32) {
     match notice {
-        Notice::Online(wid, life) => {
-            let pid = pid(*life);
+        Notice::Online(wid, instance) => {
+            let pid = pid(*instance);
             debug!(event = "online", wid = wid.0, pid, "worker {wid} (pid {pid}) is online");
         }
-        Notice::Listening(wid, life, endpoint) => {
-            let pid = pid(*life);
+        Notice::Listening(wid, instance, endpoint) => {
+            let pid = pid(*instance);
             let on = endpoint.to_string();
             debug!(
                 event = "listening",
@@ -32,17 +32,17 @@ pub(super) fn tell(notice: &Notice, pid: impl Fn(Life) -> i32) {
                 "worker {wid} (pid {pid}) listens on {endpoint}"
             );
         }
-        Notice::Refused(wid, life, refusal) => {
-            let (pid, on, reason) = (pid(*life), &refusal.endpoint, &refusal.reason);
+        Notice::Refused(wid, instance, refusal) => {
+            let (pid, on, reason) = (pid(*instance), &refusal.endpoint, &refusal.reason);
             warn!(event = "refused", wid = wid.0, pid, on = %on, reason,
                 "worker {wid} (pid {pid}) cannot listen on {on}: {reason}");
         }
-        Notice::Ready(wid, life, took) => ready(*wid, pid(*life), millis(*took)),
-        Notice::Unready(wid, life, time) => unready(*wid, pid(*life), millis(*time)),
-        Notice::ReadyWithout(wid, life, missing) => ready_without(*wid, pid(*life), missing),
-        Notice::Stopping(wid, life, why) => stopping(*wid, pid(*life), why),
-        Notice::SuspendUnanswered(wid, life) => {
-            let pid = pid(*life);
+        Notice::Ready(wid, instance, took) => ready(*wid, pid(*instance), millis(*took)),
+        Notice::Unready(wid, instance, time) => unready(*wid, pid(*instance), millis(*time)),
+        Notice::ReadyWithout(wid, instance, missing) => ready_without(*wid, pid(*instance), missing),
+        Notice::Stopping(wid, instance, why) => stopping(*wid, pid(*instance), why),
+        Notice::SuspendUnanswered(wid, instance) => {
+            let pid = pid(*instance);
             warn!(
                 event = "suspend_unanswered",
                 wid = wid.0,
@@ -51,17 +51,19 @@ pub(super) fn tell(notice: &Notice, pid: impl Fn(Life) -> i32) {
                  anyway"
             );
         }
-        Notice::Signalled(wid, life, signal, overdue) => signalled(*wid, pid(*life), *signal, *overdue),
-        Notice::Exited { worker, life, ending, lived, cause, then } => {
-            let (pid, lived, cause, then) = (pid(*life), *lived, *cause, *then);
-            exited(&End { wid: *worker, pid, ending, lived, cause, then });
+        Notice::Signalled(wid, instance, signal, overdue) => {
+            signalled(*wid, pid(*instance), *signal, *overdue)
         }
-        Notice::RollOutBegan(..)
-        | Notice::RollOutExtended(_)
-        | Notice::RollOutFinished { .. }
-        | Notice::RollOutAborted { .. }
-        | Notice::RollOutHeld { .. }
-        | Notice::RollOutCancelled => roll_out(notice, pid),
+        Notice::Exited { worker, instance, status, uptime, cause, then } => {
+            let (pid, uptime, cause, then) = (pid(*instance), *uptime, *cause, *then);
+            exited(&End { wid: *worker, pid, status, uptime, cause, then });
+        }
+        Notice::RolloutBegan(..)
+        | Notice::RolloutExtended(_)
+        | Notice::RolloutFinished { .. }
+        | Notice::RolloutAborted { .. }
+        | Notice::RolloutHeld { .. }
+        | Notice::RolloutCancelled => rollout(notice, pid),
         Notice::AllDead(deaths) => {
             let causes = causes(deaths);
             error!(event = "all_dead", causes, "every worker is dead: {causes}");
@@ -184,9 +186,9 @@ fn signalled(wid: WorkerId, pid: i32, signal: Signal, overdue: Overdue) {
     }
 }
 
-fn roll_out(notice: &Notice, pid: impl Fn(Life) -> i32) {
+fn rollout(notice: &Notice, pid: impl Fn(InstanceId) -> i32) {
     match notice {
-        Notice::RollOutBegan(workers, order) => {
+        Notice::RolloutBegan(workers, order) => {
             let order = match order {
                 RestartOrder::StopFirst => "stop-first",
                 RestartOrder::StartFirst => "start-first",
@@ -194,27 +196,27 @@ fn roll_out(notice: &Notice, pid: impl Fn(Life) -> i32) {
             let all = count(*workers);
             info!(event = "roll_out_began", workers, order, "rolling restart of {all}, {order}");
         }
-        Notice::RollOutExtended(waiting) => {
+        Notice::RolloutExtended(waiting) => {
             let workers = queued(*waiting);
             info!(
                 event = "roll_out_extended",
                 waiting, "a restart is under way; the request joins it, {workers}"
             );
         }
-        Notice::RollOutFinished { replaced, took, .. } => {
+        Notice::RolloutFinished { replaced, took, .. } => {
             let (ms, workers) = (millis(*took), count(*replaced));
             info!(
                 event = "roll_out_finished",
                 replaced, ms, "rolling restart finished: {workers} replaced in {ms} ms"
             );
         }
-        Notice::RollOutAborted { worker: wid, life, reason, replaced } => {
-            let pid = pid(*life);
+        Notice::RolloutAborted { worker: wid, instance, reason, replaced } => {
+            let pid = pid(*instance);
             let (why, workers) = (abort_reason(reason), count(*replaced));
             let were = if *replaced == 1 { "was" } else { "were" };
             let (limit_ms, Fields { code, signal, not_started }) = match reason {
                 AbortReason::NotReady(limit) => (Some(millis(*limit)), Fields::none()),
-                AbortReason::Died(ending) => (None, Fields::of(ending)),
+                AbortReason::Died(status) => (None, Fields::of(status)),
             };
             error!(
                 event = "roll_out_aborted",
@@ -229,10 +231,10 @@ fn roll_out(notice: &Notice, pid: impl Fn(Life) -> i32) {
                  replaced, the others keep running"
             );
         }
-        Notice::RollOutHeld { worker, life, ending, waiting, on_death } => {
-            held(*worker, pid(*life), ending, *waiting, *on_death);
+        Notice::RolloutHeld { worker, instance, status, waiting, on_death } => {
+            held(*worker, pid(*instance), status, *waiting, *on_death);
         }
-        Notice::RollOutCancelled => {
+        Notice::RolloutCancelled => {
             info!(event = "roll_out_cancelled", "rolling restart cancelled by a stop");
         }
         // Told by `tell` itself.
@@ -240,9 +242,9 @@ fn roll_out(notice: &Notice, pid: impl Fn(Life) -> i32) {
     }
 }
 
-fn held(wid: WorkerId, pid: i32, ending: &Ending, waiting: usize, on_death: OnDeath) {
-    let Fields { code, signal, not_started } = Fields::of(ending);
-    let (how, workers) = (how(ending), queued(waiting));
+fn held(wid: WorkerId, pid: i32, status: &ExitStatus, waiting: usize, on_death: OnDeath) {
+    let Fields { code, signal, not_started } = Fields::of(status);
+    let (how, workers) = (how(status), queued(waiting));
     let (event, wid) = ("roll_out_held", wid.0);
     match on_death {
         OnDeath::Hold => error!(
@@ -280,19 +282,21 @@ fn host(notice: &Notice) {
         Notice::HostGivenUp(_, reason) => {
             error!(event = "host_given_up", reason, "killing the extension host: {reason}");
         }
-        Notice::HostExited { life: _, ending, fault, then } => host_exited(ending, fault.as_deref(), *then),
+        Notice::HostExited { instance: _, status, fault, then } => {
+            host_exited(status, fault.as_deref(), *then)
+        }
         // Told by `tell` itself.
         _ => {}
     }
 }
 
-fn host_exited(ending: &Ending, fault: Option<&str>, then: HostThen) {
-    let Fields { code, signal, not_started } = Fields::of(ending);
+fn host_exited(status: &ExitStatus, fault: Option<&str>, then: HostThen) {
+    let Fields { code, signal, not_started } = Fields::of(status);
     // A configuration's fault is told by the line with which luster ends.
     let is_told = then == HostThen::Nothing && code == Some(Exit::Config.code().into());
     let how = match fault.filter(|_| !is_told) {
-        Some(fault) => format!("{} ({fault})", how(ending)),
-        None => how(ending),
+        Some(fault) => format!("{} ({fault})", how(status)),
+        None => how(status),
     };
     let (event, what) = ("host_exit", format!("the extension host {how}"));
     match then {

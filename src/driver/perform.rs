@@ -5,7 +5,9 @@ use tracing::{info, warn};
 use crate::cluster::Cluster;
 use crate::host::Tell;
 use crate::process::{self, Delivery, Forked};
-use crate::supervisor::{Ending, Event, HostEvent, HostLife, Life, Moment, Notice, Order, Signal, WorkerId};
+use crate::supervisor::{
+    Effect, Event, ExitStatus, HostEvent, HostInstanceId, InstanceId, Moment, Notice, Signal, WorkerId,
+};
 
 use super::begun::{Begun, Mended};
 use super::hands::{Direct, Engaged, Hands, LineUse, Past, Process, Relayed, Voluntary};
@@ -17,7 +19,7 @@ use super::streams::{self, Streams};
 impl Hands {
     /// Performs orders, and those that follow from what comes of them. Called while that is going on it does nothing: what
     /// it was called for is in line.
-    pub(super) fn carry_out(&mut self, now: Moment, mut orders: Vec<Order>) {
+    pub(super) fn carry_out(&mut self, now: Moment, mut orders: Vec<Effect>) {
         if std::mem::replace(&mut self.engaged, Engaged::Yes) == Engaged::Yes {
             debug_assert!(orders.is_empty(), "the supervisor is told and woken from the loop only");
             return;
@@ -32,38 +34,38 @@ impl Hands {
         self.engaged = Engaged::No;
     }
 
-    fn perform(&mut self, now: Moment, order: Order) {
+    fn perform(&mut self, now: Moment, order: Effect) {
         match order {
-            Order::Spawn(worker, life) => {
-                if let Err(error) = self.spawn(now, worker, life) {
-                    self.events.push_back(Event::NotStarted { life, reason: error.to_string() });
+            Effect::Spawn(worker, instance) => {
+                if let Err(error) = self.spawn(now, worker, instance) {
+                    self.events.push_back(Event::NotStarted { instance, reason: error.to_string() });
                 }
             }
-            Order::Suspend(life, haste) => {
-                self.cluster.suspend(life);
-                self.say(now, life, &said::suspend(haste));
+            Effect::Suspend(instance, haste) => {
+                self.cluster.suspend(instance);
+                self.say(now, instance, &said::suspend(haste));
             }
-            Order::Disconnect(life) => {
-                self.leaves_on_request(life);
-                self.cluster.disconnect(life, now);
+            Effect::Disconnect(instance) => {
+                self.leaves_on_request(instance);
+                self.cluster.disconnect(instance, now);
             }
-            Order::Signal(life, signal) => self.signal(life, signal),
-            Order::Settle(life) => self.cluster.life_ready(life),
-            Order::Abandon(worker) => self.cluster.slot_abandoned(worker),
-            Order::StartHost(life) => self.start_host(life),
-            Order::DismissHost(_) => self.tell(now, &Tell::End { exit: None }),
-            Order::KillHost(life) => self.attendant.kill(life),
-            Order::Say(notice) => {
+            Effect::Signal(instance, signal) => self.signal(instance, signal),
+            Effect::ReleaseStaleListeners(instance) => self.cluster.instance_ready(instance),
+            Effect::ReleaseSlotListeners(worker) => self.cluster.slot_abandoned(worker),
+            Effect::StartHost(instance) => self.start_host(instance),
+            Effect::DismissHost(_) => self.tell(now, &Tell::End { exit: None }),
+            Effect::KillHost(instance) => self.attendant.kill(instance),
+            Effect::Notify(notice) => {
                 match &notice {
                     // Told when it is known who was in the way.
-                    Notice::Refused(_, life, refusal) if self.inquiries.is_open(*life, &refusal.endpoint) => {
-                    }
-                    notice => narrate::tell(notice, |life| self.pid(life)),
+                    Notice::Refused(_, instance, refusal)
+                        if self.inquiries.is_open(*instance, &refusal.endpoint) => {}
+                    notice => narrate::tell(notice, |instance| self.pid(instance)),
                 }
                 self.tell_endpoints(&notice);
                 self.publish(now, &notice);
             }
-            Order::Finish(outcome) => {
+            Effect::Finish(outcome) => {
                 self.tell_end(now, &outcome);
                 self.outcome = Some(outcome);
             }
@@ -71,14 +73,20 @@ impl Hands {
     }
 
     /// Starts a worker's process, and tells of it. Whether it runs Node is known later.
-    pub(super) fn spawn(&mut self, now: Moment, worker: WorkerId, life: Life) -> Result<(), LaunchError> {
+    pub(super) fn spawn(
+        &mut self,
+        now: Moment,
+        worker: WorkerId,
+        instance: InstanceId,
+    ) -> Result<(), LaunchError> {
         let Self { reserve, cluster, launcher, children, twins, .. } = self;
         let (launched, ours) = reserve.lend(|| {
             let (channel, theirs) = Cluster::channel_pair()?;
             let Streams { ours, theirs: stdio } =
-                streams::make(launcher.wishes.streams, twins, worker, life).map_err(LaunchError::Streams)?;
-            let launched = launcher.launch(worker, life, theirs, stdio)?;
-            match cluster.attach(worker, life, channel) {
+                streams::make(launcher.wishes.streams, twins, worker, instance)
+                    .map_err(LaunchError::Streams)?;
+            let launched = launcher.launch(worker, instance, theirs, stdio)?;
+            match cluster.attach(worker, instance, channel) {
                 Ok(()) => Ok((launched, ours)),
                 Err(error) => {
                     launched.forked.child.discard();
@@ -101,27 +109,28 @@ impl Hands {
             mended: Mended::No,
         };
         let pid = process.child.pid().as_raw();
-        children.insert(life, process);
+        children.insert(instance, process);
         info!(event = "fork", wid = worker.0, pid, "worker {worker} (pid {pid}) started");
-        self.endpoints.begins(life);
-        self.tell_streams(now, life);
-        self.tell_fork(now, life);
+        self.endpoints.begins(instance);
+        self.tell_streams(now, instance);
+        self.tell_fork(now, instance);
         Ok(())
     }
 
-    pub(super) fn start_host(&mut self, life: HostLife) {
+    pub(super) fn start_host(&mut self, instance: HostInstanceId) {
         let Self { reserve, attendant, .. } = self;
-        match reserve.lend(|| attendant.start(life)) {
+        match reserve.lend(|| attendant.start(instance)) {
             Ok(pid) => info!(event = "host_fork", pid, "the extension host (pid {pid}) started"),
             Err(reason) => {
-                attendant.ended(life);
-                self.events.push_back(Event::Host(life, HostEvent::Exited(Ending::NotStarted(reason))));
+                attendant.ended(instance);
+                self.events
+                    .push_back(Event::Host(instance, HostEvent::Exited(ExitStatus::NotStarted(reason))));
             }
         }
     }
 
-    fn signal(&self, life: Life, signal: Signal) {
-        let Some(process) = self.children.get(&life) else { return };
+    fn signal(&self, instance: InstanceId, signal: Signal) {
+        let Some(process) = self.children.get(&instance) else { return };
         let (signal, name) = match signal {
             Signal::Terminate => (process::Signal::Terminate, "SIGTERM"),
             Signal::Kill => (process::Signal::Kill, "SIGKILL"),
@@ -145,8 +154,8 @@ impl Hands {
     }
 
     /// What it does from now on, it was told to.
-    pub(super) fn leaves_on_request(&mut self, life: Life) {
-        if let Some(process) = self.children.get_mut(&life) {
+    pub(super) fn leaves_on_request(&mut self, instance: InstanceId) {
+        if let Some(process) = self.children.get_mut(&instance) {
             process.past.left.get_or_insert(Voluntary::Yes);
         }
     }

@@ -1,6 +1,6 @@
 //! Tells the JavaScript beside the fleet what happens to workers.
 //!
-//! Invariants: everything about a life is told in the order it happened; where there is nobody, nothing is made up to be
+//! Invariants: everything about an instance is told in the order it happened; where there is nobody, nothing is made up to be
 //! told; a host that comes later is told the present state as if it happened now.
 
 use std::os::fd::OwnedFd;
@@ -11,8 +11,8 @@ use crate::cluster::Cluster;
 use crate::host::{ExitThen, Tell};
 use crate::ipc::UserHandle;
 use crate::supervisor::{
-    Ending, Endpoint, Event, Extent, HostEvent, Life, Moment, Notice, Outcome, StopReason, Then, Vacancy,
-    WorkerId,
+    Endpoint, Event, ExitStatus, HostEvent, IdleReason, InstanceId, Moment, NextAction, Notice, Outcome,
+    Scope, StopReason, WorkerId,
 };
 
 use super::attendant::Fitness;
@@ -26,15 +26,15 @@ impl Hands {
     /// Tells what a notice means to code that watches workers.
     pub(super) fn publish(&mut self, now: Moment, notice: &Notice) {
         match notice {
-            Notice::Online(_, life) => self.tell(now, &Tell::Online { life: life.0 }),
-            Notice::Stopping(_, life, reason) => self.tell_stopping(now, *life, reason),
-            Notice::Exited { worker, life, ending, then, .. } => {
-                self.tell_exit(now, *worker, *life, ending, *then);
+            Notice::Online(_, instance) => self.tell(now, &Tell::Online { instance: instance.0 }),
+            Notice::Stopping(_, instance, reason) => self.tell_stopping(now, *instance, reason),
+            Notice::Exited { worker, instance, status, then, .. } => {
+                self.tell_exit(now, *worker, *instance, status, *then);
             }
-            Notice::RollOutFinished { extent, .. } => {
-                self.tell(now, &Tell::RolledOut { all: *extent == Extent::All });
+            Notice::RolloutFinished { scope, .. } => {
+                self.tell(now, &Tell::RolledOut { all: *scope == Scope::All });
             }
-            Notice::RollOutAborted { worker, reason, .. } => {
+            Notice::RolloutAborted { worker, reason, .. } => {
                 let reason = clauses::abort_reason(reason);
                 self.tell(now, &Tell::RollOutAborted { wid: worker.0, reason: &reason });
             }
@@ -50,27 +50,27 @@ impl Hands {
             | Notice::Unready(..)
             | Notice::SuspendUnanswered(..)
             | Notice::Signalled(..)
-            | Notice::RollOutBegan(..)
-            | Notice::RollOutExtended(_)
-            | Notice::RollOutHeld { .. }
-            | Notice::RollOutCancelled
+            | Notice::RolloutBegan(..)
+            | Notice::RolloutExtended(_)
+            | Notice::RolloutHeld { .. }
+            | Notice::RolloutCancelled
             | Notice::HostReady(..)
             | Notice::HostGivenUp(..)
             | Notice::HostExited { .. } => {}
         }
     }
 
-    /// Tells something. Who does not even read what is told of workers' lives cannot be helped but by a new start.
+    /// Tells something. Who does not even read what is told of workers cannot be helped but by a new start.
     pub(super) fn tell(&mut self, now: Moment, tell: &Tell<'_>) {
         let fitness = self.attendant.tell(tell, None, now);
         self.judge_attendant(now, fitness);
     }
 
     pub(super) fn judge_attendant(&mut self, now: Moment, fitness: Fitness) {
-        match (fitness, self.attendant.host_life()) {
-            (Fitness::Unfit, Some(life)) => {
+        match (fitness, self.attendant.host_instance()) {
+            (Fitness::Unfit, Some(instance)) => {
                 let why = "it does not read what it is told of workers".to_owned();
-                self.handle(now, Event::Host(life, HostEvent::Unfit(why)));
+                self.handle(now, Event::Host(instance, HostEvent::Unfit(why)));
             }
             // A script that does not read is its own loss.
             (Fitness::Unfit, None) | (Fitness::Fit, _) => {}
@@ -78,20 +78,21 @@ impl Hands {
     }
 
     /// Hands our ends of its streams to whoever reads them.
-    pub(super) fn tell_streams(&mut self, now: Moment, life: Life) {
+    pub(super) fn tell_streams(&mut self, now: Moment, instance: InstanceId) {
         let Self { children, attendant, .. } = self;
-        let Some(process) = children.get_mut(&life) else { return };
+        let Some(process) = children.get_mut(&instance) else { return };
         if !attendant.attends() {
-            self.relay_of(life);
+            self.relay_of(instance);
             return;
         }
         let mut fitness = Fitness::Fit;
-        let stays = attendant.host_life().is_some();
+        let stays = attendant.host_instance().is_some();
         for (fd, place) in process.streams.iter_mut().enumerate() {
             // Nobody comes after a script.
             let stream = if stays { duplicate(place.as_ref()) } else { place.take() };
             if let Some(stream) = stream.and_then(|stream| UserHandle::new(stream).ok())
-                && attendant.tell(&Tell::Stream { life: life.0, fd }, Some(stream), now) == Fitness::Unfit
+                && attendant.tell(&Tell::Stream { instance: instance.0, fd }, Some(stream), now)
+                    == Fitness::Unfit
             {
                 fitness = Fitness::Unfit;
             }
@@ -99,10 +100,10 @@ impl Hands {
         self.judge_attendant(now, fitness);
     }
 
-    pub(super) fn tell_fork(&mut self, now: Moment, life: Life) {
+    pub(super) fn tell_fork(&mut self, now: Moment, instance: InstanceId) {
         let Self { children, attendant, .. } = self;
-        let Some(process) = children.get(&life).filter(|_| attendant.attends()) else { return };
-        let fitness = attendant.tell(&fork(life, process), None, now);
+        let Some(process) = children.get(&instance).filter(|_| attendant.attends()) else { return };
+        let fitness = attendant.tell(&fork(instance, process), None, now);
         self.judge_attendant(now, fitness);
     }
 
@@ -110,55 +111,62 @@ impl Hands {
     pub(super) fn tell_listening(
         &mut self,
         now: Moment,
-        life: Life,
+        instance: InstanceId,
         endpoint: &Endpoint,
         address: Box<RawValue>,
     ) {
-        self.tell(now, &Tell::Listening { life: life.0, address: &address });
-        if let Some(process) = self.children.get_mut(&life) {
+        self.tell(now, &Tell::Listening { instance: instance.0, address: &address });
+        if let Some(process) = self.children.get_mut(&instance) {
             process.past.listening.insert(endpoint.clone(), address);
         }
     }
 
-    pub(super) fn tell_disconnect(&mut self, now: Moment, life: Life) {
-        let left = self.children.get(&life).and_then(|process| process.past.left);
+    pub(super) fn tell_disconnect(&mut self, now: Moment, instance: InstanceId) {
+        let left = self.children.get(&instance).and_then(|process| process.past.left);
         let voluntary = left == Some(Voluntary::Yes);
-        self.tell(now, &Tell::Disconnect { life: life.0, voluntary });
+        self.tell(now, &Tell::Disconnect { instance: instance.0, voluntary });
     }
 
-    fn tell_exit(&mut self, now: Moment, worker: WorkerId, life: Life, ending: &Ending, then: Then) {
+    fn tell_exit(
+        &mut self,
+        now: Moment,
+        worker: WorkerId,
+        instance: InstanceId,
+        status: &ExitStatus,
+        then: NextAction,
+    ) {
         let then = match then {
-            Then::Nothing | Then::Rest => ExitThen::Rest,
-            Then::StartAtOnce | Then::StartAfter(_) => ExitThen::Again,
-            Then::Dead(_) | Then::NeverServed(_) => ExitThen::Dead,
+            NextAction::Nothing | NextAction::Stop => ExitThen::Rest,
+            NextAction::StartAtOnce | NextAction::StartAfter(_) => ExitThen::Again,
+            NextAction::Dead(_) | NextAction::NeverServed(_) => ExitThen::Dead,
         };
-        let life = life.0;
-        match ending {
-            Ending::Code(code) => {
-                self.tell(now, &Tell::Exit { life, code: Some(*code), signal: None, then });
+        let instance = instance.0;
+        match status {
+            ExitStatus::Code(code) => {
+                self.tell(now, &Tell::Exit { instance, code: Some(*code), signal: None, then });
             }
-            Ending::Signal(name) => {
-                self.tell(now, &Tell::Exit { life, code: None, signal: Some(name), then });
+            ExitStatus::Signal(name) => {
+                self.tell(now, &Tell::Exit { instance, code: None, signal: Some(name), then });
             }
-            Ending::NotStarted(reason) => {
-                self.tell(now, &Tell::Unstarted { wid: worker.0, life, reason, then })
+            ExitStatus::NotStarted(reason) => {
+                self.tell(now, &Tell::Unstarted { wid: worker.0, instance, reason, then })
             }
         }
     }
 
-    fn tell_stopping(&mut self, now: Moment, life: Life, reason: &StopReason) {
+    fn tell_stopping(&mut self, now: Moment, instance: InstanceId, reason: &StopReason) {
         let replaced = match reason {
             StopReason::Replaced => true,
             StopReason::Shutdown | StopReason::GivenUp | StopReason::Asked => false,
             // As in JS luster, where that is the end of a process and no stop.
             StopReason::LaunchTimedOut(_) | StopReason::Broken(_) => return,
         };
-        self.tell(now, &Tell::Stopping { life: life.0, replaced });
+        self.tell(now, &Tell::Stopping { instance: instance.0, replaced });
     }
 
     /// It is all over. A host has been told when it was dismissed.
     pub(super) fn tell_end(&mut self, now: Moment, outcome: &Outcome) {
-        if self.attendant.host_life().is_none() {
+        if self.attendant.host_instance().is_none() {
             let exit = match outcome {
                 Outcome::Killed(cause) => Some(run::killed(*cause).code()),
                 Outcome::Stopped | Outcome::Chosen(_) | Outcome::AllDead(_) | Outcome::HostFailed(..) => None,
@@ -168,8 +176,8 @@ impl Hands {
     }
 
     /// Makes a direct line between a worker and the JavaScript beside the fleet, unless there is one.
-    pub(super) fn introduce(&mut self, now: Moment, life: Life) {
-        let Some(process) = self.children.get_mut(&life) else { return };
+    pub(super) fn introduce(&mut self, now: Moment, instance: InstanceId) {
+        let Some(process) = self.children.get_mut(&instance) else { return };
         if process.direct != Direct::No || process.past.online.is_none() {
             return;
         }
@@ -177,9 +185,9 @@ impl Hands {
         // Without one, calls go through us.
         let Ok((one, other)) = Cluster::channel_pair() else { return };
         let (Ok(one), Ok(other)) = (UserHandle::new(one), UserHandle::new(other)) else { return };
-        let fitness = self.attendant.tell(&Tell::Line { life: life.0 }, Some(one), now);
-        let outcome = self.cluster.send(life, &said::line(), Some(other), now);
-        self.complain_of(life, outcome);
+        let fitness = self.attendant.tell(&Tell::Line { instance: instance.0 }, Some(one), now);
+        let outcome = self.cluster.send(instance, &said::line(), Some(other), now);
+        self.complain_of(instance, outcome);
         self.judge_attendant(now, fitness);
     }
 
@@ -187,50 +195,51 @@ impl Hands {
     pub(super) fn tell_present(&mut self, now: Moment) {
         self.attendant.meets_workers();
         self.stop_relaying();
-        let lives: Vec<Life> = self.children.keys().copied().collect();
-        for life in lives {
-            self.tell_streams(now, life);
+        let instances: Vec<InstanceId> = self.children.keys().copied().collect();
+        for instance in instances {
+            self.tell_streams(now, instance);
         }
         let Self { children, attendant, .. } = self;
         let mut fitness = Fitness::Fit;
-        for (life, process) in children {
+        for (instance, process) in children {
             (process.direct, process.line_use) = (Direct::No, LineUse::None);
             let past = &process.past;
-            let number = life.0;
+            let number = instance.0;
             let mut tell = |tell: &Tell<'_>| {
                 if attendant.tell(tell, None, now) == Fitness::Unfit {
                     fitness = Fitness::Unfit;
                 }
             };
-            tell(&fork(*life, process));
+            tell(&fork(*instance, process));
             if past.online.is_some() {
-                tell(&Tell::Online { life: number });
+                tell(&Tell::Online { instance: number });
             }
             for address in past.listening.values() {
-                tell(&Tell::Listening { life: number, address });
+                tell(&Tell::Listening { instance: number, address });
             }
             if past.online == Some(Online::Ready)
                 && let Ok(ready) = serde_json::from_str(said::READY)
-                && attendant.pass_on_surely(*life, ready, now) == Fitness::Unfit
+                && attendant.pass_on_surely(*instance, ready, now) == Fitness::Unfit
             {
                 fitness = Fitness::Unfit;
             }
             if let Some(left) = past.left {
                 let voluntary = left == Voluntary::Yes;
-                if attendant.tell(&Tell::Disconnect { life: number, voluntary }, None, now) == Fitness::Unfit
+                if attendant.tell(&Tell::Disconnect { instance: number, voluntary }, None, now)
+                    == Fitness::Unfit
                 {
                     fitness = Fitness::Unfit;
                 }
             }
         }
         self.judge_attendant(now, fitness);
-        for (worker, vacancy) in self.supervisor.vacancies() {
-            let then = match vacancy {
+        for (worker, idle) in self.supervisor.idle_slots() {
+            let then = match idle {
                 // It is about to be asked for.
-                Vacancy::Idle => continue,
-                Vacancy::Resting => ExitThen::Rest,
-                Vacancy::Expecting => ExitThen::Again,
-                Vacancy::Dead => ExitThen::Dead,
+                IdleReason::Idle => continue,
+                IdleReason::Stopped => ExitThen::Rest,
+                IdleReason::BackingOff => ExitThen::Again,
+                IdleReason::Dead => ExitThen::Dead,
             };
             self.tell(now, &Tell::Vacant { wid: worker.0, then });
         }
@@ -243,10 +252,10 @@ fn duplicate(stream: Option<&OwnedFd>) -> Option<OwnedFd> {
     stream.and_then(|stream| stream.try_clone().ok())
 }
 
-fn fork(life: Life, process: &Process) -> Tell<'_> {
+fn fork(instance: InstanceId, process: &Process) -> Tell<'_> {
     Tell::Fork {
         wid: process.worker.0,
-        life: life.0,
+        instance: instance.0,
         pid: process.child.pid().as_raw(),
         file: process.line.first().map_or("", String::as_str),
         args: &process.line,

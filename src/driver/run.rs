@@ -21,8 +21,8 @@ use crate::host::{HostLauncher, HostNews, Link};
 use crate::ipc::Progress;
 use crate::process::{Asked, Child, Left, Received, Signals, Terminal};
 use crate::supervisor::{
-    Attendance, Death, Ending, Event, Limits, Moment, OneRequest, Outcome, Policy, RefusalCause, Request,
-    StopCause, Supervisor, WorkerId,
+    Death, Event, ExitStatus, HostKind, LifecycleLimits, Moment, OneRequest, Outcome, Policy, RefusalCause,
+    Request, StopCause, Supervisor, WorkerId,
 };
 
 /// What is to be run.
@@ -31,7 +31,7 @@ pub struct Job {
     /// How workers are kept.
     pub policy: Policy,
     /// Limits of single workers that differ from the policy's.
-    pub limits: Vec<(WorkerId, Limits)>,
+    pub limits: Vec<(WorkerId, LifecycleLimits)>,
     /// How connections find them.
     pub balance: Balance,
     /// Who may connect to unix sockets.
@@ -167,7 +167,7 @@ fn prepare(job: Job, clock: &Clock) -> anyhow::Result<Hands> {
     let mut cluster = Cluster::new(balance).context("workers' channels cannot be watched")?;
     cluster.give_access(access);
     cluster.lend(sockets);
-    let (attendance, workers) = (policy.attendance, policy.workers);
+    let (host_kind, workers) = (policy.host_kind, policy.workers);
     let supervisor = Supervisor::new(clock.now(), policy, std::process::id());
     let (attendant, backlog) = match company {
         Company::Alone => (Attendant::none(), Vec::new()),
@@ -187,10 +187,10 @@ fn prepare(job: Job, clock: &Clock) -> anyhow::Result<Hands> {
     for news in backlog {
         hands.hear_beside(clock.now(), news);
     }
-    match attendance {
-        Attendance::Alone => hands.handle(clock.now(), Event::Asked(Request::Start)),
+    match host_kind {
+        HostKind::None => hands.handle(clock.now(), Event::Asked(Request::Start)),
         // They ask for it.
-        Attendance::Host { .. } | Attendance::Script => {}
+        HostKind::ExtensionHost { .. } | HostKind::CustomMaster => {}
     }
     Ok(hands)
 }
@@ -252,9 +252,9 @@ fn conclude(outcome: &Outcome) -> Exit {
         }
         // Why has been said when the last one died.
         Outcome::AllDead(deaths) => common_cause(deaths),
-        Outcome::HostFailed(ending, fault) => {
-            let how = clauses::how(ending);
-            let is_config = *ending == Ending::Code(Exit::Config.code().into());
+        Outcome::HostFailed(status, fault) => {
+            let how = clauses::how(status);
+            let is_config = *status == ExitStatus::Code(Exit::Config.code().into());
             let why = match fault {
                 // It says all there is to say.
                 Some(fault) if is_config => fault.clone(),
@@ -274,7 +274,7 @@ pub(super) const fn killed(cause: StopCause) -> Exit {
 
 /// The exit code for what all workers died of, if it is the same for all.
 pub(super) fn common_cause(deaths: &[Death]) -> Exit {
-    let not_started = |death: &Death| matches!(death.ending, Ending::NotStarted(_));
+    let not_started = |death: &Death| matches!(death.status, ExitStatus::NotStarted(_));
     let not_permitted = |death: &Death| {
         death.refusal.as_ref().is_some_and(|refusal| refusal.cause == RefusalCause::NotPermitted)
     };

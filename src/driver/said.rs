@@ -8,7 +8,7 @@ use serde_json::value::RawValue;
 use crate::cluster::BindRequest;
 use crate::supervisor::Haste;
 
-/// The callback id of our one call with an answer. A life is suspended once, so one id does.
+/// The callback id of our one call with an answer. An instance is suspended once, so one id does.
 const SUSPEND_CALLBACK: &str = "luster.suspend";
 
 /// What a worker says in luster's language.

@@ -14,7 +14,7 @@ use super::wishes::Wish;
 use crate::ipc;
 use crate::output::{Relay, Which};
 use crate::process::Stream;
-use crate::supervisor::{Life, WorkerId};
+use crate::supervisor::{InstanceId, WorkerId};
 
 /// A process's stdin, stdout and stderr as they are to be.
 #[derive(Debug)]
@@ -25,13 +25,18 @@ pub(super) struct Streams {
 }
 
 /// Makes what is wished for; what is not wished for goes to log files if there are any.
-pub(super) fn make(wishes: [Wish; 3], twins: &Twins, worker: WorkerId, life: Life) -> io::Result<Streams> {
+pub(super) fn make(
+    wishes: [Wish; 3],
+    twins: &Twins,
+    worker: WorkerId,
+    instance: InstanceId,
+) -> io::Result<Streams> {
     let mut streams = Streams {
         ours: [None, None, None],
         theirs: [Stream::Inherited, Stream::Inherited, Stream::Inherited],
     };
     if let Some(files) = twins.log() {
-        let [stdout, stderr] = log_streams(files, worker, life)?;
+        let [stdout, stderr] = log_streams(files, worker, instance)?;
         streams.theirs[1] = stdout.map_or(Stream::Null, Stream::Given);
         streams.theirs[2] = stderr.map_or(Stream::Null, Stream::Given);
     }
@@ -63,8 +68,8 @@ impl Hands {
     }
 
     /// The same for a process that was started while there is no host.
-    pub(super) fn relay_of(&mut self, life: Life) {
-        if let Some(process) = self.children.get_mut(&life) {
+    pub(super) fn relay_of(&mut self, instance: InstanceId) {
+        if let Some(process) = self.children.get_mut(&instance) {
             relay(&mut self.relay, process);
         }
     }

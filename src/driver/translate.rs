@@ -4,8 +4,8 @@ use std::io;
 use std::os::fd::RawFd;
 
 use crate::cluster::Obstacle;
-use crate::process::{ExitStatus, Owner, State};
-use crate::supervisor::{Ending, Endpoint, Refusal, RefusalCause, StopCause, WorkerId};
+use crate::process::{self, Owner, State};
+use crate::supervisor::{Endpoint, ExitStatus, Refusal, RefusalCause, StopCause, WorkerId};
 
 /// The number of a signal that asks for a stop.
 pub(super) const fn number(cause: StopCause) -> u8 {
@@ -17,11 +17,11 @@ pub(super) const fn number(cause: StopCause) -> u8 {
     }
 }
 
-pub(super) fn ending(status: ExitStatus) -> Ending {
+pub(super) fn exit_status(status: process::ExitStatus) -> ExitStatus {
     match status {
-        ExitStatus::Code(code) => Ending::Code(code),
-        ExitStatus::Signal { number, .. } => {
-            Ending::Signal(status.signal_name().map_or_else(|| format!("signal {number}"), Into::into))
+        process::ExitStatus::Code(code) => ExitStatus::Code(code),
+        process::ExitStatus::Signal { number, .. } => {
+            ExitStatus::Signal(status.signal_name().map_or_else(|| format!("signal {number}"), Into::into))
         }
     }
 }

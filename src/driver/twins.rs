@@ -12,7 +12,7 @@ use tokio::sync::Notify;
 use tracing::{error, info, warn};
 
 use crate::output::{LogFiles, Which};
-use crate::supervisor::{Life, WorkerId};
+use crate::supervisor::{InstanceId, WorkerId};
 use crate::watch::{Guard, OwnFiles, Patterns, Telling};
 
 /// The extension that writes log files.
@@ -168,8 +168,8 @@ impl Twins {
 pub(super) fn log_streams(
     files: &LogFiles,
     worker: WorkerId,
-    life: Life,
+    instance: InstanceId,
 ) -> io::Result<[Option<OwnedFd>; 2]> {
-    let stream = |which| files.stream(which, worker.0, life.0);
+    let stream = |which| files.stream(which, worker.0, instance.0);
     Ok([stream(Which::Stdout)?, stream(Which::Stderr)?])
 }

@@ -12,7 +12,7 @@ use std::time::Duration;
 use serde::Deserialize;
 use serde_json::Value;
 
-use crate::supervisor::{Limits, OneRequest, Persistence, WorkerId};
+use crate::supervisor::{LifecycleLimits, OneRequest, Persistence, WorkerId};
 
 /// One ask.
 #[derive(Debug, Deserialize)]
@@ -55,14 +55,14 @@ pub enum Ask {
     /// Send a process a signal.
     Kill {
         /// To whom.
-        life: u32,
+        instance: u32,
         /// Which.
         signal: i32,
     },
     /// Tell a worker to close its servers and leave; it counts as having left by itself.
     Disconnect {
         /// Whom.
-        life: u32,
+        instance: u32,
     },
     /// Stop everything gracefully.
     Stop {
@@ -271,7 +271,7 @@ impl OneAsk {
             Self::Start => OneRequest::Start,
             Self::Stop => OneRequest::Stop,
             Self::Restart => OneRequest::Restart,
-            Self::Rollout => OneRequest::RollOut,
+            Self::Rollout => OneRequest::Rollout,
             Self::Revive => OneRequest::Revive,
         }
     }
@@ -286,9 +286,9 @@ impl WorkerAsk {
 
     /// Its limits.
     #[must_use]
-    pub fn limits(&self) -> Limits {
+    pub fn limits(&self) -> LifecycleLimits {
         let limits = &self.limits;
-        Limits {
+        LifecycleLimits {
             fork_timeout: timeout(&limits.fork_timeout),
             stop_timeout: timeout(&limits.stop_timeout),
             kill_timeout: timeout(&limits.kill_timeout),

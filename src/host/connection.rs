@@ -17,7 +17,7 @@ use crate::ipc::{
     self, Channel, Descriptor, Flow, FrameBuffer, Gauge, Heard, Incoming, Jam, OUTBOX_LIMIT, Outbox, PAUSE,
     Parcel, Progress, Readiness, SendOutcome, SocketCounts, UserHandle, Violation, Wrapper,
 };
-use crate::supervisor::{Life, Moment};
+use crate::supervisor::{InstanceId, Moment};
 
 /// Messages and bytes heard in one turn.
 const TURN_MESSAGES: usize = 256;
@@ -33,7 +33,7 @@ pub enum HostNews {
     /// A message for a worker.
     Message {
         /// For whom.
-        life: Life,
+        instance: InstanceId,
         /// What, as it was written.
         message: Box<RawValue>,
         /// The socket sent along.
@@ -281,7 +281,7 @@ impl Connection {
 
 fn understand(raw: &RawValue, handle: Option<UserHandle>) -> HostNews {
     if let Ok(Letter { to, message }) = serde_json::from_str(raw.get()) {
-        return HostNews::Message { life: Life(to), message: message.to_owned(), handle };
+        return HostNews::Message { instance: InstanceId(to), message: message.to_owned(), handle };
     }
     match serde_json::from_str(raw.get()) {
         Ok(ask) => HostNews::Asked(ask),

@@ -1,6 +1,6 @@
 //! The channel to the JavaScript beside the fleet, whichever process that is now.
 //!
-//! Invariants: what is told of workers' lives is always taken, up to a limit beyond which the other side is unfit, and
+//! Invariants: what is told of workers is always taken, up to a limit beyond which the other side is unfit, and
 //! messages of workers are taken only while it keeps up; without a connection everything told is forgotten.
 
 use std::io;
@@ -16,9 +16,9 @@ use crate::host::arrival::{self, Arrival};
 use crate::host::connection::Connection;
 use crate::host::{HostNews, Tell};
 use crate::ipc::{self, Progress, SendOutcome, UserHandle};
-use crate::supervisor::{Life, Moment};
+use crate::supervisor::{InstanceId, Moment};
 
-/// News that may wait to be read, in bytes: a hundred thousand lives' worth.
+/// News that may wait to be read, in bytes: a hundred thousand instances' worth.
 const TELL_LIMIT: usize = 32 << 20;
 
 const CHANNEL: u64 = 0;
@@ -162,13 +162,13 @@ impl Link {
         self.process(now, news)
     }
 
-    /// Tells news of workers' lives.
+    /// Tells news of workers.
     pub fn tell(&mut self, tell: &Tell<'_>, handle: Option<UserHandle>, now: Moment) -> Told {
         self.send_surely(tell, handle, now)
     }
 
-    /// Passes on what a worker says of its life: taken as what we tell of it ourselves is.
-    pub fn pass_on_surely(&mut self, from: Life, message: &RawValue, now: Moment) -> Told {
+    /// Passes on what a worker says of its instance: taken as what we tell of it ourselves is.
+    pub fn pass_on_surely(&mut self, from: InstanceId, message: &RawValue, now: Moment) -> Told {
         self.send_surely(&Passed { from: from.0, message }, None, now)
     }
 
@@ -186,7 +186,7 @@ impl Link {
     /// Passes a worker's message on.
     pub fn pass_on(
         &mut self,
-        from: Life,
+        from: InstanceId,
         message: &RawValue,
         handle: Option<UserHandle>,
         now: Moment,

@@ -1,6 +1,6 @@
 //! What the JavaScript beside the fleet is told, as it is written.
 //!
-//! Invariant: whatever is told of a process names its life.
+//! Invariant: whatever is told of a process names its instance.
 
 use serde::Serialize;
 use serde_json::value::RawValue;
@@ -15,8 +15,8 @@ pub enum Tell<'a> {
     Fork {
         /// Whose slot.
         wid: u32,
-        /// Its life.
-        life: u32,
+        /// Its instance.
+        instance: u32,
         /// Its number.
         pid: i32,
         /// The program.
@@ -31,7 +31,7 @@ pub enum Tell<'a> {
         /// Whose.
         wid: u32,
         /// Which, if it was told of.
-        life: u32,
+        instance: u32,
         /// Why.
         reason: &'a str,
         /// What follows.
@@ -40,45 +40,45 @@ pub enum Tell<'a> {
     /// Our end of a stream of a process told next; the socket comes along.
     Stream {
         /// Whose.
-        life: u32,
+        instance: u32,
         /// Which of 0, 1 and 2.
         fd: usize,
     },
     /// Its Node is up.
     Online {
         /// Whose.
-        life: u32,
+        instance: u32,
     },
     /// It listens.
     Listening {
         /// Who.
-        life: u32,
+        instance: u32,
         /// On what, as Node's `listening` event has it.
         address: &'a RawValue,
     },
     /// A direct line to it; the socket comes along.
     Line {
         /// To whom.
-        life: u32,
+        instance: u32,
     },
     /// It is being stopped.
     Stopping {
         /// Who.
-        life: u32,
+        instance: u32,
         /// Whether because another takes its place.
         replaced: bool,
     },
     /// Its channel is closed.
     Disconnect {
         /// Whose.
-        life: u32,
+        instance: u32,
         /// Whether that was asked for, by it or by us.
         voluntary: bool,
     },
     /// It has ended.
     Exit {
         /// Who.
-        life: u32,
+        instance: u32,
         /// Its exit code.
         code: Option<i32>,
         /// The signal that ended it.

@@ -18,7 +18,7 @@ use super::target::Target;
 /// What a pipe holds, in bytes: Node drops what does not fit when a worker ends by `process.exit()`. As much as in the
 /// socket that JS luster's workers print into, and few enough for a hundred of them (pipe(7), `pipe-user-pages-soft`).
 const LAST_WORDS: i32 = 256 << 10;
-/// The key of luster's own output; workers' lives count from 1.
+/// The key of luster's own output; workers' instances count from 1.
 const OWN: Key = Key::MAX;
 
 /// Where one stream's output goes.
@@ -109,19 +109,19 @@ impl LogFiles {
         Ok(())
     }
 
-    /// What a process of this worker prints to: the end of a pipe, or nothing if it is to be `/dev/null`. `life` is a
+    /// What a process of this worker prints to: the end of a pipe, or nothing if it is to be `/dev/null`. `instance` is a
     /// number from 1 on that no other process has.
     ///
     /// # Errors
     /// The kernel gives no pipe, or a log file is stuck: its disk does not answer.
-    pub fn stream(&self, which: Which, worker: u32, life: u32) -> io::Result<Option<OwnedFd>> {
+    pub fn stream(&self, which: Which, worker: u32, instance: u32) -> io::Result<Option<OwnedFd>> {
         let log = match which {
             Which::Stdout => &self.stdout,
             Which::Stderr => &self.stderr,
         };
         log.as_ref()
             .map(|log| {
-                log.source(Key::from(life), Lines::marked(format!("[work:{worker}]"), Objects::Marked))
+                log.source(Key::from(instance), Lines::marked(format!("[work:{worker}]"), Objects::Marked))
             })
             .transpose()
     }

@@ -23,7 +23,7 @@ static STARTED: Mutex<BTreeMap<Pid, Entry>> = Mutex::new(BTreeMap::new());
 /// The registry, locked: nobody else starts or reaps a child meanwhile.
 pub(super) struct Registry(MutexGuard<'static, BTreeMap<Pid, Entry>>);
 
-/// A child that lives, or is a zombie.
+/// A child that is alive, or is a zombie.
 struct Entry {
     fate: Fate,
     group: Group,

@@ -15,7 +15,7 @@ use super::Pid;
 use super::registry::{self, Group};
 use super::sys::Which;
 
-/// Between two looks at what still lives.
+/// Between two looks at what still runs.
 const NAP: Duration = Duration::from_millis(5);
 
 /// How long [`end_remains`] waits.

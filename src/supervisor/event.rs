@@ -1,53 +1,53 @@
-//! The news the supervisor takes: what happened to which life, and what the operator asks.
+//! The news the supervisor takes: what happened to which instance, and what the operator asks.
 //!
-//! Invariant: news about a process always carries its [`Life`], so that late news changes nothing.
+//! Invariant: news about a process always carries its [`InstanceId`], so that late news changes nothing.
 
 use std::fmt;
 use std::time::Duration;
 
-use super::ids::{Endpoint, HostLife, Life, WorkerId};
-use super::policy::Limits;
+use super::ids::{Endpoint, HostInstanceId, InstanceId, WorkerId};
+use super::policy::LifecycleLimits;
 
 /// Something that happened.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Event {
     /// The operator asks for something.
     Asked(Request),
-    /// The life ordered by `Spawn` could not be started.
+    /// The instance ordered by `Spawn` could not be started.
     NotStarted {
-        /// The life that never was.
-        life: Life,
+        /// The instance that never was.
+        instance: InstanceId,
         /// One clause for the operator: what failed.
         reason: String,
     },
     /// Its Node is up; user code has not run yet.
-    Online(Life),
+    Online(InstanceId),
     /// Its app has loaded and it calls itself ready.
-    SaidReady(Life),
+    SaidReady(InstanceId),
     /// It listens on an endpoint.
-    Listening(Life, Endpoint),
+    Listening(InstanceId, Endpoint),
     /// It closed an endpoint.
-    Closed(Life, Endpoint, Closing),
+    Closed(InstanceId, Endpoint, Closing),
     /// It wants to listen there, and whether it can is not known yet: it listens next, or is refused.
-    AsksToListen(Life, Endpoint),
+    AsksToListen(InstanceId, Endpoint),
     /// It has closed servers, their connections have ended, and it goes on.
-    LivesOn(Life),
+    LivesOn(InstanceId),
     /// It was refused an endpoint it asked for.
-    Refused(Life, Refusal),
+    Refused(InstanceId, Refusal),
     /// It has answered our request to suspend.
-    Suspended(Life),
+    Suspended(InstanceId),
     /// It began to leave by itself: it drains and will exit.
-    Leaving(Life),
+    Leaving(InstanceId),
     /// It is about to close its channel, its servers are closed, and no connection of theirs is open.
-    Drained(Life),
+    Drained(InstanceId),
     /// It closed its channel: nothing more can be said to it.
-    Left(Life),
+    Left(InstanceId),
     /// It broke the protocol; the clause says how.
-    Broken(Life, String),
+    Broken(InstanceId, String),
     /// Its process has ended and was reaped.
-    Exited(Life, Ending),
+    Exited(InstanceId, ExitStatus),
     /// The extension host.
-    Host(HostLife, HostEvent),
+    Host(HostInstanceId, HostEvent),
 }
 
 /// What happened to the extension host.
@@ -58,13 +58,13 @@ pub enum HostEvent {
     /// It closed its channel, as at the end of every process; nothing more can be said to it.
     Left,
     /// What it would have died of, a clause, should it end now; nothing if that is empty.
-    LastWords(String),
+    CrashReason(String),
     /// It cannot go on as it is; the clause says why. It is killed.
     Unfit(String),
     /// It has told its extensions that all workers are dead, and none of them has changed that.
-    Concluded,
+    AllDeadAcknowledged,
     /// Its process has ended and was reaped, or could not be started.
-    Exited(Ending),
+    Exited(ExitStatus),
 }
 
 /// What can be asked, by an operator or by the JavaScript beside the fleet.
@@ -73,7 +73,7 @@ pub enum Request {
     /// Start every worker that has not been stopped on request and is not dead.
     Start,
     /// Replace every worker, [`Policy::parallel`](super::Policy::parallel) at a time.
-    RollOut(OnDeath),
+    Rollout(OnDeath),
     /// Replace every worker, all at once.
     RestartAll,
     /// Stop every worker gracefully, then finish. Wins over everything asked before and after.
@@ -87,7 +87,7 @@ pub enum Request {
     /// One worker.
     One(WorkerId, OneRequest),
     /// One worker more, with limits of its own; not started. Its number is the next one.
-    Add(Limits),
+    Add(LifecycleLimits),
 }
 
 /// The signal that asks for a stop.
@@ -133,16 +133,16 @@ pub enum OneRequest {
     /// Replace it now, whatever else is being replaced.
     Restart,
     /// Replace it in a roll-out, its own or the one under way. A new one goes on past deaths.
-    RollOut,
+    Rollout,
     /// It is no longer dead, but still stopped.
     Revive,
     /// It has these limits from now on.
-    Limit(Limits),
+    Limit(LifecycleLimits),
 }
 
 /// How a process ended.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Ending {
+pub enum ExitStatus {
     /// It called `exit` with this code.
     Code(i32),
     /// A signal ended it; the name is for the operator (`SIGKILL`).

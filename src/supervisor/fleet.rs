@@ -6,30 +6,30 @@
 
 use std::collections::HashMap;
 
-use super::event::{Closing, Ending, Event};
+use super::effect::Effect::Notify;
+use super::effect::{AbortReason, Effect, IdleReason, Notice, Outcome, StopReason};
+use super::event::{Closing, Event, ExitStatus};
 use super::host::Host;
-use super::ids::{Endpoint, Life, Moment, WorkerId};
-use super::life::{Leaves, Occupant};
-use super::order::Order::Say;
-use super::order::{AbortReason, Notice, Order, Outcome, StopReason, Vacancy};
-use super::policy::{Attendance, Limits, Policy, Readiness};
-use super::readiness::Settled;
-use super::rollout::RollOut;
-use super::slot::{Seat, Slot, Wish};
+use super::ids::{Endpoint, InstanceId, Moment, WorkerId};
+use super::instance::{Instance, Leaves};
+use super::policy::{HostKind, LifecycleLimits, Policy, Readiness};
+use super::readiness::Readied;
+use super::rollout::Rollout;
+use super::slot::{DesiredState, Slot, SlotState};
 
 /// Decides what happens to each worker. See the module's head for what it never does.
 #[derive(Debug)]
 pub struct Supervisor {
     pub(super) policy: Policy,
     pub(super) slots: Vec<Slot>,
-    /// Which slot each living life is in.
-    pub(super) homes: HashMap<Life, WorkerId>,
-    pub(super) roll_out: Option<RollOut>,
+    /// Which slot each living instance is in.
+    pub(super) homes: HashMap<InstanceId, WorkerId>,
+    pub(super) rollout: Option<Rollout>,
     pub(super) host: Host,
     pub(super) goal: Goal,
-    /// Whether a life has ever been ready that had been refused nothing.
+    /// Whether an instance has ever been ready that had been refused nothing.
     pub(super) has_served: bool,
-    last_life: u32,
+    last_instance: u32,
     pub(super) jitter: u32,
 }
 
@@ -52,94 +52,94 @@ impl Supervisor {
     #[must_use]
     pub fn new(now: Moment, policy: Policy, seed: u32) -> Self {
         let slots = (1..=policy.workers).map(|wid| Slot::new(WorkerId(wid), policy.limits)).collect();
-        let host = match policy.attendance {
-            Attendance::Host { limit } => Host::started(now, limit),
-            Attendance::Alone | Attendance::Script => Host::none(),
+        let host = match policy.host_kind {
+            HostKind::ExtensionHost { limit } => Host::started(now, limit),
+            HostKind::None | HostKind::CustomMaster => Host::none(),
         };
         Self {
             policy,
             slots,
             homes: HashMap::new(),
-            roll_out: None,
+            rollout: None,
             host,
             goal: Goal::Serve,
             has_served: false,
-            last_life: 0,
+            last_instance: 0,
             jitter: seed,
         }
     }
 
-    /// Takes news and answers with orders, to be performed in their order. News of lives that have ended
+    /// Takes news and answers with effects, to be performed in their order. News of instances that have ended
     /// changes nothing.
     #[must_use]
-    pub fn handle(&mut self, now: Moment, event: Event) -> Vec<Order> {
-        let mut orders = Vec::new();
+    pub fn handle(&mut self, now: Moment, event: Event) -> Vec<Effect> {
+        let mut effects = Vec::new();
         match event {
-            Event::Asked(request) => self.asked(now, request, &mut orders),
-            Event::NotStarted { life, reason } => {
-                self.ended(now, life, Ending::NotStarted(reason), &mut orders);
+            Event::Asked(request) => self.asked(now, request, &mut effects),
+            Event::NotStarted { instance: id, reason } => {
+                self.ended(now, id, ExitStatus::NotStarted(reason), &mut effects);
             }
-            Event::Exited(life, ending) => self.ended(now, life, ending, &mut orders),
-            Event::Host(life, event) => self.host_did(now, life, event, &mut orders),
-            Event::Online(life) => {
+            Event::Exited(id, status) => self.ended(now, id, status, &mut effects),
+            Event::Host(id, event) => self.host_did(now, id, event, &mut effects),
+            Event::Online(id) => {
                 let readiness = self.policy.readiness;
-                self.with(life, |occupant, _| {
-                    occupant.comes_online(now, &mut orders);
+                self.with(id, |instance, _| {
+                    instance.comes_online(now, &mut effects);
                     match readiness {
-                        Readiness::Manual => occupant.owes_a_word(now),
+                        Readiness::Manual => instance.owes_a_word(now),
                         Readiness::Automatic => {}
                     }
                 });
             }
-            Event::SaidReady(life) => self.with(life, |occupant, _| occupant.says_ready(now)),
-            Event::Listening(life, endpoint) => self.with(life, |occupant, _| {
-                orders.push(Say(Notice::Listening(occupant.worker, life, endpoint.clone())));
-                occupant.listens(endpoint);
+            Event::SaidReady(id) => self.with(id, |instance, _| instance.says_ready(now)),
+            Event::Listening(id, endpoint) => self.with(id, |instance, _| {
+                effects.push(Notify(Notice::Listening(instance.worker, id, endpoint.clone())));
+                instance.listens(endpoint);
             }),
-            Event::Closed(life, endpoint, closing) => self.closed(now, life, endpoint, closing),
-            Event::AsksToListen(life, endpoint) => {
-                self.with(life, |occupant, _| occupant.asks_to_listen(endpoint));
+            Event::Closed(id, endpoint, closing) => self.closed(now, id, endpoint, closing),
+            Event::AsksToListen(id, endpoint) => {
+                self.with(id, |instance, _| instance.asks_to_listen(endpoint));
             }
-            Event::LivesOn(life) => self.with(life, |occupant, _| occupant.lives_on()),
-            Event::Refused(life, refusal) => self.with(life, |occupant, _| {
-                orders.push(Say(Notice::Refused(occupant.worker, life, refusal.clone())));
-                occupant.is_refused(now, refusal);
+            Event::LivesOn(id) => self.with(id, |instance, _| instance.lives_on()),
+            Event::Refused(id, refusal) => self.with(id, |instance, _| {
+                effects.push(Notify(Notice::Refused(instance.worker, id, refusal.clone())));
+                instance.is_refused(now, refusal);
             }),
-            Event::Suspended(life) => self.with(life, |occupant, _| occupant.suspended(&mut orders)),
-            Event::Leaving(life) => self.leaves(now, life, Leaves::Drains),
-            Event::Drained(life) => self.with(life, |occupant, _| occupant.is_drained()),
-            Event::Left(life) => self.leaves(now, life, Leaves::Channel),
-            Event::Broken(life, how) => self.with(life, |occupant, limits| {
-                occupant.fail(now, StopReason::Broken(how), limits, &mut orders);
+            Event::Suspended(id) => self.with(id, |instance, _| instance.suspended(&mut effects)),
+            Event::Leaving(id) => self.leaves(now, id, Leaves::Drains),
+            Event::Drained(id) => self.with(id, |instance, _| instance.is_drained()),
+            Event::Left(id) => self.leaves(now, id, Leaves::Channel),
+            Event::Broken(id, how) => self.with(id, |instance, limits| {
+                instance.fail(now, StopReason::Broken(how), limits, &mut effects);
             }),
         }
-        self.advance(now, &mut orders);
-        orders
+        self.advance(now, &mut effects);
+        effects
     }
 
     /// Acts on every deadline that has passed. Calling it early is harmless.
     #[must_use]
-    pub fn wake(&mut self, now: Moment) -> Vec<Order> {
-        let mut orders = Vec::new();
+    pub fn wake(&mut self, now: Moment) -> Vec<Effect> {
+        let mut effects = Vec::new();
         for slot in &mut self.slots {
             let limits = slot.limits;
-            for occupant in slot.lives_mut() {
-                occupant.wake(now, &limits, &mut orders);
+            for instance in slot.instances_mut() {
+                instance.wake(now, &limits, &mut effects);
             }
         }
-        let due = |slot: &Slot| matches!(slot.seat, Seat::Waiting { until } if until <= now);
+        let due = |slot: &Slot| matches!(slot.state, SlotState::BackingOff { until } if until <= now);
         let due: Vec<_> = self.slots.iter().filter(|slot| due(slot)).map(|slot| slot.worker).collect();
         for worker in due {
-            self.spawn(now, worker, &mut orders);
+            self.spawn(now, worker, &mut effects);
         }
-        while let Some((worker, life)) = self.roll_out.as_ref().and_then(|roll_out| roll_out.overdue(now)) {
+        while let Some((worker, id)) = self.rollout.as_ref().and_then(|rollout| rollout.overdue(now)) {
             let limit = self.policy.ready_timeout.unwrap_or_default();
-            self.abort(now, worker, life, AbortReason::NotReady(limit), &mut orders);
+            self.abort(now, worker, id, AbortReason::NotReady(limit), &mut effects);
         }
-        self.wake_host(now, &mut orders);
-        self.end_patience(now, &mut orders);
-        self.advance(now, &mut orders);
-        orders
+        self.wake_host(now, &mut effects);
+        self.end_patience(now, &mut effects);
+        self.advance(now, &mut effects);
+        effects
     }
 
     /// When [`Self::wake`] next has something to do; it may change with every call of the other two.
@@ -150,26 +150,26 @@ impl Supervisor {
             Goal::Stop { kill, .. } => kill,
             Goal::Serve | Goal::Finished => None,
         };
-        let roll_out = self.roll_out.as_ref().and_then(RollOut::next_wake);
-        slots.chain(roll_out).chain(kill).chain(self.host.next_wake()).min()
+        let rollout = self.rollout.as_ref().and_then(Rollout::next_wake);
+        slots.chain(rollout).chain(kill).chain(self.host.next_wake()).min()
     }
 
     /// What there is to say of every slot that has no process in its seat.
     #[must_use]
-    pub fn vacancies(&self) -> Vec<(WorkerId, Vacancy)> {
-        let vacancy = |slot: &Slot| match (&slot.seat, slot.wish) {
-            (Seat::Taken(_), _) => None,
-            (Seat::Dead, _) => Some(Vacancy::Dead),
-            (Seat::Waiting { .. }, _) => Some(Vacancy::Expecting),
-            (Seat::Empty, Wish::Run) => Some(Vacancy::Idle),
-            (Seat::Empty, Wish::Rest) => Some(Vacancy::Resting),
+    pub fn idle_slots(&self) -> Vec<(WorkerId, IdleReason)> {
+        let idle = |slot: &Slot| match (&slot.state, slot.desired) {
+            (SlotState::Occupied(_), _) => None,
+            (SlotState::Dead, _) => Some(IdleReason::Dead),
+            (SlotState::BackingOff { .. }, _) => Some(IdleReason::BackingOff),
+            (SlotState::Empty, DesiredState::Running) => Some(IdleReason::Idle),
+            (SlotState::Empty, DesiredState::Stopped) => Some(IdleReason::Stopped),
         };
-        self.slots.iter().filter_map(|slot| Some((slot.worker, vacancy(slot)?))).collect()
+        self.slots.iter().filter_map(|slot| Some((slot.worker, idle(slot)?))).collect()
     }
 
     /// How many processes there are.
     #[must_use]
-    pub fn lives(&self) -> usize {
+    pub fn instances(&self) -> usize {
         self.homes.len()
     }
 
@@ -177,79 +177,79 @@ impl Supervisor {
         &mut self.slots[slot_index(worker)]
     }
 
-    fn with(&mut self, life: Life, act: impl FnOnce(&mut Occupant, &Limits)) {
-        let Some(&worker) = self.homes.get(&life) else { return };
+    fn with(&mut self, id: InstanceId, act: impl FnOnce(&mut Instance, &LifecycleLimits)) {
+        let Some(&worker) = self.homes.get(&id) else { return };
         let slot = self.slot(worker);
         let limits = slot.limits;
-        if let Some(occupant) = slot.life_mut(life) {
-            act(occupant, &limits);
+        if let Some(instance) = slot.instance_mut(id) {
+            act(instance, &limits);
         }
     }
 
-    /// A life has closed an endpoint. If it is still coming up it had only tried that out, as its predecessor may have
+    /// An instance has closed an endpoint. If it is still coming up it had only tried that out, as its predecessor may have
     /// done: it is not waited for any more.
-    fn closed(&mut self, now: Moment, life: Life, endpoint: Endpoint, closing: Closing) {
-        let Some(&worker) = self.homes.get(&life) else { return };
+    fn closed(&mut self, now: Moment, id: InstanceId, endpoint: Endpoint, closing: Closing) {
+        let Some(&worker) = self.homes.get(&id) else { return };
         let slot = self.slot(worker);
-        let Some(occupant) = slot.life_mut(life) else { return };
-        let was_tried_out = occupant.is_coming_up();
-        occupant.closes(now, endpoint.clone(), closing);
+        let Some(instance) = slot.instance_mut(id) else { return };
+        let was_tried_out = instance.is_coming_up();
+        instance.closes(now, endpoint.clone(), closing);
         if was_tried_out {
             slot.expected.remove(&endpoint);
         }
     }
 
-    fn leaves(&mut self, now: Moment, life: Life, how: Leaves) {
+    fn leaves(&mut self, now: Moment, id: InstanceId, how: Leaves) {
         let exit = self.policy.exit_timeout;
-        self.with(life, |occupant, limits| occupant.leaves(now, how, limits, exit));
+        self.with(id, |instance, limits| instance.leaves(now, how, limits, exit));
     }
 
     /// Starts a process in a slot nobody sits in.
-    pub(super) fn spawn(&mut self, now: Moment, worker: WorkerId, orders: &mut Vec<Order>) {
-        let life = self.new_life(worker);
+    pub(super) fn spawn(&mut self, now: Moment, worker: WorkerId, effects: &mut Vec<Effect>) {
+        let id = self.new_instance(worker);
         let slot = self.slot(worker);
-        slot.seat = Seat::Taken(Occupant::ordered(now, worker, life, &slot.limits));
-        orders.push(Order::Spawn(worker, life));
+        slot.state = SlotState::Occupied(Instance::ordered(now, worker, id, &slot.limits));
+        effects.push(Effect::Spawn(worker, id));
         self.step_after_spawn(worker);
     }
 
-    pub(super) fn new_life(&mut self, worker: WorkerId) -> Life {
-        self.last_life += 1;
-        let life = Life(self.last_life);
-        self.homes.insert(life, worker);
-        life
+    pub(super) fn new_instance(&mut self, worker: WorkerId) -> InstanceId {
+        self.last_instance += 1;
+        let id = InstanceId(self.last_instance);
+        self.homes.insert(id, worker);
+        id
     }
 
-    /// The life started last.
-    pub(super) const fn newest(&self) -> Life {
-        Life(self.last_life)
+    /// The instance started last.
+    pub(super) const fn newest(&self) -> InstanceId {
+        InstanceId(self.last_instance)
     }
 
     /// Moves everything on as far as it goes: readiness, turns of the roll-out, the end.
-    fn advance(&mut self, now: Moment, orders: &mut Vec<Order>) {
+    fn advance(&mut self, now: Moment, effects: &mut Vec<Effect>) {
         if self.goal == Goal::Serve {
-            self.settle_all(now, orders);
+            self.update_readiness(now, effects);
             self.end_proofs(now);
-            while let Some(turn) = self.next_turn() {
-                self.begin_step(now, turn, orders);
+            while let Some(pending) = self.next_pending() {
+                self.begin_step(now, pending, effects);
             }
-            if let Some(done) = self.roll_out.take_if(|roll_out| roll_out.is_complete()) {
-                let (extent, replaced, took) = (done.extent, done.replaced(), now.since(done.began));
-                orders.push(Say(Notice::RollOutFinished { extent, replaced, took }));
+            if let Some(done) = self.rollout.take_if(|rollout| rollout.is_complete()) {
+                let (scope, replaced, took) = (done.scope, done.replaced(), now.since(done.began));
+                effects.push(Notify(Notice::RolloutFinished { scope, replaced, took }));
             }
         }
-        self.finish_when_over(now, orders);
+        self.finish_when_over(now, effects);
     }
 
-    fn settle_all(&mut self, now: Moment, orders: &mut Vec<Order>) {
+    fn update_readiness(&mut self, now: Moment, effects: &mut Vec<Effect>) {
         let readiness = self.policy.readiness;
         for index in 0..self.slots.len() {
             let mut ready = Vec::new();
             let slot = &mut self.slots[index];
-            if let Seat::Taken(sitting) = &mut slot.seat {
-                if sitting.settles(now, &slot.expected, readiness, orders) == Settled::JustNow {
+            if let SlotState::Occupied(sitting) = &mut slot.state {
+                if sitting.becomes_ready(now, &slot.expected, readiness, effects) == Readied::JustNow {
                     self.has_served |= sitting.refusal().is_none();
-                    ready.push(sitting.life);
+                    ready.push(sitting.id);
                 }
                 // A successor has to take over what its elder holds right now.
                 if slot.successor.is_some() && sitting.ready_since.is_some() && !sitting.is_stopping() {
@@ -257,13 +257,13 @@ impl Supervisor {
                 }
             }
             if let Some(successor) = &mut slot.successor
-                && successor.settles(now, &slot.expected, readiness, orders) == Settled::JustNow
+                && successor.becomes_ready(now, &slot.expected, readiness, effects) == Readied::JustNow
             {
-                ready.push(successor.life);
+                ready.push(successor.id);
             }
             let worker = slot.worker;
-            for life in ready {
-                self.step_after_ready(now, worker, life, orders);
+            for id in ready {
+                self.step_after_ready(now, worker, id, effects);
             }
         }
     }

@@ -1,4 +1,4 @@
-//! The extension host's life: one process beside the fleet, whose end changes nothing for the workers.
+//! The extension host's instance: one process beside the fleet, whose end changes nothing for the workers.
 //!
 //! ```text
 //!             initialized            ends          pause over
@@ -13,19 +13,19 @@
 //! - When the last worker is dead the host is given a moment to revive one.
 //! - A host that ends when no worker is left and none is wanted ends luster: that is how extensions stop it.
 //!
-//! Invariant: at most one host process lives.
+//! Invariant: at most one host process is alive.
 
 use std::time::Duration;
 
-use super::deaths::{Blame, Deaths, Verdict};
-use super::ends::next_random;
-use super::event::{Ending, HostEvent};
+use super::backoff::{Blame, CrashCounter, RestartDecision};
+use super::effect::Effect::{self, Notify};
+use super::effect::{Haste, HostThen, Notice, Outcome};
+use super::event::{ExitStatus, HostEvent};
+use super::exits::next_random;
 use super::fleet::{Goal, Supervisor};
-use super::ids::{HostLife, Moment};
-use super::order::Order::{self, Say};
-use super::order::{Haste, HostThen, Notice, Outcome};
-use super::policy::Limits;
-use super::slot::{Seat, Slot};
+use super::ids::{HostInstanceId, Moment};
+use super::policy::LifecycleLimits;
+use super::slot::{Slot, SlotState};
 
 /// How long extensions may take to say goodbye once all workers are gone.
 const FAREWELL: Duration = Duration::from_secs(5);
@@ -38,9 +38,9 @@ const CONCLUSION: Duration = Duration::from_secs(2);
 #[derive(Debug)]
 pub(super) struct Host {
     phase: Phase,
-    last_life: HostLife,
+    last_instance: HostInstanceId,
     limit: Option<Duration>,
-    deaths: Deaths,
+    crashes: CrashCounter,
     /// Why it is about to end.
     fault: Option<String>,
 }
@@ -60,7 +60,7 @@ enum Phase {
     /// It ended and is started again then.
     Pausing { until: Moment },
     /// It was told that all is over; killed then.
-    Ending { kill: Option<Moment> },
+    ExitStatus { kill: Option<Moment> },
     /// There was one.
     Gone,
 }
@@ -73,12 +73,18 @@ enum Attempt {
 
 impl Host {
     pub(super) const fn none() -> Self {
-        Self { phase: Phase::None, last_life: HostLife(0), limit: None, deaths: Deaths::NONE, fault: None }
+        Self {
+            phase: Phase::None,
+            last_instance: HostInstanceId(0),
+            limit: None,
+            crashes: CrashCounter::NONE,
+            fault: None,
+        }
     }
 
     /// The first one, whose process runs already: it has read the configuration.
     pub(super) fn started(now: Moment, limit: Option<Duration>) -> Self {
-        let mut host = Self { limit, last_life: HostLife(1), ..Self::none() };
+        let mut host = Self { limit, last_instance: HostInstanceId(1), ..Self::none() };
         host.phase = host.starting(now, Attempt::First);
         host
     }
@@ -93,19 +99,22 @@ impl Host {
             Phase::Serving { conclude, .. } => conclude,
             Phase::Leaving { give_up, .. } => Some(give_up),
             Phase::Pausing { until } => Some(until),
-            Phase::Ending { kill } => kill,
+            Phase::ExitStatus { kill } => kill,
             Phase::None | Phase::Doomed { .. } | Phase::Gone => None,
         }
     }
 
-    /// Kills it, if it lives; it is not started again.
-    pub(super) fn kill(&mut self, orders: &mut Vec<Order>) {
+    /// Kills it, if it is alive; it is not started again.
+    pub(super) fn kill(&mut self, effects: &mut Vec<Effect>) {
         match self.phase {
-            Phase::Starting { .. } | Phase::Serving { .. } | Phase::Leaving { .. } | Phase::Ending { .. } => {
-                orders.push(Order::KillHost(self.last_life));
-                self.phase = Phase::Ending { kill: None };
+            Phase::Starting { .. }
+            | Phase::Serving { .. }
+            | Phase::Leaving { .. }
+            | Phase::ExitStatus { .. } => {
+                effects.push(Effect::KillHost(self.last_instance));
+                self.phase = Phase::ExitStatus { kill: None };
             }
-            Phase::Doomed { .. } => self.phase = Phase::Ending { kill: None },
+            Phase::Doomed { .. } => self.phase = Phase::ExitStatus { kill: None },
             Phase::None | Phase::Pausing { .. } | Phase::Gone => {}
         }
     }
@@ -118,7 +127,7 @@ impl Host {
     }
 
     /// Whether it is gone; if not, it is told to go.
-    pub(super) fn is_gone_or_told(&mut self, now: Moment, orders: &mut Vec<Order>) -> bool {
+    pub(super) fn is_gone_or_told(&mut self, now: Moment, effects: &mut Vec<Effect>) -> bool {
         match self.phase {
             Phase::None | Phase::Gone => true,
             Phase::Pausing { .. } => {
@@ -127,15 +136,15 @@ impl Host {
             }
             // It has nothing to say goodbye to, or does not hear of it.
             Phase::Starting { .. } | Phase::Leaving { .. } => {
-                self.kill(orders);
+                self.kill(effects);
                 false
             }
             Phase::Serving { .. } => {
-                orders.push(Order::DismissHost(self.last_life));
-                self.phase = Phase::Ending { kill: Some(now.after(FAREWELL)) };
+                effects.push(Effect::DismissHost(self.last_instance));
+                self.phase = Phase::ExitStatus { kill: Some(now.after(FAREWELL)) };
                 false
             }
-            Phase::Doomed { .. } | Phase::Ending { .. } => false,
+            Phase::Doomed { .. } | Phase::ExitStatus { .. } => false,
         }
     }
 
@@ -147,7 +156,7 @@ impl Host {
             | Phase::Leaving { .. }
             | Phase::Doomed { .. }
             | Phase::Pausing { .. }
-            | Phase::Ending { .. }
+            | Phase::ExitStatus { .. }
             | Phase::Gone => return,
         };
         self.phase = Phase::Leaving { since, attempt, give_up: now.after(DEPARTURE) };
@@ -161,20 +170,20 @@ impl Host {
     }
 
     /// Kills it, and says why, once: it may be found unfit many times before it is gone.
-    fn give_up(&mut self, why: String, orders: &mut Vec<Order>) {
+    fn give_up(&mut self, why: String, effects: &mut Vec<Effect>) {
         self.phase = match self.phase {
             Phase::Starting { attempt, .. } | Phase::Leaving { attempt, .. } => Phase::Doomed { attempt },
             Phase::Serving { .. } => Phase::Doomed { attempt: Attempt::Again },
-            Phase::Ending { kill: Some(_) } => Phase::Ending { kill: None },
+            Phase::ExitStatus { kill: Some(_) } => Phase::ExitStatus { kill: None },
             // It is killed already, or there is none.
-            Phase::Ending { kill: None }
+            Phase::ExitStatus { kill: None }
             | Phase::None
             | Phase::Doomed { .. }
             | Phase::Pausing { .. }
             | Phase::Gone => return,
         };
-        orders.push(Say(Notice::HostGivenUp(self.last_life, why.clone())));
-        orders.push(Order::KillHost(self.last_life));
+        effects.push(Notify(Notice::HostGivenUp(self.last_instance, why.clone())));
+        effects.push(Effect::KillHost(self.last_instance));
         self.fault = Some(why);
     }
 }
@@ -184,44 +193,44 @@ impl Supervisor {
     pub(super) fn host_did(
         &mut self,
         now: Moment,
-        life: HostLife,
+        id: HostInstanceId,
         event: HostEvent,
-        orders: &mut Vec<Order>,
+        effects: &mut Vec<Effect>,
     ) {
-        if life != self.host.last_life {
+        if id != self.host.last_instance {
             return;
         }
         match event {
             HostEvent::Initialized => {
                 if let Phase::Starting { since, .. } = self.host.phase {
                     self.host.phase = Phase::Serving { since: now, conclude: None };
-                    orders.push(Say(Notice::HostReady(life, now.since(since))));
+                    effects.push(Notify(Notice::HostReady(id, now.since(since))));
                 }
             }
             HostEvent::Left => self.host.leaves(now),
-            HostEvent::LastWords(words) => self.host.says(words),
-            HostEvent::Unfit(why) => self.host.give_up(why, orders),
-            HostEvent::Concluded => {
+            HostEvent::CrashReason(words) => self.host.says(words),
+            HostEvent::Unfit(why) => self.host.give_up(why, effects),
+            HostEvent::AllDeadAcknowledged => {
                 if let Phase::Serving { conclude: Some(at), .. } = &mut self.host.phase {
                     *at = now;
                 }
             }
-            HostEvent::Exited(ending) => self.host_ended(now, life, ending, orders),
+            HostEvent::Exited(status) => self.host_ended(now, id, status, effects),
         }
     }
 
-    pub(super) fn wake_host(&mut self, now: Moment, orders: &mut Vec<Order>) {
+    pub(super) fn wake_host(&mut self, now: Moment, effects: &mut Vec<Effect>) {
         match self.host.phase {
             Phase::Starting { give_up: Some(at), since, .. } if at <= now => {
                 let limit = at.since(since).as_millis();
                 let words = self.host.fault.as_ref().map(|words| format!(": {words}")).unwrap_or_default();
-                self.host.give_up(format!("it was not initialized within {limit} ms{words}"), orders);
+                self.host.give_up(format!("it was not initialized within {limit} ms{words}"), effects);
             }
             Phase::Leaving { give_up, .. } if give_up <= now => {
-                self.host.give_up("it closed its channel and did not end".to_owned(), orders);
+                self.host.give_up("it closed its channel and did not end".to_owned(), effects);
             }
-            Phase::Pausing { until } if until <= now => self.start_host(now, orders),
-            Phase::Ending { kill: Some(at) } if at <= now => self.host.kill(orders),
+            Phase::Pausing { until } if until <= now => self.start_host(now, effects),
+            Phase::ExitStatus { kill: Some(at) } if at <= now => self.host.kill(effects),
             Phase::None
             | Phase::Starting { .. }
             // Concluding is `end_with_host`'s.
@@ -229,22 +238,22 @@ impl Supervisor {
             | Phase::Leaving { .. }
             | Phase::Doomed { .. }
             | Phase::Pausing { .. }
-            | Phase::Ending { .. }
+            | Phase::ExitStatus { .. }
             | Phase::Gone => {}
         }
     }
 
     /// How it ends, if there is nobody left to go on for.
     pub(super) fn end_with_host(&mut self, now: Moment) -> Option<Outcome> {
-        let deaths = self.deaths_of_all();
-        match (&mut self.host.phase, deaths) {
+        let crashes = self.deaths_of_all();
+        match (&mut self.host.phase, crashes) {
             (Phase::Serving { conclude, .. }, None) => {
                 *conclude = None;
                 None
             }
-            (Phase::Serving { conclude, .. }, Some(deaths)) => {
+            (Phase::Serving { conclude, .. }, Some(crashes)) => {
                 let at = *conclude.get_or_insert(now.after(CONCLUSION));
-                (at <= now).then_some(Outcome::AllDead(deaths))
+                (at <= now).then_some(Outcome::AllDead(crashes))
             }
             (
                 Phase::None
@@ -252,29 +261,29 @@ impl Supervisor {
                 | Phase::Leaving { .. }
                 | Phase::Doomed { .. }
                 | Phase::Pausing { .. }
-                | Phase::Ending { .. }
+                | Phase::ExitStatus { .. }
                 | Phase::Gone,
-                deaths,
-            ) => deaths.map(Outcome::AllDead),
+                crashes,
+            ) => crashes.map(Outcome::AllDead),
         }
     }
 
-    fn start_host(&mut self, now: Moment, orders: &mut Vec<Order>) {
-        self.host.last_life.0 += 1;
+    fn start_host(&mut self, now: Moment, effects: &mut Vec<Effect>) {
+        self.host.last_instance.0 += 1;
         self.host.fault = None;
         self.host.phase = self.host.starting(now, Attempt::Again);
-        orders.push(Order::StartHost(self.host.last_life));
+        effects.push(Effect::StartHost(self.host.last_instance));
     }
 
-    fn host_ended(&mut self, now: Moment, life: HostLife, ending: Ending, orders: &mut Vec<Order>) {
+    fn host_ended(&mut self, now: Moment, id: HostInstanceId, status: ExitStatus, effects: &mut Vec<Effect>) {
         let fault = self.host.fault.take();
-        self.heed_exit_code(&ending);
-        let (lived, attempt) = match self.host.phase {
+        self.heed_exit_code(&status);
+        let (uptime, attempt) = match self.host.phase {
             Phase::Starting { attempt, .. } => (None, attempt),
             Phase::Serving { since, .. } => (Some(now.since(since)), Attempt::Again),
             Phase::Leaving { since, attempt, .. } => (since.map(|since| now.since(since)), attempt),
             Phase::Doomed { attempt } => (None, attempt),
-            Phase::None | Phase::Pausing { .. } | Phase::Ending { .. } | Phase::Gone => {
+            Phase::None | Phase::Pausing { .. } | Phase::ExitStatus { .. } | Phase::Gone => {
                 self.host.phase = Phase::Gone;
                 return;
             }
@@ -283,54 +292,56 @@ impl Supervisor {
         let then = match (&self.goal, attempt) {
             (Goal::Stop { .. } | Goal::Finished, _) => HostThen::Nothing,
             (Goal::Serve, Attempt::First) => {
-                let outcome = Outcome::HostFailed(ending.clone(), fault.clone());
-                self.stop_all(now, outcome, Haste::None, orders);
+                let outcome = Outcome::HostFailed(status.clone(), fault.clone());
+                self.stop_all(now, outcome, Haste::None, effects);
                 HostThen::Nothing
             }
             (Goal::Serve, Attempt::Again) if self.is_deserted() => {
-                let outcome = match (&ending, self.deaths_of_all()) {
-                    (_, Some(deaths)) => Outcome::AllDead(deaths),
-                    (Ending::Code(0), None) => Outcome::Stopped,
-                    (Ending::Code(code), None) if fault.is_none() => chosen(*code),
-                    (Ending::Code(_) | Ending::Signal(_) | Ending::NotStarted(_), None) => {
-                        Outcome::HostFailed(ending.clone(), fault.clone())
+                let outcome = match (&status, self.deaths_of_all()) {
+                    (_, Some(crashes)) => Outcome::AllDead(crashes),
+                    (ExitStatus::Code(0), None) => Outcome::Stopped,
+                    (ExitStatus::Code(code), None) if fault.is_none() => chosen(*code),
+                    (ExitStatus::Code(_) | ExitStatus::Signal(_) | ExitStatus::NotStarted(_), None) => {
+                        Outcome::HostFailed(status.clone(), fault.clone())
                     }
                 };
-                self.stop_all(now, outcome, Haste::None, orders);
+                self.stop_all(now, outcome, Haste::None, effects);
                 HostThen::Nothing
             }
-            (Goal::Serve, Attempt::Again) => self.start_host_again(now, lived),
+            (Goal::Serve, Attempt::Again) => self.start_host_again(now, uptime),
         };
-        orders.push(Say(Notice::HostExited { life, ending, fault, then }));
+        effects.push(Notify(Notice::HostExited { instance: id, status, fault, then }));
         if then == HostThen::StartAtOnce {
-            self.start_host(now, orders);
+            self.start_host(now, effects);
         }
     }
 
     /// What JavaScript ends its process with while everything is being stopped is luster's exit code, too.
-    fn heed_exit_code(&mut self, ending: &Ending) {
-        if let (Goal::Stop { outcome, .. }, Ending::Code(code)) = (&mut self.goal, ending)
+    fn heed_exit_code(&mut self, status: &ExitStatus) {
+        if let (Goal::Stop { outcome, .. }, ExitStatus::Code(code)) = (&mut self.goal, status)
             && *outcome == Outcome::Stopped
         {
             *outcome = chosen(*code);
         }
     }
 
-    fn start_host_again(&mut self, now: Moment, lived: Option<Duration>) -> HostThen {
+    fn start_host_again(&mut self, now: Moment, uptime: Option<Duration>) -> HostThen {
         self.jitter = next_random(self.jitter);
-        match self.host.deaths.count(lived, Blame::Worker, &Limits::default(), self.jitter) {
+        match self.host.crashes.count(uptime, Blame::Worker, &LifecycleLimits::default(), self.jitter) {
             // Without a threshold nothing is ever given up, and it listens on nothing.
-            Verdict::Again | Verdict::GiveUp(_) | Verdict::NeverServed(_) => HostThen::StartAtOnce,
-            Verdict::AgainAfter(pause) => {
+            RestartDecision::Again | RestartDecision::GiveUp(_) | RestartDecision::NeverServed(_) => {
+                HostThen::StartAtOnce
+            }
+            RestartDecision::AgainAfter(pause) => {
                 self.host.phase = Phase::Pausing { until: now.after(pause) };
                 HostThen::StartAfter(pause)
             }
         }
     }
 
-    /// Whether no worker lives and none will by itself.
+    /// Whether no worker instances and none will by itself.
     fn is_deserted(&self) -> bool {
-        let is_idle = |slot: &Slot| matches!(slot.seat, Seat::Empty | Seat::Dead);
+        let is_idle = |slot: &Slot| matches!(slot.state, SlotState::Empty | SlotState::Dead);
         self.homes.is_empty() && self.slots.iter().all(is_idle)
     }
 }

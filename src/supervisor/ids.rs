@@ -1,6 +1,6 @@
-//! The names things go by: a worker's slot, one life in it, a moment, a listening endpoint.
+//! The names things go by: a worker's slot, one instance in it, a moment, a listening endpoint.
 //!
-//! Invariant: a [`Life`] is never given twice, so news that carries an old one can be told from new.
+//! Invariant: an [`InstanceId`] is never given twice, so news that carries an old one can be told from new.
 
 use std::fmt;
 use std::sync::Arc;
@@ -12,11 +12,11 @@ pub struct WorkerId(pub u32);
 
 /// One process in a slot. Grows with each fork; workers see it as `cluster.worker.id`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct Life(pub u32);
+pub struct InstanceId(pub u32);
 
-/// One process of the extension host. Like a [`Life`], never given twice.
+/// One process of the extension host. Like an [`InstanceId`], never given twice.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct HostLife(pub u32);
+pub struct HostInstanceId(pub u32);
 
 /// A point on the monotonic clock, in milliseconds since an origin only the driver knows.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]

@@ -8,7 +8,7 @@ pub struct Policy {
     /// How many workers to keep, at least 1 [`workers`].
     pub workers: u32,
     /// How each is watched and stopped, unless it has limits of its own.
-    pub limits: Limits,
+    pub limits: LifecycleLimits,
     /// Who says that a worker is ready [`control.triggerReadyStateManually`].
     pub readiness: Readiness,
     /// Which comes first in a roll-out, the old worker's end or the new one's start [`control.restart`].
@@ -20,12 +20,12 @@ pub struct Policy {
     /// How long a worker may live on that has left and has nothing to do [`control.exitTimeout`].
     pub exit_timeout: ExitTimeout,
     /// The JavaScript beside the fleet.
-    pub attendance: Attendance,
+    pub host_kind: HostKind,
 }
 
 /// How one worker is watched and stopped.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct Limits {
+pub struct LifecycleLimits {
     /// From fork to `online`; on expiry the worker gets SIGTERM [`control.forkTimeout`].
     pub fork_timeout: Option<Duration>,
     /// From the request to stop, or the worker's own disconnect, to SIGTERM [`control.stopTimeout`].
@@ -54,7 +54,7 @@ pub enum Persistence {
 /// something like an open pool or an interval. Then it gets SIGTERM.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ExitTimeout {
-    /// Two seconds, or as [`Limits::stop_timeout`] says if that is set.
+    /// Two seconds, or as [`LifecycleLimits::stop_timeout`] says if that is set.
     Default,
     /// For ever.
     Never,
@@ -64,16 +64,16 @@ pub enum ExitTimeout {
 
 /// Which JavaScript there is beside the fleet.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Attendance {
+pub enum HostKind {
     /// None: all workers are started at once, and luster ends when all are dead.
-    Alone,
+    None,
     /// A Node process of ours, the extension host, which has been started. Workers start when it asks.
-    Host {
+    ExtensionHost {
         /// How long it may take to initialize.
         limit: Option<Duration>,
     },
     /// A custom master, which started us: it asks for everything, and its end is ours.
-    Script,
+    CustomMaster,
 }
 
 /// Who says that a worker is ready.

@@ -1,41 +1,41 @@
-//! When a life is ready: what it says, what it listens on, and what is made of the two.
+//! When an instance is ready: what it says, what it listens on, and what is made of the two.
 //!
 //! Invariant: one that was refused a listen and listens on nothing is not ready for as long as that may change.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
 
+use super::effect::Effect::{self, Notify};
+use super::effect::Notice;
 use super::ids::{Endpoint, Moment};
-use super::life::{Occupant, Stage};
-use super::order::Notice;
-use super::order::Order::{self, Say};
+use super::instance::{Instance, Stage};
 use super::policy::Readiness;
 
-/// How long a life that says it is ready may take to listen, where its predecessor did or where it was refused, before it
+/// How long an instance that says it is ready may take to listen, where its predecessor did or where it was refused, before it
 /// counts as ready all the same; without it an app that moved to another port would block a roll-out for ever.
 const SETTLE_LIMIT: Duration = Duration::from_secs(10);
 
 /// How long an app that is to call `ready()` itself may take before that is told.
 const WORD_LIMIT: Duration = Duration::from_secs(10);
 
-/// What becomes of a life that says it is ready but does not listen where it should.
+/// What becomes of an instance that says it is ready but does not listen where it should.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Settling {
+pub(super) enum ReadinessRule {
     /// After a while it counts as ready all the same: an app may have moved to another port.
     Lenient,
     /// Never: a roll-out waits for it with a deadline of its own, and fails.
     Strict,
 }
 
-/// Whether a life has just become ready.
+/// Whether an instance has just become ready.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[must_use]
-pub(super) enum Settled {
+pub(super) enum Readied {
     JustNow,
     No,
 }
 
-impl Occupant {
+impl Instance {
     /// It is online, and is to say itself when it is ready.
     pub(super) fn owes_a_word(&mut self, now: Moment) {
         if matches!(self.stage, Stage::Loading { said_ready: None, .. }) {
@@ -44,20 +44,20 @@ impl Occupant {
     }
 
     /// Says once that it has not said so.
-    pub(super) fn wake_loading(&mut self, now: Moment, orders: &mut Vec<Order>) {
+    pub(super) fn wake_loading(&mut self, now: Moment, effects: &mut Vec<Effect>) {
         if self.next_nudge().is_some_and(|at| at <= now) {
             self.nudge = Some(Moment(u64::MAX));
-            orders.push(Say(Notice::Unready(self.worker, self.life, WORD_LIMIT)));
+            effects.push(Notify(Notice::Unready(self.worker, self.id, WORD_LIMIT)));
         }
     }
 
     pub(super) fn next_wake_loading(&self) -> Option<Moment> {
         let Stage::Loading { said_ready, .. } = self.stage else { return None };
-        let settles = match self.settling {
-            Settling::Lenient => said_ready.map(|at| at.after(SETTLE_LIMIT)),
-            Settling::Strict => None,
+        let becomes_ready = match self.readiness_rule {
+            ReadinessRule::Lenient => said_ready.map(|at| at.after(SETTLE_LIMIT)),
+            ReadinessRule::Strict => None,
         };
-        settles.into_iter().chain(self.next_nudge()).min()
+        becomes_ready.into_iter().chain(self.next_nudge()).min()
     }
 
     /// When it is told; never twice.
@@ -78,35 +78,35 @@ impl Occupant {
     }
 
     /// Becomes ready if it says so and listens on what is `expected`; says whether it just did.
-    pub(super) fn settles(
+    pub(super) fn becomes_ready(
         &mut self,
         now: Moment,
         expected: &BTreeSet<Endpoint>,
         readiness: Readiness,
-        orders: &mut Vec<Order>,
-    ) -> Settled {
+        effects: &mut Vec<Effect>,
+    ) -> Readied {
         let Stage::Loading { online, said_ready: Some(said_ready) } = self.stage else {
-            return Settled::No;
+            return Readied::No;
         };
         let missing = match readiness {
             Readiness::Automatic => self.missing(expected),
             Readiness::Manual => BTreeSet::new(),
         };
-        let overdue = match self.settling {
-            Settling::Lenient => now >= said_ready.after(SETTLE_LIMIT),
-            Settling::Strict => false,
+        let overdue = match self.readiness_rule {
+            ReadinessRule::Lenient => now >= said_ready.after(SETTLE_LIMIT),
+            ReadinessRule::Strict => false,
         };
         if !missing.is_empty() && !overdue {
-            return Settled::No;
+            return Readied::No;
         }
         self.stage = Stage::Ready { online };
         self.ready_since = Some(now);
         if !missing.is_empty() {
-            orders.push(Say(Notice::ReadyWithout(self.worker, self.life, missing)));
+            effects.push(Notify(Notice::ReadyWithout(self.worker, self.id, missing)));
         }
-        orders.push(Say(Notice::Ready(self.worker, self.life, now.since(self.forked))));
-        orders.push(Order::Settle(self.life));
-        Settled::JustNow
+        effects.push(Notify(Notice::Ready(self.worker, self.id, now.since(self.forked))));
+        effects.push(Effect::ReleaseStaleListeners(self.id));
+        Readied::JustNow
     }
 
     /// What it should listen on and does not: an app that is refused one endpoint may have chosen another.

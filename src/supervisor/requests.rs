@@ -5,51 +5,51 @@
 
 use std::time::Duration;
 
+use super::effect::Effect::{self, Notify};
+use super::effect::{Haste, Notice, Outcome, Scope, StopReason};
 use super::event::{OnDeath, OneRequest, Request, StopCause};
 use super::fleet::{Goal, Supervisor};
 use super::ids::{Moment, WorkerId};
-use super::order::Order::{self, Say};
-use super::order::{Extent, Haste, Notice, Outcome, StopReason};
 use super::policy::RestartOrder;
-use super::slot::{Seat, Slot, Wish};
+use super::slot::{DesiredState, Slot, SlotState};
 
 /// One request to stop may come twice: a Ctrl-C from the terminal and from a parent that passes it on, as npm does; a
 /// SIGTERM from `timeout`, to its child and to the group.
 const ECHO: Duration = Duration::from_millis(500);
 
 impl Supervisor {
-    pub(super) fn asked(&mut self, now: Moment, request: Request, orders: &mut Vec<Order>) {
+    pub(super) fn asked(&mut self, now: Moment, request: Request, effects: &mut Vec<Effect>) {
         match (&self.goal, request) {
-            (Goal::Serve, Request::Start) => self.start_idle(now, orders),
-            (Goal::Serve, Request::RollOut(on_death)) => {
+            (Goal::Serve, Request::Start) => self.start_idle(now, effects),
+            (Goal::Serve, Request::Rollout(on_death)) => {
                 let (order, width) = (self.policy.restart, self.policy.parallel as usize);
-                self.roll_out(now, order, width, Extent::All, on_death, orders);
+                self.rollout(now, order, width, Scope::All, on_death, effects);
             }
             (Goal::Serve, Request::RestartAll) => {
                 let width = self.slots.len();
-                self.roll_out(now, RestartOrder::StopFirst, width, Extent::All, OnDeath::Continue, orders);
+                self.rollout(now, RestartOrder::StopFirst, width, Scope::All, OnDeath::Continue, effects);
             }
-            (Goal::Serve, Request::One(worker, request)) => self.asked_of_one(now, worker, request, orders),
+            (Goal::Serve, Request::One(worker, request)) => self.asked_of_one(now, worker, request, effects),
             (Goal::Serve, Request::Add(limits)) => {
                 let worker = WorkerId(u32::try_from(self.slots.len()).unwrap_or(u32::MAX).saturating_add(1));
-                self.slots.push(Slot { wish: Wish::Rest, ..Slot::new(worker, limits) });
+                self.slots.push(Slot { desired: DesiredState::Stopped, ..Slot::new(worker, limits) });
             }
-            (Goal::Serve, Request::Stop) => self.stop_all(now, Outcome::Stopped, Haste::None, orders),
-            (Goal::Serve | Goal::Stop { .. }, Request::StopBy(cause)) => self.stop_by(now, cause, orders),
+            (Goal::Serve, Request::Stop) => self.stop_all(now, Outcome::Stopped, Haste::None, effects),
+            (Goal::Serve | Goal::Stop { .. }, Request::StopBy(cause)) => self.stop_by(now, cause, effects),
             (Goal::Serve | Goal::Stop { .. }, Request::StopWithin(patience)) => {
                 if self.goal == Goal::Serve {
-                    self.stop_all(now, Outcome::Stopped, Haste::Some, orders);
+                    self.stop_all(now, Outcome::Stopped, Haste::Some, effects);
                 }
                 if let Goal::Stop { kill, .. } = &mut self.goal {
                     let at = now.after(patience);
                     *kill = Some(kill.map_or(at, |set| set.min(at)));
                 }
             }
-            (Goal::Serve | Goal::Stop { .. }, Request::Kill) => self.kill_all(orders),
+            (Goal::Serve | Goal::Stop { .. }, Request::Kill) => self.kill_all(effects),
             (
                 Goal::Stop { .. },
                 Request::Start
-                | Request::RollOut(_)
+                | Request::Rollout(_)
                 | Request::RestartAll
                 | Request::Stop
                 | Request::One(..)
@@ -60,14 +60,14 @@ impl Supervisor {
     }
 
     /// A signal asks for a stop; the second one, unless it is the first one's echo, asks for it now.
-    fn stop_by(&mut self, now: Moment, cause: StopCause, orders: &mut Vec<Order>) {
+    fn stop_by(&mut self, now: Moment, cause: StopCause, effects: &mut Vec<Effect>) {
         if self.goal == Goal::Serve {
             let haste = match cause {
                 StopCause::Terminate => Haste::None,
                 // Somebody sits at the terminal.
                 StopCause::Interrupt | StopCause::Quit | StopCause::TerminalLost => Haste::Some,
             };
-            self.stop_all(now, Outcome::Stopped, haste, orders);
+            self.stop_all(now, Outcome::Stopped, haste, effects);
         }
         let Goal::Stop { signalled, outcome, .. } = &mut self.goal else { return };
         match *signalled {
@@ -78,135 +78,148 @@ impl Supervisor {
                 if *outcome == Outcome::Stopped {
                     *outcome = Outcome::Killed(cause);
                 }
-                self.kill_all(orders);
+                self.kill_all(effects);
             }
         }
     }
 
-    fn start_idle(&mut self, now: Moment, orders: &mut Vec<Order>) {
-        let idle = |slot: &&Slot| matches!(slot.seat, Seat::Empty) && slot.wish == Wish::Run;
+    fn start_idle(&mut self, now: Moment, effects: &mut Vec<Effect>) {
+        let idle =
+            |slot: &&Slot| matches!(slot.state, SlotState::Empty) && slot.desired == DesiredState::Running;
         for worker in self.slots.iter().filter(idle).map(|slot| slot.worker).collect::<Vec<_>>() {
-            self.spawn(now, worker, orders);
+            self.spawn(now, worker, effects);
         }
     }
 
-    fn asked_of_one(&mut self, now: Moment, worker: WorkerId, request: OneRequest, orders: &mut Vec<Order>) {
+    fn asked_of_one(
+        &mut self,
+        now: Moment,
+        worker: WorkerId,
+        request: OneRequest,
+        effects: &mut Vec<Effect>,
+    ) {
         let Some(slot) = self.slots.iter_mut().find(|slot| slot.worker == worker) else { return };
         match request {
-            OneRequest::Start => self.start_one(now, worker, orders),
-            OneRequest::Stop => self.stop_one(now, worker, orders),
-            OneRequest::Restart => self.restart_one(now, worker, orders),
-            OneRequest::RollOut => {
+            OneRequest::Start => self.start_one(now, worker, effects),
+            OneRequest::Stop => self.stop_one(now, worker, effects),
+            OneRequest::Restart => self.restart_one(now, worker, effects),
+            OneRequest::Rollout => {
                 let (order, width) = (self.policy.restart, self.policy.parallel as usize);
-                self.roll_out(now, order, width, Extent::One(worker), OnDeath::Continue, orders);
+                self.rollout(now, order, width, Scope::One(worker), OnDeath::Continue, effects);
             }
             OneRequest::Revive => {
-                if matches!(slot.seat, Seat::Dead) {
-                    slot.seat = Seat::Empty;
-                    slot.wish = Wish::Rest;
-                    slot.deaths.forget();
+                if matches!(slot.state, SlotState::Dead) {
+                    slot.state = SlotState::Empty;
+                    slot.desired = DesiredState::Stopped;
+                    slot.crashes.forget();
                 }
             }
             OneRequest::Limit(limits) => slot.limits = limits,
         }
     }
 
-    fn start_one(&mut self, now: Moment, worker: WorkerId, orders: &mut Vec<Order>) {
+    fn start_one(&mut self, now: Moment, worker: WorkerId, effects: &mut Vec<Effect>) {
         let slot = self.slot(worker);
-        slot.wish = Wish::Run;
-        match slot.seat {
-            Seat::Dead => {
-                slot.deaths.forget();
-                self.spawn(now, worker, orders);
+        slot.desired = DesiredState::Running;
+        match slot.state {
+            SlotState::Dead => {
+                slot.crashes.forget();
+                self.spawn(now, worker, effects);
             }
-            Seat::Empty | Seat::Waiting { .. } => self.spawn(now, worker, orders),
+            SlotState::Empty | SlotState::BackingOff { .. } => self.spawn(now, worker, effects),
             // If it is being stopped, it is started again when it is gone.
-            Seat::Taken(_) => {}
+            SlotState::Occupied(_) => {}
         }
     }
 
-    fn stop_one(&mut self, now: Moment, worker: WorkerId, orders: &mut Vec<Order>) {
-        if let Some(roll_out) = &mut self.roll_out {
-            roll_out.forget(worker);
+    fn stop_one(&mut self, now: Moment, worker: WorkerId, effects: &mut Vec<Effect>) {
+        if let Some(rollout) = &mut self.rollout {
+            rollout.forget(worker);
         }
         // What ends because its last worker is stopped has not succeeded.
-        if self.roll_out.take_if(|roll_out| roll_out.is_complete()).is_some() {
-            orders.push(Say(Notice::RollOutCancelled));
+        if self.rollout.take_if(|rollout| rollout.is_complete()).is_some() {
+            effects.push(Notify(Notice::RolloutCancelled));
         }
         let slot = self.slot(worker);
-        slot.wish = Wish::Rest;
+        slot.desired = DesiredState::Stopped;
         if let Some(successor) = slot.successor.take() {
-            slot.departing.push(successor);
+            slot.retiring.push(successor);
         }
-        match slot.seat {
-            Seat::Waiting { .. } => slot.seat = Seat::Empty,
-            Seat::Empty | Seat::Taken(_) | Seat::Dead => {}
+        match slot.state {
+            SlotState::BackingOff { .. } => slot.state = SlotState::Empty,
+            SlotState::Empty | SlotState::Occupied(_) | SlotState::Dead => {}
         }
         let limits = slot.limits;
-        for occupant in slot.lives_mut() {
-            occupant.stop(now, StopReason::Asked, Haste::None, &limits, orders);
+        for instance in slot.instances_mut() {
+            instance.stop(now, StopReason::Asked, Haste::None, &limits, effects);
         }
     }
 
-    fn restart_one(&mut self, now: Moment, worker: WorkerId, orders: &mut Vec<Order>) {
+    fn restart_one(&mut self, now: Moment, worker: WorkerId, effects: &mut Vec<Effect>) {
         let haste = self.haste_of_replacing(worker, 1);
         let slot = self.slot(worker);
         let limits = slot.limits;
-        match &mut slot.seat {
-            Seat::Taken(occupant) => {
-                slot.wish = Wish::Run;
-                occupant.stop(now, StopReason::Asked, haste, &limits, orders);
+        match &mut slot.state {
+            SlotState::Occupied(instance) => {
+                slot.desired = DesiredState::Running;
+                instance.stop(now, StopReason::Asked, haste, &limits, effects);
             }
-            Seat::Waiting { .. } => self.spawn(now, worker, orders),
-            Seat::Empty | Seat::Dead => {}
+            SlotState::BackingOff { .. } => self.spawn(now, worker, effects),
+            SlotState::Empty | SlotState::Dead => {}
         }
     }
 
     /// The beginning of the end, which will be `outcome`.
-    pub(super) fn stop_all(&mut self, now: Moment, outcome: Outcome, haste: Haste, orders: &mut Vec<Order>) {
-        self.give_up_plans(outcome, orders);
-        orders.push(Say(Notice::ShuttingDown(self.homes.len())));
+    pub(super) fn stop_all(
+        &mut self,
+        now: Moment,
+        outcome: Outcome,
+        haste: Haste,
+        effects: &mut Vec<Effect>,
+    ) {
+        self.give_up_plans(outcome, effects);
+        effects.push(Notify(Notice::ShuttingDown(self.homes.len())));
         for slot in &mut self.slots {
             let limits = slot.limits;
-            for occupant in slot.lives_mut() {
-                occupant.stop(now, StopReason::Shutdown, haste, &limits, orders);
+            for instance in slot.instances_mut() {
+                instance.stop(now, StopReason::Shutdown, haste, &limits, effects);
             }
         }
     }
 
-    pub(super) fn kill_all(&mut self, orders: &mut Vec<Order>) {
+    pub(super) fn kill_all(&mut self, effects: &mut Vec<Effect>) {
         if self.goal == Goal::Serve {
-            self.give_up_plans(Outcome::Stopped, orders);
+            self.give_up_plans(Outcome::Stopped, effects);
         }
         if let Goal::Stop { kill, .. } = &mut self.goal {
             *kill = None;
         }
-        orders.push(Say(Notice::Killing(self.homes.len())));
+        effects.push(Notify(Notice::Killing(self.homes.len())));
         for slot in &mut self.slots {
-            for occupant in slot.lives_mut() {
-                occupant.kill(orders);
+            for instance in slot.instances_mut() {
+                instance.kill(effects);
             }
         }
-        self.host.kill(orders);
+        self.host.kill(effects);
     }
 
     /// Whoever is left when the time for a stop is over is killed.
-    pub(super) fn end_patience(&mut self, now: Moment, orders: &mut Vec<Order>) {
+    pub(super) fn end_patience(&mut self, now: Moment, effects: &mut Vec<Effect>) {
         if matches!(self.goal, Goal::Stop { kill: Some(at), .. } if at <= now) {
-            self.kill_all(orders);
+            self.kill_all(effects);
         }
     }
 
     /// From now on nothing is started.
-    fn give_up_plans(&mut self, outcome: Outcome, orders: &mut Vec<Order>) {
+    fn give_up_plans(&mut self, outcome: Outcome, effects: &mut Vec<Effect>) {
         self.goal = Goal::Stop { outcome, kill: None, signalled: None };
-        if self.roll_out.take().is_some() {
-            orders.push(Say(Notice::RollOutCancelled));
+        if self.rollout.take().is_some() {
+            effects.push(Notify(Notice::RolloutCancelled));
         }
         self.host.give_up_pause();
         for slot in &mut self.slots {
-            if matches!(slot.seat, Seat::Waiting { .. }) {
-                slot.seat = Seat::Empty;
+            if matches!(slot.state, SlotState::BackingOff { .. }) {
+                slot.state = SlotState::Empty;
             }
         }
     }

@@ -6,62 +6,62 @@
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::Duration;
 
+use super::effect::Scope;
 use super::event::OnDeath;
-use super::ids::{Life, Moment, WorkerId};
-use super::order::Extent;
+use super::ids::{InstanceId, Moment, WorkerId};
 use super::policy::RestartOrder;
 
 /// A roll-out under way.
 #[derive(Debug)]
-pub(super) struct RollOut {
+pub(super) struct Rollout {
     pub(super) order: RestartOrder,
     /// As far as was asked for.
-    pub(super) extent: Extent,
+    pub(super) scope: Scope,
     pub(super) on_death: OnDeath,
     pub(super) width: usize,
-    waiting: VecDeque<Turn>,
+    waiting: VecDeque<PendingReplacement>,
     steps: BTreeMap<WorkerId, Step>,
     /// Those whose replacement has failed.
     held: BTreeSet<WorkerId>,
-    /// Those whose step is over because the new life was ready.
+    /// Those whose step is over because the new instance was ready.
     replaced: BTreeSet<WorkerId>,
     pub(super) began: Moment,
 }
 
 /// A worker that waits to be replaced.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Turn {
+pub(super) struct PendingReplacement {
     pub(super) worker: WorkerId,
-    /// The newest life when its replacement was asked for: what was started later is a replacement.
-    pub(super) newest: Life,
+    /// The newest instance when its replacement was asked for: what was started later is a replacement.
+    pub(super) newest: InstanceId,
 }
 
 /// Where the replacement of one worker stands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Step {
-    /// The old life is on its way out; then a new one starts.
-    Ending { old: Life },
-    /// The new life has started and is not ready.
-    Starting { new: Life, give_up: Option<Moment> },
-    /// The new life has failed (stop-first); another one starts when its pause is over.
-    Retrying { failed: Life, give_up: Option<Moment> },
-    /// The new life is ready; the old one drains (start-first).
-    Draining { old: Life },
-    /// The new life is ready, as one was before it that died: it has to live on until then.
-    Proving { new: Life, until: Moment },
+    /// The old instance is on its way out; then a new one starts.
+    ExitStatus { old: InstanceId },
+    /// The new instance has started and is not ready.
+    Starting { new: InstanceId, give_up: Option<Moment> },
+    /// The new instance has failed (stop-first); another one starts when its pause is over.
+    Retrying { failed: InstanceId, give_up: Option<Moment> },
+    /// The new instance is ready; the old one drains (start-first).
+    Draining { old: InstanceId },
+    /// The new instance is ready, as one was before it that died: it has to live on until then.
+    Proving { new: InstanceId, until: Moment },
 }
 
-impl RollOut {
+impl Rollout {
     pub(super) const fn new(
         now: Moment,
         order: RestartOrder,
         width: usize,
-        extent: Extent,
+        scope: Scope,
         on_death: OnDeath,
     ) -> Self {
         Self {
             order,
-            extent,
+            scope,
             on_death,
             width,
             waiting: VecDeque::new(),
@@ -85,31 +85,36 @@ impl RollOut {
         }
     }
 
-    /// Queues a worker, unless its new life has not been started yet.
-    pub(super) fn queue(&mut self, turn: Turn) {
-        if matches!(self.steps.get(&turn.worker), Some(Step::Ending { .. } | Step::Retrying { .. })) {
+    /// Queues a worker, unless its new instance has not been started yet.
+    pub(super) fn queue(&mut self, pending: PendingReplacement) {
+        if matches!(self.steps.get(&pending.worker), Some(Step::ExitStatus { .. } | Step::Retrying { .. })) {
             return;
         }
-        match self.waiting.iter_mut().find(|waiting| waiting.worker == turn.worker) {
-            Some(waiting) => waiting.newest = turn.newest,
-            None => self.waiting.push_back(turn),
+        match self.waiting.iter_mut().find(|waiting| waiting.worker == pending.worker) {
+            Some(waiting) => waiting.newest = pending.newest,
+            None => self.waiting.push_back(pending),
         }
     }
 
     /// The next worker whose turn it is, among those that `can_begin`. A worker queued again waits for its own
     /// step to end.
-    pub(super) fn next_turn(&mut self, can_begin: impl Fn(WorkerId) -> bool) -> Option<Turn> {
+    pub(super) fn next_pending(
+        &mut self,
+        can_begin: impl Fn(WorkerId) -> bool,
+    ) -> Option<PendingReplacement> {
         if self.steps.len() >= self.width {
             return None;
         }
-        let is_free = |turn: &Turn| !self.steps.contains_key(&turn.worker) && can_begin(turn.worker);
+        let is_free = |pending: &PendingReplacement| {
+            !self.steps.contains_key(&pending.worker) && can_begin(pending.worker)
+        };
         let index = self.waiting.iter().position(is_free)?;
         self.waiting.remove(index)
     }
 
-    /// This life of a worker has become ready: if it is new enough, the worker need not be replaced any more.
-    pub(super) fn is_ready(&mut self, worker: WorkerId, life: Life) {
-        self.waiting.retain(|turn| turn.worker != worker || life <= turn.newest);
+    /// This instance of a worker has become ready: if it is new enough, the worker need not be replaced any more.
+    pub(super) fn is_ready(&mut self, worker: WorkerId, id: InstanceId) {
+        self.waiting.retain(|pending| pending.worker != worker || id <= pending.newest);
     }
 
     /// Those whose failed replacement is about to be tried again.
@@ -120,7 +125,7 @@ impl RollOut {
 
     /// Whether a death of this worker must not be the last, because what it is replaced with is on trial.
     pub(super) fn holds_for(&self, worker: WorkerId) -> bool {
-        let waits = || self.waiting.iter().any(|turn| turn.worker == worker);
+        let waits = || self.waiting.iter().any(|pending| pending.worker == worker);
         match self.on_death {
             OnDeath::Hold => self.steps.contains_key(&worker) || self.replaced.contains(&worker) || waits(),
             OnDeath::Continue => false,
@@ -134,7 +139,7 @@ impl RollOut {
         idle && self.on_death == OnDeath::Hold && self.replaced.contains(&worker)
     }
 
-    /// The new life of this worker is ready. How long it has to live on, if one before it has died.
+    /// The new instance of this worker is ready. How long it has to live on, if one before it has died.
     pub(super) fn proof_of(&self, worker: WorkerId, proof: Duration) -> Option<Duration> {
         (self.on_death == OnDeath::Hold && self.held.contains(&worker)).then_some(proof)
     }
@@ -147,7 +152,7 @@ impl RollOut {
 
     /// The worker is no longer to be replaced.
     pub(super) fn forget(&mut self, worker: WorkerId) {
-        self.waiting.retain(|turn| turn.worker != worker);
+        self.waiting.retain(|pending| pending.worker != worker);
         self.steps.remove(&worker);
         self.held.remove(&worker);
     }
@@ -191,17 +196,17 @@ impl RollOut {
     }
 
     /// The first replacement whose time to become ready is over.
-    pub(super) fn overdue(&self, now: Moment) -> Option<(WorkerId, Life)> {
+    pub(super) fn overdue(&self, now: Moment) -> Option<(WorkerId, InstanceId)> {
         self.steps.iter().find_map(|(worker, step)| match step {
-            Step::Starting { new: life, give_up: Some(at) }
-            | Step::Retrying { failed: life, give_up: Some(at) }
+            Step::Starting { new: id, give_up: Some(at) }
+            | Step::Retrying { failed: id, give_up: Some(at) }
                 if *at <= now =>
             {
-                Some((*worker, *life))
+                Some((*worker, *id))
             }
             Step::Starting { .. }
             | Step::Retrying { .. }
-            | Step::Ending { .. }
+            | Step::ExitStatus { .. }
             | Step::Draining { .. }
             | Step::Proving { .. } => None,
         })
@@ -211,7 +216,7 @@ impl RollOut {
         let due = |step: &Step| match step {
             Step::Starting { give_up, .. } | Step::Retrying { give_up, .. } => *give_up,
             Step::Proving { until, .. } => Some(*until),
-            Step::Ending { .. } | Step::Draining { .. } => None,
+            Step::ExitStatus { .. } | Step::Draining { .. } => None,
         };
         self.steps.values().filter_map(due).min()
     }
@@ -220,7 +225,7 @@ impl RollOut {
 /// How a worker's step ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum StepResult {
-    /// The new life is ready and the old one gone.
+    /// The new instance is ready and the old one gone.
     Replaced,
     /// It is dead, or nobody wants it any more: the roll-out goes on without it (as JS luster's queue).
     LeftQueue,

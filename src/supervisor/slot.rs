@@ -1,30 +1,30 @@
 //! One worker's slot: who sits in it, who is to follow, and who is on the way out.
 //!
-//! Invariants: at most one life sits in the seat, at most one successor waits beside it, and a successor exists
+//! Invariants: at most one instance sits in the seat, at most one successor waits beside it, and a successor exists
 //! only while a start-first roll-out replaces this slot.
 
 use std::collections::BTreeSet;
 
-use super::deaths::Deaths;
-use super::ids::{Endpoint, Life, Moment, WorkerId};
-use super::life::Occupant;
-use super::order::{Death, Then};
-use super::policy::Limits;
+use super::backoff::CrashCounter;
+use super::effect::{Death, NextAction};
+use super::ids::{Endpoint, InstanceId, Moment, WorkerId};
+use super::instance::Instance;
+use super::policy::LifecycleLimits;
 
 /// A worker's slot.
 #[derive(Debug)]
 pub(super) struct Slot {
     pub(super) worker: WorkerId,
-    pub(super) limits: Limits,
-    pub(super) wish: Wish,
-    pub(super) seat: Seat,
+    pub(super) limits: LifecycleLimits,
+    pub(super) desired: DesiredState,
+    pub(super) state: SlotState,
     /// Started to take the seat once it is ready (start-first).
-    pub(super) successor: Option<Occupant>,
-    /// Lives that no longer count: replaced ones that drain, failed successors.
-    pub(super) departing: Vec<Occupant>,
-    /// What the last life that was ready listened on: its replacement is ready when it does, too.
+    pub(super) successor: Option<Instance>,
+    /// Instances that no longer count: replaced ones that drain, failed successors.
+    pub(super) retiring: Vec<Instance>,
+    /// What the last instance that was ready listened on: its replacement is ready when it does, too.
     pub(super) expected: BTreeSet<Endpoint>,
-    pub(super) deaths: Deaths,
+    pub(super) crashes: CrashCounter,
     pub(super) trial: Trial,
     /// What it last died of.
     pub(super) last_death: Option<Death>,
@@ -33,7 +33,7 @@ pub(super) struct Slot {
 /// Whether a version is on trial in a slot.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Trial {
-    /// No: its deaths are the worker's own.
+    /// No: its crashes are the worker's own.
     None,
     /// A roll-out has put it there that holds, and it has not stood its test since: it is tried on, however often it dies.
     Version,
@@ -41,122 +41,123 @@ pub(super) enum Trial {
 
 /// What is wanted of a slot.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Wish {
+pub(super) enum DesiredState {
     /// A worker in its seat, for ever.
-    Run,
+    Running,
     /// None, until it is asked for.
-    Rest,
+    Stopped,
 }
 
 /// Who sits in a slot.
 #[derive(Debug)]
-#[expect(clippy::large_enum_variant, reason = "nearly every seat is taken nearly all the time")]
-pub(super) enum Seat {
+#[expect(clippy::large_enum_variant, reason = "nearly every state is taken nearly all the time")]
+pub(super) enum SlotState {
     /// Nobody: not started, or stopped.
     Empty,
     /// Nobody until then, because the worker keeps dying young.
-    Waiting { until: Moment },
-    /// This life.
-    Taken(Occupant),
+    BackingOff { until: Moment },
+    /// This instance.
+    Occupied(Instance),
     /// Nobody: died too often. Only an operator brings it back.
     Dead,
 }
 
 impl Slot {
-    pub(super) const fn new(worker: WorkerId, limits: Limits) -> Self {
+    pub(super) const fn new(worker: WorkerId, limits: LifecycleLimits) -> Self {
         Self {
             worker,
             limits,
-            wish: Wish::Run,
-            seat: Seat::Empty,
+            desired: DesiredState::Running,
+            state: SlotState::Empty,
             successor: None,
-            departing: Vec::new(),
+            retiring: Vec::new(),
             expected: BTreeSet::new(),
-            deaths: Deaths::NONE,
+            crashes: CrashCounter::NONE,
             trial: Trial::None,
             last_death: None,
         }
     }
 
-    /// The life in the seat.
-    pub(super) const fn sitting(&self) -> Option<&Occupant> {
-        match &self.seat {
-            Seat::Taken(occupant) => Some(occupant),
-            Seat::Empty | Seat::Waiting { .. } | Seat::Dead => None,
+    /// The instance in the seat.
+    pub(super) const fn sitting(&self) -> Option<&Instance> {
+        match &self.state {
+            SlotState::Occupied(instance) => Some(instance),
+            SlotState::Empty | SlotState::BackingOff { .. } | SlotState::Dead => None,
         }
     }
 
-    pub(super) const fn sitting_mut(&mut self) -> Option<&mut Occupant> {
-        match &mut self.seat {
-            Seat::Taken(occupant) => Some(occupant),
-            Seat::Empty | Seat::Waiting { .. } | Seat::Dead => None,
+    pub(super) const fn sitting_mut(&mut self) -> Option<&mut Instance> {
+        match &mut self.state {
+            SlotState::Occupied(instance) => Some(instance),
+            SlotState::Empty | SlotState::BackingOff { .. } | SlotState::Dead => None,
         }
     }
 
-    /// Every life of the slot.
-    pub(super) fn lives(&self) -> impl Iterator<Item = &Occupant> {
-        self.sitting().into_iter().chain(&self.successor).chain(&self.departing)
+    /// Every instance of the slot.
+    pub(super) fn instances(&self) -> impl Iterator<Item = &Instance> {
+        self.sitting().into_iter().chain(&self.successor).chain(&self.retiring)
     }
 
-    /// Every life of the slot.
-    pub(super) fn lives_mut(&mut self) -> impl Iterator<Item = &mut Occupant> {
-        let sitting = match &mut self.seat {
-            Seat::Taken(occupant) => Some(occupant),
-            Seat::Empty | Seat::Waiting { .. } | Seat::Dead => None,
+    /// Every instance of the slot.
+    pub(super) fn instances_mut(&mut self) -> impl Iterator<Item = &mut Instance> {
+        let sitting = match &mut self.state {
+            SlotState::Occupied(instance) => Some(instance),
+            SlotState::Empty | SlotState::BackingOff { .. } | SlotState::Dead => None,
         };
-        sitting.into_iter().chain(&mut self.successor).chain(&mut self.departing)
+        sitting.into_iter().chain(&mut self.successor).chain(&mut self.retiring)
     }
 
-    pub(super) fn life_mut(&mut self, life: Life) -> Option<&mut Occupant> {
-        self.lives_mut().find(|occupant| occupant.life == life)
+    pub(super) fn instance_mut(&mut self, id: InstanceId) -> Option<&mut Instance> {
+        self.instances_mut().find(|instance| instance.id == id)
     }
 
-    /// Takes a life that has ended out of the slot and says where it was.
-    pub(super) fn remove(&mut self, life: Life) -> Option<(Occupant, Place)> {
-        if self.sitting().is_some_and(|sitting| sitting.life == life)
-            && let Seat::Taken(occupant) = std::mem::replace(&mut self.seat, Seat::Empty)
+    /// Takes an instance that has ended out of the slot and says where it was.
+    pub(super) fn remove(&mut self, id: InstanceId) -> Option<(Instance, Role)> {
+        if self.sitting().is_some_and(|sitting| sitting.id == id)
+            && let SlotState::Occupied(instance) = std::mem::replace(&mut self.state, SlotState::Empty)
         {
-            return Some((occupant, Place::Seat));
+            return Some((instance, Role::SlotState));
         }
-        if let Some(occupant) = self.successor.take_if(|successor| successor.life == life) {
-            return Some((occupant, Place::Successor));
+        if let Some(instance) = self.successor.take_if(|successor| successor.id == id) {
+            return Some((instance, Role::Successor));
         }
-        let index = self.departing.iter().position(|occupant| occupant.life == life)?;
-        Some((self.departing.swap_remove(index), Place::Departing))
+        let index = self.retiring.iter().position(|instance| instance.id == id)?;
+        Some((self.retiring.swap_remove(index), Role::Retiring))
     }
 
-    /// The successor takes the seat. The life that sat there, if any, becomes a departing one.
-    pub(super) fn promote(&mut self) -> Option<&mut Occupant> {
+    /// The successor takes the seat. The instance that sat there, if any, becomes a retiring one.
+    pub(super) fn promote(&mut self) -> Option<&mut Instance> {
         let successor = self.successor.take()?;
-        let Seat::Taken(old) = std::mem::replace(&mut self.seat, Seat::Taken(successor)) else {
+        let SlotState::Occupied(old) = std::mem::replace(&mut self.state, SlotState::Occupied(successor))
+        else {
             return None;
         };
-        self.departing.push(old);
-        self.departing.last_mut()
+        self.retiring.push(old);
+        self.retiring.last_mut()
     }
 
     /// Nobody is to follow.
-    pub(super) fn rest(&mut self) -> Then {
-        self.seat = Seat::Empty;
+    pub(super) fn rest(&mut self) -> NextAction {
+        self.state = SlotState::Empty;
         // What it listened on was closed with it.
         self.expected.clear();
-        Then::Rest
+        NextAction::Stop
     }
 
     /// When something in the slot is next due.
     pub(super) fn next_wake(&self) -> Option<Moment> {
-        let waiting = match self.seat {
-            Seat::Waiting { until } => Some(until),
-            Seat::Empty | Seat::Taken(_) | Seat::Dead => None,
+        let waiting = match self.state {
+            SlotState::BackingOff { until } => Some(until),
+            SlotState::Empty | SlotState::Occupied(_) | SlotState::Dead => None,
         };
-        self.lives().filter_map(Occupant::next_wake).chain(waiting).min()
+        self.instances().filter_map(Instance::next_wake).chain(waiting).min()
     }
 }
 
-/// Where in its slot a life was.
+/// Where in its slot an instance was.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Place {
-    Seat,
+pub(super) enum Role {
+    SlotState,
     Successor,
-    Departing,
+    Retiring,
 }

@@ -1,22 +1,22 @@
-//! How the roll-out moves on: whose turn it is, what a step begins with, and what the readiness or end of a life
+//! How the roll-out moves on: whose turn it is, what a step begins with, and what the readiness or end of an instance
 //! means for it.
 //!
 //! Invariants: a start-first replacement that fails never costs the old worker: [`Supervisor::abort`] is the only way
 //! out. A stop-first one that fails costs no other worker: the roll-out waits until that worker is ready, and stays so;
-//! one that is to go on past deaths only until it is dead.
+//! one that is to go on past crashes only until it is dead.
 
 use std::time::Duration;
 
-use super::event::{Ending, OnDeath};
+use super::effect::Effect::{self, Notify};
+use super::effect::{AbortReason, Haste, Notice, Scope, StopReason};
+use super::event::{ExitStatus, OnDeath};
 use super::fleet::{Supervisor, slot_index};
-use super::ids::{Life, Moment, WorkerId};
-use super::life::{Occupant, Stage};
-use super::order::Order::{self, Say};
-use super::order::{AbortReason, Extent, Haste, Notice, StopReason};
+use super::ids::{InstanceId, Moment, WorkerId};
+use super::instance::{Instance, Stage};
 use super::policy::RestartOrder;
-use super::readiness::Settling;
-use super::rollout::{RollOut, Step, StepResult, Turn};
-use super::slot::{Place, Seat, Slot, Trial, Wish};
+use super::readiness::ReadinessRule;
+use super::rollout::{PendingReplacement, Rollout, Step, StepResult};
+use super::slot::{DesiredState, Role, Slot, SlotState, Trial};
 
 /// How long a replacement has to live on after one that died, where `control.exitThreshold` says nothing.
 const PROOF: Duration = Duration::from_secs(1);
@@ -25,107 +25,109 @@ const LONGEST_PROOF: Duration = Duration::from_secs(10);
 
 impl Supervisor {
     /// Queues a worker or all, in a roll-out of its own or in the one under way.
-    pub(super) fn roll_out(
+    pub(super) fn rollout(
         &mut self,
         now: Moment,
         order: RestartOrder,
         width: usize,
-        extent: Extent,
+        scope: Scope,
         on_death: OnDeath,
-        orders: &mut Vec<Order>,
+        effects: &mut Vec<Effect>,
     ) {
-        let extended = self.roll_out.is_some();
+        let extended = self.rollout.is_some();
         let newest = self.newest();
-        let roll_out = self.roll_out.get_or_insert_with(|| RollOut::new(now, order, width, extent, on_death));
-        roll_out.join(order, width, on_death);
-        match extent {
-            Extent::All => {
-                roll_out.extent = extent;
-                self.slots.iter().for_each(|slot| roll_out.queue(Turn { worker: slot.worker, newest }));
+        let rollout = self.rollout.get_or_insert_with(|| Rollout::new(now, order, width, scope, on_death));
+        rollout.join(order, width, on_death);
+        match scope {
+            Scope::All => {
+                rollout.scope = scope;
+                self.slots
+                    .iter()
+                    .for_each(|slot| rollout.queue(PendingReplacement { worker: slot.worker, newest }));
             }
-            Extent::One(worker) => roll_out.queue(Turn { worker, newest }),
+            Scope::One(worker) => rollout.queue(PendingReplacement { worker, newest }),
         }
-        orders.push(Say(match extended {
-            true => Notice::RollOutExtended(roll_out.still_waiting()),
-            false => Notice::RollOutBegan(roll_out.still_waiting(), order),
+        effects.push(Notify(match extended {
+            true => Notice::RolloutExtended(rollout.still_waiting()),
+            false => Notice::RolloutBegan(rollout.still_waiting(), order),
         }));
-        self.retry_now(now, orders);
+        self.retry_now(now, effects);
     }
 
     /// Who asks again expects another outcome: what has failed is tried at once.
-    fn retry_now(&mut self, now: Moment, orders: &mut Vec<Order>) {
+    fn retry_now(&mut self, now: Moment, effects: &mut Vec<Effect>) {
         let give_up = self.policy.ready_timeout.map(|wait| now.after(wait));
-        for worker in self.roll_out.as_ref().map(RollOut::retrying).unwrap_or_default() {
-            let Some(roll_out) = &mut self.roll_out else { return };
-            if let Some(Step::Retrying { failed, .. }) = roll_out.step(worker) {
-                roll_out.set(worker, Step::Retrying { failed, give_up });
+        for worker in self.rollout.as_ref().map(Rollout::retrying).unwrap_or_default() {
+            let Some(rollout) = &mut self.rollout else { return };
+            if let Some(Step::Retrying { failed, .. }) = rollout.step(worker) {
+                rollout.set(worker, Step::Retrying { failed, give_up });
             }
-            self.slot(worker).deaths.forget();
-            self.spawn(now, worker, orders);
+            self.slot(worker).crashes.forget();
+            self.spawn(now, worker, effects);
         }
     }
 
-    /// Whose turn it is in the roll-out. A slot that still has a departing life waits, so that lives which
+    /// Whose turn it is in the roll-out. A slot that still has a retiring instance waits, so that is alive which
     /// drain for long never pile up.
-    pub(super) fn next_turn(&mut self) -> Option<Turn> {
+    pub(super) fn next_pending(&mut self) -> Option<PendingReplacement> {
         let slots = &self.slots;
-        self.roll_out.as_mut()?.next_turn(|worker| slots[slot_index(worker)].departing.is_empty())
+        self.rollout.as_mut()?.next_pending(|worker| slots[slot_index(worker)].retiring.is_empty())
     }
 
     /// It is this worker's turn in the roll-out.
-    pub(super) fn begin_step(&mut self, now: Moment, turn: Turn, orders: &mut Vec<Order>) {
-        let Some(roll_out) = &self.roll_out else { return };
-        let (order, width, on_death) = (roll_out.order, roll_out.width, roll_out.on_death);
-        let worker = turn.worker;
+    pub(super) fn begin_step(&mut self, now: Moment, pending: PendingReplacement, effects: &mut Vec<Effect>) {
+        let Some(rollout) = &self.rollout else { return };
+        let (order, width, on_death) = (rollout.order, rollout.width, rollout.on_death);
+        let worker = pending.worker;
         let haste = self.haste_of_replacing(worker, width);
         let slot = &mut self.slots[slot_index(worker)];
-        if slot.wish == Wish::Rest && !matches!(slot.seat, Seat::Dead) {
+        if slot.desired == DesiredState::Stopped && !matches!(slot.state, SlotState::Dead) {
             return; // Stopped on request: there is nothing to replace.
         }
         // An operator's restart is a new beginning; it also brings a dead worker back and ends a pause.
-        slot.deaths.forget();
+        slot.crashes.forget();
         slot.trial = match on_death {
             OnDeath::Hold => Trial::Version,
             OnDeath::Continue => Trial::None,
         };
         let limits = slot.limits;
         let give_up = self.policy.ready_timeout.map(|wait| now.after(wait));
-        let step = match (&mut slot.seat, order) {
-            (Seat::Taken(old), _) if old.is_stopping() => Step::Ending { old: old.life },
+        let step = match (&mut slot.state, order) {
+            (SlotState::Occupied(old), _) if old.is_stopping() => Step::ExitStatus { old: old.id },
             // Started after the replacement was asked for, and not ready, or it would not wait any more.
-            (Seat::Taken(new), _) if new.life > turn.newest => starting(new, give_up),
-            (Seat::Taken(old), RestartOrder::StopFirst) => {
-                old.stop(now, StopReason::Replaced, haste, &limits, orders);
-                Step::Ending { old: old.life }
+            (SlotState::Occupied(new), _) if new.id > pending.newest => starting(new, give_up),
+            (SlotState::Occupied(old), RestartOrder::StopFirst) => {
+                old.stop(now, StopReason::Replaced, haste, &limits, effects);
+                Step::ExitStatus { old: old.id }
             }
-            (Seat::Taken(_), RestartOrder::StartFirst) => {
-                let life = self.new_life(worker);
-                let mut successor = Occupant::ordered(now, worker, life, &limits);
+            (SlotState::Occupied(_), RestartOrder::StartFirst) => {
+                let id = self.new_instance(worker);
+                let mut successor = Instance::ordered(now, worker, id, &limits);
                 let step = starting(&mut successor, give_up);
                 self.slot(worker).successor = Some(successor);
-                orders.push(Order::Spawn(worker, life));
+                effects.push(Effect::Spawn(worker, id));
                 step
             }
             // Not started yet: who says when has not said so, and there is nothing to replace.
-            (Seat::Empty, _) => return,
-            (Seat::Waiting { .. } | Seat::Dead, _) => {
-                slot.wish = Wish::Run;
-                self.spawn(now, worker, orders);
+            (SlotState::Empty, _) => return,
+            (SlotState::BackingOff { .. } | SlotState::Dead, _) => {
+                slot.desired = DesiredState::Running;
+                self.spawn(now, worker, effects);
                 match self.slots[slot_index(worker)].sitting_mut() {
                     Some(new) => starting(new, give_up),
                     None => return,
                 }
             }
         };
-        if let Some(roll_out) = &mut self.roll_out {
-            roll_out.set(worker, step);
+        if let Some(rollout) = &mut self.rollout {
+            rollout.set(worker, step);
         }
     }
 
     /// Whether clients wait while this worker is replaced by one that starts after its end: unless at least as many others
     /// listen where it does as are replaced at a time.
     pub(super) fn haste_of_replacing(&self, worker: WorkerId, width: usize) -> Haste {
-        let is_ready = |it: &&Occupant| matches!(it.stage, Stage::Ready { .. });
+        let is_ready = |it: &&Instance| matches!(it.stage, Stage::Ready { .. });
         let others = self.slots.iter().filter(|slot| slot.worker != worker);
         let others: Vec<_> = others.filter_map(Slot::sitting).filter(is_ready).collect();
         let Some(own) = self.slots[slot_index(worker)].sitting() else { return Haste::None };
@@ -142,52 +144,52 @@ impl Supervisor {
         &mut self,
         now: Moment,
         worker: WorkerId,
-        life: Life,
+        id: InstanceId,
         reason: AbortReason,
-        orders: &mut Vec<Order>,
+        effects: &mut Vec<Effect>,
     ) {
-        let Some(roll_out) = self.roll_out.take() else { return };
-        let replaced = roll_out.replaced();
-        orders.push(Say(Notice::RollOutAborted { worker, life, reason, replaced }));
+        let Some(rollout) = self.rollout.take() else { return };
+        let replaced = rollout.replaced();
+        effects.push(Notify(Notice::RolloutAborted { worker, instance: id, reason, replaced }));
         for slot in &mut self.slots {
             let limits = slot.limits;
             if let Some(late) = slot.sitting_mut() {
-                late.settling = Settling::Lenient;
+                late.readiness_rule = ReadinessRule::Lenient;
             }
             if let Some(mut failed) = slot.successor.take() {
-                failed.stop(now, StopReason::GivenUp, Haste::None, &limits, orders);
-                slot.departing.push(failed);
+                failed.stop(now, StopReason::GivenUp, Haste::None, &limits, effects);
+                slot.retiring.push(failed);
             }
         }
     }
 
-    /// A life has just become ready: a successor takes the seat, and its elder is told to go.
+    /// An instance has just become ready: a successor takes the seat, and its elder is told to go.
     pub(super) fn step_after_ready(
         &mut self,
         now: Moment,
         worker: WorkerId,
-        life: Life,
-        orders: &mut Vec<Order>,
+        id: InstanceId,
+        effects: &mut Vec<Effect>,
     ) {
         let slot = &mut self.slots[slot_index(worker)];
         let limits = slot.limits;
-        let takes_over = slot.successor.as_ref().is_some_and(|successor| successor.life == life);
+        let takes_over = slot.successor.as_ref().is_some_and(|successor| successor.id == id);
         let old = if takes_over { slot.promote() } else { None };
         let old = old.map(|old| {
-            old.stop(now, StopReason::Replaced, Haste::None, &limits, orders);
-            old.life
+            old.stop(now, StopReason::Replaced, Haste::None, &limits, effects);
+            old.id
         });
         let proof = limits.exit_threshold.unwrap_or(PROOF).min(LONGEST_PROOF);
-        if let Some(roll_out) = &mut self.roll_out {
-            roll_out.is_ready(worker, life);
-            if matches!(roll_out.step(worker), Some(Step::Starting { new, .. }) if new == life) {
-                match (old, roll_out.proof_of(worker, proof)) {
-                    (Some(old), _) => roll_out.set(worker, Step::Draining { old }),
+        if let Some(rollout) = &mut self.rollout {
+            rollout.is_ready(worker, id);
+            if matches!(rollout.step(worker), Some(Step::Starting { new, .. }) if new == id) {
+                match (old, rollout.proof_of(worker, proof)) {
+                    (Some(old), _) => rollout.set(worker, Step::Draining { old }),
                     (None, Some(proof)) => {
-                        roll_out.set(worker, Step::Proving { new: life, until: now.after(proof) });
+                        rollout.set(worker, Step::Proving { new: id, until: now.after(proof) });
                         return;
                     }
-                    (None, None) => roll_out.finish(worker, StepResult::Replaced),
+                    (None, None) => rollout.finish(worker, StepResult::Replaced),
                 }
             }
         }
@@ -196,48 +198,50 @@ impl Supervisor {
 
     /// Replacements that have lived on for long enough, after ones that died, have taken over.
     pub(super) fn end_proofs(&mut self, now: Moment) {
-        let Some(roll_out) = &mut self.roll_out else { return };
-        for worker in roll_out.proven(now) {
-            roll_out.finish(worker, StepResult::Replaced);
+        let Some(rollout) = &mut self.rollout else { return };
+        for worker in rollout.proven(now) {
+            rollout.finish(worker, StepResult::Replaced);
             self.slots[slot_index(worker)].trial = Trial::None;
         }
     }
 
-    /// What the end of a life means for the roll-out.
+    /// What the end of an instance means for the roll-out.
     pub(super) fn step_after_end(
         &mut self,
         now: Moment,
-        ended: &Occupant,
-        place: Place,
-        ending: Ending,
-        orders: &mut Vec<Order>,
+        ended: &Instance,
+        role: Role,
+        status: ExitStatus,
+        effects: &mut Vec<Effect>,
     ) {
-        let (worker, life) = (ended.worker, ended.life);
+        let (worker, id) = (ended.worker, ended.id);
         let ready_timeout = self.policy.ready_timeout.map(|wait| now.after(wait));
-        let Some(roll_out) = &mut self.roll_out else { return };
-        match roll_out.step(worker) {
-            Some(Step::Ending { old }) if old == life => self.await_next(worker, life, ready_timeout),
-            Some(Step::Starting { new, give_up }) if new == life => match (roll_out.order, place) {
-                (RestartOrder::StopFirst, Place::Seat) => self.step_failed(ended, ending, give_up, orders),
-                (RestartOrder::StopFirst, Place::Departing) => roll_out.finish(worker, StepResult::LeftQueue),
-                (RestartOrder::StartFirst, _) | (RestartOrder::StopFirst, Place::Successor) => {
-                    self.abort(now, worker, life, AbortReason::Died(ending), orders);
+        let Some(rollout) = &mut self.rollout else { return };
+        match rollout.step(worker) {
+            Some(Step::ExitStatus { old }) if old == id => self.await_next(worker, id, ready_timeout),
+            Some(Step::Starting { new, give_up }) if new == id => match (rollout.order, role) {
+                (RestartOrder::StopFirst, Role::SlotState) => {
+                    self.step_failed(ended, status, give_up, effects)
+                }
+                (RestartOrder::StopFirst, Role::Retiring) => rollout.finish(worker, StepResult::LeftQueue),
+                (RestartOrder::StartFirst, _) | (RestartOrder::StopFirst, Role::Successor) => {
+                    self.abort(now, worker, id, AbortReason::Died(status), effects);
                 }
             },
-            Some(Step::Proving { new, .. }) if new == life => {
-                self.step_failed(ended, ending, ready_timeout, orders);
+            Some(Step::Proving { new, .. }) if new == id => {
+                self.step_failed(ended, status, ready_timeout, effects);
             }
-            Some(Step::Draining { old }) if old == life => roll_out.finish(worker, StepResult::Replaced),
-            None if place == Place::Seat
-                && roll_out.is_put_in_doubt_by(worker)
+            Some(Step::Draining { old }) if old == id => rollout.finish(worker, StepResult::Replaced),
+            None if role == Role::SlotState
+                && rollout.is_put_in_doubt_by(worker)
                 && !ended.is_unwanted()
-                && ended.lived(now).is_none_or(|lived| lived < LONGEST_PROOF) =>
+                && ended.uptime(now).is_none_or(|uptime| uptime < LONGEST_PROOF) =>
             {
-                self.step_failed(ended, ending, ready_timeout, orders);
+                self.step_failed(ended, status, ready_timeout, effects);
             }
-            // The end of a life that is no part of the step: an old one beside its successor, a failed one.
+            // The end of an instance that is no part of the step: an old one beside its successor, a failed one.
             Some(
-                Step::Ending { .. }
+                Step::ExitStatus { .. }
                 | Step::Starting { .. }
                 | Step::Retrying { .. }
                 | Step::Draining { .. }
@@ -250,52 +254,51 @@ impl Supervisor {
     /// A replacement that sat in the seat has ended: its step goes on with the next one, and nobody else's begins.
     fn step_failed(
         &mut self,
-        ended: &Occupant,
-        ending: Ending,
+        ended: &Instance,
+        status: ExitStatus,
         give_up: Option<Moment>,
-        orders: &mut Vec<Order>,
+        effects: &mut Vec<Effect>,
     ) {
-        self.await_next(ended.worker, ended.life, give_up);
+        self.await_next(ended.worker, ended.id, give_up);
         if !ended.is_unwanted() {
-            self.say_held(ended, ending, orders);
+            self.say_held(ended, status, effects);
         }
     }
 
-    /// A life has ended, and the step goes on with whoever follows in the seat, at once or after a pause.
-    fn await_next(&mut self, worker: WorkerId, ended: Life, give_up: Option<Moment>) {
-        let Some(roll_out) = &mut self.roll_out else { return };
-        match &mut self.slots[slot_index(worker)].seat {
-            Seat::Taken(new) => roll_out.set(worker, starting(new, give_up)),
-            Seat::Waiting { .. } => roll_out.set(worker, Step::Retrying { failed: ended, give_up }),
+    /// An instance has ended, and the step goes on with whoever follows in the seat, at once or after a pause.
+    fn await_next(&mut self, worker: WorkerId, ended: InstanceId, give_up: Option<Moment>) {
+        let Some(rollout) = &mut self.rollout else { return };
+        match &mut self.slots[slot_index(worker)].state {
+            SlotState::Occupied(new) => rollout.set(worker, starting(new, give_up)),
+            SlotState::BackingOff { .. } => rollout.set(worker, Step::Retrying { failed: ended, give_up }),
             // It has died too often, or nobody wants it any more.
-            Seat::Dead | Seat::Empty => roll_out.finish(worker, StepResult::LeftQueue),
+            SlotState::Dead | SlotState::Empty => rollout.finish(worker, StepResult::LeftQueue),
         }
     }
 
-    /// The pause after a failed replacement is over: its step goes on with the life in the seat.
+    /// The pause after a failed replacement is over: its step goes on with the instance in the seat.
     pub(super) fn step_after_spawn(&mut self, worker: WorkerId) {
-        if let Some(Step::Retrying { failed, give_up }) =
-            self.roll_out.as_ref().and_then(|it| it.step(worker))
+        if let Some(Step::Retrying { failed, give_up }) = self.rollout.as_ref().and_then(|it| it.step(worker))
         {
             self.await_next(worker, failed, give_up);
         }
     }
 
     /// Says once why the roll-out stands still.
-    fn say_held(&mut self, failed: &Occupant, ending: Ending, orders: &mut Vec<Order>) {
-        let Some(roll_out) = &mut self.roll_out else { return };
-        let (worker, life) = (failed.worker, failed.life);
-        if roll_out.step(worker).is_some() && roll_out.hold(worker) {
-            let (waiting, on_death) = (roll_out.still_waiting(), roll_out.on_death);
-            orders.push(Say(Notice::RollOutHeld { worker, life, ending, waiting, on_death }));
+    fn say_held(&mut self, failed: &Instance, status: ExitStatus, effects: &mut Vec<Effect>) {
+        let Some(rollout) = &mut self.rollout else { return };
+        let (worker, id) = (failed.worker, failed.id);
+        if rollout.step(worker).is_some() && rollout.hold(worker) {
+            let (waiting, on_death) = (rollout.still_waiting(), rollout.on_death);
+            effects.push(Notify(Notice::RolloutHeld { worker, instance: id, status, waiting, on_death }));
         }
     }
 }
 
-/// The step that waits for this life to become ready, until then.
-fn starting(new: &mut Occupant, give_up: Option<Moment>) -> Step {
+/// The step that waits for this instance to become ready, until then.
+fn starting(new: &mut Instance, give_up: Option<Moment>) -> Step {
     if give_up.is_some() {
-        new.settling = Settling::Strict;
+        new.readiness_rule = ReadinessRule::Strict;
     }
-    Step::Starting { new: new.life, give_up }
+    Step::Starting { new: new.id, give_up }
 }

@@ -151,7 +151,7 @@ impl Work {
     }
 
     fn announce(&self, files: usize) {
-        let (folders, below) = self.tree.extent(&self.patterns);
+        let (folders, below) = self.tree.scope(&self.patterns);
         let below = below.unwrap_or_else(|| self.patterns.folder().to_owned());
         let below = below.display();
         match folders {

@@ -32,7 +32,7 @@ impl Tree {
     }
 
     /// How many folders are watched in which files are meant, and the nearest folder that holds them all.
-    pub(super) fn extent(&self, patterns: &Patterns) -> (usize, Option<PathBuf>) {
+    pub(super) fn scope(&self, patterns: &Patterns) -> (usize, Option<PathBuf>) {
         let meant = || self.watched.iter().filter(|folder| !patterns.exclude_all_of(folder));
         let above = meant().next().and_then(|first| {
             first.ancestors().find(|folder| meant().all(|other| other.starts_with(folder)))

@@ -15,9 +15,9 @@ fn each_way_of_balancing_serves_and_lets_go() {
             let mut room = Room::new(&node, balance);
             let port = free_port();
             let script = format!("{HTTP}.listen({port})");
-            let lives = [room.start(1, &script), room.start(2, &script)];
-            for life in lives {
-                assert_eq!(room.listening(life, 0), format!("tcp *:{port}"));
+            let instances = [room.start(1, &script), room.start(2, &script)];
+            for instance in instances {
+                assert_eq!(room.listening(instance, 0), format!("tcp *:{port}"));
             }
             let bodies = room.get(port, 100);
             let first = bodies.iter().filter(|body| *body == "1").count();
@@ -27,9 +27,9 @@ fn each_way_of_balancing_serves_and_lets_go() {
                 Balance::Shared => assert_eq!(bodies.len(), 100),
                 Balance::Reuseport => assert!((20..=80).contains(&first), "{node:?}: {first}"),
             }
-            for life in lives {
-                room.disconnect(life);
-                assert_eq!(room.exited(life), Some(0), "{node:?} {balance:?}");
+            for instance in instances {
+                room.disconnect(instance);
+                assert_eq!(room.exited(instance), Some(0), "{node:?} {balance:?}");
             }
         }
     }
@@ -47,13 +47,13 @@ fn a_blocked_worker_holds_up_nobody_else() {
             free.display()
         );
         let script = format!("{HTTP}.listen({port});{block}");
-        let lives = [room.start(1, &script), room.start(2, &script)];
-        for life in lives {
-            room.listening(life, 0);
+        let instances = [room.start(1, &script), room.start(2, &script)];
+        for instance in instances {
+            room.listening(instance, 0);
         }
         let now = room.now();
-        let _ = room.cluster.send(lives[0], &"block", None, now);
-        room.said(lives[0], "\"blocked\"");
+        let _ = room.cluster.send(instances[0], &"block", None, now);
+        room.said(instances[0], "\"blocked\"");
         // A few connections are the blocked worker's; all others are served while it is blocked.
         let clients: Vec<_> = (0..30).map(|_| thread::spawn(move || request(port).unwrap())).collect();
         room.until("all but a few are served", |_| {
@@ -74,9 +74,9 @@ fn a_full_worker_is_not_asked_again_and_again_and_nothing_is_lost() {
         let port = free_port();
         let slow = "http.createServer((q,s)=>setTimeout(()=>s.end(''+id),20))";
         let script = format!("const s={slow};s.maxConnections=1;s.listen({port})");
-        let lives = [room.start(1, &script), room.start(2, &script)];
-        for life in lives {
-            room.listening(life, 0);
+        let instances = [room.start(1, &script), room.start(2, &script)];
+        for instance in instances {
+            room.listening(instance, 0);
         }
         let clients: Vec<_> = (0..20).map(|_| thread::spawn(move || request(port).unwrap())).collect();
         let bodies = room.during_call("clients", || {
@@ -96,18 +96,18 @@ fn connections_of_a_killed_worker_are_served_by_others() {
             // The first worker takes nothing: it stops its own loop once it listens and is told to.
             let stuck = "process.on('message',()=>{process.send('stuck');for(;;);});";
             let script = format!("{HTTP}.listen({port});{stuck}");
-            let lives = [room.start(1, &script), room.start(2, &script)];
-            for life in lives {
-                room.listening(life, 0);
+            let instances = [room.start(1, &script), room.start(2, &script)];
+            for instance in instances {
+                room.listening(instance, 0);
             }
             let now = room.now();
-            let _ = room.cluster.send(lives[0], &"stop", None, now);
-            room.said(lives[0], "\"stuck\"");
+            let _ = room.cluster.send(instances[0], &"stop", None, now);
+            room.said(instances[0], "\"stuck\"");
             let clients: Vec<_> = (0..40).map(|_| thread::spawn(move || request(port))).collect();
             room.until("half served", |_| {
                 (clients.iter().filter(|client| client.is_finished()).count() >= 5).then_some(())
             });
-            room.kill(lives[0]);
+            room.kill(instances[0]);
             let bodies = room.during_call("clients", || {
                 clients.into_iter().map(|client| client.join().unwrap()).collect::<Vec<_>>()
             });

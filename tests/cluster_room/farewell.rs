@@ -10,14 +10,14 @@ fn a_worker_that_is_told_to_go_finishes_first() {
         let mut room = Room::new(&node, Balance::RoundRobin);
         let port = free_port();
         let slow = "http.createServer((q,s)=>{process.send('asked');setTimeout(()=>s.end(''+id),300)})";
-        let life = room.start(1, &format!("{slow}.listen({port})"));
-        room.listening(life, 0);
+        let instance = room.start(1, &format!("{slow}.listen({port})"));
+        room.listening(instance, 0);
         let client = std::thread::spawn(move || crate::harness::request(port).unwrap());
-        room.said(life, "\"asked\"");
-        room.disconnect(life);
+        room.said(instance, "\"asked\"");
+        room.disconnect(instance);
         // A second word would crash it; the room keeps it back.
-        room.disconnect(life);
-        assert_eq!(room.exited(life), Some(0), "{node:?}");
+        room.disconnect(instance);
+        assert_eq!(room.exited(instance), Some(0), "{node:?}");
         assert_eq!(client.join().unwrap(), "1");
         assert!(room.news.iter().any(|news| matches!(news, News::Left { .. })));
     }
@@ -29,13 +29,13 @@ fn a_worker_that_goes_on_its_own_is_let_go() {
         for how in ["cluster.worker.disconnect()", "cluster.worker.kill()"] {
             let mut room = Room::new(&node, Balance::RoundRobin);
             let port = free_port();
-            let life = room.start(1, &format!("{HTTP}.listen({port},()=>{how})"));
+            let instance = room.start(1, &format!("{HTTP}.listen({port},()=>{how})"));
             room.until("leave", |room| {
                 room.news.iter().any(|news| matches!(news, News::Leaving { .. })).then_some(())
             });
             // Too late to tell it to.
-            room.disconnect(life);
-            assert_eq!(room.exited(life), Some(0), "{node:?} {how}");
+            room.disconnect(instance);
+            assert_eq!(room.exited(instance), Some(0), "{node:?} {how}");
         }
     }
 }
@@ -47,14 +47,14 @@ fn both_at_once_is_no_crash() {
         let port = free_port();
         let late = "process.on('message',()=>{setTimeout(()=>cluster.worker.disconnect(),50)})";
         let slow = "http.createServer((q,s)=>{process.send('asked');setTimeout(()=>s.end(''+id),300)})";
-        let life = room.start(1, &format!("{slow}.listen({port});{late}"));
-        room.listening(life, 0);
+        let instance = room.start(1, &format!("{slow}.listen({port});{late}"));
+        room.listening(instance, 0);
         let client = std::thread::spawn(move || crate::harness::request(port).unwrap());
-        room.said(life, "\"asked\"");
+        room.said(instance, "\"asked\"");
         let now = room.now();
-        let _ = room.cluster.send(life, &"go", None, now);
-        room.disconnect(life);
-        assert_eq!(room.exited(life), Some(0), "{node:?}");
+        let _ = room.cluster.send(instance, &"go", None, now);
+        room.disconnect(instance);
+        assert_eq!(room.exited(instance), Some(0), "{node:?}");
         assert_eq!(client.join().unwrap(), "1");
     }
 }
@@ -63,7 +63,7 @@ fn both_at_once_is_no_crash() {
 fn a_worker_that_just_closes_its_channel_has_left() {
     for node in nodes() {
         let mut room = Room::new(&node, Balance::RoundRobin);
-        let life = room.start(1, "process.send('last',()=>process.disconnect())");
+        let instance = room.start(1, "process.send('last',()=>process.disconnect())");
         room.until("left", |room| {
             room.news.iter().any(|news| matches!(news, News::Left { .. })).then_some(())
         });
@@ -71,6 +71,6 @@ fn a_worker_that_just_closes_its_channel_has_left() {
         let said = room.news.iter().position(|news| matches!(news, News::Said { .. }));
         let left = room.news.iter().position(|news| matches!(news, News::Left { .. }));
         assert!(said.is_some() && said < left, "{order:?}");
-        assert_eq!(room.exited(life), Some(0), "{node:?}");
+        assert_eq!(room.exited(instance), Some(0), "{node:?}");
     }
 }

@@ -14,7 +14,7 @@ use std::time::{Duration, Instant};
 
 use luster::cluster::{Balance, Cluster, News};
 use luster::ipc::Progress;
-use luster::supervisor::{Life, Moment, WorkerId};
+use luster::supervisor::{InstanceId, Moment, WorkerId};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 
 /// A server whose answers name its worker.
@@ -38,8 +38,8 @@ pub(crate) fn major(node: &Path) -> u32 {
 
 pub(crate) struct Room {
     pub(crate) cluster: Cluster,
-    pub(crate) children: BTreeMap<Life, Child>,
-    pub(crate) exits: BTreeMap<Life, Option<i32>>,
+    pub(crate) children: BTreeMap<InstanceId, Child>,
+    pub(crate) exits: BTreeMap<InstanceId, Option<i32>>,
     pub(crate) news: Vec<News>,
     pub(crate) dir: tempfile::TempDir,
     node: PathBuf,
@@ -64,10 +64,10 @@ impl Room {
     }
 
     /// Starts a worker that runs `script`, which finds `http`, `net`, `cluster`, `dgram` and `https` in place.
-    pub(crate) fn start(&mut self, slot: u32, script: &str) -> Life {
+    pub(crate) fn start(&mut self, slot: u32, script: &str) -> InstanceId {
         self.last_life += 1;
-        let life = Life(self.last_life);
-        let file = self.dir.path().join(format!("worker{}.js", life.0));
+        let instance = InstanceId(self.last_life);
+        let file = self.dir.path().join(format!("worker{}.js", instance.0));
         let modules = "const http=require('http'),https=require('https'),net=require('net'),fs=require('fs'),\
                        dgram=require('dgram'),cluster=require('cluster');const id=cluster.worker.id;\n";
         std::fs::write(&file, format!("{modules}{script}")).unwrap();
@@ -76,14 +76,14 @@ impl Room {
         let child = Command::new(&self.node)
             .arg(&file)
             .env("NODE_CHANNEL_FD", "0")
-            .env("NODE_UNIQUE_ID", life.0.to_string())
+            .env("NODE_UNIQUE_ID", instance.0.to_string())
             .current_dir(self.dir.path())
             .stdin(Stdio::from(theirs))
             .spawn()
             .unwrap();
-        self.cluster.attach(WorkerId(slot), life, ours).unwrap();
-        self.children.insert(life, child);
-        life
+        self.cluster.attach(WorkerId(slot), instance, ours).unwrap();
+        self.children.insert(instance, child);
+        instance
     }
 
     pub(crate) fn now(&self) -> Moment {
@@ -101,19 +101,19 @@ impl Room {
         if self.cluster.next_wake().is_some_and(|at| at <= now) {
             self.progress = self.cluster.wake(now, &mut self.news);
         }
-        let gone: Vec<(Life, Option<i32>)> = self
+        let gone: Vec<(InstanceId, Option<i32>)> = self
             .children
             .iter_mut()
-            .filter_map(|(life, child)| Some((*life, child.try_wait().unwrap()?.code())))
+            .filter_map(|(instance, child)| Some((*instance, child.try_wait().unwrap()?.code())))
             .collect();
-        for (life, code) in gone {
-            self.children.remove(&life);
-            self.exits.insert(life, code);
+        for (instance, code) in gone {
+            self.children.remove(&instance);
+            self.exits.insert(instance, code);
             // Its last words first.
             for _ in 0..3 {
                 let _ = self.cluster.process(self.now(), &mut self.news);
             }
-            self.cluster.detach(life);
+            self.cluster.detach(instance);
         }
     }
 
@@ -143,23 +143,25 @@ impl Room {
         self.during(what, thread::spawn(work))
     }
 
-    /// Waits until a life listens, on its `nth` endpoint; returns the endpoint's text.
-    pub(crate) fn listening(&mut self, life: Life, nth: usize) -> String {
+    /// Waits until an instance listens, on its `nth` endpoint; returns the endpoint's text.
+    pub(crate) fn listening(&mut self, instance: InstanceId, nth: usize) -> String {
         self.until("listening", |room| {
             let endpoints = room.news.iter().filter_map(|news| match news {
-                News::Listening { life: whose, endpoint, .. } if *whose == life => Some(endpoint.to_string()),
+                News::Listening { instance: whose, endpoint, .. } if *whose == instance => {
+                    Some(endpoint.to_string())
+                }
                 _ => None,
             });
             endpoints.into_iter().nth(nth)
         })
     }
 
-    /// Waits for a life's message that begins with `start`; returns its text.
-    pub(crate) fn said(&mut self, life: Life, start: &str) -> String {
+    /// Waits for an instance's message that begins with `start`; returns its text.
+    pub(crate) fn said(&mut self, instance: InstanceId, start: &str) -> String {
         self.until(start, |room| {
             room.news.iter().find_map(|news| match news {
-                News::Said { life: whose, message, .. }
-                    if *whose == life && message.get().starts_with(start) =>
+                News::Said { instance: whose, message, .. }
+                    if *whose == instance && message.get().starts_with(start) =>
                 {
                     Some(message.get().to_owned())
                 }
@@ -168,18 +170,18 @@ impl Room {
         })
     }
 
-    /// Waits until a life's process is gone; returns its exit code.
-    pub(crate) fn exited(&mut self, life: Life) -> Option<i32> {
-        self.until("exit", |room| room.exits.get(&life).copied())
+    /// Waits until an instance's process is gone; returns its exit code.
+    pub(crate) fn exited(&mut self, instance: InstanceId) -> Option<i32> {
+        self.until("exit", |room| room.exits.get(&instance).copied())
     }
 
-    pub(crate) fn kill(&mut self, life: Life) {
-        self.children.get_mut(&life).unwrap().kill().unwrap();
+    pub(crate) fn kill(&mut self, instance: InstanceId) {
+        self.children.get_mut(&instance).unwrap().kill().unwrap();
     }
 
-    pub(crate) fn disconnect(&mut self, life: Life) {
+    pub(crate) fn disconnect(&mut self, instance: InstanceId) {
         let now = self.now();
-        self.cluster.disconnect(life, now);
+        self.cluster.disconnect(instance, now);
     }
 
     /// The bodies of `count` requests, one connection each, one after another.

@@ -32,7 +32,7 @@ fn a_corrupt_frame_ends_the_hearing_and_nothing_else() {
             room.until("broken", |room| {
                 room.news
                     .iter()
-                    .any(|news| matches!(news, News::Broken { life, .. } if *life == bad))
+                    .any(|news| matches!(news, News::Broken { instance, .. } if *instance == bad))
                     .then_some(())
             });
             assert_eq!(room.get(port, 4), ["2"; 4]);
@@ -48,14 +48,14 @@ fn made_up_internal_messages_are_harmless() {
     for node in nodes() {
         let mut room = Room::new(&node, Balance::RoundRobin);
         let port = free_port();
-        let life = room.start(
+        let instance = room.start(
             1,
             &format!(
                 "for(const m of [{{cmd:'NODE_X'}},{{cmd:'NODE_CLUSTER'}},{{cmd:'NODE_CLUSTER',act:'close',key:'99'}},\
                  {{cmd:'NODE_CLUSTER',ack:5,accepted:false}},{{cmd:'NODE_HANDLE_NACK'}},{{cmd:'NODE_CLUSTER',act:'listening'}}])process.send(m);{HTTP}.listen({port})"
             ),
         );
-        room.listening(life, 0);
+        room.listening(instance, 0);
         assert_eq!(room.get(port, 2), ["1"; 2], "{node:?}");
     }
 }

@@ -43,9 +43,9 @@ fn rolling_replacement_loses_no_request() {
             let mut room = Room::new(&node, balance);
             let port = free_port();
             let script = format!("{HTTP}.listen({port})");
-            let mut lives = vec![room.start(1, &script), room.start(2, &script)];
-            for life in lives.clone() {
-                room.listening(life, 0);
+            let mut instances = vec![room.start(1, &script), room.start(2, &script)];
+            for instance in instances.clone() {
+                room.listening(instance, 0);
             }
             let clients: Vec<_> = (0..4)
                 .map(|_| {
@@ -53,12 +53,12 @@ fn rolling_replacement_loses_no_request() {
                 })
                 .collect();
             for slot in [1, 2, 1] {
-                // The new life first, then the old one goes.
-                let old = lives.remove(0);
+                // The new instance first, then the old one goes.
+                let old = instances.remove(0);
                 let new = room.start(slot, &script);
-                lives.push(new);
+                instances.push(new);
                 room.listening(new, 0);
-                room.cluster.life_ready(new);
+                room.cluster.instance_ready(new);
                 room.disconnect(old);
                 assert_eq!(room.exited(old), Some(0), "{node:?} {balance:?}");
             }
@@ -83,10 +83,10 @@ fn a_ready_successor_that_listens_on_something_else_frees_the_old_port() {
         room.listening(first, 0);
         room.kill(first);
         room.exited(first);
-        assert!(TcpStream::connect(("127.0.0.1", old_port)).is_ok(), "it waits for the next life");
+        assert!(TcpStream::connect(("127.0.0.1", old_port)).is_ok(), "it waits for the next instance");
         let second = room.start(1, &format!("{HTTP}.listen({new_port})"));
         room.listening(second, 0);
-        room.cluster.life_ready(second);
+        room.cluster.instance_ready(second);
         assert!(TcpStream::connect(("127.0.0.1", old_port)).is_err());
         assert_eq!(room.get(new_port, 1), ["2"]);
     }
@@ -101,19 +101,19 @@ fn a_server_closed_by_its_worker_is_closed_and_can_be_opened_again() {
             let script = format!(
                 "const s={HTTP}.listen({port});process.on('message',m=>m==='close'?s.close(()=>process.send('closed')):s.listen({port}))"
             );
-            let life = room.start(1, &script);
-            room.listening(life, 0);
+            let instance = room.start(1, &script);
+            room.listening(instance, 0);
             let now = room.now();
-            let _ = room.cluster.send(life, &"close", None, now);
-            room.said(life, "\"closed\"");
+            let _ = room.cluster.send(instance, &"close", None, now);
+            room.said(instance, "\"closed\"");
             // Not by trying to connect: while the listener stays, each try is one more in its backlog, until that is full.
             room.until("its port to be free", |_| {
                 TcpListener::bind(("127.0.0.1", port)).is_ok().then_some(())
             });
             assert!(TcpStream::connect(("127.0.0.1", port)).is_err(), "{node:?} {balance:?}");
             let now = room.now();
-            let _ = room.cluster.send(life, &"open", None, now);
-            room.listening(life, 1);
+            let _ = room.cluster.send(instance, &"open", None, now);
+            room.listening(instance, 1);
             assert_eq!(room.get(port, 3), ["1"; 3], "{node:?} {balance:?}");
         }
     }

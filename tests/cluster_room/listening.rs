@@ -20,14 +20,14 @@ fn hosts_and_families() {
         for balance in ALL {
             let mut room = Room::new(&node, balance);
             let (dual, four, six, both) = (free_port(), free_port(), free_port(), free_port());
-            let life = room.start(
+            let instance = room.start(
                 1,
                 &format!(
                     "{HTTP}.listen({dual});{HTTP}.listen({four},'127.0.0.1');\
                      {HTTP}.listen({{port:{six},host:'::',ipv6Only:true}});{HTTP}.listen({{port:{both},host:'::1',backlog:7}})"
                 ),
             );
-            let mut endpoints: Vec<String> = (0..4).map(|nth| room.listening(life, nth)).collect();
+            let mut endpoints: Vec<String> = (0..4).map(|nth| room.listening(instance, nth)).collect();
             endpoints.sort();
             let mut expected = vec![
                 format!("tcp *:{dual}"),
@@ -68,18 +68,18 @@ fn unix_paths() {
             let path = room.dir.path().join("app.sock");
             drop(UnixListener::bind(&path).unwrap());
             let script = format!("{HTTP}.listen({{path:'app.sock',readableAll:true,writableAll:true}})");
-            let lives = [room.start(1, &script), room.start(2, &script)];
-            for life in lives {
-                assert_eq!(room.listening(life, 0), format!("unix {}", path.display()));
+            let instances = [room.start(1, &script), room.start(2, &script)];
+            for instance in instances {
+                assert_eq!(room.listening(instance, 0), format!("unix {}", path.display()));
             }
             assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o666, 0o666);
             let there = path.clone();
             let served =
                 room.during_call("clients", move || (0..10).filter(|_| request_unix(&there).is_ok()).count());
             assert_eq!(served, 10, "{node:?} {balance:?}");
-            for life in lives {
-                room.disconnect(life);
-                room.exited(life);
+            for instance in instances {
+                room.disconnect(instance);
+                room.exited(instance);
             }
             assert!(path.exists(), "successors are awaited");
             room.cluster.close_all();
@@ -100,10 +100,10 @@ fn abstract_names() {
                 _ => format!("net.connect('\\0{name}').on('data',d=>process.send('got '+d))"),
             };
             let server = format!("net.createServer(c=>c.end('hello')).listen('\\0{name}',()=>{{{client}}})");
-            let life = room.start(1, &server);
-            assert_eq!(room.listening(life, 0), format!("unix @{name}"));
+            let instance = room.start(1, &server);
+            assert_eq!(room.listening(instance, 0), format!("unix @{name}"));
             if major(&node) >= 20 {
-                room.said(life, "\"got hello\"");
+                room.said(instance, "\"got hello\"");
             }
             let heard = room.during_call("clients", move || {
                 let mut padded = name.clone().into_bytes();
@@ -125,9 +125,9 @@ fn exclusive_servers_are_their_workers_own() {
     for node in nodes() {
         let mut room = Room::new(&node, Balance::RoundRobin);
         let port = free_port();
-        let life =
+        let instance =
             room.start(1, &format!("{HTTP}.listen({{port:{port},exclusive:true}},()=>process.send('own'))"));
-        room.said(life, "\"own\"");
+        room.said(instance, "\"own\"");
         assert!(!room.news.iter().any(|news| matches!(news, News::Listening { .. })));
         assert_eq!(room.get(port, 1), ["1"]);
     }
@@ -142,9 +142,9 @@ fn datagrams_are_shared() {
             let script = format!(
                 "const d=dgram.createSocket('udp4');d.on('message',(m,r)=>d.send(''+id,r.port,r.address));d.bind({port})"
             );
-            let lives = [room.start(1, &script), room.start(2, &script)];
-            for life in lives {
-                assert_eq!(room.listening(life, 0), format!("udp *:{port}"));
+            let instances = [room.start(1, &script), room.start(2, &script)];
+            for instance in instances {
+                assert_eq!(room.listening(instance, 0), format!("udp *:{port}"));
             }
             let answers = room.during_call("datagrams", move || {
                 let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
@@ -158,9 +158,9 @@ fn datagrams_are_shared() {
                     .count()
             });
             assert_eq!(answers, 20, "{node:?} {balance:?}");
-            for life in lives {
-                room.disconnect(life);
-                assert_eq!(room.exited(life), Some(0), "{node:?} {balance:?}");
+            for instance in instances {
+                room.disconnect(instance);
+                assert_eq!(room.exited(instance), Some(0), "{node:?} {balance:?}");
             }
         }
     }
@@ -174,12 +174,12 @@ fn a_bind_that_fails_is_an_error_in_the_worker_and_news_to_us() {
             let taken = TcpListener::bind("[::]:0").unwrap();
             let port = taken.local_addr().unwrap().port();
             let report = ".on('error',e=>process.send('E '+e.code))";
-            let life = room.start(
+            let instance = room.start(
                 1,
                 &format!("{HTTP}{report}.listen({port});{HTTP}{report}.listen({port},'203.0.113.1');{HTTP}{report}.listen('/nowhere/at/all')"),
             );
             for code in ["EADDRINUSE", "EADDRNOTAVAIL", "ENOENT"] {
-                room.said(life, &format!("\"E {code}"));
+                room.said(instance, &format!("\"E {code}"));
             }
             let failed: Vec<_> = room
                 .news
@@ -202,13 +202,13 @@ fn the_same_port_twice_in_one_worker_is_in_use() {
         for balance in ALL {
             let mut room = Room::new(&node, balance);
             let port = free_port();
-            let life = room.start(
+            let instance = room.start(
                 1,
                 &format!(
                     "{HTTP}.listen({port},()=>{HTTP}.on('error',e=>process.send(e.code)).listen({port}))"
                 ),
             );
-            room.said(life, "\"EADDRINUSE\"");
+            room.said(instance, "\"EADDRINUSE\"");
             assert_eq!(room.get(port, 2), ["1"; 2], "{node:?} {balance:?}");
         }
     }
@@ -218,8 +218,8 @@ fn the_same_port_twice_in_one_worker_is_in_use() {
 fn descriptors_of_ours_are_not_lent() {
     for node in nodes() {
         let mut room = Room::new(&node, Balance::RoundRobin);
-        let life = room.start(1, &format!("{HTTP}.on('error',e=>process.send(e.code)).listen({{fd:1}})"));
-        room.said(life, "\"EINVAL\"");
+        let instance = room.start(1, &format!("{HTTP}.on('error',e=>process.send(e.code)).listen({{fd:1}})"));
+        room.said(instance, "\"EINVAL\"");
     }
 }
 
@@ -259,8 +259,8 @@ fn tls_workers_share_their_ticket_keys() {
                 key.display(),
                 cert.display()
             );
-            let lives = [room.start(1, &script), room.start(2, &script)];
-            let keys = lives.map(|life| room.said(life, "\"K"));
+            let instances = [room.start(1, &script), room.start(2, &script)];
+            let keys = instances.map(|instance| room.said(instance, "\"K"));
             assert_eq!(keys[0], keys[1], "{node:?} {balance:?}");
         }
     }

@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 use luster::process::{
     Change, Child, DescriptorLimit, Exited, Identity, Pid, SpawnError, Start, Stream, reap,
 };
-use luster::supervisor::Life;
+use luster::supervisor::InstanceId;
 
 const SCENARIO: &str = "LUSTER_TEST_SCENARIO";
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -106,10 +106,10 @@ pub(crate) fn until(what: &str, mut holds: impl FnMut() -> bool) {
 }
 
 /// Reaps until this worker's end is reported.
-pub(crate) fn end_of(worker: &Child) -> Exited<Life> {
+pub(crate) fn end_of(worker: &Child) -> Exited<InstanceId> {
     let mut end = None;
     until("the worker ends", || {
-        end = reap(|pid| (pid == worker.pid()).then_some(Life(1))).exits.pop();
+        end = reap(|pid| (pid == worker.pid()).then_some(InstanceId(1))).exits.pop();
         end.is_some()
     });
     end.unwrap()

@@ -8,7 +8,7 @@ use luster::process::{
     ExitStatus, Left, Patience, Signal, adopt_orphans, end_remains, reap, see_off, take_over,
 };
 
-use luster::supervisor::Life;
+use luster::supervisor::InstanceId;
 
 use crate::alone::{alone, children, command, end_of, is_alone, line, pid, shell, stat, until};
 
@@ -49,7 +49,7 @@ fn the_master_killed_kills_its_workers() {
         master.wait().unwrap();
         // It is ours now, and nobody else has killed it.
         until("the worker is reaped", || {
-            let _ = reap(|_| None::<Life>);
+            let _ = reap(|_| None::<InstanceId>);
             stat(worker, 3).is_none()
         });
     });
@@ -74,7 +74,7 @@ fn what_is_left_of_a_group_dies_with_the_worker() {
         let left_behind = pid(&line(&channel));
         assert_eq!(end_of(&worker).status, ExitStatus::Code(0));
         until("the rest of the group is reaped", || {
-            let _ = reap(|_| None::<Life>);
+            let _ = reap(|_| None::<InstanceId>);
             stat(left_behind, 3).is_none() && children().is_empty()
         });
     });
@@ -140,9 +140,9 @@ fn a_storm_of_orphans_is_reaped_in_bounded_steps() {
             let dead = children().into_iter().filter(|child| stat(*child, 3).as_deref() == Some("Z"));
             dead.count() == 1100
         });
-        let first = reap(|_| None::<Life>);
+        let first = reap(|_| None::<InstanceId>);
         assert_eq!((first.exits.len(), first.left), (0, Left::More));
-        assert_eq!(reap(|_| None::<Life>).left, Left::Nothing);
+        assert_eq!(reap(|_| None::<InstanceId>).left, Left::Nothing);
         assert_eq!(children(), [worker.pid()]);
         drop(channel);
         assert_eq!(end_of(&worker).status, ExitStatus::Code(4));
@@ -155,7 +155,7 @@ fn an_end_that_somebody_else_waits_for_is_kept_for_them() {
         let (worker, channel) = shell("read x <&3; exit 7");
         drop(channel);
         until("it is reaped by the way", || {
-            assert!(reap(|_| None::<Life>).strangers.is_empty(), "it was started here");
+            assert!(reap(|_| None::<InstanceId>).strangers.is_empty(), "it was started here");
             worker.status().is_some()
         });
         assert_eq!(children(), []);
@@ -180,7 +180,7 @@ fn waiting_for_one_beside_a_loop_that_reaps_always_finds_its_end() {
             })
             .collect();
         until("all are awaited", || {
-            let harvest = reap(|_| None::<Life>);
+            let harvest = reap(|_| None::<InstanceId>);
             assert!(harvest.strangers.is_empty() && harvest.exits.is_empty());
             waiters.iter().all(std::thread::JoinHandle::is_finished)
         });
@@ -199,7 +199,7 @@ fn orphans_are_named() {
         drop(channel);
         let mut strangers = Vec::new();
         until("the orphan is reaped", || {
-            strangers.extend(reap(|_| None::<Life>).strangers);
+            strangers.extend(reap(|_| None::<InstanceId>).strangers);
             !strangers.is_empty()
         });
         assert_eq!(strangers, [(orphan, ExitStatus::Code(5))]);
@@ -214,7 +214,7 @@ fn one_that_is_discarded_takes_its_group_with_it() {
         line(&channel);
         worker.discard();
         until("all are gone", || {
-            assert!(reap(|_| None::<Life>).exits.is_empty());
+            assert!(reap(|_| None::<InstanceId>).exits.is_empty());
             children().is_empty()
         });
     });

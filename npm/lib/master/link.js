@@ -1,6 +1,6 @@
 // The channel to the supervisor, on Node's own IPC: what is asked of it, what it tells, and workers' messages both ways.
 //
-// Asks are `{ask: …}`, what is told is `{tell: …}`, a message to a worker's life `{to, message}` and from one
+// Asks are `{ask: …}`, what is told is `{tell: …}`, a message to a worker's instance `{to, message}` and from one
 // `{from, message}`; sockets travel along. Whoever owns the link handles what is told.
 //
 // Invariants: asks arrive in the order they were made, each after what had changed before it (`changes`); sending after
@@ -15,13 +15,13 @@ exports.PROTOCOL = 1;
 /** In ms. */
 const LOOK_EVERY = 5;
 
-/** Events: `tell` (what, socket), `message` (life, message, socket), `end` (how the process ended, and whether it ran). */
+/** Events: `tell` (what, socket), `message` (instance, message, socket), `end` (how the process ended, and whether it ran). */
 class Link extends EventEmitter {
     constructor(child) {
         super();
         this._child = child;
         this._isHeld = false;
-        /** The lives whose messages are in V8's own form. */
+        /** The instances whose messages are in V8's own form. */
         this._advanced = new Set();
         /** What has changed since it was called last, as asks: they go before whatever is asked. */
         this.changes = () => [];
@@ -50,21 +50,21 @@ class Link extends EventEmitter {
         }
     }
 
-    /** A life's messages are in V8's own form from now on. */
-    usesAdvanced(life) {
-        this._advanced.add(life);
+    /** An instance's messages are in V8's own form from now on. */
+    usesAdvanced(instance) {
+        this._advanced.add(instance);
     }
 
     /** It has ended. */
-    forget(life) {
-        this._advanced.delete(life);
+    forget(instance) {
+        this._advanced.delete(instance);
     }
 
     /** False if so much waits that more had better wait, as `child.send` has it. */
-    sendTo(life, message, socket, options, callback) {
+    sendTo(instance, message, socket, options, callback) {
         this.tellChangesSoon();
-        const written = this._advanced.has(life) ? advanced().pack(message) : message;
-        return this._send({ to: life, message: written }, socket, options, callback);
+        const written = this._advanced.has(instance) ? advanced().pack(message) : message;
+        return this._send({ to: instance, message: written }, socket, options, callback);
     }
 
     /**

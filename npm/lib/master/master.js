@@ -1,6 +1,6 @@
 // The Master: what `require('luster')` is outside of workers. A custom master's script has one, and the extension host.
 //
-// Its truth lives in the supervisor: properties mirror what that tells, methods ask it. In a script the supervisor is
+// Its truth instances in the supervisor: properties mirror what that tells, methods ask it. In a script the supervisor is
 // started when the first worker is to run; in the extension host it was there before (`host/start.js` connects them).
 //
 // Invariants: requests reach the supervisor in their order, each after the settings and environment it was made in; this
@@ -156,7 +156,7 @@ class Master extends ClusterProcess {
     }
 
     /**
-     * Calls a command of every worker. One that is not ready gets it when it is, and again in each later life: so it is in
+     * Calls a command of every worker. One that is not ready gets it when it is, and again in each later instance: so it is in
      * JS luster, and extensions that call once at the start rely on it.
      */
     remoteCallToAll(name, ...args) {
@@ -215,9 +215,9 @@ class Master extends ClusterProcess {
 
     /** It is the process that asks who is answered, even if another one has taken its place. */
     _replyTo(worker) {
-        const life = worker._life;
+        const instance = worker._instance;
         return (callbackId, answer) => {
-            const wrapper = worker._wrapperOf(life);
+            const wrapper = worker._wrapperOf(instance);
             if (wrapper !== null) {
                 wrapper.remoteCall(COMMANDS.callback, callbackId, answer);
             }

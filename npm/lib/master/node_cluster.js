@@ -1,5 +1,5 @@
 // Node's own cluster beside ours: a script or an extension may fork workers by `cluster.fork` itself. They are Node's, and
-// share `cluster.workers` with the supervisor's, whose ids are the numbers of their lives.
+// share `cluster.workers` with the supervisor's, whose ids are the numbers of their instances.
 //
 // Invariants: no id is given twice, whoever forks; a worker has its id before anybody sees it, and its process has the
 // same; whom Node's cluster has forked stays Node's in everything else.
@@ -8,7 +8,7 @@ const { ChildProcess } = require('child_process');
 const cluster = require('cluster');
 const { syncBuiltinESMExports } = require('module');
 
-/** Beyond all lives there will ever be, and within Node's ids, which have 31 bits. */
+/** Beyond all instances there will ever be, and within Node's ids, which have 31 bits. */
 const IDS_FROM = 1e9;
 
 let lastId = IDS_FROM;

@@ -1,6 +1,6 @@
 // The Master's side of the supervisor: what is asked of it, and what becomes of its news.
 //
-// Invariants: news of a life that is not known changes nothing; before the supervisor runs, nothing is asked of it that
+// Invariants: news of an instance that is not known changes nothing; before the supervisor runs, nothing is asked of it that
 // its first message (`hello`) would not say anyway.
 
 const { STATES } = require('../shared/worker_constants');
@@ -9,7 +9,7 @@ const binary = require('./binary');
 const { namesIn } = require('../shared/native_extensions');
 const inheritance = require('./inheritance');
 const { describe } = require('./judge');
-const Life = require('./life');
+const WorkerInstance = require('./worker_instance');
 const links = require('./link');
 const Roster = require('./roster');
 const Settings = require('./settings');
@@ -21,8 +21,8 @@ class Supervision {
         this._master = master;
         this._link = null;
         this._roster = new Roster(master);
-        this._lives = new Map();
-        /** Streams of processes that are about to be told, by life. */
+        this._instances = new Map();
+        /** Streams of processes that are about to be told, by instance. */
         this._streams = new Map();
         /** What the supervisor thinks of the configuration, if it was there first. */
         this._verdict = null;
@@ -124,7 +124,7 @@ class Supervision {
         this.ask('reopen');
     }
 
-    /** This process lives as long as a worker does, or is expected. */
+    /** This process instances as long as a worker does, or is expected. */
     hold() {
         if (this._link !== null) {
             const workers = this._roster.all();
@@ -143,7 +143,7 @@ class Supervision {
             link.tellChangesSoon();
             this._turns.take(() => this._told(news, socket));
         });
-        link.on('message', (life, message, socket) => this._turns.take(() => this._heard(life, message, socket)));
+        link.on('message', (instance, message, socket) => this._turns.take(() => this._heard(instance, message, socket)));
     }
 
     /** Whether everything is over, and everybody has heard that it is. */
@@ -188,8 +188,8 @@ class Supervision {
         });
     }
 
-    _heard(life, message, socket) {
-        const known = this._lives.get(life);
+    _heard(instance, message, socket) {
+        const known = this._instances.get(instance);
         if (known !== undefined) {
             known.heard(message, socket);
         }
@@ -210,23 +210,23 @@ class Supervision {
         return this._roster.of(news.wid);
     }
 
-    /** Calls `tell` with the life that is meant, and keeps this process alive no longer than needed. */
-    _ofLife(news, tell) {
-        const life = this._lives.get(news.life);
-        if (life !== undefined) {
-            tell(life);
+    /** Calls `tell` with the instance that is meant, and keeps this process alive no longer than needed. */
+    _ofInstance(news, tell) {
+        const instance = this._instances.get(news.instance);
+        if (instance !== undefined) {
+            tell(instance);
         }
     }
 
     _forked(news) {
         const worker = this._workerOf(news);
         if (worker !== undefined) {
-            const streams = this._streams.get(news.life) || [null, null, null];
-            this._streams.delete(news.life);
-            const life = new Life(this._link, { ...news, streams });
+            const streams = this._streams.get(news.instance) || [null, null, null];
+            this._streams.delete(news.instance);
+            const instance = new WorkerInstance(this._link, { ...news, streams });
             this._takeBackEnd();
-            this._lives.set(news.life, life);
-            worker._forked(life);
+            this._instances.set(news.instance, instance);
+            worker._forked(instance);
         }
     }
 
@@ -242,14 +242,14 @@ class Supervision {
     }
 
     _exited(news) {
-        this._ofLife(news, life => {
-            this._lives.delete(news.life);
-            const worker = this._workerOf(life);
-            if (worker !== undefined && worker._life === life) {
+        this._ofInstance(news, instance => {
+            this._instances.delete(news.instance);
+            const worker = this._workerOf(instance);
+            if (worker !== undefined && worker._instance === instance) {
                 worker._endedBy(news.then);
             }
             const goOn = this._turns.hold();
-            life.ended(news.code, news.signal, () => {
+            instance.ended(news.code, news.signal, () => {
                 this.tellSettings();
                 this.hold();
                 goOn();
@@ -265,14 +265,14 @@ class Supervision {
             this.hold();
         }
         // If there was a process, it has ended without having run Node.
-        this._exited({ life: news.life, code: NOT_RUN, signal: null, then: news.then });
+        this._exited({ instance: news.instance, code: NOT_RUN, signal: null, then: news.then });
     }
 
     /** Somebody else than this process stops a worker. */
     _stopping(news) {
-        this._ofLife(news, life => {
-            const worker = this._workerOf(life);
-            if (worker !== undefined && worker._life === life && !worker.stopping) {
+        this._ofInstance(news, instance => {
+            const worker = this._workerOf(instance);
+            if (worker !== undefined && worker._instance === instance && !worker.stopping) {
                 worker.restarting = worker.restarting || news.replaced;
                 worker._saysStop();
             }
@@ -325,22 +325,22 @@ const TOLD = {
     unstarted: Supervision.prototype._notStarted,
     stopping: Supervision.prototype._stopping,
     online(news) {
-        this._ofLife(news, life => life.online());
+        this._ofInstance(news, instance => instance.online());
     },
     listening(news) {
-        this._ofLife(news, life => life.listening(news.address));
+        this._ofInstance(news, instance => instance.listening(news.address));
     },
     disconnect(news) {
-        this._ofLife(news, life => life.left(news.voluntary));
+        this._ofInstance(news, instance => instance.left(news.voluntary));
     },
     /** A stream of a process that is told next. */
     stream(news, socket) {
-        const streams = this._streams.get(news.life) || [null, null, null];
+        const streams = this._streams.get(news.instance) || [null, null, null];
         streams[news.fd] = news.fd === 0 ? WorkerProcess.stdin(socket) : socket;
-        this._streams.set(news.life, streams);
+        this._streams.set(news.instance, streams);
     },
     line(news, socket) {
-        this._ofLife(news, life => life.adoptLine(socket));
+        this._ofInstance(news, instance => instance.adoptLine(socket));
     },
     vacant(news) {
         const worker = this._workerOf(news);

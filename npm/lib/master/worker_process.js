@@ -12,7 +12,7 @@ const SENDABLE = ['string', 'object', 'number', 'boolean'];
 
 class WorkerProcess extends EventEmitter {
     /** `streams` are the ends of its stdio that are ours: `[stdin, stdout, stderr]`, null where it is not a pipe. */
-    constructor(link, life, { pid, file, args, streams }) {
+    constructor(link, instance, { pid, file, args, streams }) {
         super();
         this.pid = pid;
         this.connected = true;
@@ -26,7 +26,7 @@ class WorkerProcess extends EventEmitter {
         // The supervisor's, whatever its worker's is: it keeps this process alive as long as there are workers.
         this.channel = { ref() {}, unref() {} };
         this._link = link;
-        this._life = life;
+        this._instance = instance;
     }
 
     /** Our end of a process's stdin, as `child_process` has it: of what its process leaves unread there is no news. */
@@ -46,7 +46,7 @@ class WorkerProcess extends EventEmitter {
         if (this.exitCode !== null || this.signalCode !== null) {
             return false;
         }
-        this._link.ask('kill', { life: this._life, signal: number });
+        this._link.ask('kill', { instance: this._instance, signal: number });
         this.killed = this.killed || number !== 0;
         return true;
     }
@@ -59,7 +59,7 @@ class WorkerProcess extends EventEmitter {
         }
         if (this.connected) {
             refuseUnsendable(message);
-            return this._link.sendTo(this._life, message, socket, options, callback);
+            return this._link.sendTo(this._instance, message, socket, options, callback);
         }
         const error = Object.assign(new Error('Channel closed'), { code: 'ERR_IPC_CHANNEL_CLOSED' });
         if (callback) {
@@ -70,7 +70,7 @@ class WorkerProcess extends EventEmitter {
 
     disconnect() {
         if (this.connected) {
-            this._link.ask('disconnect', { life: this._life });
+            this._link.ask('disconnect', { instance: this._instance });
         }
     }
 

@@ -1,6 +1,6 @@
 // The master's view of a worker: what JS luster calls WorkerWrapper.
 //
-// The truth is the supervisor's: methods are requests to it, and what is seen here follows its news. `wrapper._life` is
+// The truth is the supervisor's: methods are requests to it, and what is seen here follows its news. `wrapper._instance` is
 // the process in the slot's seat. While a start-first replacement boots, it is already the new one, and the old one, which
 // still serves, goes on as an elder: a wrapper of its own with the same `wid`, which is not among the master's workers.
 //
@@ -24,7 +24,7 @@ class WorkerWrapper extends EventEmitterEx {
         this._master = master;
         this._wid = wid;
         this._state = STATES.STOPPED;
-        this._life = null;
+        this._instance = null;
         this._elder = null;
         this._dead = false;
         /** Whether that is the supervisor's word. */
@@ -58,19 +58,19 @@ class WorkerWrapper extends EventEmitterEx {
     }
 
     get id() {
-        return this._life === null ? undefined : this._life.id;
+        return this._instance === null ? undefined : this._instance.id;
     }
 
     get pid() {
-        return this._life === null ? undefined : this._life.process.pid;
+        return this._instance === null ? undefined : this._instance.process.pid;
     }
 
     get process() {
-        return this._life === null ? undefined : this._life.process;
+        return this._instance === null ? undefined : this._instance.process;
     }
 
     get suicide() {
-        return this._life === null ? undefined : this._life.worker.exitedAfterDisconnect;
+        return this._instance === null ? undefined : this._instance.worker.exitedAfterDisconnect;
     }
 
     /** It died too often. Set to false, it may be run again. */
@@ -121,19 +121,19 @@ class WorkerWrapper extends EventEmitterEx {
     }
 
     send(...args) {
-        return this._life !== null && this._life.worker.send(...args);
+        return this._instance !== null && this._instance.worker.send(...args);
     }
 
     disconnect() {
-        if (this._life !== null) {
-            this._life.worker.disconnect();
+        if (this._instance !== null) {
+            this._instance.worker.disconnect();
         }
     }
 
     /** Calls a command of the worker's. */
     remoteCall(name, ...args) {
-        if (this.isRunning() && this._life !== null) {
-            this._life.call(name, args);
+        if (this.isRunning() && this._instance !== null) {
+            this._instance.call(name, args);
         } else {
             this.emit('error', LusterWorkerWrapperError.createError('REMOTE_COMMAND_CALL_TO_STOPPED_WORKER', {
                 wid: this.wid, pid: this.pid, command: name,
@@ -200,12 +200,12 @@ class WorkerWrapper extends EventEmitterEx {
     }
 
     /** A process was started in the slot. If another one serves, it is a successor, and that one becomes an elder. */
-    _forked(life) {
-        if (this._life !== null && this._state !== STATES.STOPPED) {
+    _forked(instance) {
+        if (this._instance !== null && this._state !== STATES.STOPPED) {
             this._retire();
         }
-        this._adopt(life);
-        life.forked();
+        this._adopt(instance);
+        instance.forked();
         this.emit('fork');
         this.restarting = false;
         this._wanted = true;
@@ -214,11 +214,11 @@ class WorkerWrapper extends EventEmitterEx {
         this._setState(STATES.LAUNCHING);
     }
 
-    _adopt(life) {
-        this._life = life;
+    _adopt(instance) {
+        this._instance = instance;
         for (const event of PROXIED_EVENTS) {
-            life.worker.on(event, (...args) => {
-                const wrapper = this._wrapperOf(life);
+            instance.worker.on(event, (...args) => {
+                const wrapper = this._wrapperOf(instance);
                 if (wrapper !== null) {
                     wrapper.emit(event, ...args);
                 }
@@ -226,17 +226,17 @@ class WorkerWrapper extends EventEmitterEx {
         }
     }
 
-    /** Whose life it is: ours, or the elder's. */
-    _wrapperOf(life) {
-        if (this._life === life) {
+    /** Whose instance it is: ours, or the elder's. */
+    _wrapperOf(instance) {
+        if (this._instance === instance) {
             return this;
         }
-        return this._elder !== null && this._elder._life === life ? this._elder : null;
+        return this._elder !== null && this._elder._instance === instance ? this._elder : null;
     }
 
     _retire() {
         const elder = new WorkerWrapper(this._master, this.options, this.wid);
-        elder._life = this._life;
+        elder._instance = this._instance;
         elder._state = this._state;
         elder.ready = this.ready;
         elder.startTime = this.startTime;
@@ -255,7 +255,7 @@ class WorkerWrapper extends EventEmitterEx {
         const elder = this._elder;
         if (elder !== null && elder.isRunning()) {
             this._elder = null;
-            this._life = elder._life;
+            this._instance = elder._instance;
             this.ready = elder.ready;
             this._setState(elder.state);
             this.startTime = elder.startTime;

@@ -6,7 +6,7 @@ use nix::sys::resource::{Resource, getrlimit, setrlimit};
 
 use super::{Puppet, Stage, connect, listening};
 use crate::cluster::Balance;
-use crate::supervisor::Life;
+use crate::supervisor::InstanceId;
 
 /// So many workers, attached; both ends of their channels are ours.
 fn crowd(stage: &mut Stage, count: u32) -> Vec<Puppet> {
@@ -74,9 +74,9 @@ fn what_the_dead_had_taken_is_given_to_nobody_however_many_die_at_once() {
     }
     let count = puppets.len();
     drop(puppets);
-    for life in (1..100).map(Life) {
-        stage.cluster.hear_out(life, stage.now, &mut stage.news);
-        stage.cluster.detach(life);
+    for instance in (1..100).map(InstanceId) {
+        stage.cluster.hear_out(instance, stage.now, &mut stage.news);
+        stage.cluster.detach(instance);
     }
     stage.settle();
     assert_eq!(stage.was_told("Left"), count);
@@ -97,11 +97,11 @@ fn the_last_words_of_the_dead_are_heard_to_the_last() {
     }
     assert!(said > 300, "{said}");
     drop(puppet);
-    stage.cluster.hear_out(Life(1), stage.now, &mut stage.news);
+    stage.cluster.hear_out(InstanceId(1), stage.now, &mut stage.news);
     // The kernel may have taken a part of the last one.
     assert!(stage.was_told("Said").abs_diff(said) <= 1);
     assert_eq!(stage.was_told("Left"), 1);
-    stage.cluster.detach(Life(1));
+    stage.cluster.detach(InstanceId(1));
 }
 
 /// Somebody who inherited the channel of a dead worker writes for ever.
@@ -113,9 +113,9 @@ fn who_inherited_a_channel_of_the_dead_is_not_waited_for() {
     let mut heir = puppets.remove(0);
     assert_eq!(heir.offers(), [1]);
     heir.say("\"one\"");
-    stage.cluster.hear_out(Life(1), stage.now, &mut stage.news);
+    stage.cluster.hear_out(InstanceId(1), stage.now, &mut stage.news);
     assert_eq!(stage.was_told("Said"), 1);
-    stage.cluster.detach(Life(1));
+    stage.cluster.detach(InstanceId(1));
     heir.stream.set_nonblocking(true).unwrap();
     stage.settle();
     assert_eq!(puppets[0].offers(), [1, 2], "what it had not taken is another's");

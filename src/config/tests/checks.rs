@@ -7,7 +7,7 @@ use crate::config::tests::{NoNode, Story, json_error, json_loaded};
 use crate::config::{
     Balance, Guard, GuardRestart, LogFile, LogTarget, Port, Problem, Telling, Twins, render,
 };
-use crate::supervisor::{Attendance, ExitTimeout, Limits, Policy, Readiness, RestartOrder};
+use crate::supervisor::{ExitTimeout, HostKind, LifecycleLimits, Policy, Readiness, RestartOrder};
 
 /// Asserts that the configuration with these members is wrong with this one message.
 fn wrong(members: &str, message: &str) {
@@ -32,12 +32,12 @@ fn every_default_is_filled_in() {
         Policy {
             exit_timeout: ExitTimeout::Default,
             workers: 4,
-            limits: Limits::default(),
+            limits: LifecycleLimits::default(),
             readiness: Readiness::Automatic,
             restart: RestartOrder::StopFirst,
             parallel: 1,
             ready_timeout: None,
-            attendance: Attendance::Alone,
+            host_kind: HostKind::None,
         }
     );
     assert_eq!(settings.server.port, None);

@@ -2,7 +2,7 @@
 //!
 //! Not `std::process::Command`: that unblocks signals while the master's handlers are still in place (a SIGTERM
 //! then would be told to the master, through its handler's pipe that both share, and lost to the worker), it keeps
-//! the ignored signals luster was started with, and it gives no pipe by which to see whether the master lives.
+//! the ignored signals luster was started with, and it gives no pipe by which to see whether the master is alive.
 //!
 //! Invariants: between fork and exec only async-signal-safe calls are made, nothing is allocated and nothing can
 //! panic; nothing there waits for a file system before all of the master's descriptors are closed, so that one that hangs

@@ -6,21 +6,22 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use crate::supervisor::{
-    Attendance, Ending, Endpoint, Event, ExitTimeout, Haste, HostEvent, HostLife, Life, Limits, Moment,
-    Notice, Order, Outcome, Policy, Readiness, Request, RestartOrder, Signal, Supervisor, WorkerId,
+    Effect, Endpoint, Event, ExitStatus, ExitTimeout, Haste, HostEvent, HostInstanceId, HostKind, InstanceId,
+    LifecycleLimits, Moment, Notice, Outcome, Policy, Readiness, Request, RestartOrder, Signal, Supervisor,
+    WorkerId,
 };
 
 /// A policy without any timer, as an empty configuration gives.
 pub(in crate::supervisor) fn policy(workers: u32) -> Policy {
     Policy {
         workers,
-        limits: Limits::default(),
+        limits: LifecycleLimits::default(),
         readiness: Readiness::Automatic,
         restart: RestartOrder::StopFirst,
         parallel: 1,
         ready_timeout: None,
         exit_timeout: ExitTimeout::Default,
-        attendance: Attendance::Alone,
+        host_kind: HostKind::None,
     }
 }
 
@@ -34,7 +35,7 @@ pub(super) struct Behaviour {
     pub(super) online: Option<u64>,
     pub(super) ready: Option<u64>,
     pub(super) listens: Vec<&'static str>,
-    pub(super) dies: Option<(u64, Ending)>,
+    pub(super) dies: Option<(u64, ExitStatus)>,
     pub(super) leaves_by_itself: Option<u64>,
     pub(super) answers_suspend: Option<u64>,
     pub(super) drains: Option<u64>,
@@ -60,7 +61,7 @@ impl Default for Behaviour {
 
 impl Behaviour {
     pub(super) fn dying_at(after: u64) -> Self {
-        Self { dies: Some((after, Ending::Code(1))), ..Self::default() }
+        Self { dies: Some((after, ExitStatus::Code(1))), ..Self::default() }
     }
 
     /// Boots, never gets ready.
@@ -84,7 +85,7 @@ struct Process {
 /// An extension host's process.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct HostProcess {
-    pub(super) life: HostLife,
+    pub(super) id: HostInstanceId,
     pub(super) dismissed: bool,
     /// How long after being dismissed it ends; `None` is never.
     pub(super) leaves: Option<u64>,
@@ -98,27 +99,27 @@ pub(super) struct World {
     pub(super) script: Box<dyn FnMut(WorkerId, u32) -> Behaviour>,
     pub(super) outcome: Option<Outcome>,
     pub(super) notices: Vec<Notice>,
-    pub(super) spawned: Vec<(Moment, WorkerId, Life)>,
+    pub(super) spawned: Vec<(Moment, WorkerId, InstanceId)>,
     /// The extension host's process, and what it was told.
     pub(super) host: Option<HostProcess>,
     /// When each host process was started.
     pub(super) hosts_started: Vec<Moment>,
     pub(super) hosts_killed: u32,
     slots: u32,
-    processes: BTreeMap<Life, Process>,
+    processes: BTreeMap<InstanceId, Process>,
     starts: BTreeMap<WorkerId, u32>,
     agenda: BTreeMap<(Moment, u64), Event>,
     tickets: u64,
     stop_asked: bool,
-    /// How each life was told to stop.
-    pub(super) hastes: Vec<(Life, Haste)>,
+    /// How each instance was told to stop.
+    pub(super) hastes: Vec<(InstanceId, Haste)>,
 }
 
 impl World {
     pub(super) fn new(policy: Policy) -> Self {
         let now = Moment(1000);
-        let host = matches!(policy.attendance, Attendance::Host { .. });
-        let host = host.then_some(HostProcess { life: HostLife(1), dismissed: false, leaves: Some(3) });
+        let host = matches!(policy.host_kind, HostKind::ExtensionHost { .. });
+        let host = host.then_some(HostProcess { id: HostInstanceId(1), dismissed: false, leaves: Some(3) });
         Self {
             supervisor: Supervisor::new(now, policy.clone(), 1),
             hosts_started: host.iter().map(|_| now).collect(),
@@ -161,25 +162,25 @@ impl World {
     }
 
     pub(super) fn news(&mut self, event: Event) {
-        if let Event::Exited(life, _) = &event {
-            self.processes.remove(life);
+        if let Event::Exited(id, _) = &event {
+            self.processes.remove(id);
         }
-        if let Event::Host(life, HostEvent::Exited(_)) = &event {
-            self.host.take_if(|host| host.life == *life);
+        if let Event::Host(id, HostEvent::Exited(_)) = &event {
+            self.host.take_if(|host| host.id == *id);
         }
-        let orders = self.supervisor.handle(self.now, event);
-        self.perform(orders);
+        let effects = self.supervisor.handle(self.now, event);
+        self.perform(effects);
     }
 
-    /// Something happens to the extension host that lives.
+    /// Something happens to the extension host that is alive.
     pub(super) fn host_news(&mut self, event: HostEvent) {
-        let life = self.host.as_ref().expect("the host lives").life;
-        self.news(Event::Host(life, event));
+        let id = self.host.as_ref().expect("the host instances").id;
+        self.news(Event::Host(id, event));
     }
 
-    /// The life of this worker that was started last.
-    pub(super) fn life(&self, worker: u32) -> Life {
-        let mine = |(_, owner, _): &&(Moment, WorkerId, Life)| *owner == WorkerId(worker);
+    /// The instance of this worker that was started last.
+    pub(super) fn id(&self, worker: u32) -> InstanceId {
+        let mine = |(_, owner, _): &&(Moment, WorkerId, InstanceId)| *owner == WorkerId(worker);
         self.spawned.iter().rfind(mine).expect("the worker was started").2
     }
 
@@ -198,8 +199,8 @@ impl World {
         self.processes.len()
     }
 
-    pub(super) fn signals(&self, life: Life) -> &[Signal] {
-        self.processes.get(&life).map_or(&[], |process| &process.signals)
+    pub(super) fn signals(&self, id: InstanceId) -> &[Signal] {
+        self.processes.get(&id).map_or(&[], |process| &process.signals)
     }
 
     pub(super) fn said(&self, wanted: impl Fn(&Notice) -> bool) -> bool {
@@ -236,8 +237,8 @@ impl World {
         match event.filter(|(at, _)| *at <= self.now).and_then(|key| self.agenda.remove(&key)) {
             Some(event) => self.happens(event),
             None => {
-                let orders = self.supervisor.wake(self.now);
-                self.perform(orders);
+                let effects = self.supervisor.wake(self.now);
+                self.perform(effects);
                 let again = self.supervisor.next_wake();
                 assert!(again.is_none_or(|at| at > self.now), "a wake-up left something due: {again:?}");
             }
@@ -247,38 +248,38 @@ impl World {
 
     /// A scheduled event comes true, unless its process is gone.
     fn happens(&mut self, event: Event) {
-        if let Event::Host(life, HostEvent::Exited(_)) = &event {
+        if let Event::Host(id, HostEvent::Exited(_)) = &event {
             // Of one that has not ended already.
-            if self.host.as_ref().is_some_and(|host| host.life == *life) {
+            if self.host.as_ref().is_some_and(|host| host.id == *id) {
                 self.news(event);
             }
             return;
         }
-        let life = life_of(&event);
-        let Some(process) = life.and_then(|life| self.processes.get_mut(&life)) else { return };
+        let id = instance_of(&event);
+        let Some(process) = id.and_then(|id| self.processes.get_mut(&id)) else { return };
         match &event {
-            Event::Online(life) => {
+            Event::Online(id) => {
                 process.online = true;
-                let (life, behaviour) = (*life, process.behaviour.clone());
+                let (id, behaviour) = (*id, process.behaviour.clone());
                 self.news(event);
                 for endpoint in &behaviour.listens {
-                    self.news(Event::Listening(life, Endpoint::new(endpoint)));
+                    self.news(Event::Listening(id, Endpoint::new(endpoint)));
                 }
                 if let Some(after) = behaviour.ready {
-                    self.later(after, Event::SaidReady(life));
+                    self.later(after, Event::SaidReady(id));
                 }
                 return;
             }
             Event::SaidReady(_) => process.ready = true,
-            Event::Left(life) => {
+            Event::Left(id) => {
                 if let Some(after) = process.behaviour.exits_after_leaving {
-                    let exited = Event::Exited(*life, Ending::Code(0));
+                    let exited = Event::Exited(*id, ExitStatus::Code(0));
                     self.later(after, exited);
                 }
             }
-            Event::Leaving(life) => {
+            Event::Leaving(id) => {
                 if let Some(after) = process.behaviour.drains {
-                    let left = Event::Left(*life);
+                    let left = Event::Left(*id);
                     self.later(after, left);
                 }
             }
@@ -303,82 +304,82 @@ impl World {
         self.agenda.insert((self.now.after(Duration::from_millis(after)), self.tickets), event);
     }
 
-    fn perform(&mut self, orders: Vec<Order>) {
-        for order in orders {
+    fn perform(&mut self, effects: Vec<Effect>) {
+        for order in effects {
             assert!(self.outcome.is_none(), "ordered after the end: {order:?}");
             match order {
-                Order::Spawn(worker, life) => self.spawn(worker, life),
-                Order::Suspend(life, haste) => {
-                    self.hastes.push((life, haste));
-                    let process = self.processes.get_mut(&life).expect("only the living are suspended");
+                Effect::Spawn(worker, id) => self.spawn(worker, id),
+                Effect::Suspend(id, haste) => {
+                    self.hastes.push((id, haste));
+                    let process = self.processes.get_mut(&id).expect("only the living are suspended");
                     process.told_to_go = true;
-                    assert!(process.online, "{life:?} is not online and cannot be spoken to");
+                    assert!(process.online, "{id:?} is not online and cannot be spoken to");
                     if let Some(after) = process.behaviour.answers_suspend {
-                        self.later(after, Event::Suspended(life));
+                        self.later(after, Event::Suspended(id));
                     }
                 }
-                Order::Disconnect(life) => {
-                    let process = self.processes.get_mut(&life).expect("only the living are disconnected");
+                Effect::Disconnect(id) => {
+                    let process = self.processes.get_mut(&id).expect("only the living are disconnected");
                     assert!(!process.told_to_disconnect, "a second disconnect kills a Node worker");
                     process.told_to_disconnect = true;
                     if let Some(after) = process.behaviour.drains {
-                        self.later(after, Event::Left(life));
+                        self.later(after, Event::Left(id));
                     }
                 }
-                Order::Signal(life, signal) => {
-                    let process = self.processes.get_mut(&life).expect("only the living get signals");
+                Effect::Signal(id, signal) => {
+                    let process = self.processes.get_mut(&id).expect("only the living get signals");
                     process.signals.push(signal);
                     let after = match signal {
                         Signal::Terminate => process.behaviour.heeds_sigterm,
                         Signal::Kill => Some(0),
                     };
                     if let Some(after) = after {
-                        self.later(after, Event::Exited(life, Ending::Signal(format!("{signal:?}"))));
+                        self.later(after, Event::Exited(id, ExitStatus::Signal(format!("{signal:?}"))));
                     }
                 }
-                Order::StartHost(life) => {
+                Effect::StartHost(id) => {
                     assert!(self.host.is_none(), "one host at a time");
                     assert!(!self.stop_asked, "nothing is started after a stop");
                     self.hosts_started.push(self.now);
-                    self.host = Some(HostProcess { life, dismissed: false, leaves: Some(3) });
+                    self.host = Some(HostProcess { id, dismissed: false, leaves: Some(3) });
                 }
-                Order::DismissHost(life) => {
-                    let host = self.host.as_mut().filter(|host| host.life == life).expect("it lives");
+                Effect::DismissHost(id) => {
+                    let host = self.host.as_mut().filter(|host| host.id == id).expect("it instances");
                     assert!(!host.dismissed && self.processes.is_empty(), "once, when the workers are gone");
                     host.dismissed = true;
                     if let Some(after) = host.leaves {
-                        self.later(after, Event::Host(life, HostEvent::Exited(Ending::Code(0))));
+                        self.later(after, Event::Host(id, HostEvent::Exited(ExitStatus::Code(0))));
                     }
                 }
-                Order::KillHost(life) => {
+                Effect::KillHost(id) => {
                     self.hosts_killed += 1;
-                    let killed = Ending::Signal("SIGKILL".into());
-                    self.later(1, Event::Host(life, HostEvent::Exited(killed)));
+                    let killed = ExitStatus::Signal("SIGKILL".into());
+                    self.later(1, Event::Host(id, HostEvent::Exited(killed)));
                 }
-                Order::Settle(life) => assert!(self.processes.contains_key(&life)),
-                Order::Abandon(_) => {}
-                Order::Say(notice) => self.notices.push(notice),
-                Order::Finish(outcome) => self.outcome = Some(outcome),
+                Effect::ReleaseStaleListeners(id) => assert!(self.processes.contains_key(&id)),
+                Effect::ReleaseSlotListeners(_) => {}
+                Effect::Notify(notice) => self.notices.push(notice),
+                Effect::Finish(outcome) => self.outcome = Some(outcome),
             }
         }
         self.check();
     }
 
-    fn spawn(&mut self, worker: WorkerId, life: Life) {
+    fn spawn(&mut self, worker: WorkerId, id: InstanceId) {
         assert!(!self.stop_asked, "nothing is started after a stop");
-        assert!(self.spawned.iter().all(|(_, _, earlier)| *earlier < life), "a life is never given twice");
+        assert!(self.spawned.iter().all(|(_, _, earlier)| *earlier < id), "a id is never given twice");
         let start = self.starts.entry(worker).or_default();
         *start += 1;
         let behaviour = (self.script)(worker, *start);
-        self.spawned.push((self.now, worker, life));
+        self.spawned.push((self.now, worker, id));
         if let Some(after) = behaviour.online {
-            self.later(after, Event::Online(life));
+            self.later(after, Event::Online(id));
         }
-        if let Some((after, ending)) = behaviour.dies.clone() {
-            self.later(after, Event::Exited(life, ending));
+        if let Some((after, status)) = behaviour.dies.clone() {
+            self.later(after, Event::Exited(id, status));
         }
         if let Some(after) = behaviour.leaves_by_itself {
-            self.later(after, Event::Leaving(life));
+            self.later(after, Event::Leaving(id));
         }
         let process = Process {
             worker,
@@ -389,12 +390,12 @@ impl World {
             told_to_disconnect: false,
             signals: vec![],
         };
-        self.processes.insert(life, process);
+        self.processes.insert(id, process);
     }
 
     /// What must hold at every moment.
     fn check(&self) {
-        assert_eq!(self.supervisor.lives(), self.processes.len(), "every process is known, and no other");
+        assert_eq!(self.supervisor.instances(), self.processes.len(), "every process is known, and no other");
         if self.outcome.is_some() {
             assert!(self.processes.is_empty() && self.host.is_none(), "nobody is left at the end");
         }
@@ -406,36 +407,36 @@ impl World {
                 RestartOrder::StopFirst => 1,
                 RestartOrder::StartFirst => 2,
             };
-            assert!(mine.len() <= most + 1 && staying <= most, "too many lives in {worker}: {mine:?}");
+            assert!(mine.len() <= most + 1 && staying <= most, "too many instances in {worker}: {mine:?}");
         }
     }
 
     /// Every process that has been started and not ended, oldest first.
-    pub(super) fn living(&self) -> BTreeSet<Life> {
+    pub(super) fn living(&self) -> BTreeSet<InstanceId> {
         self.processes.keys().copied().collect()
     }
 
-    pub(super) fn dies(&mut self, life: Life, ending: Ending) {
-        self.news(Event::Exited(life, ending));
+    pub(super) fn dies(&mut self, id: InstanceId, status: ExitStatus) {
+        self.news(Event::Exited(id, status));
     }
 }
 
-fn life_of(event: &Event) -> Option<Life> {
+fn instance_of(event: &Event) -> Option<InstanceId> {
     match event {
         Event::Asked(_) | Event::Host(..) => None,
-        Event::NotStarted { life, .. }
-        | Event::Online(life)
-        | Event::SaidReady(life)
-        | Event::Listening(life, _)
-        | Event::Closed(life, ..)
-        | Event::LivesOn(life)
-        | Event::AsksToListen(life, _)
-        | Event::Refused(life, _)
-        | Event::Suspended(life)
-        | Event::Leaving(life)
-        | Event::Left(life)
-        | Event::Drained(life)
-        | Event::Broken(life, _)
-        | Event::Exited(life, _) => Some(*life),
+        Event::NotStarted { instance: id, .. }
+        | Event::Online(id)
+        | Event::SaidReady(id)
+        | Event::Listening(id, _)
+        | Event::Closed(id, ..)
+        | Event::LivesOn(id)
+        | Event::AsksToListen(id, _)
+        | Event::Refused(id, _)
+        | Event::Suspended(id)
+        | Event::Leaving(id)
+        | Event::Left(id)
+        | Event::Drained(id)
+        | Event::Broken(id, _)
+        | Event::Exited(id, _) => Some(*id),
     }
 }

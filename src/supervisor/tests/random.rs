@@ -8,8 +8,8 @@ use proptest::prelude::*;
 
 use super::harness::{Behaviour, World, policy};
 use crate::supervisor::{
-    Attendance, Ending, HostEvent, Limits, Notice, OnDeath, OneRequest, Outcome, Persistence, Policy,
-    Readiness, Request, RestartOrder, WorkerId,
+    ExitStatus, HostEvent, HostKind, LifecycleLimits, Notice, OnDeath, OneRequest, Outcome, Persistence,
+    Policy, Readiness, Request, RestartOrder, WorkerId,
 };
 use std::time::Duration;
 
@@ -23,7 +23,7 @@ fn policies() -> impl Strategy<Value = Policy> {
     (1u32..5, wait(500), wait(3000), wait(5000), wait(6000), 0u32..4, order, 1u32..3, wait(3000), readiness)
         .prop_map(|(workers, fork, stop, kill, threshold, allowed, restart, parallel, ready, readiness)| {
             Policy {
-                limits: Limits {
+                limits: LifecycleLimits {
                     fork_timeout: fork,
                     stop_timeout: stop,
                     kill_timeout: kill,
@@ -65,7 +65,7 @@ fn behaviours() -> impl Strategy<Value = Behaviour> {
             online,
             ready,
             listens,
-            dies: dies.map(|at| (at, Ending::Code(1))),
+            dies: dies.map(|at| (at, ExitStatus::Code(1))),
             leaves_by_itself: leaves.and_then(|at| online.map(|online| online + at)),
             answers_suspend: suspend,
             drains,
@@ -79,17 +79,21 @@ fn requests() -> impl Strategy<Value = Vec<(u64, Request)>> {
         Just(OneRequest::Start),
         Just(OneRequest::Stop),
         Just(OneRequest::Restart),
-        Just(OneRequest::RollOut),
+        Just(OneRequest::Rollout),
         Just(OneRequest::Revive),
-        wait(3000).prop_map(|stop_timeout| OneRequest::Limit(Limits { stop_timeout, ..Limits::default() })),
+        wait(3000).prop_map(|stop_timeout| OneRequest::Limit(LifecycleLimits {
+            stop_timeout,
+            ..LifecycleLimits::default()
+        })),
     ];
     // Now and then about a worker that does not exist.
     let one = (1u32..7, one).prop_map(|(worker, request)| Request::One(WorkerId(worker), request));
     let persistence = prop_oneof![Just(Persistence::Persistent), Just(Persistence::OneLife)];
-    let add = persistence.prop_map(|persistence| Request::Add(Limits { persistence, ..Limits::default() }));
+    let add = persistence
+        .prop_map(|persistence| Request::Add(LifecycleLimits { persistence, ..LifecycleLimits::default() }));
     let request = prop_oneof![
-        2 => Just(Request::RollOut(OnDeath::Hold)),
-        2 => Just(Request::RollOut(OnDeath::Continue)),
+        2 => Just(Request::Rollout(OnDeath::Hold)),
+        2 => Just(Request::Rollout(OnDeath::Continue)),
         1 => Just(Request::RestartAll),
         1 => Just(Request::Start),
         5 => one,
@@ -105,11 +109,11 @@ type Deed = Box<dyn FnOnce(&mut World)>;
 fn host_events() -> impl Strategy<Value = Vec<(u64, HostEvent)>> {
     let event = prop_oneof![
         4 => Just(HostEvent::Initialized),
-        1 => Just(HostEvent::LastWords("a bug".into())),
+        1 => Just(HostEvent::CrashReason("a bug".into())),
         1 => Just(HostEvent::Unfit("it does not read".into())),
-        2 => Just(HostEvent::Concluded),
+        2 => Just(HostEvent::AllDeadAcknowledged),
         1 => Just(HostEvent::Left),
-        2 => (0i32..2).prop_map(|code| HostEvent::Exited(Ending::Code(code))),
+        2 => (0i32..2).prop_map(|code| HostEvent::Exited(ExitStatus::Code(code))),
     ];
     prop::collection::vec((0u64..3000, event), 0..8)
 }
@@ -161,7 +165,7 @@ proptest! {
         patience in 0u64..20_000,
     ) {
         let mut next = 0;
-        let policy = Policy { attendance: Attendance::Host { limit }, ..policy };
+        let policy = Policy { host_kind: HostKind::ExtensionHost { limit }, ..policy };
         let mut world = World::new(policy).scripted(move |_, _| {
             next += 1;
             cast[(next - 1) % cast.len()].clone()
@@ -239,14 +243,14 @@ proptest! {
         let floor = if start_first { workers } else { workers.saturating_sub(parallel) } as usize;
         let ceiling = if start_first { workers + parallel.min(workers) } else { workers } as usize;
         let first: Vec<_> = world.living().into_iter().collect();
-        world.ask(Request::RollOut(OnDeath::Hold));
+        world.ask(Request::Rollout(OnDeath::Hold));
         for wait in extra {
             world.pass(wait);
-            world.ask(Request::RollOut(OnDeath::Hold));
+            world.ask(Request::Rollout(OnDeath::Hold));
         }
         let finished = |world: &World| {
-            let ended = |notice: &&Notice| matches!(notice, Notice::RollOutFinished { .. });
-            let began = |notice: &&Notice| matches!(notice, Notice::RollOutBegan(..));
+            let ended = |notice: &&Notice| matches!(notice, Notice::RolloutFinished { .. });
+            let began = |notice: &&Notice| matches!(notice, Notice::RolloutBegan(..));
             world.notices.iter().filter(ended).count() == world.notices.iter().filter(began).count()
         };
         while !finished(&world) {
@@ -255,6 +259,6 @@ proptest! {
             prop_assert!(world.step(None));
         }
         prop_assert_eq!(world.ready(), workers as usize);
-        prop_assert!(world.living().iter().all(|life| !first.contains(life)), "every worker is new");
+        prop_assert!(world.living().iter().all(|id| !first.contains(id)), "every worker is new");
     }
 }

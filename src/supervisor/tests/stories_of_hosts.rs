@@ -2,11 +2,11 @@
 
 use super::harness::{Behaviour, World, ms, policy};
 use crate::supervisor::{
-    Attendance, Ending, HostEvent, HostThen, Notice, OneRequest, Outcome, Policy, Request, WorkerId,
+    ExitStatus, HostEvent, HostKind, HostThen, Notice, OneRequest, Outcome, Policy, Request, WorkerId,
 };
 
 fn hosted(workers: u32) -> Policy {
-    Policy { attendance: Attendance::Host { limit: ms(15_000) }, ..policy(workers) }
+    Policy { host_kind: HostKind::ExtensionHost { limit: ms(15_000) }, ..policy(workers) }
 }
 
 /// A host that is initialized and has started everyone.
@@ -41,10 +41,10 @@ fn nobody_starts_before_the_host_asks() {
 #[test]
 fn a_host_that_ends_before_it_is_initialized_ends_everything() {
     let mut world = World::new(hosted(2));
-    world.host_news(HostEvent::LastWords("extension \"x\" threw".into()));
-    world.host_news(HostEvent::Exited(Ending::Code(1)));
+    world.host_news(HostEvent::CrashReason("extension \"x\" threw".into()));
+    world.host_news(HostEvent::Exited(ExitStatus::Code(1)));
     let fault = Some("extension \"x\" threw".to_owned());
-    assert_eq!(world.outcome, Some(Outcome::HostFailed(Ending::Code(1), fault)));
+    assert_eq!(world.outcome, Some(Outcome::HostFailed(ExitStatus::Code(1), fault)));
     assert_eq!(world.hosts_started.len(), 1);
 }
 
@@ -53,7 +53,7 @@ fn a_host_that_takes_too_long_to_initialize_is_killed_and_ends_everything() {
     let mut world = World::new(hosted(1));
     world.run_until("the end", |world| world.outcome.is_some());
     assert_eq!(world.now.since(world.hosts_started[0]).as_millis(), 15_001);
-    let Some(Outcome::HostFailed(Ending::Signal(_), Some(fault))) = &world.outcome else {
+    let Some(Outcome::HostFailed(ExitStatus::Signal(_), Some(fault))) = &world.outcome else {
         panic!("{:?}", world.outcome)
     };
     assert_eq!(fault, "it was not initialized within 15000 ms");
@@ -85,7 +85,7 @@ fn workers_go_on_when_the_host_dies_and_it_is_started_again() {
     let mut world = serving(hosted(2));
     let before = world.living();
     world.pass(10_000);
-    world.host_news(HostEvent::Exited(Ending::Code(1)));
+    world.host_news(HostEvent::Exited(ExitStatus::Code(1)));
     assert_eq!(host_then(&world), [HostThen::StartAtOnce]);
     assert_eq!(world.hosts_started.len(), 2);
     world.host_news(HostEvent::Initialized);
@@ -98,7 +98,7 @@ fn a_host_that_keeps_dying_young_is_started_after_growing_pauses() {
     let mut world = serving(hosted(1));
     let before = world.living();
     for _ in 0..5 {
-        world.host_news(HostEvent::Exited(Ending::Code(1)));
+        world.host_news(HostEvent::Exited(ExitStatus::Code(1)));
         world.run_until("it is started again", |world| world.host.is_some());
     }
     let pauses: Vec<_> = world.hosts_started.windows(2).map(|pair| pair[1].since(pair[0])).collect();
@@ -120,9 +120,9 @@ fn a_host_that_is_unfit_is_killed_and_started_again() {
 fn a_host_that_closes_its_channel_has_two_seconds_to_end() {
     let mut world = serving(hosted(1));
     world.host_news(HostEvent::Left);
-    world.host_news(HostEvent::LastWords("a bug".into()));
+    world.host_news(HostEvent::CrashReason("a bug".into()));
     world.pass(1999);
-    world.host_news(HostEvent::Exited(Ending::Code(1)));
+    world.host_news(HostEvent::Exited(ExitStatus::Code(1)));
     assert!(!world.said(|notice| matches!(notice, Notice::HostGivenUp(..))));
     world.host_news(HostEvent::Initialized);
     world.host_news(HostEvent::Left);
@@ -133,10 +133,10 @@ fn a_host_that_closes_its_channel_has_two_seconds_to_end() {
 #[test]
 fn news_of_an_earlier_host_changes_nothing() {
     let mut world = serving(hosted(1));
-    let first = world.host.as_ref().unwrap().life;
+    let first = world.host.as_ref().unwrap().id;
     world.pass(5000);
-    world.host_news(HostEvent::Exited(Ending::Code(1)));
-    world.news(crate::supervisor::Event::Host(first, HostEvent::Exited(Ending::Code(1))));
+    world.host_news(HostEvent::Exited(ExitStatus::Code(1)));
+    world.news(crate::supervisor::Event::Host(first, HostEvent::Exited(ExitStatus::Code(1))));
     assert_eq!(world.hosts_started.len(), 2);
 }
 
@@ -182,7 +182,7 @@ fn when_all_are_dead_the_host_may_bring_one_back() {
     world.ask(Request::Start);
     world.run_until("all are dead", |world| world.said(|notice| matches!(notice, Notice::AllDead(_))));
     world.ask(Request::One(WorkerId(1), OneRequest::Revive));
-    world.host_news(HostEvent::Concluded);
+    world.host_news(HostEvent::AllDeadAcknowledged);
     world.pass(60_000);
     assert_eq!(world.outcome, None, "one that is not dead may still be started");
     world.ask(Request::One(WorkerId(1), OneRequest::Start));
@@ -200,7 +200,7 @@ fn when_all_are_dead_and_the_host_leaves_it_so_it_is_over_at_once_else_after_two
         world.run_until("all are dead", |world| world.said(|notice| matches!(notice, Notice::AllDead(_))));
         let dead = world.now;
         if concludes {
-            world.host_news(HostEvent::Concluded);
+            world.host_news(HostEvent::AllDeadAcknowledged);
         }
         world.run_until("the end", |world| world.outcome.is_some());
         assert!(matches!(world.outcome, Some(Outcome::AllDead(_))));
@@ -217,8 +217,8 @@ fn a_host_that_ends_after_having_stopped_everyone_ends_luster() {
         }
         world.run_until("the workers are gone", |world| world.processes() == 0);
         world.pass(60_000);
-        assert_eq!(world.outcome, None, "as long as the host lives it may start them again");
-        world.host_news(HostEvent::Exited(Ending::Code(code)));
+        assert_eq!(world.outcome, None, "as long as the host instances it may start them again");
+        world.host_news(HostEvent::Exited(ExitStatus::Code(code)));
         assert_eq!(world.outcome, Some(outcome));
     }
 }

@@ -4,8 +4,9 @@ use std::time::Duration;
 
 use super::harness::{Behaviour, World, ms, policy};
 use crate::supervisor::{
-    Closing, Ending, Endpoint, Event, ExitTimeout, Life, Limits, Notice, OnDeath, Outcome, Overdue, Policy,
-    Readiness, Refusal, RefusalCause, Request, RestartOrder, Signal, StopCause, Then, WorkerId,
+    Closing, Endpoint, Event, ExitStatus, ExitTimeout, InstanceId, LifecycleLimits, NextAction, Notice,
+    OnDeath, Outcome, Overdue, Policy, Readiness, Refusal, RefusalCause, Request, RestartOrder, Signal,
+    StopCause, WorkerId,
 };
 
 #[test]
@@ -20,8 +21,8 @@ fn every_worker_is_started_at_once() {
 fn a_worker_that_dies_is_replaced_at_once_in_its_own_slot() {
     let mut world = World::serving(policy(2));
     world.pass(10_000);
-    let old = world.life(2);
-    world.dies(old, Ending::Signal("SIGKILL".into()));
+    let old = world.id(2);
+    world.dies(old, ExitStatus::Signal("SIGKILL".into()));
     assert_eq!(world.starts(2), 2);
     assert_eq!(world.spawned.last().map(|(at, worker, _)| (*at, *worker)), Some((world.now, WorkerId(2))));
     assert_eq!(world.starts(1), 1, "its neighbour is left alone");
@@ -50,7 +51,7 @@ fn a_worker_that_dies_young_too_often_is_left_dead_and_its_death_is_told() {
     world.ask(Request::Start);
     world.pass(60_000);
     assert_eq!(world.starts(1), 4);
-    assert!(world.said(|notice| matches!(notice, Notice::Exited { then: Then::Dead(4), .. })));
+    assert!(world.said(|notice| matches!(notice, Notice::Exited { then: NextAction::Dead(4), .. })));
     assert_eq!(world.ready(), 1, "the other worker serves on");
     assert_eq!(world.outcome, None);
 }
@@ -63,8 +64,8 @@ fn when_every_worker_is_dead_it_is_over_and_each_last_death_is_named() {
     world.ask(Request::Start);
     world.run_until("the end", |world| world.outcome.is_some());
     let Some(Outcome::AllDead(deaths)) = &world.outcome else { panic!("{:?}", world.outcome) };
-    let told: Vec<_> = deaths.iter().map(|death| (death.worker, death.ending.clone())).collect();
-    assert_eq!(told, [(WorkerId(1), Ending::Code(1)), (WorkerId(2), Ending::Code(1))]);
+    let told: Vec<_> = deaths.iter().map(|death| (death.worker, death.status.clone())).collect();
+    assert_eq!(told, [(WorkerId(1), ExitStatus::Code(1)), (WorkerId(2), ExitStatus::Code(1))]);
 }
 
 #[test]
@@ -79,9 +80,9 @@ fn a_death_remembers_the_listen_that_was_refused() {
         cause: RefusalCause::NotPermitted,
         reason: "permission denied".into(),
     };
-    let life = world.life(1);
-    world.news(Event::Refused(life, refusal.clone()));
-    world.dies(life, Ending::Code(1));
+    let id = world.id(1);
+    world.news(Event::Refused(id, refusal.clone()));
+    world.dies(id, ExitStatus::Code(1));
     let Some(Outcome::AllDead(deaths)) = &world.outcome else { panic!("{:?}", world.outcome) };
     assert_eq!(deaths[0].refusal, Some(refusal));
 }
@@ -93,8 +94,8 @@ fn a_process_that_cannot_be_started_counts_as_a_young_death() {
     let mut world = World::new(policy);
     world.ask(Request::Start);
     // The world's process stands for the one that never was.
-    let life = world.life(1);
-    world.dies(life, Ending::NotStarted("no such file".into()));
+    let id = world.id(1);
+    world.dies(id, ExitStatus::NotStarted("no such file".into()));
     assert!(matches!(world.outcome, Some(Outcome::AllDead(_))));
 }
 
@@ -108,9 +109,9 @@ fn a_worker_not_online_in_time_gets_sigterm_and_is_started_again() {
     let mut world = World::new(policy).scripted(script);
     world.ask(Request::Start);
     world.pass(299);
-    assert_eq!(world.signals(Life(1)), []);
+    assert_eq!(world.signals(InstanceId(1)), []);
     world.pass(1);
-    assert_eq!(world.signals(Life(1)), [Signal::Terminate]);
+    assert_eq!(world.signals(InstanceId(1)), [Signal::Terminate]);
     world.run_until("ready", |world| world.ready() == 1);
     assert_eq!(world.starts(1), 2);
 }
@@ -159,9 +160,9 @@ fn stop_and_kill_timeouts_count_from_the_stop() {
     world.pass(1000);
     world.ask(Request::Stop);
     world.pass(500);
-    assert_eq!(world.signals(Life(1)), [Signal::Terminate]);
+    assert_eq!(world.signals(InstanceId(1)), [Signal::Terminate]);
     world.pass(399);
-    assert_eq!(world.signals(Life(1)), [Signal::Terminate]);
+    assert_eq!(world.signals(InstanceId(1)), [Signal::Terminate]);
     world.pass(1);
     assert_eq!(world.outcome, Some(Outcome::Stopped));
 }
@@ -174,7 +175,7 @@ fn without_timeouts_a_draining_worker_is_waited_for() {
     world.pass(1000);
     world.ask(Request::Stop);
     world.pass(3_599_000);
-    assert_eq!((world.signals(Life(1)), world.outcome.clone()), (&[][..], None));
+    assert_eq!((world.signals(InstanceId(1)), world.outcome.clone()), (&[][..], None));
     world.run_until("the end", |world| world.outcome.is_some());
 }
 
@@ -195,7 +196,7 @@ fn a_worker_that_left_its_channel_and_stays_is_ended_although_no_timeout_is_set(
 #[test]
 fn a_worker_whose_channel_ends_without_a_word_is_ended_soon_and_replaced() {
     let mut world = World::serving(policy(1));
-    let old = world.life(1);
+    let old = world.id(1);
     world.news(Event::Left(old));
     world.run_until("a replacement", |world| world.starts(1) == 2);
     assert!(world.now.0 < 5000, "{:?}", world.now);
@@ -252,19 +253,19 @@ fn a_stop_during_a_pause_or_a_boot_ends_without_starting_anything() {
 #[test]
 fn a_worker_that_breaks_the_protocol_is_ended_and_replaced_and_the_others_serve_on() {
     let mut world = World::serving(policy(2));
-    let (bad, good) = (world.life(1), world.life(2));
+    let (bad, good) = (world.id(1), world.id(2));
     world.news(Event::Broken(bad, "a frame is not JSON".into()));
     assert_eq!(world.signals(bad), [Signal::Terminate]);
     world.run_until("two are ready", |world| world.ready() == 2);
-    assert_eq!((world.starts(1), world.life(2)), (2, good));
+    assert_eq!((world.starts(1), world.id(2)), (2, good));
 }
 
 #[test]
 fn late_news_of_an_earlier_life_changes_nothing() {
     let mut world = World::serving(policy(1));
     world.pass(10_000);
-    let old = world.life(1);
-    world.dies(old, Ending::Code(0));
+    let old = world.id(1);
+    world.dies(old, ExitStatus::Code(0));
     world.run_until("ready again", |world| world.ready() == 1);
     let (starts, notices) = (world.starts(1), world.notices.len());
     for late in [
@@ -275,7 +276,7 @@ fn late_news_of_an_earlier_life_changes_nothing() {
         Event::Left(old),
         Event::Broken(old, "late".into()),
         Event::Listening(old, Endpoint::new("tcp *:1")),
-        Event::Exited(old, Ending::Code(3)),
+        Event::Exited(old, ExitStatus::Code(3)),
     ] {
         world.news(late);
     }
@@ -291,11 +292,11 @@ fn ready_means_listening_where_the_predecessor_listened() {
     let mut world = World::new(policy(1)).scripted(script);
     world.ask(Request::Start);
     world.pass(10_000);
-    let first = world.life(1);
-    world.dies(first, Ending::Code(1));
+    let first = world.id(1);
+    world.dies(first, ExitStatus::Code(1));
     world.pass(1000);
-    let second = world.life(1);
-    let is_ready = |notice: &Notice| matches!(notice, Notice::Ready(_, life, _) if *life == second);
+    let second = world.id(1);
+    let is_ready = |notice: &Notice| matches!(notice, Notice::Ready(_, id, _) if *id == second);
     assert!(!world.said(is_ready));
     world.news(Event::Listening(second, Endpoint::new("tcp *:81")));
     assert!(world.said(is_ready));
@@ -311,13 +312,13 @@ fn what_a_worker_closes_just_before_its_end_is_expected_of_its_replacement() {
         let mut world = World::new(policy(1)).scripted(script);
         world.ask(Request::Start);
         world.pass(10_000);
-        let first = world.life(1);
+        let first = world.id(1);
         world.news(Event::Closed(first, Endpoint::new("tcp *:80"), Closing::Perhaps));
         world.pass(pause);
-        world.dies(first, Ending::Code(1));
+        world.dies(first, ExitStatus::Code(1));
         world.pass(1000);
-        let second = world.life(1);
-        let ready = world.said(|notice| matches!(notice, Notice::Ready(_, life, _) if *life == second));
+        let second = world.id(1);
+        let ready = world.said(|notice| matches!(notice, Notice::Ready(_, id, _) if *id == second));
         assert_eq!(ready, !expected, "closed {pause} ms before");
     }
 }
@@ -325,9 +326,12 @@ fn what_a_worker_closes_just_before_its_end_is_expected_of_its_replacement() {
 #[test]
 fn what_a_worker_has_closed_for_good_is_not_expected_of_its_replacement() {
     for closed_for_good in [
-        |_| vec![Event::Closed(Life(1), Endpoint::new("tcp *:80"), Closing::ForGood)],
+        |_| vec![Event::Closed(InstanceId(1), Endpoint::new("tcp *:80"), Closing::ForGood)],
         |_: ()| {
-            vec![Event::Closed(Life(1), Endpoint::new("tcp *:80"), Closing::Perhaps), Event::LivesOn(Life(1))]
+            vec![
+                Event::Closed(InstanceId(1), Endpoint::new("tcp *:80"), Closing::Perhaps),
+                Event::LivesOn(InstanceId(1)),
+            ]
         },
     ] {
         let script = |_, start| Behaviour {
@@ -337,11 +341,11 @@ fn what_a_worker_has_closed_for_good_is_not_expected_of_its_replacement() {
         let mut world = World::new(policy(1)).scripted(script);
         world.ask(Request::Start);
         world.pass(10_000);
-        assert_eq!(world.life(1), Life(1));
+        assert_eq!(world.id(1), InstanceId(1));
         closed_for_good(()).into_iter().for_each(|event| world.news(event));
-        world.dies(Life(1), Ending::Code(1));
+        world.dies(InstanceId(1), ExitStatus::Code(1));
         world.pass(1000);
-        assert!(world.said(|notice| matches!(notice, Notice::Ready(_, Life(2), _))));
+        assert!(world.said(|notice| matches!(notice, Notice::Ready(_, InstanceId(2), _))));
     }
 }
 
@@ -354,20 +358,20 @@ fn what_a_replacement_has_tried_out_and_closed_is_not_waited_for() {
     let mut world = World::new(policy(1)).scripted(script);
     world.ask(Request::Start);
     world.pass(10_000);
-    world.dies(Life(1), Ending::Code(1));
+    world.dies(InstanceId(1), ExitStatus::Code(1));
     world.pass(1000);
-    let is_ready = |notice: &Notice| matches!(notice, Notice::Ready(_, Life(2), _));
+    let is_ready = |notice: &Notice| matches!(notice, Notice::Ready(_, InstanceId(2), _));
     assert!(!world.said(is_ready));
-    world.news(Event::Listening(Life(2), Endpoint::new("tcp *:81")));
-    world.news(Event::Closed(Life(2), Endpoint::new("tcp *:80"), Closing::ForGood));
+    world.news(Event::Listening(InstanceId(2), Endpoint::new("tcp *:81")));
+    world.news(Event::Closed(InstanceId(2), Endpoint::new("tcp *:80"), Closing::ForGood));
     assert!(world.said(is_ready));
 }
 
 #[test]
 fn whoever_asks_to_listen_is_not_ready_before_that_is_decided() {
-    let decisions: [fn(Life) -> Event; 2] = [
-        |life| Event::Listening(life, Endpoint::new("tcp *:80")),
-        |life| Event::Closed(life, Endpoint::new("tcp *:80"), Closing::ForGood),
+    let decisions: [fn(InstanceId) -> Event; 2] = [
+        |id| Event::Listening(id, Endpoint::new("tcp *:80")),
+        |id| Event::Closed(id, Endpoint::new("tcp *:80"), Closing::ForGood),
     ];
     for decision in decisions {
         let mut world = World::new(policy(1)).scripted(|_, _| Behaviour {
@@ -377,12 +381,12 @@ fn whoever_asks_to_listen_is_not_ready_before_that_is_decided() {
         });
         world.ask(Request::Start);
         world.pass(1000);
-        let life = world.life(1);
+        let id = world.id(1);
         let is_ready = |notice: &Notice| matches!(notice, Notice::Ready(..));
-        world.news(Event::AsksToListen(life, Endpoint::new("tcp *:80")));
-        world.news(Event::SaidReady(life));
+        world.news(Event::AsksToListen(id, Endpoint::new("tcp *:80")));
+        world.news(Event::SaidReady(id));
         assert!(!world.said(is_ready));
-        world.news(decision(life));
+        world.news(decision(id));
         assert!(world.said(is_ready));
     }
 }
@@ -396,8 +400,8 @@ fn an_app_that_moved_to_another_port_counts_as_ready_after_a_while() {
     let mut world = World::new(policy(1)).scripted(script);
     world.ask(Request::Start);
     world.pass(5_000);
-    world.ask(Request::RollOut(OnDeath::Hold));
-    world.run_until("the roll-out ends", |world| world.said(|n| matches!(n, Notice::RollOutFinished { .. })));
+    world.ask(Request::Rollout(OnDeath::Hold));
+    world.run_until("the roll-out ends", |world| world.said(|n| matches!(n, Notice::RolloutFinished { .. })));
     assert!(world.said(|notice| matches!(notice, Notice::ReadyWithout(..))));
 }
 
@@ -410,8 +414,8 @@ fn manual_readiness_asks_nothing_but_the_word_of_the_app() {
     world.ask(Request::Start);
     world.pass(60_000);
     assert!(!world.said(|notice| matches!(notice, Notice::Ready(..))));
-    let life = world.life(1);
-    world.news(Event::SaidReady(life));
+    let id = world.id(1);
+    world.news(Event::SaidReady(id));
     assert!(
         world.said(|notice| matches!(notice, Notice::Ready(_, _, took) if *took == Duration::from_secs(60)))
     );
@@ -440,10 +444,10 @@ fn workers_ended_because_they_were_slow_to_start_are_tried_until_the_machine_is_
     // Their own deaths count as ever, and from the beginning.
     for deaths in 1..=4 {
         world.run_until("it is ready", |world| world.ready() == 10);
-        let life = world.life(1);
-        world.dies(life, Ending::Code(1));
+        let id = world.id(1);
+        world.dies(id, ExitStatus::Code(1));
         assert_eq!(
-            world.said(|notice| matches!(notice, Notice::Exited { then: Then::Dead(4), .. })),
+            world.said(|notice| matches!(notice, Notice::Exited { then: NextAction::Dead(4), .. })),
             deaths == 4
         );
     }
@@ -464,11 +468,11 @@ fn refused(workers: u32, refused: u32) -> World {
     let mut told = std::collections::BTreeSet::new();
     while world.outcome.is_none() && world.now.0 < 60_000 {
         assert!(world.step(None));
-        for life in world.living() {
+        for id in world.living() {
             let online = world
-                .said(|notice| matches!(notice, Notice::Online(wid, it) if *it == life && wid.0 <= refused));
-            if online && told.insert(life) {
-                world.news(Event::Refused(life, refusal()));
+                .said(|notice| matches!(notice, Notice::Online(wid, it) if *it == id && wid.0 <= refused));
+            if online && told.insert(id) {
+                world.news(Event::Refused(id, refusal()));
             }
         }
     }
@@ -499,12 +503,12 @@ fn an_app_that_lives_on_after_a_refused_listen_is_ready_once_it_listens_elsewher
         let mut world = World::new(policy(1)).scripted(move |_, _| silent.clone());
         world.ask(Request::Start);
         world.run_until("it is online", |world| world.said(|notice| matches!(notice, Notice::Online(..))));
-        let life = world.life(1);
-        world.news(Event::Refused(life, refusal()));
+        let id = world.id(1);
+        world.news(Event::Refused(id, refusal()));
         world.pass(1000);
         assert!(!world.said(|notice| matches!(notice, Notice::Ready(..))));
         if elsewhere {
-            world.news(Event::Listening(life, Endpoint::new("tcp *:81")));
+            world.news(Event::Listening(id, Endpoint::new("tcp *:81")));
         } else {
             world.pass(10_000);
         }
@@ -538,7 +542,7 @@ fn the_first_stop_signal_after_another_stop_kills_nobody() {
     assert_eq!(world.outcome, Some(Outcome::Stopped));
 }
 
-/// When a life that has left and does not exit gets SIGTERM, and when SIGKILL, after that.
+/// When an instance that has left and does not exit gets SIGTERM, and when SIGKILL, after that.
 fn ends_after(policy: Policy, drained: bool) -> (Option<u64>, Option<u64>) {
     let stays =
         Behaviour { exits_after_leaving: None, heeds_sigterm: None, drains: None, ..Behaviour::default() };
@@ -549,14 +553,14 @@ fn ends_after(policy: Policy, drained: bool) -> (Option<u64>, Option<u64>) {
     world.ask(Request::Stop);
     world.pass(10);
     if drained {
-        world.news(Event::Drained(Life(1)));
+        world.news(Event::Drained(InstanceId(1)));
     }
-    world.news(Event::Left(Life(1)));
+    world.news(Event::Left(InstanceId(1)));
     let left = world.now;
     let (mut terminated, mut killed) = (None, None);
     while world.outcome.is_none() && world.step(None) {
         let at = u64::try_from(world.now.since(left).as_millis()).unwrap();
-        let signals = world.signals(Life(1)).to_vec();
+        let signals = world.signals(InstanceId(1)).to_vec();
         terminated = terminated.or(signals.contains(&Signal::Terminate).then_some(at));
         killed = killed.or(signals.contains(&Signal::Kill).then_some(at));
     }
@@ -565,7 +569,7 @@ fn ends_after(policy: Policy, drained: bool) -> (Option<u64>, Option<u64>) {
 
 #[test]
 fn one_that_has_nothing_left_to_do_gets_sigterm_after_two_seconds_and_one_with_connections_after_ten() {
-    let limits = |stop| Limits { stop_timeout: stop, ..Limits::default() };
+    let limits = |stop| LifecycleLimits { stop_timeout: stop, ..LifecycleLimits::default() };
     let case = |stop, exit_timeout| Policy { limits: limits(stop), exit_timeout, ..policy(1) };
     let (default, never) = (ExitTimeout::Default, ExitTimeout::Never);
     let after = |n| ExitTimeout::After(Duration::from_millis(n));
@@ -598,8 +602,8 @@ fn one_that_is_to_call_itself_ready_and_does_not_is_told_of_once() {
     assert_eq!(told(&world), 1);
     world.pass(60_000);
     assert_eq!(told(&world), 1);
-    let life = world.life(1);
-    world.news(Event::SaidReady(life));
+    let id = world.id(1);
+    world.news(Event::SaidReady(id));
     assert!(world.said(|notice| matches!(notice, Notice::Ready(..))));
 }
 

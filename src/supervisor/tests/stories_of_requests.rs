@@ -2,8 +2,8 @@
 
 use super::harness::{Behaviour, World, ms, policy};
 use crate::supervisor::{
-    Attendance, Ending, Life, Limits, Notice, OnDeath, OneRequest, Persistence, Policy, Request,
-    RestartOrder, Signal, StopReason, Then, WorkerId,
+    ExitStatus, HostKind, InstanceId, LifecycleLimits, NextAction, Notice, OnDeath, OneRequest, Persistence,
+    Policy, Request, RestartOrder, Signal, StopReason, WorkerId,
 };
 
 fn one(worker: u32, request: OneRequest) -> Request {
@@ -11,28 +11,28 @@ fn one(worker: u32, request: OneRequest) -> Request {
 }
 
 fn scripted(workers: u32) -> Policy {
-    Policy { attendance: Attendance::Script, ..policy(workers) }
+    Policy { host_kind: HostKind::CustomMaster, ..policy(workers) }
 }
 
 fn is_finished(notice: &Notice) -> bool {
-    matches!(notice, Notice::RollOutFinished { .. })
+    matches!(notice, Notice::RolloutFinished { .. })
 }
 
-/// What was said to follow the exit of this life.
-fn after(world: &World, life: Life) -> Option<Then> {
+/// What was said to follow the exit of this instance.
+fn after(world: &World, id: InstanceId) -> Option<NextAction> {
     world.notices.iter().find_map(|notice| {
-        let Notice::Exited { life: ended, then, .. } = notice else { return None };
-        (*ended == life).then_some(*then)
+        let Notice::Exited { instance: ended, then, .. } = notice else { return None };
+        (*ended == id).then_some(*then)
     })
 }
 
 #[test]
 fn a_worker_stopped_on_request_stays_stopped_until_it_is_started() {
     let mut world = World::serving(scripted(2));
-    let first = world.life(1);
+    let first = world.id(1);
     world.ask(one(1, OneRequest::Stop));
     world.run_until("it is gone", |world| world.processes() == 1);
-    assert_eq!(after(&world, first), Some(Then::Rest));
+    assert_eq!(after(&world, first), Some(NextAction::Stop));
     assert!(world.said(|notice| matches!(notice, Notice::Stopping(_, _, StopReason::Asked))));
     world.pass(60_000);
     assert_eq!(world.starts(1), 1);
@@ -44,7 +44,7 @@ fn a_worker_stopped_on_request_stays_stopped_until_it_is_started() {
 #[test]
 fn a_stopping_worker_that_is_asked_to_start_starts_when_it_is_gone() {
     let mut world = World::serving(scripted(1));
-    let old = world.life(1);
+    let old = world.id(1);
     world.ask(one(1, OneRequest::Stop));
     world.ask(one(1, OneRequest::Start));
     while world.living().contains(&old) {
@@ -68,17 +68,17 @@ fn a_restarted_worker_is_replaced_at_once_and_counts_no_death() {
     let mut policy = scripted(1);
     policy.limits.exit_threshold = ms(60_000);
     let mut world = World::serving(policy);
-    let first = world.life(1);
+    let first = world.id(1);
     world.ask(one(1, OneRequest::Restart));
     world.run_until("its replacement is ready", |world| world.starts(1) == 2 && world.ready() == 1);
-    assert_eq!(after(&world, first), Some(Then::StartAtOnce));
-    assert!(!world.said(|notice| matches!(notice, Notice::RollOutBegan(..))));
+    assert_eq!(after(&world, first), Some(NextAction::StartAtOnce));
+    assert!(!world.said(|notice| matches!(notice, Notice::RolloutBegan(..))));
 }
 
 #[test]
 fn a_worker_that_waits_for_its_turn_and_restarts_by_itself_is_not_replaced_again() {
     let mut world = World::serving(scripted(3));
-    world.ask(Request::RollOut(OnDeath::Hold));
+    world.ask(Request::Rollout(OnDeath::Hold));
     world.ask(one(3, OneRequest::Restart));
     world.run_until("the roll-out ends", |world| world.said(is_finished));
     assert_eq!((1..=3).map(|worker| world.starts(worker)).collect::<Vec<_>>(), [2, 2, 2]);
@@ -93,7 +93,7 @@ fn the_roll_out_waits_for_a_worker_that_restarts_by_itself_and_is_slow() {
     };
     let mut world = World::serving(scripted(3));
     world.script = Box::new(slow);
-    world.ask(Request::RollOut(OnDeath::Hold));
+    world.ask(Request::Rollout(OnDeath::Hold));
     world.ask(one(3, OneRequest::Restart));
     world.run_until("the roll-out ends", |world| world.said(is_finished));
     assert_eq!(world.starts(3), 2);
@@ -103,9 +103,9 @@ fn the_roll_out_waits_for_a_worker_that_restarts_by_itself_and_is_slow() {
 #[test]
 fn one_worker_is_rolled_out_alone_or_joins_the_queue() {
     let mut world = World::serving(scripted(3));
-    world.ask(one(2, OneRequest::RollOut));
-    world.ask(one(1, OneRequest::RollOut));
-    world.ask(one(2, OneRequest::RollOut));
+    world.ask(one(2, OneRequest::Rollout));
+    world.ask(one(1, OneRequest::Rollout));
+    world.ask(one(2, OneRequest::Rollout));
     world.run_until("the roll-out ends", |world| world.said(is_finished));
     assert_eq!((1..=3).map(|worker| world.starts(worker)).collect::<Vec<_>>(), [2, 2, 1]);
 }
@@ -115,7 +115,7 @@ fn a_roll_out_passes_over_workers_that_rest() {
     let mut world = World::serving(scripted(2));
     world.ask(one(1, OneRequest::Stop));
     world.run_until("it is gone", |world| world.processes() == 1);
-    world.ask(Request::RollOut(OnDeath::Hold));
+    world.ask(Request::Rollout(OnDeath::Hold));
     world.run_until("the roll-out ends", |world| world.said(is_finished));
     assert_eq!((world.starts(1), world.starts(2)), (1, 2));
 }
@@ -124,7 +124,7 @@ fn a_roll_out_passes_over_workers_that_rest() {
 fn a_stop_of_one_worker_takes_it_out_of_the_roll_out() {
     for restart in [RestartOrder::StopFirst, RestartOrder::StartFirst] {
         let mut world = World::serving(Policy { restart, ..scripted(2) });
-        world.ask(Request::RollOut(OnDeath::Hold));
+        world.ask(Request::Rollout(OnDeath::Hold));
         world.ask(one(1, OneRequest::Stop));
         world.run_until("the roll-out ends", |world| world.said(is_finished));
         world.pass(60_000);
@@ -144,7 +144,7 @@ fn a_dead_worker_is_revived_to_rest_and_started_with_a_clean_slate() {
     let mut world = World::new(policy).scripted(dies_once);
     world.ask(Request::Start);
     world.run_until("worker 1 is dead", |world| {
-        world.said(|notice| matches!(notice, Notice::Exited { then: Then::Dead(1), .. }))
+        world.said(|notice| matches!(notice, Notice::Exited { then: NextAction::Dead(1), .. }))
     });
     world.ask(one(1, OneRequest::Revive));
     world.pass(10_000);
@@ -178,9 +178,10 @@ fn limits_of_one_worker_are_its_own() {
     world.run_until("both are new", |world| {
         world.starts(1) == 2 && world.starts(2) == 2 && world.ready() == 2
     });
-    let limits = Limits { stop_timeout: ms(100), kill_timeout: ms(300), ..Limits::default() };
+    let limits =
+        LifecycleLimits { stop_timeout: ms(100), kill_timeout: ms(300), ..LifecycleLimits::default() };
     world.ask(one(2, OneRequest::Limit(limits)));
-    let (first, second) = (world.life(1), world.life(2));
+    let (first, second) = (world.id(1), world.id(2));
     world.ask(Request::Stop);
     world.pass(200);
     assert_eq!(world.signals(second), [Signal::Terminate]);
@@ -191,14 +192,17 @@ fn limits_of_one_worker_are_its_own() {
 #[test]
 fn a_worker_with_one_life_stays_stopped_after_it() {
     let mut world = World::serving(scripted(1));
-    world.ask(Request::Add(Limits { persistence: Persistence::OneLife, ..Limits::default() }));
+    world.ask(Request::Add(LifecycleLimits {
+        persistence: Persistence::OneLife,
+        ..LifecycleLimits::default()
+    }));
     world.pass(1000);
     assert_eq!(world.processes(), 1, "an added worker is not started by itself");
     world.ask(one(2, OneRequest::Start));
     world.run_until("it is ready", |world| world.ready() == 2);
-    let life = world.life(2);
-    world.dies(life, Ending::Code(0));
-    assert_eq!(after(&world, life), Some(Then::Rest));
+    let id = world.id(2);
+    world.dies(id, ExitStatus::Code(0));
+    assert_eq!(after(&world, id), Some(NextAction::Stop));
     world.pass(60_000);
     assert_eq!(world.starts(2), 1);
 }
@@ -220,8 +224,8 @@ fn a_stop_with_patience_kills_who_is_left_when_it_is_over() {
 #[test]
 fn what_is_asked_of_nobody_or_after_a_stop_changes_nothing() {
     let mut world = World::serving(scripted(1));
-    for request in [OneRequest::Start, OneRequest::Stop, OneRequest::Restart, OneRequest::RollOut] {
-        if request != OneRequest::RollOut {
+    for request in [OneRequest::Start, OneRequest::Stop, OneRequest::Restart, OneRequest::Rollout] {
+        if request != OneRequest::Rollout {
             world.ask(one(7, request));
         }
         world.ask(one(1, OneRequest::Revive));
@@ -229,7 +233,7 @@ fn what_is_asked_of_nobody_or_after_a_stop_changes_nothing() {
     assert_eq!(world.ready(), 1);
     world.ask(Request::Stop);
     world.ask(one(1, OneRequest::Start));
-    world.ask(Request::Add(Limits::default()));
+    world.ask(Request::Add(LifecycleLimits::default()));
     world.run_until("the end", |world| world.outcome.is_some());
     assert_eq!(world.starts(1), 1);
 }

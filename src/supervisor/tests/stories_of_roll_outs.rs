@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::harness::{Behaviour, World, ms, policy};
 use crate::supervisor::{
-    AbortReason, Ending, Event, Haste, Life, Notice, OnDeath, OneRequest, Outcome, Policy, Request,
+    AbortReason, Event, ExitStatus, Haste, InstanceId, Notice, OnDeath, OneRequest, Outcome, Policy, Request,
     RestartOrder, StopCause, WorkerId,
 };
 
@@ -14,22 +14,22 @@ fn start_first(workers: u32) -> Policy {
 }
 
 fn is_finished(notice: &Notice) -> bool {
-    matches!(notice, Notice::RollOutFinished { .. })
+    matches!(notice, Notice::RolloutFinished { .. })
 }
 
 fn is_aborted(notice: &Notice) -> bool {
-    matches!(notice, Notice::RollOutAborted { .. })
+    matches!(notice, Notice::RolloutAborted { .. })
 }
 
-fn roll_out(world: &mut World) {
-    world.ask(Request::RollOut(OnDeath::Hold));
+fn rollout(world: &mut World) {
+    world.ask(Request::Rollout(OnDeath::Hold));
     world.run_until("the roll-out ends", |world| world.said(|n| is_finished(n) || is_aborted(n)));
 }
 
 #[test]
 fn a_stop_first_roll_out_replaces_one_worker_at_a_time() {
     let mut world = World::serving(policy(4));
-    world.ask(Request::RollOut(OnDeath::Hold));
+    world.ask(Request::Rollout(OnDeath::Hold));
     while !world.said(is_finished) {
         assert!(world.ready() >= 3, "at most one worker is down");
         assert!(world.step(None));
@@ -41,8 +41,8 @@ fn a_stop_first_roll_out_replaces_one_worker_at_a_time() {
 #[test]
 fn a_stop_first_worker_starts_only_when_the_old_one_is_gone() {
     let mut world = World::serving(policy(1));
-    let old = world.life(1);
-    world.ask(Request::RollOut(OnDeath::Hold));
+    let old = world.id(1);
+    world.ask(Request::Rollout(OnDeath::Hold));
     while world.living().contains(&old) {
         assert_eq!(world.starts(1), 1);
         assert!(world.step(None));
@@ -53,20 +53,20 @@ fn a_stop_first_worker_starts_only_when_the_old_one_is_gone() {
 #[test]
 fn a_start_first_roll_out_never_has_fewer_ready_workers() {
     let mut world = World::serving(start_first(3));
-    world.ask(Request::RollOut(OnDeath::Hold));
+    world.ask(Request::Rollout(OnDeath::Hold));
     while !world.said(is_finished) {
         assert!(world.ready() >= 3);
         assert!(world.processes() <= 4, "one worker at a time");
         assert!(world.step(None));
     }
     assert_eq!(world.processes(), 3);
-    assert!(world.living().iter().all(|life| *life > Life(3)));
+    assert!(world.living().iter().all(|id| *id > InstanceId(3)));
 }
 
 #[test]
 fn parallel_replaces_that_many_at_a_time() {
     let mut world = World::serving(Policy { parallel: 2, ..start_first(4) });
-    world.ask(Request::RollOut(OnDeath::Hold));
+    world.ask(Request::Rollout(OnDeath::Hold));
     let mut most = 0;
     while !world.said(is_finished) {
         most = most.max(world.processes());
@@ -92,10 +92,10 @@ fn a_start_first_replacement_that_is_never_ready_leaves_the_old_worker_and_fails
     world.ask(Request::Start);
     world.pass(1000);
     let old = world.living();
-    roll_out(&mut world);
+    rollout(&mut world);
     assert!(world.said(|notice| matches!(
         notice,
-        Notice::RollOutAborted { worker: WorkerId(1), reason: AbortReason::NotReady(_), replaced: 0, .. }
+        Notice::RolloutAborted { worker: WorkerId(1), reason: AbortReason::NotReady(_), replaced: 0, .. }
     )));
     world.pass(10_000);
     assert_eq!(world.living(), old, "the old workers serve on, the failed one is gone");
@@ -109,10 +109,10 @@ fn a_start_first_replacement_that_dies_at_boot_fails_the_roll_out_at_once() {
     world.ask(Request::Start);
     world.pass(1000);
     let old = world.living();
-    roll_out(&mut world);
+    rollout(&mut world);
     assert!(world.said(|notice| matches!(
         notice,
-        Notice::RollOutAborted { reason: AbortReason::Died(Ending::Code(1)), .. }
+        Notice::RolloutAborted { reason: AbortReason::Died(ExitStatus::Code(1)), .. }
     )));
     world.pass(10_000);
     assert_eq!(world.living(), old);
@@ -128,10 +128,10 @@ fn a_start_first_replacement_that_listens_elsewhere_fails_the_roll_out() {
     let mut world = World::new(start_first(1)).scripted(script);
     world.ask(Request::Start);
     world.pass(1000);
-    roll_out(&mut world);
+    rollout(&mut world);
     assert!(world.said(is_aborted));
     world.pass(10_000);
-    assert_eq!(world.living(), BTreeSet::from([Life(1)]));
+    assert_eq!(world.living(), BTreeSet::from([InstanceId(1)]));
 }
 
 #[test]
@@ -140,12 +140,12 @@ fn a_roll_out_that_was_aborted_can_be_asked_for_again() {
     let mut world = World::new(start_first(2)).scripted(script);
     world.ask(Request::Start);
     world.pass(1000);
-    roll_out(&mut world);
+    rollout(&mut world);
     assert!(world.said(is_aborted));
-    world.ask(Request::RollOut(OnDeath::Hold));
+    world.ask(Request::Rollout(OnDeath::Hold));
     world.pass(60_000);
     assert!(world.said(is_aborted), "worker 2's second start fails, too");
-    world.ask(Request::RollOut(OnDeath::Hold));
+    world.ask(Request::Rollout(OnDeath::Hold));
     world.run_until("done", |world| world.said(is_finished));
 }
 
@@ -158,18 +158,18 @@ fn a_stop_first_replacement_that_dies_is_waited_for_and_nobody_else_is_touched()
     let mut world = World::new(policy(3)).scripted(script);
     world.ask(Request::Start);
     world.pass(2000);
-    world.ask(Request::RollOut(OnDeath::Hold));
+    world.ask(Request::Rollout(OnDeath::Hold));
     world.run_until("worker 1 is tried for the fifth time", |world| world.starts(1) == 6);
     assert_eq!((world.starts(2), world.starts(3)), (1, 1));
     let held =
-        |notice: &Notice| matches!(notice, Notice::RollOutHeld { worker: WorkerId(1), waiting: 2, .. });
+        |notice: &Notice| matches!(notice, Notice::RolloutHeld { worker: WorkerId(1), waiting: 2, .. });
     assert_eq!(world.notices.iter().filter(|notice| held(notice)).count(), 1, "it is said once");
     world.run_until("done", |world| world.said(is_finished));
-    assert!(world.said(|notice| matches!(notice, Notice::RollOutFinished { replaced: 3, .. })));
+    assert!(world.said(|notice| matches!(notice, Notice::RolloutFinished { replaced: 3, .. })));
     assert_eq!((world.starts(1), world.starts(2), world.starts(3)), (6, 2, 2));
 }
 
-/// Worker 1's replacements die, at this time, until its life number `bad`; every death but those allowed would be the last.
+/// Worker 1's replacements die, at this time, until its instance number `bad`; every death but those allowed would be the last.
 fn broken(workers: u32, allowed: u32, dying: u64, bad: u32) -> World {
     let mut policy = policy(workers);
     policy.limits.exit_threshold = ms(5000);
@@ -189,9 +189,9 @@ fn a_soft_restart_goes_on_past_a_worker_that_is_left_dead() {
         WorkerId(1) => Behaviour::dying_at(20),
         _ => Behaviour::default(),
     });
-    world.ask(Request::RollOut(OnDeath::Continue));
+    world.ask(Request::Rollout(OnDeath::Continue));
     world.run_until("it ends", |world| world.said(is_finished));
-    assert!(world.said(|notice| matches!(notice, Notice::RollOutFinished { replaced: 1, .. })));
+    assert!(world.said(|notice| matches!(notice, Notice::RolloutFinished { replaced: 1, .. })));
     assert_eq!((world.starts(1), world.starts(2)), (3, 2));
 }
 
@@ -202,17 +202,17 @@ fn an_operators_roll_out_holds_at_the_first_worker_whatever_the_limits_say_and_t
         let mut world = broken(workers, allowed, 20, 20);
         world.policy.parallel = parallel;
         world.supervisor.policy.parallel = parallel;
-        world.ask(Request::RollOut(OnDeath::Hold));
+        world.ask(Request::Rollout(OnDeath::Hold));
         world.run_until("it was tried often", |world| world.starts(1) == 20);
         let rest: Vec<_> = (parallel + 1..=workers).map(|worker| world.starts(worker)).collect();
         assert!(rest.iter().all(|starts| *starts == 1), "untouched: {rest:?}");
         assert_eq!(world.outcome, None);
-        let held = world.notices.iter().filter(|notice| matches!(notice, Notice::RollOutHeld { .. })).count();
+        let held = world.notices.iter().filter(|notice| matches!(notice, Notice::RolloutHeld { .. })).count();
         assert_eq!(held, parallel as usize, "each says it once");
         assert!(!world.said(|notice| matches!(notice, Notice::AllDead(_))));
 
         world.script = Box::new(|_, _| Behaviour::default());
-        world.ask(Request::RollOut(OnDeath::Hold));
+        world.ask(Request::Rollout(OnDeath::Hold));
         world.run_until("done", |world| world.said(is_finished));
         assert_eq!(world.ready(), workers as usize);
     }
@@ -221,12 +221,12 @@ fn an_operators_roll_out_holds_at_the_first_worker_whatever_the_limits_say_and_t
 #[test]
 fn who_asks_again_while_a_roll_out_holds_does_not_wait_for_the_pause() {
     let mut world = broken(2, 0, 20, u32::MAX);
-    world.ask(Request::RollOut(OnDeath::Hold));
+    world.ask(Request::Rollout(OnDeath::Hold));
     world.run_until("pauses are long", |world| world.starts(1) == 12);
     world.run_until("it has died", |world| world.processes() == 1);
     world.script = Box::new(|_, _| Behaviour::default());
     let asked = world.now;
-    world.ask(Request::RollOut(OnDeath::Hold));
+    world.ask(Request::Rollout(OnDeath::Hold));
     assert_eq!(world.starts(1), 13);
     world.run_until("done", |world| world.said(is_finished));
     assert!(world.now.since(asked) < Duration::from_millis(5500), "the proof, and no pause");
@@ -235,21 +235,21 @@ fn who_asks_again_while_a_roll_out_holds_does_not_wait_for_the_pause() {
 #[test]
 fn a_version_that_dies_after_it_was_ready_holds_the_roll_out_until_one_lives_on() {
     let mut world = broken(4, 1, 80, 6);
-    world.ask(Request::RollOut(OnDeath::Hold));
+    world.ask(Request::Rollout(OnDeath::Hold));
     world.run_until("worker 1 is tried for the fifth time", |world| world.starts(1) == 6);
     assert_eq!((world.starts(3), world.starts(4)), (1, 1), "worker 2 had begun before worker 1 died");
     world.run_until("done", |world| world.said(is_finished));
     assert_eq!(world.ready(), 4);
-    assert!(world.said(|notice| matches!(notice, Notice::RollOutFinished { replaced: 4, .. })));
+    assert!(world.said(|notice| matches!(notice, Notice::RolloutFinished { replaced: 4, .. })));
 }
 
 #[test]
 fn an_old_worker_that_crashes_into_a_broken_version_while_the_roll_out_holds_is_tried_on_too() {
     let mut world = broken(2, 0, 20, u32::MAX);
-    world.ask(Request::RollOut(OnDeath::Hold));
+    world.ask(Request::Rollout(OnDeath::Hold));
     world.run_until("it is held", |world| world.starts(1) == 3);
-    let old = world.life(2);
-    world.dies(old, Ending::Code(1));
+    let old = world.id(2);
+    world.dies(old, ExitStatus::Code(1));
     world.pass(60_000);
     assert_eq!(world.outcome, None);
     assert!(world.starts(1) > 10 && world.starts(2) > 10);
@@ -259,11 +259,11 @@ fn an_old_worker_that_crashes_into_a_broken_version_while_the_roll_out_holds_is_
 fn a_version_given_up_by_its_time_limit_is_tried_on_and_counts_again_once_it_was_ready() {
     let mut world = broken(1, 0, 20, 12);
     world.supervisor.policy.ready_timeout = ms(2000);
-    world.ask(Request::RollOut(OnDeath::Hold));
+    world.ask(Request::Rollout(OnDeath::Hold));
     world.run_until("it ends", |world| world.said(is_aborted));
     world.run_until("it works at last", |world| world.ready() == 1);
-    let life = world.life(1);
-    world.dies(life, Ending::Code(1));
+    let id = world.id(1);
+    world.dies(id, ExitStatus::Code(1));
     assert!(world.said(|notice| matches!(notice, Notice::AllDead(_))), "as its limits say");
 }
 
@@ -273,7 +273,7 @@ fn a_replacement_that_keeps_dying_is_given_up_when_its_time_is_over() {
     let mut world = World::new(Policy { ready_timeout: ms(2000), ..policy(3) }).scripted(script);
     world.ask(Request::Start);
     world.pass(1000);
-    roll_out(&mut world);
+    rollout(&mut world);
     assert!(world.said(is_aborted));
     assert!(world.now.0 < 4100, "counted from the first: {:?}", world.now);
     world.pass(20_000);
@@ -284,14 +284,14 @@ fn a_replacement_that_keeps_dying_is_given_up_when_its_time_is_over() {
 #[test]
 fn a_roll_out_whose_workers_are_stopped_has_not_succeeded() {
     let mut world = World::serving(policy(2));
-    world.ask(Request::RollOut(OnDeath::Hold));
+    world.ask(Request::Rollout(OnDeath::Hold));
     world.pass(3);
     for worker in [1, 2] {
         world.ask(Request::One(WorkerId(worker), OneRequest::Stop));
     }
     world.pass(10_000);
     assert!(!world.said(is_finished));
-    assert!(world.said(|notice| matches!(notice, Notice::RollOutCancelled)));
+    assert!(world.said(|notice| matches!(notice, Notice::RolloutCancelled)));
 }
 
 #[test]
@@ -300,7 +300,7 @@ fn a_stop_first_replacement_late_by_an_explicit_limit_stops_the_roll_out_and_sta
     let mut world = World::new(Policy { ready_timeout: ms(2000), ..policy(3) }).scripted(script);
     world.ask(Request::Start);
     world.pass(1000);
-    roll_out(&mut world);
+    rollout(&mut world);
     assert!(world.said(is_aborted));
     world.pass(60_000);
     assert_eq!([1, 2, 3].map(|worker| world.starts(worker)), [2, 1, 1], "nobody else is touched");
@@ -311,7 +311,7 @@ fn a_stop_first_replacement_late_by_an_explicit_limit_stops_the_roll_out_and_sta
 fn many_requests_during_a_roll_out_are_one_more_pass_at_most() {
     let mut world = World::serving(policy(4));
     for _ in 0..50 {
-        world.ask(Request::RollOut(OnDeath::Hold));
+        world.ask(Request::Rollout(OnDeath::Hold));
         world.pass(3);
     }
     world.run_until("done", |world| world.said(is_finished));
@@ -324,9 +324,9 @@ fn many_requests_during_a_roll_out_are_one_more_pass_at_most() {
 #[test]
 fn a_request_after_a_new_life_was_forked_replaces_that_life_again() {
     let mut world = World::serving(policy(2));
-    world.ask(Request::RollOut(OnDeath::Hold));
-    world.run_until("worker 1 has a new life", |world| world.starts(1) == 2);
-    world.ask(Request::RollOut(OnDeath::Hold));
+    world.ask(Request::Rollout(OnDeath::Hold));
+    world.run_until("worker 1 has a new id", |world| world.starts(1) == 2);
+    world.ask(Request::Rollout(OnDeath::Hold));
     world.run_until("done", |world| world.said(is_finished));
     assert_eq!((world.starts(1), world.starts(2)), (3, 2));
 }
@@ -335,23 +335,23 @@ fn a_request_after_a_new_life_was_forked_replaces_that_life_again() {
 fn a_stop_wins_over_a_roll_out() {
     for restart in [RestartOrder::StopFirst, RestartOrder::StartFirst] {
         let mut world = World::serving(Policy { restart, ..start_first(3) });
-        world.ask(Request::RollOut(OnDeath::Hold));
+        world.ask(Request::Rollout(OnDeath::Hold));
         world.pass(15);
         world.ask(Request::Stop);
-        world.ask(Request::RollOut(OnDeath::Hold));
+        world.ask(Request::Rollout(OnDeath::Hold));
         world.run_until("the end", |world| world.outcome.is_some());
         assert_eq!(world.outcome, Some(Outcome::Stopped));
-        assert!(world.said(|notice| matches!(notice, Notice::RollOutCancelled)));
+        assert!(world.said(|notice| matches!(notice, Notice::RolloutCancelled)));
     }
 }
 
 #[test]
 fn an_old_worker_that_dies_while_its_replacement_boots_is_not_started_again() {
     let mut world = World::serving(start_first(1));
-    let old = world.life(1);
-    world.ask(Request::RollOut(OnDeath::Hold));
+    let old = world.id(1);
+    world.ask(Request::Rollout(OnDeath::Hold));
     world.pass(15);
-    world.dies(old, Ending::Signal("SIGSEGV".into()));
+    world.dies(old, ExitStatus::Signal("SIGSEGV".into()));
     world.run_until("done", |world| world.said(is_finished));
     assert_eq!((world.starts(1), world.ready()), (2, 1));
 }
@@ -367,7 +367,7 @@ fn a_roll_out_brings_a_dead_worker_back() {
     world.ask(Request::Start);
     world.pass(10_000);
     assert_eq!(world.ready(), 1);
-    roll_out(&mut world);
+    rollout(&mut world);
     assert_eq!(world.ready(), 2);
 }
 
@@ -378,7 +378,7 @@ fn a_worker_draining_for_long_holds_up_the_next_step_and_nothing_else() {
     let mut world = World::new(start_first(2)).scripted(script);
     world.ask(Request::Start);
     world.pass(1000);
-    world.ask(Request::RollOut(OnDeath::Hold));
+    world.ask(Request::Rollout(OnDeath::Hold));
     world.pass(29_000);
     assert_eq!((world.ready(), world.processes()), (2, 3));
     world.run_until("done", |world| world.said(is_finished));
@@ -387,12 +387,12 @@ fn a_worker_draining_for_long_holds_up_the_next_step_and_nothing_else() {
 #[test]
 fn a_worker_leaving_by_itself_when_its_turn_comes_is_replaced_once() {
     let mut world = World::serving(policy(1));
-    let old = world.life(1);
+    let old = world.id(1);
     world.pass(5000);
     world.news(Event::Leaving(old));
-    world.ask(Request::RollOut(OnDeath::Hold));
+    world.ask(Request::Rollout(OnDeath::Hold));
     world.news(Event::Left(old));
-    world.dies(old, Ending::Code(0));
+    world.dies(old, ExitStatus::Code(0));
     world.run_until("done", |world| world.said(is_finished));
     assert_eq!(world.starts(1), 2);
 }
@@ -405,12 +405,12 @@ fn idle_connections_get_their_time_unless_nobody_else_serves_meanwhile_or_somebo
         world.pass(60_000);
         world.hastes.iter().map(|(_, haste)| *haste).collect::<Vec<_>>()
     };
-    let (roll_out, none, some) = (Request::RollOut(OnDeath::Hold), Haste::None, Haste::Some);
-    assert_eq!(told(policy(1), roll_out), [some]);
-    assert_eq!(told(policy(2), roll_out), [none, none]);
-    assert_eq!(told(start_first(1), roll_out), [none], "its successor serves");
-    assert_eq!(told(Policy { parallel: 2, ..policy(2) }, roll_out), [some, some]);
-    assert_eq!(told(Policy { parallel: 2, ..policy(4) }, roll_out), [none; 4]);
+    let (rollout, none, some) = (Request::Rollout(OnDeath::Hold), Haste::None, Haste::Some);
+    assert_eq!(told(policy(1), rollout), [some]);
+    assert_eq!(told(policy(2), rollout), [none, none]);
+    assert_eq!(told(start_first(1), rollout), [none], "its successor serves");
+    assert_eq!(told(Policy { parallel: 2, ..policy(2) }, rollout), [some, some]);
+    assert_eq!(told(Policy { parallel: 2, ..policy(4) }, rollout), [none; 4]);
     assert_eq!(told(policy(2), Request::RestartAll), [some, some]);
     assert_eq!(told(policy(2), Request::Stop), [none, none]);
     assert_eq!(told(policy(2), Request::StopBy(StopCause::Terminate)), [none, none]);

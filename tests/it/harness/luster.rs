@@ -312,7 +312,7 @@ impl Running {
         self.await_event("listening", count);
     }
 
-    /// The pid of the life of this worker that was started last.
+    /// The pid of the instance of this worker that was started last.
     pub(crate) fn worker_pid(&self, wid: u32) -> i32 {
         let forks = self.events("fork");
         let last = forks.iter().rfind(|line| line["wid"] == wid).expect("the worker was started");
@@ -331,7 +331,7 @@ impl Running {
 
     /// Asks for a rolling restart and waits until it is over; answers with its last line.
     #[track_caller]
-    pub(crate) fn roll_out(&self) -> Value {
+    pub(crate) fn rollout(&self) -> Value {
         let ended =
             |line: &&Value| line["event"] == "roll_out_finished" || line["event"] == "roll_out_aborted";
         let before = self.log().iter().filter(ended).count();

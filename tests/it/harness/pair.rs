@@ -1,5 +1,5 @@
 //! A worker that misbehaves beside one that must not notice: worker 1 on a port of its own commits a crime, in its
-//! first life only, and worker 2 on the next port is watched all the time.
+//! first instance only, and worker 2 on the next port is watched all the time.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -23,7 +23,7 @@ pub(crate) struct Pair {
 }
 
 impl Pair {
-    /// The app of both: answers with its number and pid, and `/crime` has the first life of worker 1 run `crime`
+    /// The app of both: answers with its number and pid, and `/crime` has the first instance of worker 1 run `crime`
     /// once the answer is out.
     fn app(crime: &str) -> String {
         let js = r"

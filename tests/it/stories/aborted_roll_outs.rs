@@ -43,7 +43,7 @@ fn keeps_the_old_workers(failure: &str, manual: bool) -> Value {
     let loads = [Style::KEEP_ALIVE, Style::NEW].map(|style| Load::begin(&Target::Tcp(port), style));
     let old = luster.all_pids();
     std::fs::write(luster.path().join("broken"), failure).expect("writable");
-    let aborted = luster.roll_out();
+    let aborted = luster.rollout();
     assert_eq!(aborted["event"], "roll_out_aborted", "{aborted}");
     loads.iter().for_each(|load| load.await_answers(20));
     assert!(old.iter().all(|pid| is_alive(*pid)), "{old:?} serve on");
@@ -52,7 +52,7 @@ fn keeps_the_old_workers(failure: &str, manual: bool) -> Value {
     });
 
     std::fs::remove_file(luster.path().join("broken")).expect("it is there");
-    assert_eq!(luster.roll_out()["event"], "roll_out_finished");
+    assert_eq!(luster.rollout()["event"], "roll_out_finished");
     eventually("the old ones go", || old.iter().all(|pid| !is_alive(*pid)).then_some(()));
     loads.into_iter().for_each(Load::end_without_a_failure);
     assert_eq!(luster.stop().0, 0);
@@ -81,7 +81,7 @@ fn a_connection_kept_through_an_aborted_roll_out_is_not_told_to_close() {
     let mut connection = Connection::open(&Target::Tcp(port)).expect("open");
     let before = connection.request("GET / HTTP/1.1", b"").expect("an answer");
     std::fs::write(luster.path().join("broken"), "dies").expect("writable");
-    assert_eq!(luster.roll_out()["event"], "roll_out_aborted");
+    assert_eq!(luster.rollout()["event"], "roll_out_aborted");
     let after = connection.request("GET / HTTP/1.1", b"").expect("an answer");
     assert_eq!(after, before);
     assert!(!after.closes);
@@ -111,7 +111,7 @@ fn a_stop_first_roll_out_onto_a_broken_version_waits_at_the_first_worker() {
     assert_eq!(luster.stop().0, 0);
 }
 
-/// A broken version, with the README's own limits: it never costs a worker that serves, and luster lives on.
+/// A broken version, with the README's own limits: it never costs a worker that serves, and luster instances on.
 #[track_caller]
 fn holds_at_the_first(workers: u32, parallel: u32, allowed: u32) {
     let port = free_port();
@@ -131,7 +131,7 @@ fn holds_at_the_first(workers: u32, parallel: u32, allowed: u32) {
     assert_eq!(luster.events("roll_out_held").len(), parallel as usize, "each says it once");
 
     std::fs::remove_file(luster.path().join("broken")).expect("it is there");
-    let over = luster.roll_out();
+    let over = luster.rollout();
     assert_eq!((&over["event"], &over["replaced"]), (&json!("roll_out_finished"), &json!(workers)));
     eventually("the old ones go", || old.iter().all(|pid| !is_alive(*pid)).then_some(()));
     assert_eq!(luster.stop().0, 0);

@@ -1,5 +1,5 @@
 //! Ports that a worker closes by itself: those it only tried out are free at once, those with clients as soon as it is clear
-//! that the worker lives on.
+//! that the worker instances on.
 
 use std::net::TcpListener;
 use std::time::{Duration, Instant};
@@ -171,7 +171,7 @@ fn a_reload_moves_from_one_address_of_a_port_to_all_of_them() {
     luster.await_ready(1);
     luster.await_listening(1);
     luster.put("host", "");
-    assert_eq!(luster.roll_out()["event"], "roll_out_finished");
+    assert_eq!(luster.rollout()["event"], "roll_out_finished");
     assert_eq!(luster.told(), [] as [Value; 0]);
     assert_eq!(get(&Target::Tcp6(port)).expect("an answer").body, "1");
     assert_eq!(luster.stop().0, 0);
@@ -190,7 +190,7 @@ fn one_worker_has_as_many_servers_as_its_descriptors_allow() {
         let luster = Luster::with(&app(body), config).node(&node).start();
         assert_eq!(luster.await_told(1)[0]["listening"], 1500, "Node {}", node.major);
         luster.await_ready(1);
-        assert_eq!(luster.roll_out()["event"], "roll_out_finished");
+        assert_eq!(luster.rollout()["event"], "roll_out_finished");
         assert_eq!(luster.stop().0, 0);
     }
 }
@@ -212,7 +212,7 @@ fn a_worker_that_asks_for_more_than_there_are_descriptors_is_told_and_can_be_rep
         "three of four descriptors"
     );
     luster.await_ready(1);
-    assert_eq!(luster.roll_out()["event"], "roll_out_finished");
+    assert_eq!(luster.rollout()["event"], "roll_out_finished");
     assert_eq!(luster.stop().0, 0);
 }
 

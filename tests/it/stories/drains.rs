@@ -159,7 +159,7 @@ fn load_across(luster: &Running, target: &Target, roll_outs: usize) {
     let loads = [Style::KEEP_ALIVE, Style::NEW].map(|style| Load::begin(target, style));
     for _ in 0..roll_outs {
         loads.iter().for_each(|load| load.await_answers(20));
-        assert_eq!(luster.roll_out()["event"], "roll_out_finished");
+        assert_eq!(luster.rollout()["event"], "roll_out_finished");
     }
     loads.iter().for_each(|load| load.await_answers(20));
     loads.into_iter().for_each(Load::end_without_a_failure);
@@ -229,7 +229,7 @@ fn secure(kind: &str) -> Vec<Value> {
         luster.await_ready(2);
         let clients = Script::start("load.js", &[kind, &port.to_string()]);
         for _ in 0..3 {
-            assert_eq!(luster.roll_out()["event"], "roll_out_finished");
+            assert_eq!(luster.rollout()["event"], "roll_out_finished");
         }
         let report = clients.end();
         assert_eq!(report["failures"], json!([]), "{report}");
@@ -303,7 +303,7 @@ fn clients_that_pause_on_kept_connections_lose_nothing() {
     let load = Load::begin(&Target::Tcp(port), Style::KEEP_ALIVE.pausing(50, 300, 500));
     for _ in 0..4 {
         load.await_answers(50);
-        assert_eq!(luster.roll_out()["event"], "roll_out_finished");
+        assert_eq!(luster.rollout()["event"], "roll_out_finished");
     }
     load.end_without_a_failure();
     assert_eq!(luster.stop().0, 0);

@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 
 use crate::harness::{HTTP, Luster, Running, TELL, free_port, node, on_nodes};
 
-/// A custom master with one worker that does this when it runs; each life of the worker tells what it has inherited.
+/// A custom master with one worker that does this when it runs; each instance of the worker tells what it has inherited.
 fn script(when_running: &str) -> Luster {
     let port = free_port();
     let master = format!(
@@ -28,7 +28,7 @@ fn script(when_running: &str) -> Luster {
     Luster::new().file("worker.js", &app).file("below/empty", "").file("master.js", &master)
 }
 
-/// What the lives of the worker have told.
+/// What the instances of the worker have told.
 fn lives(luster: &Running, count: usize) -> Vec<Value> {
     luster.await_told_where(count, "a life", |told| told.get("user").is_some())
 }

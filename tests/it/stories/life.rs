@@ -1,4 +1,4 @@
-//! A worker's life: its number and port, its ends of every kind, what follows them, and when it is given up.
+//! A worker's instance: its number and port, its ends of every kind, what follows them, and when it is given up.
 
 use serde_json::{Value, json};
 
@@ -31,7 +31,7 @@ fn pairs(pairs: &[(u64, &str)]) -> Vec<(u64, String)> {
     pairs.iter().map(|(wid, port)| (*wid, (*port).to_owned())).collect()
 }
 
-/// Leaves once and then serves: `how` is run by the first life of each worker.
+/// Leaves once and then serves: `how` is run by the first instance of each worker.
 fn leaver(how: &str) -> String {
     format!(
         "{TELL}const fs = require('fs'), cluster = require('cluster'), http = require('http');

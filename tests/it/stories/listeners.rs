@@ -26,7 +26,7 @@ fn drops_nothing(luster: Running, targets: &[Target]) {
         targets.iter().flat_map(|target| styles.map(|style| Load::begin(target, style))).collect();
     for _ in 0..2 {
         loads.iter().for_each(|load| load.await_answers(20));
-        assert_eq!(luster.roll_out()["event"], "roll_out_finished");
+        assert_eq!(luster.rollout()["event"], "roll_out_finished");
     }
     loads.iter().for_each(|load| load.await_answers(20));
     loads.into_iter().for_each(Load::end_without_a_failure);
@@ -95,7 +95,7 @@ fn workers_that_refuse_connections_beyond_their_limit() {
         let load = Load::begin(&Target::Tcp(port), Style::NEW);
         for _ in 0..2 {
             load.await_answers(20);
-            assert_eq!(luster.roll_out()["event"], "roll_out_finished");
+            assert_eq!(luster.rollout()["event"], "roll_out_finished");
         }
         load.await_answers(20);
         load.end_without_a_failure();
@@ -157,7 +157,7 @@ fn datagrams_are_echoed_across_roll_outs() {
         let clients = [(); 4].map(|()| Echoes::begin(port));
         for _ in 0..2 {
             clients.iter().for_each(|client| client.await_more(20));
-            assert_eq!(luster.roll_out()["event"], "roll_out_finished");
+            assert_eq!(luster.rollout()["event"], "roll_out_finished");
         }
         clients.iter().for_each(|client| client.await_more(20));
         clients.into_iter().for_each(Echoes::end);

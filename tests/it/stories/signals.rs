@@ -62,7 +62,7 @@ fn ctrl_c_reaches_the_master_only() {
 fn sighup_replaces_the_workers_one_by_one() {
     let pair = Pair::running("", json!({}));
     let before = pair.luster.all_pids();
-    let over = pair.luster.roll_out();
+    let over = pair.luster.rollout();
     assert_eq!((&over["event"], &over["replaced"]), (&json!("roll_out_finished"), &json!(2)));
     let after = pair.luster.all_pids();
     assert_eq!(after.len(), 4);

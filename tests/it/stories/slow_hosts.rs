@@ -93,7 +93,7 @@ fn hosts_that_cannot_start_cost_no_descriptor() {
     luster.await_told_where(1, "running", |told| told["running"] == true);
     let held = || {
         let folder = format!("/proc/{}/fd", luster.pid());
-        std::fs::read_dir(folder).expect("it lives").count()
+        std::fs::read_dir(folder).expect("it is alive").count()
     };
     luster.put("broken", "");
     end_host(&luster, 1);

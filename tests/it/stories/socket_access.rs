@@ -21,7 +21,7 @@ fn a_unix_socket_gets_the_mode_and_the_group_that_are_configured() {
         let found = std::fs::metadata(&path).expect("it is there");
         assert_eq!((found.permissions().mode() & 0o777, found.gid()), (bits, group));
         assert_eq!(get(&Target::Unix(path)).expect("an answer").body, "hello");
-        luster.roll_out();
+        luster.rollout();
         assert_eq!(luster.stop().0, 0);
     }
 }

@@ -1,43 +1,43 @@
-//! What the supervisor answers: orders for the driver, and notices for whoever watches.
+//! What the supervisor answers: effects for the driver, and notices for whoever watches.
 //!
-//! Invariant: an order that touches a process names the life it is meant for.
+//! Invariant: an order that touches a process names the instance it is meant for.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use super::event::{Ending, OnDeath, Refusal, StopCause};
-use super::ids::{Endpoint, HostLife, Life, WorkerId};
+use super::event::{ExitStatus, OnDeath, Refusal, StopCause};
+use super::ids::{Endpoint, HostInstanceId, InstanceId, WorkerId};
 use super::policy::RestartOrder;
 
 /// One thing for the driver to do, in the order given.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Order {
+pub enum Effect {
     /// Start a process for the worker; answer [`Event::NotStarted`](super::Event::NotStarted) if that fails.
-    Spawn(WorkerId, Life),
+    Spawn(WorkerId, InstanceId),
     /// Ask it to run its suspend functions, and from now on to end idle connections; answer
     /// [`Event::Suspended`](super::Event::Suspended).
-    Suspend(Life, Haste),
+    Suspend(InstanceId, Haste),
     /// Offer it nothing more and tell it to close its servers, drain and leave.
-    Disconnect(Life),
+    Disconnect(InstanceId),
     /// Send it a signal.
-    Signal(Life, Signal),
+    Signal(InstanceId, Signal),
     /// It has taken over: listeners of its slot that it does not hold are given up.
-    Settle(Life),
+    ReleaseStaleListeners(InstanceId),
     /// The slot has no process and gets none: its listeners are given up.
-    Abandon(WorkerId),
+    ReleaseSlotListeners(WorkerId),
     /// Start the extension host; answer [`HostEvent::Exited`](super::HostEvent::Exited) if that fails.
-    StartHost(HostLife),
+    StartHost(HostInstanceId),
     /// Tell the extension host that it is over, so that it ends by itself.
-    DismissHost(HostLife),
+    DismissHost(HostInstanceId),
     /// End the extension host's process at once.
-    KillHost(HostLife),
+    KillHost(HostInstanceId),
     /// Tell whoever watches.
-    Say(Notice),
+    Notify(Notice),
     /// Everything is over; nothing more is ordered after this.
     Finish(Outcome),
 }
 
-/// Whether something waits for the end of a life.
+/// Whether something waits for the end of an instance.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Haste {
     /// No: its clients may take their time to come back once more and be told to close their connections.
@@ -67,18 +67,18 @@ pub enum Outcome {
     /// Every worker is dead: what each last died of.
     AllDead(Vec<Death>),
     /// The extension host ended before it was initialized, or when no worker was left: how, and what it said it died of.
-    HostFailed(Ending, Option<String>),
+    HostFailed(ExitStatus, Option<String>),
 }
 
-/// The end of a life that nobody asked for.
+/// The end of an instance that nobody asked for.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Death {
     /// Whose slot.
     pub worker: WorkerId,
-    /// Which life.
-    pub life: Life,
+    /// Which instance.
+    pub instance: InstanceId,
     /// How it ended.
-    pub ending: Ending,
+    pub status: ExitStatus,
     /// The last listen it was refused, which is likely why.
     pub refusal: Option<Refusal>,
 }
@@ -86,90 +86,90 @@ pub struct Death {
 /// Something worth telling.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Notice {
-    /// A life is online.
-    Online(WorkerId, Life),
-    /// A life listens.
-    Listening(WorkerId, Life, Endpoint),
-    /// A life was refused a listen.
-    Refused(WorkerId, Life, Refusal),
-    /// A life is ready, this long after its fork.
-    Ready(WorkerId, Life, Duration),
-    /// A life has not said for so long that it is ready, which it is to say itself.
-    Unready(WorkerId, Life, Duration),
-    /// A life counts as ready although it does not listen on these, which its predecessor did.
-    ReadyWithout(WorkerId, Life, BTreeSet<Endpoint>),
-    /// A life is being stopped.
-    Stopping(WorkerId, Life, StopReason),
-    /// A life did not answer the request to suspend in time and is disconnected anyway.
-    SuspendUnanswered(WorkerId, Life),
-    /// A life got a signal because the deadline for something passed.
-    Signalled(WorkerId, Life, Signal, Overdue),
-    /// A life ended. What follows is said with it.
+    /// An instance is online.
+    Online(WorkerId, InstanceId),
+    /// An instance listens.
+    Listening(WorkerId, InstanceId, Endpoint),
+    /// An instance was refused a listen.
+    Refused(WorkerId, InstanceId, Refusal),
+    /// An instance is ready, this long after its fork.
+    Ready(WorkerId, InstanceId, Duration),
+    /// An instance has not said for so long that it is ready, which it is to say itself.
+    Unready(WorkerId, InstanceId, Duration),
+    /// An instance counts as ready although it does not listen on these, which its predecessor did.
+    ReadyWithout(WorkerId, InstanceId, BTreeSet<Endpoint>),
+    /// An instance is being stopped.
+    Stopping(WorkerId, InstanceId, StopReason),
+    /// An instance did not answer the request to suspend in time and is disconnected anyway.
+    SuspendUnanswered(WorkerId, InstanceId),
+    /// An instance got a signal because the deadline for something passed.
+    Signalled(WorkerId, InstanceId, Signal, Overdue),
+    /// An instance ended. What follows is said with it.
     Exited {
         /// Whose slot.
         worker: WorkerId,
-        /// Which life.
-        life: Life,
+        /// Which instance.
+        instance: InstanceId,
         /// How it ended.
-        ending: Ending,
+        status: ExitStatus,
         /// How long it was online; `None` if it never was.
-        lived: Option<Duration>,
+        uptime: Option<Duration>,
         /// Who wanted that.
         cause: ExitCause,
         /// What comes now.
-        then: Then,
+        then: NextAction,
     },
     /// A roll-out began over this many workers.
-    RollOutBegan(usize, RestartOrder),
+    RolloutBegan(usize, RestartOrder),
     /// A request to restart joined the roll-out under way; this many workers are still to come.
-    RollOutExtended(usize),
+    RolloutExtended(usize),
     /// A roll-out is complete.
-    RollOutFinished {
+    RolloutFinished {
         /// Of whom.
-        extent: Extent,
+        scope: Scope,
         /// How many replacements were made.
         replaced: usize,
         /// How long it took.
         took: Duration,
     },
     /// A roll-out was stopped by a failing replacement; workers not yet replaced are untouched.
-    RollOutAborted {
+    RolloutAborted {
         /// Where it failed.
         worker: WorkerId,
         /// The replacement that failed.
-        life: Life,
+        instance: InstanceId,
         /// Why.
         reason: AbortReason,
         /// How many workers had been replaced before.
         replaced: usize,
     },
     /// A replacement failed, and the roll-out waits for that worker and leaves the others alone.
-    RollOutHeld {
+    RolloutHeld {
         /// Whose.
         worker: WorkerId,
         /// The replacement that failed.
-        life: Life,
+        instance: InstanceId,
         /// How it ended.
-        ending: Ending,
+        status: ExitStatus,
         /// How many workers wait for their turn.
         waiting: usize,
         /// Whether it waits for as long as it takes.
         on_death: OnDeath,
     },
     /// A roll-out was cut short by a stop.
-    RollOutCancelled,
+    RolloutCancelled,
     /// Every worker is dead, of this.
     AllDead(Vec<Death>),
     /// The extension host is initialized, this long after its start.
-    HostReady(HostLife, Duration),
+    HostReady(HostInstanceId, Duration),
     /// The extension host is given up and killed; the clause says why.
-    HostGivenUp(HostLife, String),
+    HostGivenUp(HostInstanceId, String),
     /// The extension host ended.
     HostExited {
         /// Which.
-        life: HostLife,
+        instance: HostInstanceId,
         /// How.
-        ending: Ending,
+        status: ExitStatus,
         /// What it said it died of.
         fault: Option<String>,
         /// What comes now.
@@ -181,7 +181,7 @@ pub enum Notice {
     Killing(usize),
 }
 
-/// Why a life is being stopped.
+/// Why an instance is being stopped.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum StopReason {
     /// luster stops.
@@ -200,7 +200,7 @@ pub enum StopReason {
 
 /// Whom a roll-out is of.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Extent {
+pub enum Scope {
     /// Every worker.
     All,
     /// Only some, each asked for by itself; the first of them.
@@ -216,7 +216,7 @@ pub enum Overdue {
     Exit(Duration),
 }
 
-/// Who wanted a life to end.
+/// Who wanted an instance to end.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ExitCause {
     /// We did, or whoever asked us.
@@ -227,11 +227,11 @@ pub enum ExitCause {
 
 /// What follows an exit.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Then {
-    /// It was asked for, or the life was on its way out already.
+pub enum NextAction {
+    /// It was asked for, or the instance was on its way out already.
     Nothing,
     /// The worker stays stopped until it is asked to start.
-    Rest,
+    Stop,
     /// Its replacement is started at once.
     StartAtOnce,
     /// Its replacement is started after a pause, because it keeps dying young.
@@ -244,13 +244,13 @@ pub enum Then {
 
 /// Why a slot has no process.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Vacancy {
+pub enum IdleReason {
     /// Nobody has asked for one yet.
     Idle,
     /// It was stopped on request.
-    Resting,
+    Stopped,
     /// One will be started after a pause.
-    Expecting,
+    BackingOff,
     /// It died too often.
     Dead,
 }
@@ -272,5 +272,5 @@ pub enum AbortReason {
     /// The replacement was not ready within this time.
     NotReady(Duration),
     /// The replacement ended before it was ready.
-    Died(Ending),
+    Died(ExitStatus),
 }

@@ -1,15 +1,15 @@
-//! Counts a slot's deaths: when a worker is given up, and how long to wait before the next start.
+//! Counts a slot's crashes: when a worker is given up, and how long to wait before the next start.
 //!
-//! Three separate counts. *Sequential* deaths are JS luster's (`control.exitThreshold`,
-//! `control.allowedSequentialDeaths`). *Young* deaths drive the back-off and do not depend on the
+//! Three separate counts. *Sequential* crashes are JS luster's (`control.exitThreshold`,
+//! `control.allowedSequentialDeaths`). *Young* crashes drive the back-off and do not depend on the
 //! configuration, so that a worker which dies at boot never spins. *Refused* ones, which follow a listen that was refused
 //! before anybody has ever served, end what cannot begin: as a second luster on the same ports.
 
 use std::time::Duration;
 
-use super::policy::Limits;
+use super::policy::LifecycleLimits;
 
-/// For the back-off, a life shorter than this is young.
+/// For the back-off, an instance shorter than this is young.
 const YOUNG: Duration = Duration::from_secs(1);
 /// The pause before the start that follows the second young death.
 const FIRST_PAUSE: Duration = Duration::from_millis(100);
@@ -19,9 +19,9 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(5);
 /// gone by then.
 const REFUSED_TRIES: u32 = 5;
 
-/// The deaths of one slot.
+/// The crashes of one slot.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Deaths {
+pub(super) struct CrashCounter {
     sequential: u32,
     young: u32,
     refused: u32,
@@ -29,14 +29,14 @@ pub(super) struct Deaths {
 
 /// What is to be done after a death.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Verdict {
+pub(super) enum RestartDecision {
     /// Start again at once.
     Again,
     /// Start again after a pause.
     AgainAfter(Duration),
-    /// Do not start again; so many sequential deaths.
+    /// Do not start again; so many sequential crashes.
     GiveUp(u32),
-    /// Do not start again; so many deaths after a refused listen.
+    /// Do not start again; so many crashes after a refused listen.
     NeverServed(u32),
 }
 
@@ -53,7 +53,7 @@ pub(super) enum Blame {
     Version,
 }
 
-impl Deaths {
+impl CrashCounter {
     /// No death yet.
     pub(super) const NONE: Self = Self { sequential: 0, young: 0, refused: 0 };
 
@@ -61,34 +61,34 @@ impl Deaths {
     /// `jitter` is a random number that spreads the pauses of a fleet.
     pub(super) fn count(
         &mut self,
-        lived: Option<Duration>,
+        uptime: Option<Duration>,
         blame: Blame,
-        limits: &Limits,
+        limits: &LifecycleLimits,
         jitter: u32,
-    ) -> Verdict {
+    ) -> RestartDecision {
         self.refused = match blame {
             Blame::Refusal => self.refused.saturating_add(1),
             Blame::Worker | Blame::Slowness | Blame::Version => 0,
         };
         if self.refused >= REFUSED_TRIES {
-            return Verdict::NeverServed(self.refused);
+            return RestartDecision::NeverServed(self.refused);
         }
         let threshold = match blame {
             Blame::Worker | Blame::Refusal => limits.exit_threshold,
             Blame::Slowness | Blame::Version => None,
         };
         if let Some(threshold) = threshold {
-            let sequential = lived.is_none_or(|lived| lived < threshold);
+            let sequential = uptime.is_none_or(|uptime| uptime < threshold);
             self.sequential = if sequential { self.sequential.saturating_add(1) } else { 0 };
             if self.sequential > limits.allowed_sequential_deaths {
-                return Verdict::GiveUp(self.sequential);
+                return RestartDecision::GiveUp(self.sequential);
             }
         }
-        let young = lived.is_none_or(|lived| lived < YOUNG);
+        let young = uptime.is_none_or(|uptime| uptime < YOUNG);
         self.young = if young { self.young.saturating_add(1) } else { 0 };
         match self.young {
-            0 | 1 => Verdict::Again,
-            young => Verdict::AgainAfter(pause(young, jitter)),
+            0 | 1 => RestartDecision::Again,
+            young => RestartDecision::AgainAfter(pause(young, jitter)),
         }
     }
 
@@ -115,13 +115,13 @@ mod tests {
 
     #[test]
     fn the_first_young_death_is_answered_at_once_and_later_ones_after_growing_pauses() {
-        let mut deaths = Deaths::NONE;
-        let limits = Limits::default();
-        let verdicts: Vec<_> = (0..9).map(|_| deaths.count(None, Blame::Worker, &limits, 0)).collect();
+        let mut crashes = CrashCounter::NONE;
+        let limits = LifecycleLimits::default();
+        let verdicts: Vec<_> = (0..9).map(|_| crashes.count(None, Blame::Worker, &limits, 0)).collect();
         let pauses = [100, 200, 400, 800, 1600, 3200, 5000, 5000];
-        assert_eq!(verdicts[0], Verdict::Again);
+        assert_eq!(verdicts[0], RestartDecision::Again);
         for (verdict, pause) in verdicts[1..].iter().zip(pauses) {
-            assert_eq!(*verdict, Verdict::AgainAfter(Duration::from_millis(pause)));
+            assert_eq!(*verdict, RestartDecision::AgainAfter(Duration::from_millis(pause)));
         }
     }
 
@@ -135,75 +135,86 @@ mod tests {
 
     #[test]
     fn a_life_over_a_second_ends_the_pauses_whatever_the_threshold_says() {
-        let mut deaths = Deaths::NONE;
-        let limits =
-            Limits { exit_threshold: ms(60_000), allowed_sequential_deaths: 100, ..Limits::default() };
-        deaths.count(None, Blame::Worker, &limits, 0);
-        deaths.count(None, Blame::Worker, &limits, 0);
-        assert_eq!(deaths.count(ms(1000), Blame::Worker, &limits, 0), Verdict::Again);
+        let mut crashes = CrashCounter::NONE;
+        let limits = LifecycleLimits {
+            exit_threshold: ms(60_000),
+            allowed_sequential_deaths: 100,
+            ..LifecycleLimits::default()
+        };
+        crashes.count(None, Blame::Worker, &limits, 0);
+        crashes.count(None, Blame::Worker, &limits, 0);
+        assert_eq!(crashes.count(ms(1000), Blame::Worker, &limits, 0), RestartDecision::Again);
         assert_eq!(
-            deaths.count(ms(10), Blame::Worker, &limits, 0),
-            Verdict::Again,
-            "the count of young deaths began anew"
+            crashes.count(ms(10), Blame::Worker, &limits, 0),
+            RestartDecision::Again,
+            "the count of young crashes began anew"
         );
     }
 
     #[test]
     fn more_sequential_deaths_than_allowed_give_the_worker_up() {
-        let mut deaths = Deaths::NONE;
-        let limits = Limits { exit_threshold: ms(5000), allowed_sequential_deaths: 1, ..Limits::default() };
-        assert_eq!(deaths.count(ms(10), Blame::Worker, &limits, 0), Verdict::Again);
-        assert_eq!(deaths.count(ms(10), Blame::Worker, &limits, 0), Verdict::GiveUp(2));
+        let mut crashes = CrashCounter::NONE;
+        let limits = LifecycleLimits {
+            exit_threshold: ms(5000),
+            allowed_sequential_deaths: 1,
+            ..LifecycleLimits::default()
+        };
+        assert_eq!(crashes.count(ms(10), Blame::Worker, &limits, 0), RestartDecision::Again);
+        assert_eq!(crashes.count(ms(10), Blame::Worker, &limits, 0), RestartDecision::GiveUp(2));
     }
 
     #[test]
     fn a_life_that_outlives_the_threshold_resets_the_count() {
-        let mut deaths = Deaths::NONE;
-        let limits = Limits { exit_threshold: ms(5000), allowed_sequential_deaths: 1, ..Limits::default() };
-        deaths.count(None, Blame::Worker, &limits, 0);
-        assert_eq!(deaths.count(ms(5000), Blame::Worker, &limits, 0), Verdict::Again);
-        assert_eq!(deaths.count(None, Blame::Worker, &limits, 0), Verdict::Again);
-        assert_eq!(deaths.count(None, Blame::Worker, &limits, 0), Verdict::GiveUp(2));
+        let mut crashes = CrashCounter::NONE;
+        let limits = LifecycleLimits {
+            exit_threshold: ms(5000),
+            allowed_sequential_deaths: 1,
+            ..LifecycleLimits::default()
+        };
+        crashes.count(None, Blame::Worker, &limits, 0);
+        assert_eq!(crashes.count(ms(5000), Blame::Worker, &limits, 0), RestartDecision::Again);
+        assert_eq!(crashes.count(None, Blame::Worker, &limits, 0), RestartDecision::Again);
+        assert_eq!(crashes.count(None, Blame::Worker, &limits, 0), RestartDecision::GiveUp(2));
     }
 
     #[test]
     fn without_a_threshold_no_worker_is_ever_given_up() {
-        let mut deaths = Deaths::NONE;
-        let limits = Limits::default();
+        let mut crashes = CrashCounter::NONE;
+        let limits = LifecycleLimits::default();
         for _ in 0..10_000 {
-            assert!(!matches!(deaths.count(None, Blame::Worker, &limits, 7), Verdict::GiveUp(_)));
+            assert!(!matches!(crashes.count(None, Blame::Worker, &limits, 7), RestartDecision::GiveUp(_)));
         }
     }
 
     #[test]
     fn slow_starts_and_versions_a_roll_out_waits_for_only_back_off() {
         for blame in [Blame::Slowness, Blame::Version] {
-            let mut deaths = Deaths::NONE;
-            let limits = Limits { exit_threshold: ms(5000), ..Limits::default() };
-            assert_eq!(deaths.count(None, blame, &limits, 0), Verdict::Again);
+            let mut crashes = CrashCounter::NONE;
+            let limits = LifecycleLimits { exit_threshold: ms(5000), ..LifecycleLimits::default() };
+            assert_eq!(crashes.count(None, blame, &limits, 0), RestartDecision::Again);
             for _ in 0..100 {
-                assert!(matches!(deaths.count(None, blame, &limits, 0), Verdict::AgainAfter(_)));
+                assert!(matches!(crashes.count(None, blame, &limits, 0), RestartDecision::AgainAfter(_)));
             }
-            assert_eq!(deaths.count(None, Blame::Worker, &limits, 0), Verdict::GiveUp(1));
+            assert_eq!(crashes.count(None, Blame::Worker, &limits, 0), RestartDecision::GiveUp(1));
         }
     }
 
     #[test]
     fn the_fifth_death_in_a_row_after_a_refused_listen_is_the_last() {
-        let mut deaths = Deaths::NONE;
-        let limits = Limits::default();
+        let mut crashes = CrashCounter::NONE;
+        let limits = LifecycleLimits::default();
         for _ in 0..2 {
             for _ in 1..REFUSED_TRIES {
                 assert!(matches!(
-                    deaths.count(None, Blame::Refusal, &limits, 0),
-                    Verdict::Again | Verdict::AgainAfter(_)
+                    crashes.count(None, Blame::Refusal, &limits, 0),
+                    RestartDecision::Again | RestartDecision::AgainAfter(_)
                 ));
             }
-            assert!(matches!(deaths.count(None, Blame::Worker, &limits, 0), Verdict::AgainAfter(_)));
+            assert!(matches!(crashes.count(None, Blame::Worker, &limits, 0), RestartDecision::AgainAfter(_)));
         }
         for _ in 1..REFUSED_TRIES {
-            deaths.count(None, Blame::Refusal, &limits, 0);
+            crashes.count(None, Blame::Refusal, &limits, 0);
         }
-        assert_eq!(deaths.count(None, Blame::Refusal, &limits, 0), Verdict::NeverServed(5));
+        assert_eq!(crashes.count(None, Blame::Refusal, &limits, 0), RestartDecision::NeverServed(5));
     }
 }

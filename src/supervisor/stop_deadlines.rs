@@ -1,12 +1,12 @@
-//! How long a life that is to end may take, and what happens then.
+//! How long an instance that is to end may take, and what happens then.
 //!
 //! Invariant: deadlines count from one moment, the beginning of the stop, and are not renewed.
 
 use std::time::Duration;
 
+use super::effect::Overdue;
 use super::ids::Moment;
-use super::order::Overdue;
-use super::policy::{ExitTimeout, Limits};
+use super::policy::{ExitTimeout, LifecycleLimits};
 
 /// From leaving the channel with nothing left to do to SIGTERM, where no timeout says otherwise.
 const IDLE: Duration = Duration::from_secs(2);
@@ -17,7 +17,7 @@ const LINGER_KILL: Duration = Duration::from_secs(10);
 /// From an unannounced end of the channel to SIGTERM. Node exits at once when that happens, so a process
 /// that is still there is no longer a worker.
 const UNANNOUNCED: Duration = Duration::from_secs(2);
-/// From SIGTERM to SIGKILL for a life that is not worth waiting for, where `control.killTimeout` says nothing.
+/// From SIGTERM to SIGKILL for an instance that is not worth waiting for, where `control.killTimeout` says nothing.
 const LAST_WORDS: Duration = Duration::from_secs(5);
 
 /// When patience ends.
@@ -28,19 +28,25 @@ pub(super) struct Deadlines {
 }
 
 impl Deadlines {
-    pub(super) fn of_a_stop(now: Moment, limits: &Limits) -> Self {
+    pub(super) fn of_a_stop(now: Moment, limits: &LifecycleLimits) -> Self {
         let at = |wait: Option<Duration>| wait.map(|wait| (now.after(wait), Overdue::Stop(wait)));
         Self { terminate: at(limits.stop_timeout), kill: at(limits.kill_timeout) }
     }
 
     /// SIGTERM has just been ordered; SIGKILL follows.
-    pub(super) fn after_a_signal(now: Moment, limits: &Limits) -> Self {
+    pub(super) fn after_a_signal(now: Moment, limits: &LifecycleLimits) -> Self {
         let wait = limits.kill_timeout.unwrap_or(LAST_WORDS);
         Self { terminate: None, kill: Some((now.after(wait), Overdue::Stop(wait))) }
     }
 
     /// It has left its channel, and perhaps its last connection.
-    pub(super) fn left_the_channel(&mut self, now: Moment, had: Left, limits: &Limits, exit: ExitTimeout) {
+    pub(super) fn left_the_channel(
+        &mut self,
+        now: Moment,
+        had: Left,
+        limits: &LifecycleLimits,
+        exit: ExitTimeout,
+    ) {
         let wait = match (exit, had, limits.stop_timeout) {
             (ExitTimeout::Never, _, _) => return,
             (ExitTimeout::After(wait), Left::Idle, _) => Some(wait),
@@ -61,7 +67,7 @@ impl Deadlines {
     }
 
     /// The channel ended without a word. The operator's limits for a stop hold from the worker's own disconnect on.
-    pub(super) fn vanished(now: Moment, limits: &Limits) -> Self {
+    pub(super) fn vanished(now: Moment, limits: &LifecycleLimits) -> Self {
         let mut deadlines = Self::of_a_stop(now, limits);
         let at = |wait: Duration| Some((now.after(wait), Overdue::Exit(wait)));
         let terminate = limits.stop_timeout.unwrap_or(UNANNOUNCED);

@@ -1,7 +1,7 @@
 // One process in a worker's slot, as this process shows it: Node's `cluster.Worker`, its `ChildProcess`, and the direct
 // line to it.
 //
-// Invariants: everything carries the life's number, so late news is harmless; `cluster.workers` and the events on
+// Invariants: everything carries the instance's number, so late news is harmless; `cluster.workers` and the events on
 // `cluster` are those code that uses Node's cluster directly would see.
 
 const cluster = require('cluster');
@@ -17,19 +17,19 @@ const LINE_LIMIT = 500;
 
 let hasForked = false;
 
-class Life {
-    constructor(link, { wid, life, ...about }) {
+class WorkerInstance {
+    constructor(link, { wid, instance, ...about }) {
         this.wid = wid;
-        this.id = life;
+        this.id = instance;
         this._link = link;
         this._line = null;
         this._isAdvanced = about.advanced === true;
         if (this._isAdvanced) {
-            link.usesAdvanced(life);
+            link.usesAdvanced(instance);
         }
-        this.process = new WorkerProcess(link, life, about);
-        this.worker = clusterWorker(life, this.process);
-        cluster.workers[life] = this.worker;
+        this.process = new WorkerProcess(link, instance, about);
+        this.worker = clusterWorker(instance, this.process);
+        cluster.workers[instance] = this.worker;
         this.worker.on('message', (message, socket) => cluster.emit('message', this.worker, message, socket));
     }
 
@@ -142,4 +142,4 @@ function clusterWorker(id, process) {
     return worker;
 }
 
-module.exports = Life;
+module.exports = WorkerInstance;

@@ -9,25 +9,25 @@
 //!   Stopping: Suspending ─▶ Disconnecting ─▶ Left      (then, from any of them, the exit)
 //! ```
 //!
-//! - A life that is not online has nothing to drain, so stopping it is a signal.
+//! - An instance that is not online has nothing to drain, so stopping it is a signal.
 //! - *Suspending* ends with the worker's answer or after ten seconds, whichever is first.
-//! - A life that leaves by itself, or whose channel is gone, is never told to disconnect:
+//! - An instance that leaves by itself, or whose channel is gone, is never told to disconnect:
 //!   a second disconnect dialogue kills a Node worker.
-//! - Deadlines count from the beginning of the stop and are not renewed. A life that has left its channel
+//! - Deadlines count from the beginning of the stop and are not renewed. An instance that has left its channel
 //!   can do no more good as a worker: if the operator set no deadline, ours applies.
 //!
-//! Invariant: each signal is sent at most once a life.
+//! Invariant: each signal is sent at most once an instance.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
+use super::effect::{Effect, Haste, Notice, Signal, StopReason};
 use super::event::{Closing, Refusal};
-use super::ids::{Endpoint, Life, Moment};
-use super::order::{Haste, Notice, Order, Signal, StopReason};
-use super::patience::{Deadlines, Left};
-use super::policy::{ExitTimeout, Limits};
-use super::readiness::Settling;
-use super::{Order::Say, WorkerId};
+use super::ids::{Endpoint, InstanceId, Moment};
+use super::policy::{ExitTimeout, LifecycleLimits};
+use super::readiness::ReadinessRule;
+use super::stop_deadlines::{Deadlines, Left};
+use super::{Effect::Notify, WorkerId};
 
 /// How long the suspend functions may take (JS luster's limit for a call with an answer).
 const SUSPEND_LIMIT: Duration = Duration::from_secs(10);
@@ -38,9 +38,9 @@ const JUST_BEFORE: Duration = Duration::from_secs(5);
 
 /// A process of a slot.
 #[derive(Debug, Clone)]
-pub(super) struct Occupant {
+pub(super) struct Instance {
     pub(super) worker: WorkerId,
-    pub(super) life: Life,
+    pub(super) id: InstanceId,
     pub(super) forked: Moment,
     pub(super) stage: Stage,
     /// What it listens on.
@@ -53,14 +53,14 @@ pub(super) struct Occupant {
     refusal: Option<(Moment, Refusal)>,
     /// When it became ready, if it ever did.
     pub(super) ready_since: Option<Moment>,
-    pub(super) settling: Settling,
+    pub(super) readiness_rule: ReadinessRule,
     /// When it is said that it has not called itself ready, which it is to do.
     pub(super) nudge: Option<Moment>,
     /// Whether its connections have ended.
     left: Left,
 }
 
-/// Where a life is.
+/// Where an instance is.
 #[derive(Debug, Clone)]
 pub(super) enum Stage {
     /// Ordered or forked, not online.
@@ -77,10 +77,10 @@ pub(super) enum Stage {
     /// Ready.
     Ready { online: Moment },
     /// On its way out.
-    Stopping { online: Option<Moment>, intent: Intent, farewell: Farewell, deadlines: Deadlines },
+    Stopping { online: Option<Moment>, intent: Intent, phase: StopPhase, deadlines: Deadlines },
 }
 
-/// Whether the end of a stopping life counts as a death.
+/// Whether the end of a stopping instance counts as a death.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Intent {
     /// We want it gone.
@@ -93,7 +93,7 @@ pub(super) enum Intent {
 
 /// How far the goodbye has got.
 #[derive(Debug, Clone)]
-pub(super) enum Farewell {
+pub(super) enum StopPhase {
     /// Its suspend functions run.
     Suspending { until: Moment },
     /// It drains: told to disconnect, or leaving by itself.
@@ -102,14 +102,14 @@ pub(super) enum Farewell {
     Silent,
 }
 
-impl Occupant {
-    /// A life ordered now.
-    pub(super) fn ordered(now: Moment, worker: WorkerId, life: Life, limits: &Limits) -> Self {
+impl Instance {
+    /// An instance ordered now.
+    pub(super) fn ordered(now: Moment, worker: WorkerId, id: InstanceId, limits: &LifecycleLimits) -> Self {
         let give_up = limits.fork_timeout.map(|wait| now.after(wait));
         let stage = Stage::Launching { give_up };
         Self {
             worker,
-            life,
+            id,
             forked: now,
             stage,
             endpoints: BTreeSet::new(),
@@ -117,14 +117,14 @@ impl Occupant {
             closed: BTreeMap::new(),
             refusal: None,
             ready_since: None,
-            settling: Settling::Lenient,
+            readiness_rule: ReadinessRule::Lenient,
             nudge: None,
             left: Left::Busy,
         }
     }
 
     /// How long it has been online at `now`; `None` if it never was.
-    pub(super) fn lived(&self, now: Moment) -> Option<Duration> {
+    pub(super) fn uptime(&self, now: Moment) -> Option<Duration> {
         self.online().map(|online| now.since(online))
     }
 
@@ -185,7 +185,7 @@ impl Occupant {
         self.closed.clear();
     }
 
-    /// Whether it is still to take over from the life before it.
+    /// Whether it is still to take over from the instance before it.
     pub(super) const fn is_coming_up(&self) -> bool {
         match self.stage {
             Stage::Launching { .. } | Stage::Loading { .. } => true,
@@ -199,11 +199,11 @@ impl Occupant {
         self.endpoints.iter().chain(just_closed.map(|(endpoint, _)| endpoint)).cloned().collect()
     }
 
-    pub(super) fn comes_online(&mut self, now: Moment, orders: &mut Vec<Order>) {
+    pub(super) fn comes_online(&mut self, now: Moment, effects: &mut Vec<Effect>) {
         match self.stage {
             Stage::Launching { .. } => {
                 self.stage = Stage::Loading { online: now, said_ready: None };
-                orders.push(Say(Notice::Online(self.worker, self.life)));
+                effects.push(Notify(Notice::Online(self.worker, self.id)));
             }
             // Only the first counts; one on its way out is not held up by coming online.
             Stage::Loading { .. } | Stage::Ready { .. } | Stage::Stopping { .. } => {}
@@ -216,23 +216,23 @@ impl Occupant {
         now: Moment,
         why: StopReason,
         haste: Haste,
-        limits: &Limits,
-        orders: &mut Vec<Order>,
+        limits: &LifecycleLimits,
+        effects: &mut Vec<Effect>,
     ) {
         match &mut self.stage {
             Stage::Launching { .. } => {
-                orders.push(Say(Notice::Stopping(self.worker, self.life, why)));
-                self.condemn(now, Intent::Ours, limits, orders);
+                effects.push(Notify(Notice::Stopping(self.worker, self.id, why)));
+                self.condemn(now, Intent::Ours, limits, effects);
             }
             Stage::Loading { online, .. } | Stage::Ready { online } => {
                 self.stage = Stage::Stopping {
                     online: Some(*online),
                     intent: Intent::Ours,
-                    farewell: Farewell::Suspending { until: now.after(SUSPEND_LIMIT) },
+                    phase: StopPhase::Suspending { until: now.after(SUSPEND_LIMIT) },
                     deadlines: Deadlines::of_a_stop(now, limits),
                 };
-                orders.push(Say(Notice::Stopping(self.worker, self.life, why)));
-                orders.push(Order::Suspend(self.life, haste));
+                effects.push(Notify(Notice::Stopping(self.worker, self.id, why)));
+                effects.push(Effect::Suspend(self.id, haste));
             }
             // It is going already; its clock started then. Its end is now wanted.
             Stage::Stopping { intent, .. } => *intent = Intent::Ours,
@@ -240,8 +240,14 @@ impl Occupant {
     }
 
     /// It failed and is not worth a goodbye: SIGTERM now, SIGKILL soon.
-    pub(super) fn fail(&mut self, now: Moment, why: StopReason, limits: &Limits, orders: &mut Vec<Order>) {
-        if matches!(self.stage, Stage::Stopping { farewell: Farewell::Silent, .. }) {
+    pub(super) fn fail(
+        &mut self,
+        now: Moment,
+        why: StopReason,
+        limits: &LifecycleLimits,
+        effects: &mut Vec<Effect>,
+    ) {
+        if matches!(self.stage, Stage::Stopping { phase: StopPhase::Silent, .. }) {
             return; // Signalled or gone already.
         }
         let intent = match (self.is_unwanted(), &why) {
@@ -256,23 +262,22 @@ impl Occupant {
                 | StopReason::Asked,
             ) => Intent::ItsOwn,
         };
-        orders.push(Say(Notice::Stopping(self.worker, self.life, why)));
-        self.condemn(now, intent, limits, orders);
+        effects.push(Notify(Notice::Stopping(self.worker, self.id, why)));
+        self.condemn(now, intent, limits, effects);
     }
 
     /// SIGKILL at once.
-    pub(super) fn kill(&mut self, orders: &mut Vec<Order>) {
+    pub(super) fn kill(&mut self, effects: &mut Vec<Effect>) {
         let online = self.online();
-        let farewell = Farewell::Silent;
-        self.stage =
-            Stage::Stopping { online, intent: Intent::Ours, farewell, deadlines: Deadlines::default() };
-        orders.push(Order::Signal(self.life, Signal::Kill));
+        let phase = StopPhase::Silent;
+        self.stage = Stage::Stopping { online, intent: Intent::Ours, phase, deadlines: Deadlines::default() };
+        effects.push(Effect::Signal(self.id, Signal::Kill));
     }
 
-    fn condemn(&mut self, now: Moment, intent: Intent, limits: &Limits, orders: &mut Vec<Order>) {
+    fn condemn(&mut self, now: Moment, intent: Intent, limits: &LifecycleLimits, effects: &mut Vec<Effect>) {
         let deadlines = Deadlines::after_a_signal(now, limits);
-        self.stage = Stage::Stopping { online: self.online(), intent, farewell: Farewell::Silent, deadlines };
-        orders.push(Order::Signal(self.life, Signal::Terminate));
+        self.stage = Stage::Stopping { online: self.online(), intent, phase: StopPhase::Silent, deadlines };
+        effects.push(Effect::Signal(self.id, Signal::Terminate));
     }
 
     const fn online(&self) -> Option<Moment> {
@@ -284,11 +289,11 @@ impl Occupant {
     }
 
     /// Its suspend functions are done.
-    pub(super) fn suspended(&mut self, orders: &mut Vec<Order>) {
-        let life = self.life;
-        if let Stage::Stopping { farewell: farewell @ Farewell::Suspending { .. }, .. } = &mut self.stage {
-            *farewell = Farewell::Draining;
-            orders.push(Order::Disconnect(life));
+    pub(super) fn suspended(&mut self, effects: &mut Vec<Effect>) {
+        let id = self.id;
+        if let Stage::Stopping { phase: phase @ StopPhase::Suspending { .. }, .. } = &mut self.stage {
+            *phase = StopPhase::Draining;
+            effects.push(Effect::Disconnect(id));
         }
     }
 
@@ -298,67 +303,67 @@ impl Occupant {
     }
 
     /// It began to leave by itself (`exitedAfterDisconnect`), or it closed its channel.
-    pub(super) fn leaves(&mut self, now: Moment, how: Leaves, limits: &Limits, exit: ExitTimeout) {
+    pub(super) fn leaves(&mut self, now: Moment, how: Leaves, limits: &LifecycleLimits, exit: ExitTimeout) {
         match &mut self.stage {
-            Stage::Stopping { farewell, deadlines, .. } => match (how, &*farewell) {
-                (Leaves::Channel, Farewell::Suspending { .. } | Farewell::Draining) => {
-                    *farewell = Farewell::Silent;
+            Stage::Stopping { phase, deadlines, .. } => match (how, &*phase) {
+                (Leaves::Channel, StopPhase::Suspending { .. } | StopPhase::Draining) => {
+                    *phase = StopPhase::Silent;
                     deadlines.left_the_channel(now, self.left, limits, exit);
                 }
                 // Its own disconnect crossed our stop: telling it again would kill it.
-                (Leaves::Drains, Farewell::Suspending { .. }) => *farewell = Farewell::Draining,
-                (Leaves::Drains, Farewell::Draining | Farewell::Silent)
-                | (Leaves::Channel, Farewell::Silent) => {}
+                (Leaves::Drains, StopPhase::Suspending { .. }) => *phase = StopPhase::Draining,
+                (Leaves::Drains, StopPhase::Draining | StopPhase::Silent)
+                | (Leaves::Channel, StopPhase::Silent) => {}
             },
             Stage::Launching { .. } | Stage::Loading { .. } | Stage::Ready { .. } => {
-                let (farewell, deadlines) = match how {
-                    Leaves::Drains => (Farewell::Draining, Deadlines::of_a_stop(now, limits)),
-                    Leaves::Channel => (Farewell::Silent, Deadlines::vanished(now, limits)),
+                let (phase, deadlines) = match how {
+                    Leaves::Drains => (StopPhase::Draining, Deadlines::of_a_stop(now, limits)),
+                    Leaves::Channel => (StopPhase::Silent, Deadlines::vanished(now, limits)),
                 };
                 self.stage =
-                    Stage::Stopping { online: self.online(), intent: Intent::ItsOwn, farewell, deadlines };
+                    Stage::Stopping { online: self.online(), intent: Intent::ItsOwn, phase, deadlines };
             }
         }
     }
 
     /// Acts on every deadline that has passed.
-    pub(super) fn wake(&mut self, now: Moment, limits: &Limits, orders: &mut Vec<Order>) {
+    pub(super) fn wake(&mut self, now: Moment, limits: &LifecycleLimits, effects: &mut Vec<Effect>) {
         match &mut self.stage {
             Stage::Launching { give_up: Some(at) } if *at <= now => {
                 let limit = at.since(self.forked);
-                self.fail(now, StopReason::LaunchTimedOut(limit), limits, orders);
+                self.fail(now, StopReason::LaunchTimedOut(limit), limits, effects);
             }
-            Stage::Stopping { farewell, deadlines, .. } => {
-                if matches!(farewell, Farewell::Suspending { until } if *until <= now) {
-                    *farewell = Farewell::Draining;
-                    orders.push(Say(Notice::SuspendUnanswered(self.worker, self.life)));
-                    orders.push(Order::Disconnect(self.life));
+            Stage::Stopping { phase, deadlines, .. } => {
+                if matches!(phase, StopPhase::Suspending { until } if *until <= now) {
+                    *phase = StopPhase::Draining;
+                    effects.push(Notify(Notice::SuspendUnanswered(self.worker, self.id)));
+                    effects.push(Effect::Disconnect(self.id));
                 }
                 for (due, signal) in
                     [(&mut deadlines.terminate, Signal::Terminate), (&mut deadlines.kill, Signal::Kill)]
                 {
                     if let Some((_, overdue)) = due.take_if(|(at, _)| *at <= now) {
-                        orders.push(Say(Notice::Signalled(self.worker, self.life, signal, overdue)));
-                        orders.push(Order::Signal(self.life, signal));
+                        effects.push(Notify(Notice::Signalled(self.worker, self.id, signal, overdue)));
+                        effects.push(Effect::Signal(self.id, signal));
                     }
                 }
             }
-            Stage::Loading { .. } => self.wake_loading(now, orders),
+            Stage::Loading { .. } => self.wake_loading(now, effects),
             // The limit of a launch not reached.
             Stage::Launching { .. } | Stage::Ready { .. } => {}
         }
     }
 
-    /// When [`Self::wake`] or [`Self::settles`] next has something to do.
+    /// When [`Self::wake`] or [`Self::becomes_ready`] next has something to do.
     pub(super) fn next_wake(&self) -> Option<Moment> {
         match &self.stage {
             Stage::Launching { give_up } => *give_up,
             Stage::Loading { .. } => self.next_wake_loading(),
             Stage::Ready { .. } => None,
-            Stage::Stopping { farewell, deadlines, .. } => {
-                let suspend = match farewell {
-                    Farewell::Suspending { until } => Some(*until),
-                    Farewell::Draining | Farewell::Silent => None,
+            Stage::Stopping { phase, deadlines, .. } => {
+                let suspend = match phase {
+                    StopPhase::Suspending { until } => Some(*until),
+                    StopPhase::Draining | StopPhase::Silent => None,
                 };
                 [suspend, deadlines.next()].into_iter().flatten().min()
             }
@@ -366,7 +371,7 @@ impl Occupant {
     }
 }
 
-/// How a life goes.
+/// How an instance goes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Leaves {
     /// It drains and will close its channel.
