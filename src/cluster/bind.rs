@@ -13,7 +13,7 @@ use nix::sys::socket::{
     bind, getsockname, setsockopt, socket, sockopt,
 };
 
-use crate::cluster::place::{Families, Host, Place};
+use crate::cluster::bind_address::{Families, Host, Place};
 use crate::cluster::query::{Options, Reuse};
 use crate::cluster::sys;
 use crate::cluster::unix_path::{self, SocketFile};

@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use nix::libc;
 
-use crate::cluster::listener::{Drawn, Tap, TapFlow};
+use crate::cluster::listener::{AcceptSource, AcceptState, Accepted};
 use crate::cluster::sys;
 use crate::supervisor::WorkerId;
 
@@ -22,7 +22,7 @@ pub(super) struct Group {
 #[derive(Debug)]
 struct Member {
     slot: WorkerId,
-    tap: Tap,
+    source: AcceptSource,
 }
 
 /// What a slot is to its group at this moment.
@@ -52,34 +52,34 @@ impl Group {
 
     /// Adds a slot's socket, already listening.
     pub(super) fn add(&mut self, slot: WorkerId, socket: OwnedFd) {
-        self.members.push(Member { slot, tap: Tap::new(Arc::new(socket), TapFlow::Shut) });
+        self.members.push(Member { slot, source: AcceptSource::new(Arc::new(socket), AcceptState::Shut) });
     }
 
     pub(super) fn first_socket(&self) -> Option<&Arc<OwnedFd>> {
-        self.members.first().map(|member| &member.tap.socket)
+        self.members.first().map(|member| &member.source.socket)
     }
 
     pub(super) fn sockets(&self) -> impl Iterator<Item = &Arc<OwnedFd>> {
-        self.members.iter().map(|member| &member.tap.socket)
+        self.members.iter().map(|member| &member.source.socket)
     }
 
     pub(super) fn socket_of(&self, slot: WorkerId) -> Option<&Arc<OwnedFd>> {
-        self.members.iter().find(|member| member.slot == slot).map(|member| &member.tap.socket)
+        self.members.iter().find(|member| member.slot == slot).map(|member| &member.source.socket)
     }
 
-    pub(super) fn tap_mut(&mut self, index: usize) -> Option<&mut Tap> {
-        self.members.get_mut(index).map(|member| &mut member.tap)
+    pub(super) fn tap_mut(&mut self, index: usize) -> Option<&mut AcceptSource> {
+        self.members.get_mut(index).map(|member| &mut member.source)
     }
 
     /// Accepts from whichever member is ours to accept from.
-    pub(super) fn draw(&mut self) -> Drawn {
+    pub(super) fn accept(&mut self) -> Accepted {
         for member in &mut self.members {
-            match member.tap.draw() {
-                Drawn::Dry => {}
-                drawn @ (Drawn::Connection(_) | Drawn::Starved) => return drawn,
+            match member.source.accept() {
+                Accepted::Dry => {}
+                accepted @ (Accepted::Connection(_) | Accepted::Starved) => return accepted,
             }
         }
-        Drawn::Dry
+        Accepted::Dry
     }
 
     /// Makes the kernel choose among those that serve, and returns which sockets we start and stop accepting from.
@@ -90,7 +90,7 @@ impl Group {
         let standings: Vec<Membership> = self.members.iter().map(|member| membership(member.slot)).collect();
         let serving: Vec<u32> = (0..)
             .zip(&standings)
-            .filter(|(_, standing)| **standing == Membership::Serving)
+            .filter(|(_, serving_state)| **serving_state == Membership::Serving)
             .map(|(index, _)| index)
             .collect();
         if let (false, Some(first)) = (serving.is_empty(), self.first_socket()) {
@@ -98,19 +98,19 @@ impl Group {
             let _ = sys::attach_chooser(first.as_fd(), &chooser(&serving));
         }
         let mut changes = Vec::new();
-        for (index, (member, standing)) in self.members.iter_mut().zip(standings).enumerate() {
-            let ours = standing == Membership::Orphaned && !serving.is_empty();
-            let socket = Arc::clone(&member.tap.socket);
-            match (member.tap.flow, ours) {
-                (TapFlow::Shut, true) => {
-                    member.tap.flow = TapFlow::Running;
+        for (index, (member, serving_state)) in self.members.iter_mut().zip(standings).enumerate() {
+            let ours = serving_state == Membership::Orphaned && !serving.is_empty();
+            let socket = Arc::clone(&member.source.socket);
+            match (member.source.flow, ours) {
+                (AcceptState::Shut, true) => {
+                    member.source.flow = AcceptState::Running;
                     changes.push(Retap::Open { index, socket });
                 }
-                (TapFlow::Dry | TapFlow::Running, false) => {
-                    member.tap.flow = TapFlow::Shut;
+                (AcceptState::Dry | AcceptState::Running, false) => {
+                    member.source.flow = AcceptState::Shut;
                     changes.push(Retap::Shut { socket });
                 }
-                (TapFlow::Shut, false) | (TapFlow::Dry | TapFlow::Running, true) => {}
+                (AcceptState::Shut, false) | (AcceptState::Dry | AcceptState::Running, true) => {}
             }
         }
         changes
@@ -118,7 +118,10 @@ impl Group {
 
     /// The sockets we accept from.
     pub(super) fn open_taps(&self) -> impl Iterator<Item = &Arc<OwnedFd>> {
-        self.members.iter().filter(|member| member.tap.flow != TapFlow::Shut).map(|member| &member.tap.socket)
+        self.members
+            .iter()
+            .filter(|member| member.source.flow != AcceptState::Shut)
+            .map(|member| &member.source.socket)
     }
 }
 

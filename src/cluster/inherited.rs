@@ -9,7 +9,7 @@ use std::os::fd::{AsFd, OwnedFd, RawFd};
 use nix::errno::Errno;
 use nix::sys::socket::{SockType, getsockopt, sockopt};
 
-use crate::cluster::place::Transport;
+use crate::cluster::bind_address::Transport;
 use crate::ipc::set_nonblocking;
 
 /// The sockets, by the numbers they had at the start.

@@ -11,25 +11,33 @@ use nix::sys::epoll::{EpollEvent, EpollFlags};
 use serde_json::value::RawValue;
 
 use crate::cluster::bind::{self, Bound, Sharing};
+use crate::cluster::bind_address::{Place, Transport};
 use crate::cluster::group::{Group, Membership, Retap};
-use crate::cluster::listener::{ALIAS, Holder, Listener, ListenerId, Tap, TapFlow, Way};
+use crate::cluster::io::Token;
+use crate::cluster::listener::{
+    ALIAS, AcceptSource, AcceptState, Distribution, Holder, Listener, ListenerId,
+};
 use crate::cluster::news::Obstacle;
-use crate::cluster::place::{Place, Transport};
-use crate::cluster::pump::Token;
-use crate::cluster::query::{Ask, Options, Refusal, Target};
+use crate::cluster::query::{ListenRequest, Options, Refusal, Target};
 use crate::cluster::reply::{self, Granted};
-use crate::cluster::room::Doors;
-use crate::cluster::worker::{Dialogue, Errand, Standing};
+use crate::cluster::room::ListenPolicy;
+use crate::cluster::worker::{DisconnectHandshake, PendingAck, ServingState};
 use crate::cluster::{Balance, Cluster, News, unix_path};
-use crate::ipc::{Descriptor, Parcel};
+use crate::ipc::{Attachment, Descriptor};
 use crate::supervisor::{InstanceId, Moment, WorkerId};
 
 impl Cluster {
     /// A worker wants to listen.
-    pub(super) fn asked(&mut self, instance: InstanceId, ask: Ask, now: Moment, news: &mut Vec<News>) {
+    pub(super) fn asked(
+        &mut self,
+        instance: InstanceId,
+        ask: ListenRequest,
+        now: Moment,
+        news: &mut Vec<News>,
+    ) {
         let Some(worker) = self.workers.get(&instance) else { return };
         // Node's primary drops the requests of those it has told to go, too.
-        if worker.dialogue == Dialogue::Ours || self.doors == Doors::Closed {
+        if worker.handshake == DisconnectHandshake::Ours || self.listen_policy == ListenPolicy::Closed {
             return;
         }
         let Some(ask) = self.wait_for_binding(instance, ask, news) else { return };
@@ -52,7 +60,7 @@ impl Cluster {
     pub(super) fn refuse(
         &mut self,
         instance: InstanceId,
-        ask: Ask,
+        ask: ListenRequest,
         errno: Errno,
         now: Moment,
         news: &mut Vec<News>,
@@ -149,10 +157,10 @@ impl Cluster {
         if let Place::Path(path) = &listener.share.place {
             unix_path::widen(path, target.options.mode)?;
         }
-        match &mut listener.way {
-            Way::Dealt(_) | Way::Handed(_) => Ok(()),
-            Way::Grouped(group) if group.socket_of(slot).is_some() => Ok(()),
-            Way::Grouped(group) => {
+        match &mut listener.distribution {
+            Distribution::RoundRobin(_) | Distribution::SharedHandle(_) => Ok(()),
+            Distribution::ReusePort(group) if group.socket_of(slot).is_some() => Ok(()),
+            Distribution::ReusePort(group) => {
                 let first = group.first_socket().ok_or(Errno::EINVAL)?;
                 let socket = bind::open_beside(first, &listener.share.place, listener.options)?;
                 group.add(slot, socket);
@@ -212,20 +220,21 @@ impl Cluster {
     ) -> Result<ListenerId, Errno> {
         let Bound { socket, file, alias } = bound;
         let id = ListenerId(self.next_listener);
-        let way = match manner {
+        let distribution = match manner {
             Manner::Dealt => {
                 self.watch(&socket, id, 0)?;
-                Way::Dealt(Tap::new(Arc::new(socket), TapFlow::Dry))
+                Distribution::RoundRobin(AcceptSource::new(Arc::new(socket), AcceptState::Dry))
             }
-            Manner::Handed => Way::Handed(Arc::new(socket)),
-            Manner::Grouped => Way::Grouped(Group::new(slot, socket)),
+            Manner::Handed => Distribution::SharedHandle(Arc::new(socket)),
+            Manner::Grouped => Distribution::ReusePort(Group::new(slot, socket)),
         };
         self.next_listener += 1;
-        let mut listener = Listener::new(id, target.share, data.to_owned(), target.options, way, now);
+        let mut listener =
+            Listener::new(id, target.share, data.to_owned(), target.options, distribution, now);
         listener.file = file;
         if let Some(alias) = alias {
             self.watch(&alias, id, ALIAS)?;
-            listener.alias = Some(Tap::new(Arc::new(alias), TapFlow::Dry));
+            listener.alias = Some(AcceptSource::new(Arc::new(alias), AcceptState::Dry));
         }
         self.listeners.insert(id, listener);
         Ok(id)
@@ -238,10 +247,10 @@ impl Cluster {
             return;
         };
         let granted = Granted { seq: &seq, key: &listener.key, data: &listener.data };
-        let socket = match &listener.way {
-            Way::Dealt(_) => return worker.post(granted.dealt(listener.address), None, now),
-            Way::Handed(socket) => Some(socket),
-            Way::Grouped(group) => group.socket_of(worker.slot),
+        let socket = match &listener.distribution {
+            Distribution::RoundRobin(_) => return worker.post(granted.dealt(listener.address), None, now),
+            Distribution::SharedHandle(socket) => Some(socket),
+            Distribution::ReusePort(group) => group.socket_of(worker.slot),
         };
         let kind = match listener.share.place {
             Place::Udp { .. } | Place::Inherited { transport: Transport::Datagram, .. } => "dgram.Native",
@@ -252,26 +261,30 @@ impl Cluster {
             | Place::Inherited { transport: Transport::Stream, .. } => "net.Native",
         };
         let bytes = granted.handed(kind);
-        let parcel = socket.map(|socket| Parcel {
+        let attachment = socket.map(|socket| Attachment {
             descriptor: Descriptor::Shared(Arc::clone(socket)),
-            errand: Errand::Listener { id, seq: seq.clone() },
+            pending_ack: PendingAck::Listener { id, seq: seq.clone() },
         });
-        worker.post(bytes, parcel, now);
+        worker.post(bytes, attachment, now);
     }
 
     /// Recomputes which of a group's members serve, drain, or are left to us.
     pub(super) fn rebalance(&mut self, id: ListenerId) {
         let Some(listener) = self.listeners.get_mut(&id) else { return };
-        let Way::Grouped(group) = &mut listener.way else { return };
+        let Distribution::ReusePort(group) = &mut listener.distribution else { return };
         let (holders, workers) = (&listener.holders, &self.workers);
         let changes = group.rebalance(|slot| {
             let instances = holders.iter().filter_map(|holder| workers.get(&holder.instance));
-            let best = instances.filter(|worker| worker.slot == slot).map(|worker| worker.standing).min();
+            let best =
+                instances.filter(|worker| worker.slot == slot).map(|worker| worker.serving_state).min();
             match best {
-                Some(Standing::Serving) => Membership::Serving,
-                Some(Standing::Parting | Standing::Steered | Standing::Broken | Standing::Left) => {
-                    Membership::Draining
-                }
+                Some(ServingState::Serving) => Membership::Serving,
+                Some(
+                    ServingState::Suspending
+                    | ServingState::Draining
+                    | ServingState::Broken
+                    | ServingState::Left,
+                ) => Membership::Draining,
                 None => Membership::Orphaned,
             }
         });
@@ -289,7 +302,7 @@ impl Cluster {
 
     fn watch(&self, socket: &OwnedFd, id: ListenerId, index: usize) -> Result<(), Errno> {
         let edge = EpollFlags::EPOLLIN | EpollFlags::EPOLLET;
-        self.epoll.add(socket.as_fd(), EpollEvent::new(edge, Token::Tap(id, index).into()))
+        self.epoll.add(socket.as_fd(), EpollEvent::new(edge, Token::AcceptSource(id, index).into()))
     }
 
     pub(super) fn unwatch(&self, socket: &OwnedFd) {

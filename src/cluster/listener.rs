@@ -15,8 +15,8 @@ use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use serde_json::value::RawValue;
 
 use crate::cluster::bind;
+use crate::cluster::bind_address::{ListenerKey, Place};
 use crate::cluster::group::Group;
-use crate::cluster::place::{Place, Share};
 use crate::cluster::query::Options;
 use crate::cluster::unix_path::SocketFile;
 use crate::cluster::{reply, sys};
@@ -26,9 +26,9 @@ use crate::supervisor::{Endpoint, InstanceId, Moment, WorkerId};
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct ListenerId(pub(super) u32);
 
-/// A holder that refused is asked again after this at first, then ever later, up to [`SHY_MOST`].
-const SHY_FIRST: Duration = Duration::from_millis(1);
-const SHY_MOST: Duration = Duration::from_millis(64);
+/// A holder that refused is asked again after this at first, then ever later, up to [`REFUSAL_BACKOFF_MOST`].
+const REFUSAL_BACKOFF_FIRST: Duration = Duration::from_millis(1);
+const REFUSAL_BACKOFF_MOST: Duration = Duration::from_millis(64);
 
 /// A socket that workers accept from and that was open for less than this was only tried out: `portfinder` and its like
 /// listen, close, and listen again.
@@ -41,7 +41,7 @@ pub(super) const ALIAS: usize = 0x3fff_ffff;
 #[derive(Debug)]
 pub(super) struct Listener {
     pub(super) id: ListenerId,
-    pub(super) share: Share,
+    pub(super) share: ListenerKey,
     pub(super) endpoint: Endpoint,
     /// The first asker's, given to all.
     pub(super) data: Box<RawValue>,
@@ -61,10 +61,10 @@ pub(super) struct Listener {
     traffic: Traffic,
     /// Accepted, and refused or lost by a worker.
     pub(super) waiting: VecDeque<OwnedFd>,
-    pub(super) way: Way,
+    pub(super) distribution: Distribution,
     pub(super) file: Option<SocketFile>,
     /// A second socket whose connections are dealt out, whichever way those of the first go.
-    pub(super) alias: Option<Tap>,
+    pub(super) alias: Option<AcceptSource>,
     /// Whether it is in line for its connections to be dealt out.
     pub(super) in_line: bool,
 }
@@ -89,15 +89,15 @@ pub(super) struct Closed {
 #[derive(Debug)]
 pub(super) struct Holder {
     pub(super) instance: InstanceId,
-    pub(super) temper: Temper,
+    pub(super) offer_state: OfferState,
 }
 
 /// How a holder took what it was offered.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Temper {
+pub(super) enum OfferState {
     Willing,
     /// It refused: full, or closing. Not before `until`.
-    Shy {
+    RefusalBackoff {
         until: Moment,
         delay: Duration,
     },
@@ -105,25 +105,25 @@ pub(super) enum Temper {
 
 /// How connections get to workers.
 #[derive(Debug)]
-pub(super) enum Way {
+pub(super) enum Distribution {
     /// We accept and deal them out.
-    Dealt(Tap),
+    RoundRobin(AcceptSource),
     /// Every holder has the socket.
-    Handed(Arc<OwnedFd>),
+    SharedHandle(Arc<OwnedFd>),
     /// Every slot has its own socket.
-    Grouped(Group),
+    ReusePort(Group),
 }
 
 /// A socket we may accept from.
 #[derive(Debug)]
-pub(super) struct Tap {
+pub(super) struct AcceptSource {
     pub(super) socket: Arc<OwnedFd>,
-    pub(super) flow: TapFlow,
+    pub(super) flow: AcceptState,
 }
 
 /// What is known of a tap.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum TapFlow {
+pub(super) enum AcceptState {
     /// It is not ours to accept from.
     Shut,
     /// Empty: there will be an edge.
@@ -134,7 +134,7 @@ pub(super) enum TapFlow {
 
 /// What accepting brought.
 #[derive(Debug)]
-pub(super) enum Drawn {
+pub(super) enum Accepted {
     Connection(OwnedFd),
     Dry,
     /// We are out of descriptors or memory.
@@ -144,10 +144,10 @@ pub(super) enum Drawn {
 impl Listener {
     pub(super) fn new(
         id: ListenerId,
-        share: Share,
+        share: ListenerKey,
         data: Box<RawValue>,
         options: Options,
-        way: Way,
+        distribution: Distribution,
         opened: Moment,
     ) -> Self {
         let key = format!("\"{}\"", id.0);
@@ -157,7 +157,7 @@ impl Listener {
             share,
             data,
             options,
-            address: way.first_socket().and_then(|socket| bind::address_of(socket)),
+            address: distribution.first_socket().and_then(|socket| bind::address_of(socket)),
             newconn: reply::newconn_head(&key),
             key,
             holders: Vec::new(),
@@ -166,7 +166,7 @@ impl Listener {
             opened,
             traffic: Traffic::None,
             waiting: VecDeque::new(),
-            way,
+            distribution,
             file: None,
             alias: None,
             in_line: false,
@@ -182,7 +182,7 @@ impl Listener {
     }
 
     /// Whether a worker that says it listens on `share` means this one. Port 0 has become a real one by then.
-    pub(super) fn is_meant_by(&self, share: &Share, index: u64) -> bool {
+    pub(super) fn is_meant_by(&self, share: &ListenerKey, index: u64) -> bool {
         if *share == self.share {
             return true;
         }
@@ -196,41 +196,42 @@ impl Listener {
             }
             Place::Path(_) | Place::Abstract(_) | Place::Inherited { .. } => return false,
         }
-        self.share == Share::of(asked, index)
+        self.share == ListenerKey::of(asked, index)
     }
 
     /// Takes the next connection from the kernel.
-    pub(super) fn draw(&mut self) -> Drawn {
-        let drawn = match &mut self.way {
-            Way::Dealt(tap) => tap.draw(),
-            Way::Handed(_) => Drawn::Dry,
-            Way::Grouped(group) => group.draw(),
+    pub(super) fn accept(&mut self) -> Accepted {
+        let accepted = match &mut self.distribution {
+            Distribution::RoundRobin(source) => source.accept(),
+            Distribution::SharedHandle(_) => Accepted::Dry,
+            Distribution::ReusePort(group) => group.accept(),
         };
-        let drawn = match (drawn, &mut self.alias) {
-            (Drawn::Dry, Some(alias)) => alias.draw(),
-            (Drawn::Dry, None) => Drawn::Dry,
-            (drawn @ (Drawn::Connection(_) | Drawn::Starved), _) => drawn,
+        let accepted = match (accepted, &mut self.alias) {
+            (Accepted::Dry, Some(alias)) => alias.accept(),
+            (Accepted::Dry, None) => Accepted::Dry,
+            (accepted @ (Accepted::Connection(_) | Accepted::Starved), _) => accepted,
         };
-        if matches!(drawn, Drawn::Connection(_)) {
+        if matches!(accepted, Accepted::Connection(_)) {
             self.traffic = Traffic::Seen;
         }
-        drawn
+        accepted
     }
 
     /// Whether there may be clients who count on it. Where somebody has only looked whether a port is free there are
     /// none, and of a random port none can know.
     pub(super) fn may_have_clients(&self, now: Moment) -> bool {
-        let used = match &self.way {
-            Way::Dealt(_) => self.traffic == Traffic::Seen,
+        let used = match &self.distribution {
+            Distribution::RoundRobin(_) => self.traffic == Traffic::Seen,
             // Workers accept by themselves.
-            Way::Handed(_) | Way::Grouped(_) => now.since(self.opened) >= TRIED_OUT,
+            Distribution::SharedHandle(_) | Distribution::ReusePort(_) => now.since(self.opened) >= TRIED_OUT,
         };
         self.share.index.is_none() && (used || self.has_pending())
     }
 
     /// Whether something has arrived that nobody has taken.
     fn has_pending(&self) -> bool {
-        let sockets = self.way.sockets().into_iter().chain(self.alias.iter().map(|alias| &alias.socket));
+        let sockets =
+            self.distribution.sockets().into_iter().chain(self.alias.iter().map(|alias| &alias.socket));
         let mut polled: Vec<_> =
             sockets.map(|socket| PollFd::new(socket.as_fd(), PollFlags::POLLIN)).collect();
         poll(&mut polled, PollTimeout::ZERO).is_ok_and(|ready| ready > 0)
@@ -260,59 +261,61 @@ impl Listener {
     }
 
     /// Notes that one of its sockets may have connections.
-    pub(super) fn open_tap(&mut self, index: usize) {
-        let tap = match (index, &mut self.way) {
+    pub(super) fn open_source(&mut self, index: usize) {
+        let source = match (index, &mut self.distribution) {
             (ALIAS, _) => self.alias.as_mut(),
-            (_, Way::Dealt(tap)) => Some(tap),
-            (_, Way::Handed(_)) => None,
-            (_, Way::Grouped(group)) => group.tap_mut(index),
+            (_, Distribution::RoundRobin(source)) => Some(source),
+            (_, Distribution::SharedHandle(_)) => None,
+            (_, Distribution::ReusePort(group)) => group.tap_mut(index),
         };
-        if let Some(tap) = tap.filter(|tap| tap.flow == TapFlow::Dry) {
-            tap.flow = TapFlow::Running;
+        if let Some(source) = source.filter(|source| source.flow == AcceptState::Dry) {
+            source.flow = AcceptState::Running;
         }
     }
 }
 
-impl Way {
+impl Distribution {
     fn sockets(&self) -> Vec<&Arc<OwnedFd>> {
         match self {
-            Self::Dealt(tap) => vec![&tap.socket],
-            Self::Handed(socket) => vec![socket],
-            Self::Grouped(group) => group.sockets().collect(),
+            Self::RoundRobin(source) => vec![&source.socket],
+            Self::SharedHandle(socket) => vec![socket],
+            Self::ReusePort(group) => group.sockets().collect(),
         }
     }
 
     fn first_socket(&self) -> Option<&Arc<OwnedFd>> {
         match self {
-            Self::Dealt(tap) => Some(&tap.socket),
-            Self::Handed(socket) => Some(socket),
-            Self::Grouped(group) => group.first_socket(),
+            Self::RoundRobin(source) => Some(&source.socket),
+            Self::SharedHandle(socket) => Some(socket),
+            Self::ReusePort(group) => group.first_socket(),
         }
     }
 }
 
-impl Tap {
-    pub(super) fn new(socket: Arc<OwnedFd>, flow: TapFlow) -> Self {
+impl AcceptSource {
+    pub(super) fn new(socket: Arc<OwnedFd>, flow: AcceptState) -> Self {
         Self { socket, flow }
     }
 
     /// Accepts one connection.
-    pub(super) fn draw(&mut self) -> Drawn {
+    pub(super) fn accept(&mut self) -> Accepted {
         // A connection that was reset while it waited is not an end of those behind it.
         for _ in 0..MAX_ABORTED {
-            if self.flow != TapFlow::Running {
-                return Drawn::Dry;
+            if self.flow != AcceptState::Running {
+                return Accepted::Dry;
             }
             match sys::accept(self.socket.as_fd()) {
-                Ok(connection) => return Drawn::Connection(connection),
+                Ok(connection) => return Accepted::Connection(connection),
                 Err(Errno::EAGAIN | Errno::EINVAL | Errno::EBADF | Errno::ENOTSOCK) => {
-                    self.flow = TapFlow::Dry
+                    self.flow = AcceptState::Dry
                 }
-                Err(Errno::EMFILE | Errno::ENFILE | Errno::ENOBUFS | Errno::ENOMEM) => return Drawn::Starved,
+                Err(Errno::EMFILE | Errno::ENFILE | Errno::ENOBUFS | Errno::ENOMEM) => {
+                    return Accepted::Starved;
+                }
                 Err(_) => {}
             }
         }
-        Drawn::Starved
+        Accepted::Starved
     }
 }
 
@@ -321,25 +324,25 @@ const MAX_ABORTED: usize = 64;
 
 impl Holder {
     pub(super) fn new(instance: InstanceId) -> Self {
-        Self { instance, temper: Temper::Willing }
+        Self { instance, offer_state: OfferState::Willing }
     }
 
     /// It is being offered a connection: a shy one gets just that one for now.
     pub(super) fn offered(&mut self, now: Moment) {
-        if let Temper::Shy { until, delay } = &mut self.temper {
+        if let OfferState::RefusalBackoff { until, delay } = &mut self.offer_state {
             *until = now.after(*delay);
         }
     }
 
     pub(super) fn accepted(&mut self) {
-        self.temper = Temper::Willing;
+        self.offer_state = OfferState::Willing;
     }
 
     pub(super) fn refused(&mut self, now: Moment) {
-        let delay = match self.temper {
-            Temper::Willing => SHY_FIRST,
-            Temper::Shy { delay, .. } => (delay * 2).min(SHY_MOST),
+        let delay = match self.offer_state {
+            OfferState::Willing => REFUSAL_BACKOFF_FIRST,
+            OfferState::RefusalBackoff { delay, .. } => (delay * 2).min(REFUSAL_BACKOFF_MOST),
         };
-        self.temper = Temper::Shy { until: now.after(delay), delay };
+        self.offer_state = OfferState::RefusalBackoff { until: now.after(delay), delay };
     }
 }

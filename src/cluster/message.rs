@@ -8,7 +8,7 @@ use std::str;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
-use crate::cluster::query::{self, Ask};
+use crate::cluster::query::{self, ListenRequest};
 use crate::ipc::text;
 
 /// A worker's message.
@@ -19,9 +19,9 @@ pub(super) enum Message<'a> {
     /// Its Node has started.
     Online,
     /// It wants to listen.
-    Query(Box<Ask>),
+    Query(Box<ListenRequest>),
     /// It listens now; the address as Node's `listening` event has it.
-    Listening(Box<Ask>, Box<RawValue>),
+    Listening(Box<ListenRequest>, Box<RawValue>),
     /// It no longer listens.
     Close { key: Cow<'a, str> },
     /// It leaves on its own will, and waits for our word.
@@ -50,8 +50,8 @@ impl<'a> Message<'a> {
         }
         match text(fields.act?)?.as_ref() {
             "online" => Some(Self::Online),
-            "queryServer" => Some(Self::Query(Box::new(Ask::read(raw)?))),
-            "listening" => Some(Self::Listening(Box::new(Ask::read(raw)?), query::spoken(raw)?)),
+            "queryServer" => Some(Self::Query(Box::new(ListenRequest::read(raw)?))),
+            "listening" => Some(Self::Listening(Box::new(ListenRequest::read(raw)?), query::spoken(raw)?)),
             "close" => Some(Self::Close { key: text(fields.key?)? }),
             "exitedAfterDisconnect" => Some(Self::Leaving { seq: fields.seq? }),
             _ => None,

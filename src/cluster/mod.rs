@@ -9,30 +9,30 @@
 //! connection that was accepted is closed by us only once a worker has taken it, or has ended without saying whether it
 //! did, or its listener is gone.
 
-mod alarm;
+mod balancer;
 mod bind;
-mod claims;
-mod deal;
+mod bind_address;
 mod group;
-mod hear;
 mod inherited;
+mod io;
 mod listen;
 mod listener;
+mod listener_lifetime;
 mod message;
 mod news;
-mod on_behalf;
-mod place;
-mod pump;
+mod protocol;
 mod query;
 mod reply;
 mod room;
 mod sys;
 mod unix_path;
+mod wake_timer;
 mod worker;
+mod worker_bind;
 
 #[cfg(test)]
 mod tests;
 
 pub use news::{Balance, News, Obstacle, Site, SocketAccess};
-pub use on_behalf::BindRequest;
 pub use room::Cluster;
+pub use worker_bind::BindRequest;

@@ -8,8 +8,8 @@ use std::os::fd::RawFd;
 
 use serde_json::value::RawValue;
 
-use crate::cluster::on_behalf::BindRequest;
-use crate::ipc::{UserHandle, Violation};
+use crate::cluster::worker_bind::BindRequest;
+use crate::ipc::{ProtocolError, UserHandle};
 use crate::supervisor::{Closing, Endpoint, InstanceId};
 
 /// How new connections find a worker.
@@ -145,7 +145,7 @@ pub enum News {
         /// Who.
         instance: InstanceId,
         /// How.
-        reason: Violation,
+        reason: ProtocolError,
     },
     /// It cannot receive descriptors (its limit, or a jammed queue): it keeps losing the connections it is offered.
     Refusing {

@@ -1,7 +1,7 @@
 //! Reads a worker's request to listen, in all the forms its Node may write it.
 //!
 //! Invariant: an odd request is still an answerable one: whatever its fields hold, if it has a sequence number it
-//! becomes an [`Ask`], whose place is then an errno.
+//! becomes an [`ListenRequest`], whose place is then an errno.
 
 use std::borrow::Cow;
 use std::net::IpAddr;
@@ -11,8 +11,8 @@ use nix::net::if_::if_nametoindex;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
+use crate::cluster::bind_address::{Families, Host, ListenerKey, Place, Transport};
 use crate::cluster::news::SocketAccess;
-use crate::cluster::place::{Families, Host, Place, Share, Transport};
 use crate::supervisor::Endpoint;
 
 /// `backlog: 0`, `false` or nothing means this.
@@ -25,7 +25,7 @@ const UDP_REUSE_ADDRESS: i64 = 4;
 
 /// A request to listen, or the note that it now does.
 #[derive(Debug)]
-pub(super) struct Ask {
+pub(super) struct ListenRequest {
     /// To be named in the reply, as the worker wrote it.
     pub(super) seq: Box<RawValue>,
     /// The worker's own matter; the first asker's is given to all. TLS keeps its ticket keys here.
@@ -37,7 +37,7 @@ pub(super) struct Ask {
 /// Where to listen and how.
 #[derive(Debug, Clone)]
 pub(super) struct Target {
-    pub(super) share: Share,
+    pub(super) share: ListenerKey,
     /// Which of the worker's like it; told apart by this once port 0 has become a real one.
     pub(super) index: u64,
     pub(super) options: Options,
@@ -69,7 +69,7 @@ pub(super) struct Refusal {
     pub(super) endpoint: Option<Endpoint>,
 }
 
-impl Ask {
+impl ListenRequest {
     /// Reads the request; `None` without a sequence number to answer to.
     pub(super) fn read(raw: &RawValue) -> Option<Self> {
         let fields: Fields<'_> = serde_json::from_str(raw.get()).ok()?;
@@ -123,7 +123,7 @@ impl Fields<'_> {
             Some(fd) => self.inherited(fd)?,
             None => self.place(address.as_deref())?,
         };
-        let share = Share::of(place, index);
+        let share = ListenerKey::of(place, index);
         let flags = integer(self.flags).unwrap_or(0);
         let reuse = if flags & UDP_REUSE_ADDRESS == 0 { Reuse::No } else { Reuse::Address };
         let (backlog, mode, access) = (self.backlog(), self.mode(), SocketAccess::default());
@@ -239,9 +239,9 @@ fn string(raw: Option<&RawValue>) -> Option<Cow<'_, str>> {
 mod tests {
     use super::*;
 
-    fn read(fields: &str) -> Ask {
+    fn read(fields: &str) -> ListenRequest {
         let json = format!(r#"{{"cmd":"NODE_CLUSTER","act":"queryServer",{fields},"seq":1}}"#);
-        Ask::read(&RawValue::from_string(json).unwrap()).unwrap()
+        ListenRequest::read(&RawValue::from_string(json).unwrap()).unwrap()
     }
 
     fn endpoint(fields: &str) -> String {

@@ -14,15 +14,15 @@ use nix::sys::eventfd::{EfdFlags, EventFd};
 use nix::sys::resource::{Resource, getrlimit};
 use serde::Serialize;
 
-use crate::cluster::alarm::Alarm;
 use crate::cluster::inherited::Inherited;
+use crate::cluster::io::Token;
 use crate::cluster::listener::{Listener, ListenerId};
 use crate::cluster::news::{Balance, News, SocketAccess};
-use crate::cluster::on_behalf::Binding;
-use crate::cluster::pump::Token;
 use crate::cluster::reply;
-use crate::cluster::worker::{Dialogue, Errand, Stage, Standing, Worker};
-use crate::ipc::{self, Descriptor, Parcel, Progress, SendOutcome, UserHandle};
+use crate::cluster::wake_timer::WakeTimer;
+use crate::cluster::worker::{DisconnectHandshake, PendingAck, ServingState, Stage, Worker};
+use crate::cluster::worker_bind::Binding;
+use crate::ipc::{self, Attachment, Descriptor, Progress, SendOutcome, UserHandle};
 use crate::supervisor::{Endpoint, InstanceId, Moment, WorkerId};
 
 /// How much may wait for a worker to read it before it is sent no more of the application's messages, in bytes.
@@ -38,20 +38,20 @@ pub struct Cluster {
     pub(super) access: SocketAccess,
     pub(super) epoll: Epoll,
     /// Rung by handles of workers' sockets when they are closed.
-    pub(super) bell: Arc<EventFd>,
+    pub(super) close_notify: Arc<EventFd>,
     pub(super) workers: BTreeMap<InstanceId, Worker>,
     pub(super) listeners: BTreeMap<ListenerId, Listener>,
     /// Workers to read, each at most once.
     pub(super) to_read: VecDeque<InstanceId>,
     /// Listeners that may have connections to deal out, each at most once.
-    pub(super) to_deal: VecDeque<ListenerId>,
-    pub(super) alarm: Alarm,
+    pub(super) to_balance: VecDeque<ListenerId>,
+    pub(super) wake_timer: WakeTimer,
     /// No descriptors were left; until then, or until one of ours is closed, nothing is accepted.
     pub(super) starved: Option<Moment>,
     /// How many offers were made.
-    pub(super) turns: u64,
+    pub(super) offers_made: u64,
     pub(super) next_listener: u32,
-    pub(super) doors: Doors,
+    pub(super) listen_policy: ListenPolicy,
     pub(super) inherited: Inherited,
     /// What workers are binding for us.
     pub(super) bindings: Vec<Binding>,
@@ -62,7 +62,7 @@ pub struct Cluster {
 
 /// Whether workers may still listen.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Doors {
+pub(super) enum ListenPolicy {
     Open,
     Closed,
 }
@@ -71,23 +71,23 @@ impl Cluster {
     /// A cluster without workers.
     pub fn new(balance: Balance) -> io::Result<Self> {
         let epoll = Epoll::new(EpollCreateFlags::EPOLL_CLOEXEC)?;
-        let bell = Arc::new(EventFd::from_flags(EfdFlags::EFD_CLOEXEC | EfdFlags::EFD_NONBLOCK)?);
+        let close_notify = Arc::new(EventFd::from_flags(EfdFlags::EFD_CLOEXEC | EfdFlags::EFD_NONBLOCK)?);
         let edge = EpollFlags::EPOLLIN | EpollFlags::EPOLLET;
-        epoll.add(bell.as_fd(), EpollEvent::new(edge, Token::Bell.into()))?;
+        epoll.add(close_notify.as_fd(), EpollEvent::new(edge, Token::CloseNotify.into()))?;
         Ok(Self {
             balance,
             access: SocketAccess::default(),
             epoll,
-            bell,
+            close_notify,
             workers: BTreeMap::new(),
             listeners: BTreeMap::new(),
             to_read: VecDeque::new(),
-            to_deal: VecDeque::new(),
-            alarm: Alarm::default(),
+            to_balance: VecDeque::new(),
+            wake_timer: WakeTimer::default(),
             starved: None,
-            turns: 0,
+            offers_made: 0,
             next_listener: 0,
-            doors: Doors::Open,
+            listen_policy: ListenPolicy::Open,
             inherited: Inherited::default(),
             bindings: Vec::new(),
             next_binding: 0,
@@ -151,12 +151,12 @@ impl Cluster {
     /// When [`Cluster::wake`] is to be called; `None` as long as nothing waits for time to pass.
     #[must_use]
     pub fn next_wake(&self) -> Option<Moment> {
-        self.alarm.at()
+        self.wake_timer.at()
     }
 
     /// Does what the time has come for. Waking too early is harmless.
     pub fn wake(&mut self, now: Moment, news: &mut Vec<News>) -> Progress {
-        if self.alarm.take_due(now).is_some() {
+        if self.wake_timer.take_due(now).is_some() {
             self.rouse(now);
             self.end_overdue_bindings(now, news);
         }
@@ -200,11 +200,12 @@ impl Cluster {
             Ok(bytes) => bytes,
             Err(outcome) => return outcome,
         };
-        if !worker.outbox.has_room_for(bytes.len(), limit) {
+        if !worker.send_queue.has_room_for(bytes.len(), limit) {
             return SendOutcome::Full;
         }
-        let parcel = |handle| Parcel { descriptor: Descriptor::User(handle), errand: Errand::User };
-        worker.post(bytes, handle.map(parcel), now);
+        let attachment =
+            |handle| Attachment { descriptor: Descriptor::User(handle), pending_ack: PendingAck::User };
+        worker.post(bytes, handle.map(attachment), now);
         self.after_write(instance);
         SendOutcome::Taken
     }
@@ -212,26 +213,27 @@ impl Cluster {
     /// An instance's end begins: what it closes from now on waits for the slot's next instance, and it is offered connections
     /// only while nobody else takes them.
     pub fn suspend(&mut self, instance: InstanceId) {
-        self.lower(instance, Standing::Parting);
+        self.lower(instance, ServingState::Suspending);
     }
 
     /// An instance is offered no further connection, and what it closes from now on waits for the slot's next instance.
-    pub fn steer_away(&mut self, instance: InstanceId) {
-        self.lower(instance, Standing::Steered);
+    pub fn drain(&mut self, instance: InstanceId) {
+        self.lower(instance, ServingState::Draining);
     }
 
     /// Tells an instance to close its servers, finish its connections and go. Does nothing the second time, or when it
     /// has announced that it leaves.
     pub fn disconnect(&mut self, instance: InstanceId, now: Moment) {
-        self.steer_away(instance);
+        self.drain(instance);
         let Some(worker) = self.workers.get_mut(&instance) else { return };
-        match (worker.dialogue, worker.is_heard()) {
-            (Dialogue::None, true) => {
-                worker.dialogue = Dialogue::Ours;
+        match (worker.handshake, worker.is_heard()) {
+            (DisconnectHandshake::None, true) => {
+                worker.handshake = DisconnectHandshake::Ours;
                 worker.post(reply::DISCONNECT.to_vec(), None, now);
                 self.after_write(instance);
             }
-            (Dialogue::None, false) | (Dialogue::Ours | Dialogue::Theirs, _) => {}
+            (DisconnectHandshake::None, false)
+            | (DisconnectHandshake::Ours | DisconnectHandshake::Theirs, _) => {}
         }
     }
 
@@ -263,15 +265,17 @@ impl Cluster {
 
     /// Closes every listener and removes their socket files. Workers that ask from now on get no answer.
     pub fn close_all(&mut self) {
-        self.doors = Doors::Closed;
+        self.listen_policy = ListenPolicy::Closed;
         for id in self.listeners.keys().copied().collect::<Vec<_>>() {
             self.close_listener(id);
         }
     }
 
-    fn lower(&mut self, instance: InstanceId, standing: Standing) {
-        if let Some(worker) = self.workers.get_mut(&instance).filter(|worker| worker.standing < standing) {
-            worker.standing = standing;
+    fn lower(&mut self, instance: InstanceId, serving_state: ServingState) {
+        if let Some(worker) =
+            self.workers.get_mut(&instance).filter(|worker| worker.serving_state < serving_state)
+        {
+            worker.serving_state = serving_state;
             self.explain_closed(instance);
             self.rebalance_held_by(instance);
         }

@@ -13,7 +13,7 @@ use proptest::prelude::*;
 
 use crate::cluster::room::MESSAGES_LIMIT;
 use crate::cluster::{Balance, Cluster, News};
-use crate::ipc::{Progress, SendOutcome, UserHandle, Violation, receive, send};
+use crate::ipc::{Progress, ProtocolError, SendOutcome, UserHandle, receive, send};
 use crate::supervisor::{InstanceId, Moment, WorkerId};
 
 mod crowds;
@@ -265,7 +265,7 @@ fn what_a_dead_worker_had_not_taken_goes_to_another_in_order() {
 #[test]
 fn a_steered_worker_is_offered_nothing_more() {
     let (mut stage, mut puppets, port) = listening(Balance::RoundRobin, 2);
-    stage.cluster.steer_away(InstanceId(1));
+    stage.cluster.drain(InstanceId(1));
     let _clients: Vec<_> = (0..3).map(|_| connect(port)).collect();
     stage.settle();
     assert_eq!((puppets[0].offers().len(), puppets[1].offers().len()), (0, 3));
@@ -618,7 +618,7 @@ fn sockets_are_counted_until_they_are_dropped() {
 
 #[test]
 fn after_a_violation_nothing_is_heard() {
-    for (bytes, reason) in [("{]\n", Violation::NotJson), ("\n", Violation::EmptyFrame)] {
+    for (bytes, reason) in [("{]\n", ProtocolError::NotJson), ("\n", ProtocolError::EmptyFrame)] {
         let mut stage = Stage::new(Balance::RoundRobin);
         let mut puppet = stage.attach(1, 1);
         puppet.stream.write_all(b"\"before\"\n").unwrap();
@@ -811,7 +811,7 @@ fn disturb(stage: &mut Stage, puppets: &mut Vec<(u32, Puppet)>, port: u16, what:
             stage.cluster.detach(InstanceId(instance));
             puppets.retain(|(whose, _)| *whose != instance);
         }
-        10 => stage.cluster.steer_away(InstanceId(instance)),
+        10 => stage.cluster.drain(InstanceId(instance)),
         11 => stage.cluster.disconnect(InstanceId(instance), stage.now),
         12 => stage.cluster.instance_ready(InstanceId(instance)),
         13 => stage.cluster.slot_abandoned(WorkerId(u32::from(how % 3))),

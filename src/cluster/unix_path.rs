@@ -118,10 +118,10 @@ fn relative_to(base: &Path, path: &Path) -> PathBuf {
 /// Whether the path is a socket that refuses connections: its server died without removing it.
 fn is_stale(path: &str) -> bool {
     let is_socket = fs::symlink_metadata(path).is_ok_and(|found| found.file_type().is_socket());
-    is_socket && knock(path) == Err(Errno::ECONNREFUSED)
+    is_socket && probe(path) == Err(Errno::ECONNREFUSED)
 }
 
-fn knock(path: &str) -> Result<(), Errno> {
+fn probe(path: &str) -> Result<(), Errno> {
     let socket = new_socket(AddressFamily::Unix, SockType::Stream)?;
     connect(socket.as_raw_fd(), &address(path)?)
 }

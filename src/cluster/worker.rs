@@ -1,6 +1,6 @@
 //! What is known of one instance: its channel, what it was offered, and how far its farewell has gone.
 //!
-//! Invariant: at most one farewell per instance, begun by one side (a second crashes the worker): see [`Dialogue`].
+//! Invariant: at most one farewell per instance, begun by one side (a second crashes the worker): see [`DisconnectHandshake`].
 
 use std::collections::VecDeque;
 use std::io::Write;
@@ -11,7 +11,7 @@ use serde_json::value::RawValue;
 
 use crate::cluster::listener::{Listener, ListenerId};
 use crate::cluster::reply;
-use crate::ipc::{Channel, FrameBuffer, Gauge, Outbox, Parcel, Readiness, Sent, SocketCounts};
+use crate::ipc::{Attachment, Channel, FrameBuffer, Readiness, SendQueue, Sent, SocketCounts, TokenBucket};
 use crate::supervisor::{Moment, WorkerId};
 
 /// How many connections a worker may have on offer. More than one hides the time a reply takes to come back and be
@@ -27,12 +27,12 @@ pub(super) struct Worker {
     pub(super) slot: WorkerId,
     pub(super) channel: Channel,
     pub(super) frames: FrameBuffer,
-    pub(super) outbox: Outbox<Errand>,
+    pub(super) send_queue: SendQueue<PendingAck>,
     pub(super) offers: VecDeque<Offer>,
-    pub(super) standing: Standing,
-    pub(super) dialogue: Dialogue,
+    pub(super) serving_state: ServingState,
+    pub(super) handshake: DisconnectHandshake,
     pub(super) stage: Stage,
-    pub(super) gauge: Gauge,
+    pub(super) rate_limiter: TokenBucket,
     pub(super) paused: Option<Moment>,
     pub(super) counts: SocketCounts,
     pub(super) watch: Watch,
@@ -58,7 +58,7 @@ pub(super) struct Offer {
 
 /// What a wrapper was for.
 #[derive(Debug)]
-pub(super) enum Errand {
+pub(super) enum PendingAck {
     /// A connection, offered under this number.
     Offer(u64),
     /// A listening socket, in answer to this request.
@@ -69,13 +69,13 @@ pub(super) enum Errand {
 
 /// What an instance is good for, best first.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) enum Standing {
+pub(super) enum ServingState {
     /// New connections.
     Serving,
     /// New connections, while nobody else takes them: it prepares its end.
-    Parting,
+    Suspending,
     /// Those it has: it is on its way out.
-    Steered,
+    Draining,
     /// Nothing: it has closed its channel.
     Left,
     /// Nothing: it broke the protocol.
@@ -84,7 +84,7 @@ pub(super) enum Standing {
 
 /// Who began the farewell.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Dialogue {
+pub(super) enum DisconnectHandshake {
     /// Nobody.
     None,
     /// We did: its own announcement is then never acknowledged, and its requests are not answered.
@@ -115,12 +115,12 @@ impl Worker {
             slot,
             channel: Channel::new(socket),
             frames: FrameBuffer::default(),
-            outbox: Outbox::new(),
+            send_queue: SendQueue::new(),
             offers: VecDeque::new(),
-            standing: Standing::Serving,
-            dialogue: Dialogue::None,
+            serving_state: ServingState::Serving,
+            handshake: DisconnectHandshake::None,
             stage: Stage::Starting,
-            gauge: Gauge::new(),
+            rate_limiter: TokenBucket::new(),
             paused: None,
             counts: SocketCounts::default(),
             watch: Watch::Input,
@@ -134,26 +134,26 @@ impl Worker {
 
     /// Whether it is still heard.
     pub(super) fn is_heard(&self) -> bool {
-        match self.standing {
-            Standing::Serving | Standing::Parting | Standing::Steered => true,
-            Standing::Left | Standing::Broken => false,
+        match self.serving_state {
+            ServingState::Serving | ServingState::Suspending | ServingState::Draining => true,
+            ServingState::Left | ServingState::Broken => false,
         }
     }
 
     /// Whether all it has written is known, its answers to offers included.
     pub(super) fn is_heard_out(&self) -> bool {
-        match self.standing {
-            Standing::Serving | Standing::Parting | Standing::Steered => {
+        match self.serving_state {
+            ServingState::Serving | ServingState::Suspending | ServingState::Draining => {
                 self.channel.readiness == Readiness::Drained
             }
-            Standing::Left => true,
-            Standing::Broken => false,
+            ServingState::Left => true,
+            ServingState::Broken => false,
         }
     }
 
     /// Whether its end has been begun, so that what it closes waits for its successor.
     pub(super) fn is_stopping(&self) -> bool {
-        self.standing != Standing::Serving || self.dialogue != Dialogue::None
+        self.serving_state != ServingState::Serving || self.handshake != DisconnectHandshake::None
     }
 
     /// Whether there may be something to read, and it may be read now.
@@ -161,7 +161,7 @@ impl Worker {
         self.is_heard()
             && self.paused.is_none()
             && self.channel.readiness != Readiness::Drained
-            && !self.outbox.is_over()
+            && !self.send_queue.is_over()
     }
 
     /// Whether it may be offered one more connection.
@@ -170,11 +170,11 @@ impl Worker {
             None => true,
             Some(oldest) => self.offers.len() < WINDOW && now.since(oldest.at) < RESPONSIVE,
         };
-        let serves = match self.standing {
-            Standing::Serving | Standing::Parting => true,
-            Standing::Steered | Standing::Left | Standing::Broken => false,
+        let serves = match self.serving_state {
+            ServingState::Serving | ServingState::Suspending => true,
+            ServingState::Draining | ServingState::Left | ServingState::Broken => false,
         };
-        responsive && serves && self.outbox.takes_descriptors()
+        responsive && serves && self.send_queue.takes_descriptors()
     }
 
     /// Offers a connection; gives it back if it could not be written.
@@ -195,7 +195,7 @@ impl Worker {
         let length = room - rest.len();
         let parts = [&*listener.newconn, &tail[..length]];
         let socket = self.channel.socket.as_fd();
-        match self.outbox.post_at_once(socket, &parts, connection.as_fd(), Errand::Offer(seq), now) {
+        match self.send_queue.post_at_once(socket, &parts, connection.as_fd(), PendingAck::Offer(seq), now) {
             Sent::No => Err(connection),
             Sent::Yes => {
                 self.next_seq += 1;
@@ -208,8 +208,9 @@ impl Worker {
     /// The worker said what it did with an offer. Ours do so in place of acknowledging the descriptor
     /// (`acks.js`); an unmodified one has acknowledged it before.
     pub(super) fn answered_by_verdict(&mut self, seq: u64, now: Moment) {
-        if matches!(self.outbox.oldest_errand(), Some(Errand::Offer(offered)) if *offered == seq) {
-            self.outbox.answered(self.channel.socket.as_fd(), now);
+        if matches!(self.send_queue.oldest_pending_ack(), Some(PendingAck::Offer(offered)) if *offered == seq)
+        {
+            self.send_queue.answered(self.channel.socket.as_fd(), now);
         }
     }
 
@@ -221,7 +222,7 @@ impl Worker {
     }
 
     /// Writes or queues a message.
-    pub(super) fn post(&mut self, bytes: Vec<u8>, parcel: Option<Parcel<Errand>>, now: Moment) {
-        self.outbox.post(self.channel.socket.as_fd(), bytes, parcel, now);
+    pub(super) fn post(&mut self, bytes: Vec<u8>, attachment: Option<Attachment<PendingAck>>, now: Moment) {
+        self.send_queue.post(self.channel.socket.as_fd(), bytes, attachment, now);
     }
 }

@@ -44,9 +44,13 @@ impl Hands {
                     self.attendant.name()
                 );
             }
-            HostNews::Left(violation) => {
-                if let Some(violation) = violation {
-                    warn!(event = "host_broken", "{} broke the protocol: {violation}", self.attendant.name());
+            HostNews::Left(protocol_error) => {
+                if let Some(protocol_error) = protocol_error {
+                    warn!(
+                        event = "host_broken",
+                        "{} broke the protocol: {protocol_error}",
+                        self.attendant.name()
+                    );
                 }
                 match self.attendant.host_instance() {
                     Some(instance) => self.handle(now, Event::Host(instance, HostEvent::Left)),

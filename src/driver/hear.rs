@@ -105,7 +105,7 @@ impl Hands {
             Said::Suspended => self.handle(now, Event::Suspended(instance)),
             Said::Leaving => {
                 // Before it closes its servers, so that its listeners wait for its successor.
-                self.cluster.steer_away(instance);
+                self.cluster.drain(instance);
                 self.leaves_on_request(instance);
                 self.handle(now, Event::Leaving(instance));
             }

@@ -1,6 +1,6 @@
 //! One channel to the JavaScript beside the fleet: read in turns, written at once or queued.
 //!
-//! Invariants: after the end or a violation nothing more is heard; a descriptor that arrived is acknowledged once; what
+//! Invariants: after the end or a protocol_error nothing more is heard; a descriptor that arrived is acknowledged once; what
 //! one turn reads has a bound.
 
 use std::mem;
@@ -14,8 +14,9 @@ use serde_json::value::RawValue;
 
 use crate::host::Ask;
 use crate::ipc::{
-    self, Channel, Descriptor, Flow, FrameBuffer, Gauge, Heard, Incoming, Jam, OUTBOX_LIMIT, Outbox, PAUSE,
-    Parcel, Progress, Readiness, SendOutcome, SocketCounts, UserHandle, Violation, Wrapper,
+    self, Attachment, Channel, Descriptor, Flow, FrameBuffer, Incoming, PAUSE, Progress, ProtocolError,
+    ReadOutcome, Readiness, SEND_QUEUE_LIMIT, SendOutcome, SendQueue, SocketCounts, TokenBucket, UserHandle,
+    Wrapper, WriteBlock,
 };
 use crate::supervisor::{InstanceId, Moment};
 
@@ -42,7 +43,7 @@ pub enum HostNews {
     /// It writes more than is read from it; it is slowed down. At most once a minute.
     Flooding,
     /// It closed its end, or broke the protocol; nothing more is heard of it.
-    Left(Option<Violation>),
+    Left(Option<ProtocolError>),
 }
 
 /// A message for a worker, as the other side writes it.
@@ -57,11 +58,11 @@ struct Letter<'a> {
 pub(super) struct Connection {
     channel: Channel,
     frames: FrameBuffer,
-    outbox: Outbox<()>,
+    send_queue: SendQueue<()>,
     /// Sockets of its own servers that it sent.
     counts: SocketCounts,
-    bell: Arc<EventFd>,
-    gauge: Gauge,
+    close_notify: Arc<EventFd>,
+    rate_limiter: TokenBucket,
     paused: Option<Moment>,
     over: Over,
 }
@@ -73,14 +74,14 @@ enum Over {
 }
 
 impl Connection {
-    pub(super) fn new(socket: OwnedFd, bell: Arc<EventFd>) -> Self {
+    pub(super) fn new(socket: OwnedFd, close_notify: Arc<EventFd>) -> Self {
         Self {
             channel: Channel::new(socket),
             frames: FrameBuffer::with_limit(ipc::MAX_FRAME_BESIDE),
-            outbox: Outbox::new(),
+            send_queue: SendQueue::new(),
             counts: SocketCounts::default(),
-            bell,
-            gauge: Gauge::beside(),
+            close_notify,
+            rate_limiter: TokenBucket::beside(),
             paused: None,
             over: Over::No,
         }
@@ -99,37 +100,37 @@ impl Connection {
             self.channel.readiness = Readiness::Readable;
         }
         if events.contains(EpollFlags::EPOLLOUT) {
-            self.outbox.unjam(self.channel.socket.as_fd(), now);
+            self.send_queue.unblock(self.channel.socket.as_fd(), now);
         }
     }
 
     pub(super) fn next_wake(&self) -> Option<Moment> {
-        let jam = match self.outbox.jam() {
-            Jam::Busy(until) => Some(until),
-            Jam::Clear | Jam::Full | Jam::Severed => None,
+        let write_block = match self.send_queue.write_block() {
+            WriteBlock::Busy(until) => Some(until),
+            WriteBlock::Clear | WriteBlock::Full | WriteBlock::Severed => None,
         };
-        [self.paused, jam].into_iter().flatten().min()
+        [self.paused, write_block].into_iter().flatten().min()
     }
 
     pub(super) fn wake(&mut self, now: Moment) {
         self.paused.take_if(|until| *until <= now);
-        if matches!(self.outbox.jam(), Jam::Busy(until) if until <= now) {
-            self.outbox.unjam(self.channel.socket.as_fd(), now);
+        if matches!(self.send_queue.write_block(), WriteBlock::Busy(until) if until <= now) {
+            self.send_queue.unblock(self.channel.socket.as_fd(), now);
         }
     }
 
     pub(super) fn waits_for_room(&self) -> bool {
-        self.outbox.jam() == Jam::Full
+        self.send_queue.write_block() == WriteBlock::Full
     }
 
     /// How many bytes it has not taken yet.
     pub(super) fn queued(&self) -> usize {
-        self.outbox.queued()
+        self.send_queue.queued()
     }
 
     /// Whether it reads fast enough for one more message.
     pub(super) fn keeps_up(&self, length: usize) -> bool {
-        self.outbox.has_room_for(length, OUTBOX_LIMIT)
+        self.send_queue.has_room_for(length, SEND_QUEUE_LIMIT)
     }
 
     /// Writes a message, or queues it.
@@ -149,8 +150,9 @@ impl Connection {
     }
 
     fn post(&mut self, bytes: Vec<u8>, handle: Option<UserHandle>, now: Moment) {
-        let parcel = handle.map(|handle| Parcel { descriptor: Descriptor::User(handle), errand: () });
-        self.outbox.post(self.channel.socket.as_fd(), bytes, parcel, now);
+        let attachment =
+            handle.map(|handle| Attachment { descriptor: Descriptor::User(handle), pending_ack: () });
+        self.send_queue.post(self.channel.socket.as_fd(), bytes, attachment, now);
     }
 
     /// Tells it which of the sockets it waits for are closed now.
@@ -169,7 +171,7 @@ impl Connection {
     pub(super) fn hear_out(&mut self, now: Moment, news: &mut Vec<HostNews>) {
         self.paused = None;
         // Nobody reads our answers.
-        self.outbox.sever();
+        self.send_queue.sever();
         let bytes = self.channel.outlive();
         // If there is more, it is not its own.
         let _ = self.read_within(usize::MAX, bytes, now, news);
@@ -199,13 +201,13 @@ impl Connection {
                 Ok(None) if self.may_be_read() => bytes += self.receive(&mut frames, news),
                 Ok(None) => break,
                 // Its descriptors would be taken for those of other messages.
-                Err(Violation::FrameTooLong) if self.channel.descriptors.is_empty() => {
+                Err(ProtocolError::FrameTooLong) if self.channel.descriptors.is_empty() => {
                     let limit = ipc::MAX_FRAME_BESIDE >> 20;
                     news.push(HostNews::Nonsense(format!(
                         "a message of more than {limit} MiB, which is passed over"
                     )));
                 }
-                Err(violation) => self.leave(Some(violation), news),
+                Err(protocol_error) => self.leave(Some(protocol_error), news),
             }
         }
         // Whole lines may be left in the buffer, of which the socket will not tell.
@@ -219,22 +221,22 @@ impl Connection {
 
     /// What it says may need an answer, so one that does not read is not read.
     fn may_be_read(&self) -> bool {
-        self.paused.is_none() && self.channel.readiness != Readiness::Drained && !self.outbox.is_over()
+        self.paused.is_none() && self.channel.readiness != Readiness::Drained && !self.send_queue.is_over()
     }
 
     /// Reads once; answers with the number of bytes.
     fn receive(&mut self, frames: &mut FrameBuffer, news: &mut Vec<HostNews>) -> usize {
         match self.channel.receive(frames) {
-            Ok(Heard::Bytes(count)) => return count,
-            Ok(Heard::Nothing) => {}
-            Ok(Heard::End) => self.leave(None, news),
-            Err(violation) => self.leave(Some(violation), news),
+            Ok(ReadOutcome::Bytes(count)) => return count,
+            Ok(ReadOutcome::Nothing) => {}
+            Ok(ReadOutcome::End) => self.leave(None, news),
+            Err(protocol_error) => self.leave(Some(protocol_error), news),
         }
         0
     }
 
     fn measure(&mut self, bytes: usize, messages: usize, now: Moment, news: &mut Vec<HostNews>) {
-        match self.gauge.spend(now, bytes, messages) {
+        match self.rate_limiter.spend(now, bytes, messages) {
             Flow::Fair => return,
             Flow::FloodToReport => news.push(HostNews::Flooding),
             Flow::Flood => {}
@@ -244,9 +246,9 @@ impl Connection {
 
     fn hear(&mut self, line: &[u8], now: Moment, news: &mut Vec<HostNews>) {
         match Incoming::parse(line) {
-            Err(violation) => self.leave(Some(violation), news),
+            Err(protocol_error) => self.leave(Some(protocol_error), news),
             Ok(Incoming::Ack | Incoming::Nack) => {
-                self.outbox.answered(self.channel.socket.as_fd(), now);
+                self.send_queue.answered(self.channel.socket.as_fd(), now);
             }
             Ok(Incoming::Handle(wrapper)) => self.handle_arrived(&wrapper, now, news),
             Ok(Incoming::CountSockets { key }) => {
@@ -267,15 +269,15 @@ impl Connection {
         let answer = if descriptor.is_some() { ipc::ACK } else { ipc::NACK };
         self.post(answer.to_vec(), None, now);
         let (Some(descriptor), Some((message, key))) = (descriptor, wrapper.unwrap()) else { return };
-        let counted = key.map(|key| self.counts.add(key, &self.bell));
+        let counted = key.map(|key| self.counts.add(key, &self.close_notify));
         let handle = UserHandle::received(descriptor, counted).ok();
         news.push(understand(message, handle));
     }
 
-    fn leave(&mut self, violation: Option<Violation>, news: &mut Vec<HostNews>) {
+    fn leave(&mut self, protocol_error: Option<ProtocolError>, news: &mut Vec<HostNews>) {
         self.over = Over::Yes;
-        self.outbox.sever();
-        news.push(HostNews::Left(violation));
+        self.send_queue.sever();
+        news.push(HostNews::Left(protocol_error));
     }
 }
 

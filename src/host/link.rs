@@ -22,7 +22,7 @@ use crate::supervisor::{InstanceId, Moment};
 const TELL_LIMIT: usize = 32 << 20;
 
 const CHANNEL: u64 = 0;
-const BELL: u64 = 1;
+const CLOSE_NOTIFY: u64 = 1;
 const ARRIVAL: u64 = 2;
 
 /// Whether news was taken.
@@ -41,7 +41,7 @@ pub enum Told {
 pub struct Link {
     epoll: Epoll,
     /// Rung by handles of the other side's sockets when they are closed.
-    bell: Arc<EventFd>,
+    close_notify: Arc<EventFd>,
     state: State,
 }
 
@@ -68,9 +68,12 @@ impl Link {
     /// The kernel refuses what it is made of.
     pub fn new() -> io::Result<Self> {
         let epoll = Epoll::new(EpollCreateFlags::EPOLL_CLOEXEC)?;
-        let bell = Arc::new(EventFd::from_flags(EfdFlags::EFD_CLOEXEC | EfdFlags::EFD_NONBLOCK)?);
-        epoll.add(bell.as_fd(), EpollEvent::new(EpollFlags::EPOLLIN | EpollFlags::EPOLLET, BELL))?;
-        Ok(Self { epoll, bell, state: State::Vacant })
+        let close_notify = Arc::new(EventFd::from_flags(EfdFlags::EFD_CLOEXEC | EfdFlags::EFD_NONBLOCK)?);
+        epoll.add(
+            close_notify.as_fd(),
+            EpollEvent::new(EpollFlags::EPOLLIN | EpollFlags::EPOLLET, CLOSE_NOTIFY),
+        )?;
+        Ok(Self { epoll, close_notify, state: State::Vacant })
     }
 
     /// Readable when [`Link::process`] has something to do.
@@ -87,8 +90,10 @@ impl Link {
         self.hang_up();
         ipc::set_nonblocking(&channel)?;
         self.epoll.add(channel.as_fd(), EpollEvent::new(input(), CHANNEL))?;
-        self.state =
-            State::Connected(Box::new(Connection::new(channel, Arc::clone(&self.bell))), Watch::Input);
+        self.state = State::Connected(
+            Box::new(Connection::new(channel, Arc::clone(&self.close_notify))),
+            Watch::Input,
+        );
         Ok(())
     }
 
@@ -219,8 +224,8 @@ impl Link {
                     Arrival::Never => self.hang_up(),
                 },
                 (CHANNEL, State::Connected(connection, _)) => connection.ready(event.events(), now),
-                (BELL, state) => {
-                    let _ = self.bell.read();
+                (CLOSE_NOTIFY, state) => {
+                    let _ = self.close_notify.read();
                     if let State::Connected(connection, _) = state {
                         connection.answer_closed_sockets(now);
                     }

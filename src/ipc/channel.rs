@@ -10,7 +10,7 @@ use nix::errno::Errno;
 use nix::fcntl::{FcntlArg, OFlag, fcntl};
 use nix::sys::socket::{AddressFamily, SockFlag, SockType, setsockopt, socketpair, sockopt};
 
-use crate::ipc::Violation;
+use crate::ipc::ProtocolError;
 use crate::ipc::frame::FrameBuffer;
 use crate::ipc::sys;
 
@@ -42,7 +42,7 @@ pub(crate) enum Readiness {
 
 /// What one read brought.
 #[derive(Debug, PartialEq, Eq)]
-pub(crate) enum Heard {
+pub(crate) enum ReadOutcome {
     /// So many bytes.
     Bytes(usize),
     /// Nothing for now.
@@ -86,31 +86,31 @@ impl Channel {
     }
 
     /// Reads once.
-    pub(crate) fn receive(&mut self, frames: &mut FrameBuffer) -> Result<Heard, Violation> {
+    pub(crate) fn receive(&mut self, frames: &mut FrameBuffer) -> Result<ReadOutcome, ProtocolError> {
         let space = frames.space();
         let room = space.len();
         let received = match sys::receive(self.socket.as_fd(), space, &mut self.descriptors) {
             Ok(received) => received,
             Err(Errno::EAGAIN) => {
                 self.readiness = Readiness::Drained;
-                return Ok(Heard::Nothing);
+                return Ok(ReadOutcome::Nothing);
             }
-            Err(Errno::EINTR) => return Ok(Heard::Bytes(0)),
+            Err(Errno::EINTR) => return Ok(ReadOutcome::Bytes(0)),
             // The peer died with our words unread.
-            Err(Errno::ECONNRESET) => return Ok(Heard::End),
-            Err(errno) => return Err(Violation::Unreadable(errno)),
+            Err(Errno::ECONNRESET) => return Ok(ReadOutcome::End),
+            Err(errno) => return Err(ProtocolError::Unreadable(errno)),
         };
         if received.len == 0 {
-            return Ok(Heard::End);
+            return Ok(ReadOutcome::End);
         }
         frames.filled(received.len);
         if self.descriptors.len() > MAX_STRAY {
-            return Err(Violation::StrayDescriptors);
+            return Err(ProtocolError::StrayDescriptors);
         }
         // A short read means empty, but the kernel also stops behind a descriptor, and the end gives no second edge.
         if received.len < room && received.descriptors == 0 && self.readiness == Readiness::Readable {
             self.readiness = Readiness::Drained;
         }
-        Ok(Heard::Bytes(received.len))
+        Ok(ReadOutcome::Bytes(received.len))
     }
 }

@@ -5,7 +5,7 @@
 
 use memchr::memchr;
 
-use crate::ipc::Violation;
+use crate::ipc::ProtocolError;
 
 /// The longest message a peer may send, in bytes. Node has no limit; without one a peer could fill our memory.
 pub const MAX_FRAME: usize = 16 << 20;
@@ -65,7 +65,7 @@ impl FrameBuffer {
     }
 
     /// The next whole line, without its newline.
-    pub(crate) fn next_line(&mut self) -> Result<Option<&[u8]>, Violation> {
+    pub(crate) fn next_line(&mut self) -> Result<Option<&[u8]>, ProtocolError> {
         loop {
             let Some(offset) = memchr(b'\n', &self.bytes[self.scanned..self.end]) else {
                 return self.no_line();
@@ -79,15 +79,15 @@ impl FrameBuffer {
                 continue;
             }
             return match line.len() {
-                0 => Err(Violation::EmptyFrame),
-                len if len > self.limit => Err(Violation::FrameTooLong),
+                0 => Err(ProtocolError::EmptyFrame),
+                len if len > self.limit => Err(ProtocolError::FrameTooLong),
                 _ => Ok(Some(&self.bytes[line])),
             };
         }
     }
 
     /// There is no newline.
-    fn no_line(&mut self) -> Result<Option<&[u8]>, Violation> {
+    fn no_line(&mut self) -> Result<Option<&[u8]>, ProtocolError> {
         self.scanned = self.end;
         match self.passing {
             Passing::No if self.end - self.start <= self.limit => return Ok(None),
@@ -95,7 +95,7 @@ impl FrameBuffer {
         }
         self.start = self.end;
         match std::mem::replace(&mut self.passing, Passing::Yes) {
-            Passing::No => Err(Violation::FrameTooLong),
+            Passing::No => Err(ProtocolError::FrameTooLong),
             Passing::Yes => Ok(None),
         }
     }
@@ -134,7 +134,7 @@ mod tests {
         }
     }
 
-    fn drain(frames: &mut FrameBuffer) -> Result<Vec<Vec<u8>>, Violation> {
+    fn drain(frames: &mut FrameBuffer) -> Result<Vec<Vec<u8>>, ProtocolError> {
         let mut lines = Vec::new();
         while let Some(line) = frames.next_line()? {
             lines.push(line.to_vec());
@@ -177,7 +177,7 @@ mod tests {
         feed(&mut frames, &vec![b'x'; MAX_FRAME]);
         assert_eq!(frames.next_line(), Ok(None));
         feed(&mut frames, b"x");
-        assert_eq!(frames.next_line(), Err(Violation::FrameTooLong));
+        assert_eq!(frames.next_line(), Err(ProtocolError::FrameTooLong));
     }
 
     #[test]
@@ -193,8 +193,8 @@ mod tests {
                     match frames.next_line() {
                         Ok(Some(line)) => heard.push(String::from_utf8(line.to_vec()).unwrap()),
                         Ok(None) => break,
-                        Err(violation) => {
-                            assert_eq!(violation, Violation::FrameTooLong);
+                        Err(protocol_error) => {
+                            assert_eq!(protocol_error, ProtocolError::FrameTooLong);
                             complaints += 1;
                         }
                     }
@@ -209,7 +209,7 @@ mod tests {
         let mut frames = FrameBuffer::default();
         feed(&mut frames, b"1\n\n");
         assert_eq!(frames.next_line(), Ok(Some(b"1".as_slice())));
-        assert_eq!(frames.next_line(), Err(Violation::EmptyFrame));
+        assert_eq!(frames.next_line(), Err(ProtocolError::EmptyFrame));
     }
 
     #[test]

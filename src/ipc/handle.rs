@@ -17,7 +17,7 @@ use crate::ipc::{set_nonblocking, sys};
 /// A socket sent with a message, by a peer or to one.
 #[derive(Debug)]
 pub struct UserHandle {
-    // Before `_counted`: the socket is closed by the time the bell rings.
+    // Before `_counted`: the socket is closed by the time the close_notify rings.
     socket: OwnedFd,
     kind: HandleKind,
     _counted: Option<Counted>,
@@ -36,7 +36,7 @@ pub enum HandleKind {
     Udp6,
 }
 
-/// A descriptor that would crash a Node process, or jam its channel for ever.
+/// A descriptor that would crash a Node process, or write_block its channel for ever.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
 #[error("only TCP, UDP and unix stream sockets can be sent to a worker")]
 pub struct UnsupportedHandle;
@@ -89,14 +89,14 @@ impl HandleKind {
 #[derive(Debug)]
 pub(crate) struct Counted {
     count: Arc<AtomicUsize>,
-    bell: Arc<EventFd>,
+    close_notify: Arc<EventFd>,
 }
 
 impl Drop for Counted {
     fn drop(&mut self) {
         self.count.fetch_sub(1, Ordering::Release);
         // Fails only when it has rung so often that it is ringing anyway.
-        let _ = self.bell.write(1);
+        let _ = self.close_notify.write(1);
     }
 }
 
@@ -113,7 +113,7 @@ const MAX_AWAITED: usize = 1024;
 
 impl SocketCounts {
     /// Counts one more.
-    pub(crate) fn add(&mut self, key: &RawValue, bell: &Arc<EventFd>) -> Counted {
+    pub(crate) fn add(&mut self, key: &RawValue, close_notify: &Arc<EventFd>) -> Counted {
         self.counts.retain(|(_, count)| count.load(Ordering::Acquire) > 0);
         let count = match self.counts.iter().find(|(known, _)| **known == *key.get()) {
             Some((_, count)) => Arc::clone(count),
@@ -124,7 +124,7 @@ impl SocketCounts {
             }
         };
         count.fetch_add(1, Ordering::Relaxed);
-        Counted { count, bell: Arc::clone(bell) }
+        Counted { count, close_notify: Arc::clone(close_notify) }
     }
 
     /// How many there are.

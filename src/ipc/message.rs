@@ -12,7 +12,7 @@ use serde::Deserialize;
 use serde::de::{self, Deserializer as _, IgnoredAny, MapAccess, Visitor};
 use serde_json::value::RawValue;
 
-use crate::ipc::Violation;
+use crate::ipc::ProtocolError;
 
 /// How deep one wrapper may lie in another. Node sends a socket again wrapped twice.
 const WRAPPED: usize = 2;
@@ -52,14 +52,14 @@ pub(crate) struct Wrapper<'a> {
 const ACK: &[u8] = br#"{"cmd":"NODE_HANDLE_ACK"}"#;
 
 impl<'a> Incoming<'a> {
-    /// Reads a line. Only what is not JSON at all is a violation.
-    pub(crate) fn parse(line: &'a [u8]) -> Result<Self, Violation> {
+    /// Reads a line. Only what is not JSON at all is a protocol_error.
+    pub(crate) fn parse(line: &'a [u8]) -> Result<Self, ProtocolError> {
         // One comes with every descriptor.
         if line == ACK {
             return Ok(Self::Ack);
         }
-        let text = str::from_utf8(line).map_err(|_| Violation::NotJson)?;
-        let raw: &RawValue = serde_json::from_str(text).map_err(|_| Violation::NotJson)?;
+        let text = str::from_utf8(line).map_err(|_| ProtocolError::NotJson)?;
+        let raw: &RawValue = serde_json::from_str(text).map_err(|_| ProtocolError::NotJson)?;
         Ok(Self::of(raw))
     }
 
@@ -236,9 +236,9 @@ mod tests {
     #[test]
     fn what_is_not_json_is_a_violation() {
         for line in ["{", "}", "{\"a\":}", "\u{0}", "1 2", "nul", "{\"cmd\":\"NODE_X\"", " "] {
-            assert_eq!(Incoming::parse(line.as_bytes()).err(), Some(Violation::NotJson), "{line}");
+            assert_eq!(Incoming::parse(line.as_bytes()).err(), Some(ProtocolError::NotJson), "{line}");
         }
-        assert_eq!(Incoming::parse(b"\"\xff\"").err(), Some(Violation::NotJson));
+        assert_eq!(Incoming::parse(b"\"\xff\"").err(), Some(ProtocolError::NotJson));
     }
 
     proptest! {

@@ -5,7 +5,7 @@ use thiserror::Error;
 
 /// How the other end broke the protocol.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
-pub enum Violation {
+pub enum ProtocolError {
     /// A line that does not end.
     #[error("a message is longer than 16 MiB")]
     FrameTooLong,

@@ -6,9 +6,9 @@ use crate::supervisor::Moment;
 
 /// The earliest wish, if any.
 #[derive(Debug, Default)]
-pub(super) struct Alarm(Option<Moment>);
+pub(super) struct WakeTimer(Option<Moment>);
 
-impl Alarm {
+impl WakeTimer {
     /// Rings at `at` or before.
     pub(super) fn set(&mut self, at: Moment) {
         self.0 = Some(self.0.map_or(at, |set| set.min(at)));
@@ -19,7 +19,7 @@ impl Alarm {
         self.0
     }
 
-    /// Takes a due alarm; those still wanted must be set again.
+    /// Takes a due wake_timer; those still wanted must be set again.
     pub(super) fn take_due(&mut self, now: Moment) -> Option<Moment> {
         self.0.take_if(|at| *at <= now)
     }

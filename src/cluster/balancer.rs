@@ -2,7 +2,7 @@
 //!
 //! Invariants: a connection is accepted only when some worker can be offered it, so the rest wait in the kernel;
 //! our copy is closed when a worker has taken it, and a refused or lost one goes first to the next worker, unless
-//! somebody may have read from it; nothing here repeats without news from a worker, the kernel or the alarm.
+//! somebody may have read from it; nothing here repeats without news from a worker, the kernel or the wake_timer.
 
 use std::collections::BTreeMap;
 use std::os::fd::AsRawFd;
@@ -11,7 +11,7 @@ use std::time::Duration;
 use nix::sys::socket::{Shutdown, shutdown};
 
 use crate::cluster::Cluster;
-use crate::cluster::listener::{Drawn, Listener, ListenerId, Temper};
+use crate::cluster::listener::{Accepted, Listener, ListenerId, OfferState};
 use crate::cluster::message::Verdict;
 use crate::cluster::worker::Worker;
 use crate::ipc::Progress;
@@ -38,9 +38,9 @@ impl Cluster {
     pub(super) fn deal(&mut self, now: Moment) -> Progress {
         let mut stalled = Vec::new();
         for _ in 0..TURN_OFFERS {
-            let Some(id) = self.to_deal.pop_front() else { break };
+            let Some(id) = self.to_balance.pop_front() else { break };
             match self.deal_one(id, now) {
-                Dealt::One => self.to_deal.push_back(id),
+                Dealt::One => self.to_balance.push_back(id),
                 Dealt::Stalled => stalled.push(id),
                 Dealt::Dry => {
                     if let Some(listener) = self.listeners.get_mut(&id) {
@@ -49,9 +49,9 @@ impl Cluster {
                 }
             }
         }
-        let progress = if self.to_deal.is_empty() { Progress::Idle } else { Progress::More };
+        let progress = if self.to_balance.is_empty() { Progress::Idle } else { Progress::More };
         // They stay in line: whatever frees a worker brings us here.
-        self.to_deal.extend(stalled);
+        self.to_balance.extend(stalled);
         progress
     }
 
@@ -59,7 +59,7 @@ impl Cluster {
     pub(super) fn line_up_listener(&mut self, id: ListenerId) {
         if let Some(listener) = self.listeners.get_mut(&id).filter(|listener| !listener.in_line) {
             listener.in_line = true;
-            self.to_deal.push_back(id);
+            self.to_balance.push_back(id);
         }
     }
 
@@ -105,7 +105,7 @@ impl Cluster {
                 listener.waiting.push_front(offer.connection);
                 if !listener.in_line {
                     listener.in_line = true;
-                    self.to_deal.push_back(offer.listener);
+                    self.to_balance.push_back(offer.listener);
                 }
             }
         }
@@ -120,20 +120,20 @@ impl Cluster {
         let Some(listener) = self.listeners.get_mut(&id) else { return Dealt::Dry };
         let Some(chosen) = choose(listener, &self.workers, now) else {
             if let Some(until) = first_shy(listener, now) {
-                self.alarm.set(until);
+                self.wake_timer.set(until);
             }
             return Dealt::Stalled;
         };
         let connection = match (listener.waiting.pop_front(), self.starved) {
             (Some(connection), _) => connection,
             (None, Some(_)) => return Dealt::Stalled,
-            (None, None) => match listener.draw() {
-                Drawn::Connection(connection) => connection,
-                Drawn::Dry => return Dealt::Dry,
-                Drawn::Starved => {
+            (None, None) => match listener.accept() {
+                Accepted::Connection(connection) => connection,
+                Accepted::Dry => return Dealt::Dry,
+                Accepted::Starved => {
                     let until = now.after(STARVED);
                     self.starved = Some(until);
-                    self.alarm.set(until);
+                    self.wake_timer.set(until);
                     return Dealt::Stalled;
                 }
             },
@@ -142,8 +142,8 @@ impl Cluster {
         let Some(worker) = self.workers.get_mut(&instance) else { return Dealt::Stalled };
         match worker.offer(listener, connection, now) {
             Ok(()) => {
-                self.turns += 1;
-                worker.turn = self.turns;
+                self.offers_made += 1;
+                worker.turn = self.offers_made;
                 listener.holders[chosen].offered(now);
             }
             Err(connection) => {
@@ -161,12 +161,12 @@ impl Cluster {
 fn choose(listener: &Listener, workers: &BTreeMap<InstanceId, Worker>, now: Moment) -> Option<usize> {
     let able = listener.holders.iter().enumerate().filter_map(|(index, holder)| {
         let worker = workers.get(&holder.instance)?;
-        let willing = match holder.temper {
-            Temper::Willing => true,
-            Temper::Shy { until, .. } => until <= now,
+        let willing = match holder.offer_state {
+            OfferState::Willing => true,
+            OfferState::RefusalBackoff { until, .. } => until <= now,
         };
         (willing && worker.has_capacity(now)).then_some((
-            worker.standing,
+            worker.serving_state,
             worker.offers.len(),
             worker.turn,
             index,
@@ -177,9 +177,9 @@ fn choose(listener: &Listener, workers: &BTreeMap<InstanceId, Worker>, now: Mome
 
 /// When the first of those that refused may be asked again.
 fn first_shy(listener: &Listener, now: Moment) -> Option<Moment> {
-    let shy = listener.holders.iter().filter_map(|holder| match holder.temper {
-        Temper::Willing => None,
-        Temper::Shy { until, .. } => Some(until).filter(|until| *until > now),
+    let shy = listener.holders.iter().filter_map(|holder| match holder.offer_state {
+        OfferState::Willing => None,
+        OfferState::RefusalBackoff { until, .. } => Some(until).filter(|until| *until > now),
     });
     shy.min()
 }

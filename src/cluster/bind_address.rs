@@ -49,7 +49,7 @@ pub(super) enum Families {
 
 /// What makes two requests one listener: the place, and for port 0 which of the worker's several it is.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) struct Share {
+pub(super) struct ListenerKey {
     pub(super) place: Place,
     /// Set for port 0 only. For other ports an index could keep workers apart whose earlier requests went differently.
     pub(super) index: Option<u64>,
@@ -94,7 +94,7 @@ impl Host {
     pub(super) const ANY4: Self = Self { ip: IpAddr::V4(Ipv4Addr::UNSPECIFIED), scope: 0 };
 }
 
-impl Share {
+impl ListenerKey {
     /// The listener a request for `place` means, the worker's `index`th like it.
     pub(super) fn of(place: Place, index: u64) -> Self {
         let index = (place.port() == Some(0)).then_some(index);

@@ -21,7 +21,7 @@ const REPORT_EVERY: Duration = Duration::from_secs(60);
 
 /// One peer's bucket of bytes and messages.
 #[derive(Debug)]
-pub(crate) struct Gauge {
+pub(crate) struct TokenBucket {
     bucket: i64,
     /// Below zero is a debt: a turn is read before it is measured.
     bytes: i64,
@@ -40,7 +40,7 @@ pub(crate) enum Flow {
     Flood,
 }
 
-impl Gauge {
+impl TokenBucket {
     /// Of a worker.
     pub(crate) fn new() -> Self {
         Self::holding(BUCKET)
@@ -91,23 +91,24 @@ mod tests {
 
     #[test]
     fn a_steady_peer_is_never_a_flood_and_one_long_message_neither() {
-        let mut gauge = Gauge::new();
-        assert_eq!(gauge.spend(Moment(1_000), MAX_FRAME, 1), Flow::Fair);
-        assert_eq!(Gauge::beside().spend(Moment(1_000), MAX_FRAME_BESIDE, 1), Flow::Fair);
+        let mut rate_limiter = TokenBucket::new();
+        assert_eq!(rate_limiter.spend(Moment(1_000), MAX_FRAME, 1), Flow::Fair);
+        assert_eq!(TokenBucket::beside().spend(Moment(1_000), MAX_FRAME_BESIDE, 1), Flow::Fair);
         for tick in 0..10_000 {
-            assert_eq!(gauge.spend(Moment(2_000 + tick), 30_000, 150), Flow::Fair);
+            assert_eq!(rate_limiter.spend(Moment(2_000 + tick), 30_000, 150), Flow::Fair);
         }
     }
 
     #[test]
     fn a_flood_is_held_to_the_rate_and_reported_once_a_minute() {
-        let (mut gauge, mut passed, mut reports, mut paused) = (Gauge::new(), 0_i64, 0, Moment(0));
+        let (mut rate_limiter, mut passed, mut reports, mut paused) =
+            (TokenBucket::new(), 0_i64, 0, Moment(0));
         for now in (0..90_000).map(Moment) {
             if now < paused {
                 continue;
             }
             passed += 1 << 20;
-            match gauge.spend(now, 1 << 20, 1) {
+            match rate_limiter.spend(now, 1 << 20, 1) {
                 Flow::Fair => {}
                 Flow::FloodToReport => (reports, paused) = (reports + 1, now.after(PAUSE)),
                 Flow::Flood => paused = now.after(PAUSE),

@@ -6,8 +6,8 @@
 
 use std::time::Duration;
 
-use crate::cluster::listener::{Closed, Listener, ListenerId, Way};
-use crate::cluster::place::Place;
+use crate::cluster::bind_address::Place;
+use crate::cluster::listener::{Closed, Distribution, Listener, ListenerId};
 use crate::cluster::worker::{Stage, Worker};
 use crate::cluster::{Cluster, News};
 use crate::supervisor::{Closing, InstanceId, Moment, WorkerId};
@@ -55,7 +55,7 @@ impl Cluster {
             }
             let until = now.after(CLOSE_GRACE);
             listener.closed = Some(Closed { by: instance, until });
-            self.alarm.set(until);
+            self.wake_timer.set(until);
         }
         self.rebalance(id);
         self.keep_few(instance);
@@ -113,7 +113,7 @@ impl Cluster {
                     listener.closed = None;
                     self.close_if_unwanted(id);
                 }
-                Some(Closed { until, .. }) => self.alarm.set(until),
+                Some(Closed { until, .. }) => self.wake_timer.set(until),
                 None => {}
             }
         }
@@ -168,10 +168,10 @@ impl Cluster {
                 worker.held = worker.held.saturating_sub(1);
             }
         }
-        match &listener.way {
-            Way::Dealt(tap) => self.unwatch(&tap.socket),
-            Way::Handed(_) => {}
-            Way::Grouped(group) => group.open_taps().for_each(|socket| self.unwatch(socket)),
+        match &listener.distribution {
+            Distribution::RoundRobin(source) => self.unwatch(&source.socket),
+            Distribution::SharedHandle(_) => {}
+            Distribution::ReusePort(group) => group.open_taps().for_each(|socket| self.unwatch(socket)),
         }
         if let Some(alias) = &listener.alias {
             self.unwatch(&alias.socket);

@@ -12,9 +12,9 @@ use nix::errno::Errno;
 use nix::sys::socket::{SockType, getsockopt, sockopt};
 use serde::Serialize;
 
+use crate::cluster::bind_address::{Families, Place};
 use crate::cluster::listener::ListenerId;
-use crate::cluster::place::{Families, Place};
-use crate::cluster::query::{Ask, Target};
+use crate::cluster::query::{ListenRequest, Target};
 use crate::cluster::{Cluster, News, bind, sys};
 use crate::ipc::UserHandle;
 use crate::supervisor::{InstanceId, Moment};
@@ -43,10 +43,10 @@ pub struct BindRequest {
 pub(super) struct Binding {
     id: u32,
     instance: InstanceId,
-    ask: Ask,
+    ask: ListenRequest,
     until: Moment,
     /// Who wants to listen there as well.
-    waiting: Vec<(InstanceId, Ask)>,
+    waiting: Vec<(InstanceId, ListenRequest)>,
 }
 
 impl BindRequest {
@@ -82,9 +82,9 @@ impl Cluster {
     pub(super) fn wait_for_binding(
         &mut self,
         instance: InstanceId,
-        ask: Ask,
+        ask: ListenRequest,
         news: &mut Vec<News>,
-    ) -> Option<Ask> {
+    ) -> Option<ListenRequest> {
         let Ok(target) = &ask.target else { return Some(ask) };
         let most = self.most_listeners;
         let same = |binding: &&mut Binding| {
@@ -105,11 +105,11 @@ impl Cluster {
     pub(super) fn have_it_bound(
         &mut self,
         instance: InstanceId,
-        ask: Ask,
+        ask: ListenRequest,
         errno: Errno,
         now: Moment,
         news: &mut Vec<News>,
-    ) -> Option<Ask> {
+    ) -> Option<ListenRequest> {
         let id = self.next_binding;
         let Ok(target) = &ask.target else { return Some(ask) };
         let request = BindRequest::of(&target.share.place, id);
@@ -120,7 +120,7 @@ impl Cluster {
         news.push(News::Asks { instance, endpoint: target.share.endpoint() });
         self.next_binding += 1;
         let until = now.after(LIMIT);
-        self.alarm.set(until);
+        self.wake_timer.set(until);
         self.bindings.push(Binding { id, instance, ask, until, waiting: Vec::new() });
         news.push(News::MayBind { instance, request });
         None
@@ -151,7 +151,7 @@ impl Cluster {
             std::mem::take(&mut self.bindings).into_iter().partition(|binding| binding.until <= now);
         self.bindings = open;
         if let Some(next) = self.bindings.iter().map(|binding| binding.until).min() {
-            self.alarm.set(next);
+            self.wake_timer.set(next);
         }
         for binding in due {
             self.conclude(binding, Err(Errno::EACCES), now, news);
@@ -164,7 +164,7 @@ impl Cluster {
             binding.waiting.retain(|(whose, _)| *whose != instance);
             if binding.instance == instance {
                 binding.until = Moment(0);
-                self.alarm.set(Moment(0));
+                self.wake_timer.set(Moment(0));
             }
         }
     }
@@ -200,7 +200,7 @@ impl Cluster {
         &mut self,
         instance: InstanceId,
         target: Target,
-        ask: &Ask,
+        ask: &ListenRequest,
         socket: OwnedFd,
         now: Moment,
     ) -> Result<ListenerId, Errno> {

@@ -2,7 +2,7 @@
 //!
 //! Invariants: messages leave in order; a descriptor rides on the first byte of its own wrapper, one to a `sendmsg`;
 //! behind a wrapper too long for one kernel buffer no other descriptor follows until it is acknowledged (the kernel
-//! would hand them out crossed); every wrapper sent is remembered, as the errand it was, until the peer answers it.
+//! would hand them out crossed); every wrapper sent is remembered, as the pending_ack it was, until the peer answers it.
 
 use std::collections::VecDeque;
 use std::io::IoSlice;
@@ -16,7 +16,7 @@ use crate::ipc::{UserHandle, sys};
 use crate::supervisor::Moment;
 
 /// A peer that lets more than this pile up, in bytes, is not read.
-pub(crate) const OUTBOX_LIMIT: usize = 4 << 20;
+pub(crate) const SEND_QUEUE_LIMIT: usize = 4 << 20;
 
 /// The same for one whose answer is awaited.
 const GATED_LIMIT: usize = 128 << 20;
@@ -30,17 +30,17 @@ const RETRY: Duration = Duration::from_millis(10);
 /// One peer's outgoing messages. `E` is what its owner wants to remember of a wrapper: answers have no number, only
 /// their turn.
 #[derive(Debug)]
-pub(crate) struct Outbox<E> {
-    queue: VecDeque<Letter<E>>,
+pub(crate) struct SendQueue<E> {
+    queue: VecDeque<QueuedMessage<E>>,
     queued: usize,
     unanswered: VecDeque<E>,
     gate: Gate,
-    jam: Jam,
+    write_block: WriteBlock,
 }
 
 /// Why nothing more can be written now.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Jam {
+pub(crate) enum WriteBlock {
     /// It can.
     Clear,
     /// The socket is full; it will say when it is not.
@@ -61,9 +61,9 @@ enum Gate {
 
 /// A descriptor to be sent, and what for.
 #[derive(Debug)]
-pub(crate) struct Parcel<E> {
+pub(crate) struct Attachment<E> {
     pub(crate) descriptor: Descriptor,
-    pub(crate) errand: E,
+    pub(crate) pending_ack: E,
 }
 
 /// A descriptor on its way. Our copy is closed once it is sent, unless somebody shares it: the kernel holds its own
@@ -76,10 +76,10 @@ pub(crate) enum Descriptor {
 
 /// One message.
 #[derive(Debug)]
-struct Letter<E> {
+struct QueuedMessage<E> {
     bytes: Vec<u8>,
     sent: usize,
-    parcel: Option<Parcel<E>>,
+    attachment: Option<Attachment<E>>,
 }
 
 /// Whether something was written at once.
@@ -90,14 +90,14 @@ pub(crate) enum Sent {
     No,
 }
 
-impl<E> Outbox<E> {
+impl<E> SendQueue<E> {
     pub(crate) fn new() -> Self {
         Self {
             queue: VecDeque::new(),
             queued: 0,
             unanswered: VecDeque::new(),
             gate: Gate::Open,
-            jam: Jam::Clear,
+            write_block: WriteBlock::Clear,
         }
     }
 
@@ -106,14 +106,14 @@ impl<E> Outbox<E> {
         &mut self,
         socket: BorrowedFd<'_>,
         bytes: Vec<u8>,
-        parcel: Option<Parcel<E>>,
+        attachment: Option<Attachment<E>>,
         now: Moment,
     ) {
-        if self.jam == Jam::Severed {
+        if self.write_block == WriteBlock::Severed {
             return;
         }
         self.queued += bytes.len();
-        self.queue.push_back(Letter { bytes, sent: 0, parcel });
+        self.queue.push_back(QueuedMessage { bytes, sent: 0, attachment });
         if self.queue.len() == 1 {
             self.flush(socket, now);
         }
@@ -125,7 +125,7 @@ impl<E> Outbox<E> {
         socket: BorrowedFd<'_>,
         parts: &[&[u8]; 2],
         descriptor: BorrowedFd<'_>,
-        errand: E,
+        pending_ack: E,
         now: Moment,
     ) -> Sent {
         if !self.takes_descriptors() {
@@ -133,7 +133,7 @@ impl<E> Outbox<E> {
         }
         match sys::send(socket, &parts.map(IoSlice::new), Some(descriptor)) {
             Ok(sent) => {
-                self.unanswered.push_back(errand);
+                self.unanswered.push_back(pending_ack);
                 self.finish(parts, sent);
                 Sent::Yes
             }
@@ -146,17 +146,17 @@ impl<E> Outbox<E> {
 
     /// Whether a descriptor could be written now, as far as we know.
     pub(crate) fn takes_descriptors(&self) -> bool {
-        self.queue.is_empty() && self.jam == Jam::Clear && self.gate == Gate::Open
+        self.queue.is_empty() && self.write_block == WriteBlock::Clear && self.gate == Gate::Open
     }
 
     /// Writes what is queued, as far as it goes.
     pub(crate) fn flush(&mut self, socket: BorrowedFd<'_>, now: Moment) {
-        while self.jam == Jam::Clear {
+        while self.write_block == WriteBlock::Clear {
             let Some(letter) = self.queue.front_mut() else { return };
-            if letter.parcel.is_some() && self.gate == Gate::Closed {
+            if letter.attachment.is_some() && self.gate == Gate::Closed {
                 return;
             }
-            let descriptor = letter.parcel.as_ref().map(|parcel| parcel.descriptor.as_fd());
+            let descriptor = letter.attachment.as_ref().map(|attachment| attachment.descriptor.as_fd());
             match sys::send(socket, &[IoSlice::new(&letter.bytes[letter.sent..])], descriptor) {
                 Ok(sent) => self.sent_of_front(sent),
                 Err(errno) => self.jammed_by(errno, now),
@@ -165,37 +165,37 @@ impl<E> Outbox<E> {
     }
 
     /// The socket may have room again, or the kernel.
-    pub(crate) fn unjam(&mut self, socket: BorrowedFd<'_>, now: Moment) {
-        match self.jam {
-            Jam::Severed => {}
-            Jam::Clear | Jam::Full | Jam::Busy(_) => {
-                self.jam = Jam::Clear;
+    pub(crate) fn unblock(&mut self, socket: BorrowedFd<'_>, now: Moment) {
+        match self.write_block {
+            WriteBlock::Severed => {}
+            WriteBlock::Clear | WriteBlock::Full | WriteBlock::Busy(_) => {
+                self.write_block = WriteBlock::Clear;
                 self.flush(socket, now);
             }
         }
     }
 
     /// The oldest wrapper without an answer.
-    pub(crate) fn oldest_errand(&self) -> Option<&E> {
+    pub(crate) fn oldest_pending_ack(&self) -> Option<&E> {
         self.unanswered.front()
     }
 
     /// The peer answered its oldest wrapper. `None` if it owes no answer.
     pub(crate) fn answered(&mut self, socket: BorrowedFd<'_>, now: Moment) -> Option<E> {
-        let errand = self.unanswered.pop_front();
+        let pending_ack = self.unanswered.pop_front();
         if self.unanswered.is_empty() && self.gate == Gate::Closed {
             self.gate = Gate::Open;
             self.flush(socket, now);
         }
-        if matches!(self.jam, Jam::Busy(_)) {
+        if matches!(self.write_block, WriteBlock::Busy(_)) {
             // One descriptor fewer is under way.
-            self.unjam(socket, now);
+            self.unblock(socket, now);
         }
-        errand
+        pending_ack
     }
 
-    pub(crate) fn jam(&self) -> Jam {
-        self.jam
+    pub(crate) fn write_block(&self) -> WriteBlock {
+        self.write_block
     }
 
     /// How many bytes wait to be written.
@@ -207,7 +207,7 @@ impl<E> Outbox<E> {
     /// that takes more: whatever the application may have queued by then.
     pub(crate) fn is_over(&self) -> bool {
         match self.gate {
-            Gate::Open => self.queued > OUTBOX_LIMIT,
+            Gate::Open => self.queued > SEND_QUEUE_LIMIT,
             Gate::Closed => self.queued > GATED_LIMIT,
         }
     }
@@ -219,7 +219,7 @@ impl<E> Outbox<E> {
 
     /// Forgets everything unwritten.
     pub(crate) fn sever(&mut self) {
-        self.jam = Jam::Severed;
+        self.write_block = WriteBlock::Severed;
         self.queue.clear();
         self.queued = 0;
     }
@@ -230,8 +230,8 @@ impl<E> Outbox<E> {
         letter.sent += sent;
         self.queued -= sent;
         let whole = letter.sent == letter.bytes.len();
-        if let Some(parcel) = letter.parcel.take() {
-            self.unanswered.push_back(parcel.errand);
+        if let Some(attachment) = letter.attachment.take() {
+            self.unanswered.push_back(attachment.pending_ack);
             if !whole || letter.bytes.len() > PIPELINED {
                 self.gate = Gate::Closed;
             }
@@ -246,7 +246,7 @@ impl<E> Outbox<E> {
         if sent < parts[0].len() + parts[1].len() {
             let bytes = parts.concat().split_off(sent);
             self.queued += bytes.len();
-            self.queue.push_back(Letter { bytes, sent: 0, parcel: None });
+            self.queue.push_back(QueuedMessage { bytes, sent: 0, attachment: None });
             self.gate = Gate::Closed;
         }
     }
@@ -254,8 +254,10 @@ impl<E> Outbox<E> {
     fn jammed_by(&mut self, errno: Errno, now: Moment) {
         match errno {
             Errno::EINTR => {}
-            Errno::EAGAIN => self.jam = Jam::Full,
-            Errno::ETOOMANYREFS | Errno::ENOBUFS | Errno::ENOMEM => self.jam = Jam::Busy(now.after(RETRY)),
+            Errno::EAGAIN => self.write_block = WriteBlock::Full,
+            Errno::ETOOMANYREFS | Errno::ENOBUFS | Errno::ENOMEM => {
+                self.write_block = WriteBlock::Busy(now.after(RETRY))
+            }
             // Whatever else it is, it will not pass; the end of the stream will be read in its turn.
             _ => self.sever(),
         }

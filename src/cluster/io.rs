@@ -1,7 +1,7 @@
 //! Turns readiness into work: which channels are read, how much at a time, and when reading rests.
 //!
 //! Invariants: one call reads at most a turn's worth from each worker, so none starves another; what could not be
-//! done now is either in line, or has an edge or the alarm to bring it back.
+//! done now is either in line, or has an edge or the wake_timer to bring it back.
 
 use std::mem;
 use std::os::fd::AsFd;
@@ -9,9 +9,9 @@ use std::os::fd::AsFd;
 use nix::sys::epoll::{EpollEvent, EpollFlags, EpollTimeout};
 
 use crate::cluster::listener::ListenerId;
-use crate::cluster::worker::{Standing, Watch};
+use crate::cluster::worker::{ServingState, Watch};
 use crate::cluster::{Cluster, News};
-use crate::ipc::{Flow, FrameBuffer, Heard, Jam, PAUSE, Progress, Readiness, Violation};
+use crate::ipc::{Flow, FrameBuffer, PAUSE, Progress, ProtocolError, ReadOutcome, Readiness, WriteBlock};
 use crate::supervisor::{InstanceId, Moment};
 
 /// Events taken at once. Those beyond wait in the kernel, which does not tell of them a second time.
@@ -19,32 +19,32 @@ const EVENTS: usize = 64;
 
 /// What is read from one worker in one go, give or take one read.
 #[derive(Debug, Clone, Copy)]
-struct Share {
+struct ListenerKey {
     messages: usize,
     bytes: usize,
 }
 
 /// So that none starves another.
-const TURN: Share = Share { messages: 256, bytes: 256 << 10 };
+const TURN: ListenerKey = ListenerKey { messages: 256, bytes: 256 << 10 };
 
 /// What an event is about.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Token {
     Channel(InstanceId),
     /// A socket of a listener's, by its index.
-    Tap(ListenerId, usize),
-    Bell,
+    AcceptSource(ListenerId, usize),
+    CloseNotify,
 }
 
-const TAP: u64 = 1 << 63;
-const BELL: u64 = 1 << 62;
+const ACCEPT_SOURCE: u64 = 1 << 63;
+const CLOSE_NOTIFY: u64 = 1 << 62;
 
 impl From<Token> for u64 {
     fn from(token: Token) -> Self {
         match token {
             Token::Channel(instance) => Self::from(instance.0),
-            Token::Tap(id, index) => TAP | ((index as Self) << 32) | Self::from(id.0),
-            Token::Bell => BELL,
+            Token::AcceptSource(id, index) => ACCEPT_SOURCE | ((index as Self) << 32) | Self::from(id.0),
+            Token::CloseNotify => CLOSE_NOTIFY,
         }
     }
 }
@@ -53,10 +53,10 @@ impl From<u64> for Token {
     fn from(data: u64) -> Self {
         #[expect(clippy::cast_possible_truncation, reason = "the low half is the number")]
         let low = data as u32;
-        if data & TAP != 0 {
-            Self::Tap(ListenerId(low), ((data & !TAP) >> 32) as usize)
-        } else if data & BELL != 0 {
-            Self::Bell
+        if data & ACCEPT_SOURCE != 0 {
+            Self::AcceptSource(ListenerId(low), ((data & !ACCEPT_SOURCE) >> 32) as usize)
+        } else if data & CLOSE_NOTIFY != 0 {
+            Self::CloseNotify
         } else {
             Self::Channel(InstanceId(low))
         }
@@ -65,7 +65,7 @@ impl From<u64> for Token {
 
 /// How one worker's turn ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Turn {
+enum ReadTurn {
     /// Its share was used up.
     Cut,
     /// There is no more for now.
@@ -81,8 +81,8 @@ impl Cluster {
         for event in &events[..count] {
             match Token::from(event.data()) {
                 Token::Channel(instance) => self.channel_event(instance, event.events(), now),
-                Token::Tap(id, index) => self.tap_event(id, index),
-                Token::Bell => self.bell_rang(now),
+                Token::AcceptSource(id, index) => self.accept_event(id, index),
+                Token::CloseNotify => self.closed_notified(now),
             }
         }
         if count == EVENTS { Progress::More } else { Progress::Idle }
@@ -96,8 +96,8 @@ impl Cluster {
                 worker.in_line = false;
             }
             match self.read(instance, TURN, now, news) {
-                Turn::Cut => self.line_up(instance),
-                Turn::Over => {}
+                ReadTurn::Cut => self.line_up(instance),
+                ReadTurn::Over => {}
             }
         }
         let dealing = self.deal(now);
@@ -110,19 +110,21 @@ impl Cluster {
             let Some(worker) = self.workers.get_mut(&instance) else { continue };
             match worker.paused {
                 Some(until) if until <= now => worker.paused = None,
-                Some(until) => self.alarm.set(until),
+                Some(until) => self.wake_timer.set(until),
                 None => {}
             }
-            match worker.outbox.jam() {
-                Jam::Busy(until) if until <= now => worker.outbox.unjam(worker.channel.socket.as_fd(), now),
-                Jam::Busy(until) => self.alarm.set(until),
-                Jam::Clear | Jam::Full | Jam::Severed => {}
+            match worker.send_queue.write_block() {
+                WriteBlock::Busy(until) if until <= now => {
+                    worker.send_queue.unblock(worker.channel.socket.as_fd(), now)
+                }
+                WriteBlock::Busy(until) => self.wake_timer.set(until),
+                WriteBlock::Clear | WriteBlock::Full | WriteBlock::Severed => {}
             }
             self.after_write(instance);
         }
         match self.starved {
             Some(until) if until <= now => self.starved = None,
-            Some(until) => self.alarm.set(until),
+            Some(until) => self.wake_timer.set(until),
             None => {}
         }
         self.close_overdue(now);
@@ -142,13 +144,13 @@ impl Cluster {
     /// To be called after anything was written to a worker: arranges for the rest, and for reading to go on.
     pub(super) fn after_write(&mut self, instance: InstanceId) {
         let Some(worker) = self.workers.get_mut(&instance) else { return };
-        let wanted = match worker.outbox.jam() {
-            Jam::Full => Watch::InputAndRoom,
-            Jam::Busy(until) => {
-                self.alarm.set(until);
+        let wanted = match worker.send_queue.write_block() {
+            WriteBlock::Full => Watch::InputAndRoom,
+            WriteBlock::Busy(until) => {
+                self.wake_timer.set(until);
                 Watch::Input
             }
-            Jam::Clear | Jam::Severed => Watch::Input,
+            WriteBlock::Clear | WriteBlock::Severed => Watch::Input,
         };
         if wanted != worker.watch && worker.is_heard() {
             let input = EpollFlags::EPOLLIN | EpollFlags::EPOLLRDHUP | EpollFlags::EPOLLET;
@@ -174,22 +176,22 @@ impl Cluster {
             worker.channel.readiness = Readiness::Readable;
         }
         if events.contains(EpollFlags::EPOLLOUT) {
-            worker.outbox.unjam(worker.channel.socket.as_fd(), now);
+            worker.send_queue.unblock(worker.channel.socket.as_fd(), now);
             self.after_write(instance);
         }
         self.line_up(instance);
     }
 
-    fn tap_event(&mut self, id: ListenerId, index: usize) {
+    fn accept_event(&mut self, id: ListenerId, index: usize) {
         if let Some(listener) = self.listeners.get_mut(&id) {
-            listener.open_tap(index);
+            listener.open_source(index);
             self.line_up_listener(id);
         }
     }
 
-    fn bell_rang(&mut self, now: Moment) {
+    fn closed_notified(&mut self, now: Moment) {
         // It is silenced, so that the next ring is an edge.
-        let _ = self.bell.read();
+        let _ = self.close_notify.read();
         self.descriptors_freed();
         for instance in self.workers.keys().copied().collect::<Vec<_>>() {
             self.answer_closed_sockets(instance, now);
@@ -202,11 +204,11 @@ impl Cluster {
         let Some(worker) = self.workers.get_mut(&instance).filter(|worker| worker.is_heard()) else { return };
         worker.paused = None;
         // Nobody reads our answers.
-        worker.outbox.sever();
-        let share = Share { messages: usize::MAX, bytes: worker.channel.outlive() };
+        worker.send_queue.sever();
+        let share = ListenerKey { messages: usize::MAX, bytes: worker.channel.outlive() };
         match self.read(instance, share, now, news) {
-            Turn::Over => {}
-            Turn::Cut => {
+            ReadTurn::Over => {}
+            ReadTurn::Cut => {
                 if let Some(worker) = self.workers.get_mut(&instance) {
                     // What there is now is not its own.
                     worker.channel.readiness = Readiness::Drained;
@@ -216,8 +218,14 @@ impl Cluster {
     }
 
     /// Reads from one worker, at most its share.
-    fn read(&mut self, instance: InstanceId, share: Share, now: Moment, news: &mut Vec<News>) -> Turn {
-        let Some(worker) = self.workers.get_mut(&instance) else { return Turn::Over };
+    fn read(
+        &mut self,
+        instance: InstanceId,
+        share: ListenerKey,
+        now: Moment,
+        news: &mut Vec<News>,
+    ) -> ReadTurn {
+        let Some(worker) = self.workers.get_mut(&instance) else { return ReadTurn::Over };
         // Taken out while its lines are read, because hearing them changes the worker.
         let mut frames = mem::take(&mut worker.frames);
         let turn = self.read_frames(instance, share, &mut frames, now, news);
@@ -230,47 +238,47 @@ impl Cluster {
     fn read_frames(
         &mut self,
         instance: InstanceId,
-        share: Share,
+        share: ListenerKey,
         frames: &mut FrameBuffer,
         now: Moment,
         news: &mut Vec<News>,
-    ) -> Turn {
+    ) -> ReadTurn {
         let (mut bytes, mut messages) = (0, 0);
         let turn = loop {
             if !self.workers.get(&instance).is_some_and(|worker| worker.is_heard()) {
-                return Turn::Over;
+                return ReadTurn::Over;
             }
             match frames.next_line() {
                 Ok(Some(line)) => {
                     messages += 1;
                     self.hear(instance, line, now, news);
                     if messages >= share.messages || self.is_choked(instance) {
-                        break Turn::Cut;
+                        break ReadTurn::Cut;
                     }
                     continue;
                 }
                 Ok(None) => {}
                 Err(reason) => {
                     self.break_off(instance, reason, news);
-                    return Turn::Over;
+                    return ReadTurn::Over;
                 }
             }
             if bytes >= share.bytes {
-                break Turn::Cut;
+                break ReadTurn::Cut;
             }
             let Some(worker) = self.workers.get_mut(&instance).filter(|worker| worker.may_be_read()) else {
-                break Turn::Over;
+                break ReadTurn::Over;
             };
             match worker.channel.receive(frames) {
-                Ok(Heard::Bytes(count)) => bytes += count,
-                Ok(Heard::Nothing) => break Turn::Over,
-                Ok(Heard::End) => {
+                Ok(ReadOutcome::Bytes(count)) => bytes += count,
+                Ok(ReadOutcome::Nothing) => break ReadTurn::Over,
+                Ok(ReadOutcome::End) => {
                     self.leave(instance, news);
-                    return Turn::Over;
+                    return ReadTurn::Over;
                 }
                 Err(reason) => {
                     self.break_off(instance, reason, news);
-                    return Turn::Over;
+                    return ReadTurn::Over;
                 }
             }
         };
@@ -279,8 +287,8 @@ impl Cluster {
     }
 
     /// A turn cut short may leave whole lines in the buffer, of which the socket will not tell.
-    fn end_turn(&mut self, instance: InstanceId, turn: Turn) -> Turn {
-        if let (Turn::Cut, Some(worker)) = (turn, self.workers.get_mut(&instance))
+    fn end_turn(&mut self, instance: InstanceId, turn: ReadTurn) -> ReadTurn {
+        if let (ReadTurn::Cut, Some(worker)) = (turn, self.workers.get_mut(&instance))
             && worker.channel.readiness == Readiness::Drained
         {
             worker.channel.readiness = Readiness::Readable;
@@ -290,7 +298,7 @@ impl Cluster {
 
     /// Whether a worker lets our answers pile up.
     fn is_choked(&self, instance: InstanceId) -> bool {
-        self.workers.get(&instance).is_some_and(|worker| worker.outbox.is_over())
+        self.workers.get(&instance).is_some_and(|worker| worker.send_queue.is_over())
     }
 
     /// Slows a worker down that writes too much.
@@ -303,7 +311,7 @@ impl Cluster {
         news: &mut Vec<News>,
     ) {
         let Some(worker) = self.workers.get_mut(&instance) else { return };
-        let flow = worker.gauge.spend(now, bytes, messages);
+        let flow = worker.rate_limiter.spend(now, bytes, messages);
         match flow {
             Flow::Fair => return,
             Flow::FloodToReport => news.push(News::Flooding { instance }),
@@ -311,14 +319,14 @@ impl Cluster {
         }
         let until = now.after(PAUSE);
         worker.paused = Some(until);
-        self.alarm.set(until);
+        self.wake_timer.set(until);
     }
 
     /// The end of a channel, with everything before it heard.
     fn leave(&mut self, instance: InstanceId, news: &mut Vec<News>) {
         if let Some(worker) = self.workers.get_mut(&instance) {
-            worker.standing = Standing::Left;
-            worker.outbox.sever();
+            worker.serving_state = ServingState::Left;
+            worker.send_queue.sever();
             worker.channel.descriptors.clear();
         }
         if let Some(worker) = self.workers.get(&instance) {
@@ -330,9 +338,9 @@ impl Cluster {
     }
 
     /// Hears no more of a worker. Its connections stay with it until its process is gone.
-    pub(super) fn break_off(&mut self, instance: InstanceId, reason: Violation, news: &mut Vec<News>) {
+    pub(super) fn break_off(&mut self, instance: InstanceId, reason: ProtocolError, news: &mut Vec<News>) {
         if let Some(worker) = self.workers.get_mut(&instance) {
-            worker.standing = Standing::Broken;
+            worker.serving_state = ServingState::Broken;
             worker.channel.descriptors.clear();
         }
         if let Some(worker) = self.workers.get(&instance) {

@@ -10,8 +10,8 @@ use serde_json::value::RawValue;
 
 use crate::cluster::listener::ListenerId;
 use crate::cluster::message::{self, Message, Verdict};
-use crate::cluster::query::Ask;
-use crate::cluster::worker::{Dialogue, Errand, Standing};
+use crate::cluster::query::ListenRequest;
+use crate::cluster::worker::{DisconnectHandshake, PendingAck, ServingState};
 use crate::cluster::{Cluster, News, reply};
 use crate::ipc::{self, Incoming, UserHandle, Wrapper};
 use crate::supervisor::{InstanceId, Moment};
@@ -70,8 +70,8 @@ impl Cluster {
 
     fn acked(&mut self, instance: InstanceId, now: Moment) {
         let Some(worker) = self.workers.get_mut(&instance) else { return };
-        match worker.outbox.answered(worker.channel.socket.as_fd(), now) {
-            Some(Errand::Offer(_) | Errand::Listener { .. } | Errand::User) => worker.nacks = 0,
+        match worker.send_queue.answered(worker.channel.socket.as_fd(), now) {
+            Some(PendingAck::Offer(_) | PendingAck::Listener { .. } | PendingAck::User) => worker.nacks = 0,
             None => {}
         }
         self.written_if_jammed(instance);
@@ -88,15 +88,15 @@ impl Cluster {
     /// socket of the application's is lost, as it is with Node.
     fn nacked(&mut self, instance: InstanceId, now: Moment, news: &mut Vec<News>) {
         let Some(worker) = self.workers.get_mut(&instance) else { return };
-        let errand = worker.outbox.answered(worker.channel.socket.as_fd(), now);
+        let pending_ack = worker.send_queue.answered(worker.channel.socket.as_fd(), now);
         worker.nacks += 1;
         if worker.nacks == REFUSING {
             news.push(News::Refusing { instance });
         }
-        match errand {
-            Some(Errand::Offer(seq)) => self.judged(instance, seq, Verdict::Refused, now),
-            Some(Errand::Listener { id, seq }) => self.listener_lost(instance, id, &seq, now),
-            Some(Errand::User) | None => {}
+        match pending_ack {
+            Some(PendingAck::Offer(seq)) => self.judged(instance, seq, Verdict::Refused, now),
+            Some(PendingAck::Listener { id, seq }) => self.listener_lost(instance, id, &seq, now),
+            Some(PendingAck::User) | None => {}
         }
         self.after_write(instance);
     }
@@ -115,7 +115,7 @@ impl Cluster {
         };
         worker.post(ipc::ACK.to_vec(), None, now);
         if let Some((message, key)) = wrapper.unwrap() {
-            let counted = key.map(|key| worker.counts.add(key, &self.bell));
+            let counted = key.map(|key| worker.counts.add(key, &self.close_notify));
             // What is no socket is closed here; the message is still the application's.
             let handle = UserHandle::received(descriptor, counted).ok();
             news.push(News::Said { instance, message: message.to_owned(), handle });
@@ -125,16 +125,16 @@ impl Cluster {
 
     fn leaving(&mut self, instance: InstanceId, seq: &RawValue, now: Moment, news: &mut Vec<News>) {
         let Some(worker) = self.workers.get_mut(&instance) else { return };
-        match worker.dialogue {
-            Dialogue::None => {
-                worker.dialogue = Dialogue::Theirs;
+        match worker.handshake {
+            DisconnectHandshake::None => {
+                worker.handshake = DisconnectHandshake::Theirs;
                 worker.post(reply::released(seq), None, now);
             }
             // An acknowledgement would crash it; without one it finishes what we asked for.
-            Dialogue::Ours => {}
-            Dialogue::Theirs => return,
+            DisconnectHandshake::Ours => {}
+            DisconnectHandshake::Theirs => return,
         }
-        worker.standing = worker.standing.max(Standing::Steered);
+        worker.serving_state = worker.serving_state.max(ServingState::Draining);
         news.push(News::Leaving { instance });
         self.rebalance_held_by(instance);
         self.after_write(instance);
@@ -162,7 +162,13 @@ impl Cluster {
         }
     }
 
-    fn listening(&mut self, instance: InstanceId, ask: &Ask, address: Box<RawValue>, news: &mut Vec<News>) {
+    fn listening(
+        &mut self,
+        instance: InstanceId,
+        ask: &ListenRequest,
+        address: Box<RawValue>,
+        news: &mut Vec<News>,
+    ) {
         let Ok(target) = &ask.target else { return };
         let held = self.listeners.values().filter(|listener| listener.is_held_by(instance));
         let meant = held.into_iter().find(|listener| listener.is_meant_by(&target.share, target.index));
@@ -173,7 +179,7 @@ impl Cluster {
 
     /// An answer may have let more be written; on the hot path there is nothing to do.
     fn written_if_jammed(&mut self, instance: InstanceId) {
-        if self.workers.get(&instance).is_some_and(|worker| !worker.outbox.takes_descriptors()) {
+        if self.workers.get(&instance).is_some_and(|worker| !worker.send_queue.takes_descriptors()) {
             self.after_write(instance);
         }
     }
