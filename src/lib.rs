@@ -26,7 +26,7 @@ pub use exit::Exit;
 #[must_use]
 pub fn run() -> Exit {
     // First of all, before anything opens a descriptor or starts a thread.
-    if let Err(error) = process::take_over() {
+    if let Err(error) = process::sanitize_inherited() {
         cli::complain(&format!("luster: {error}"));
         return Exit::Internal;
     }

@@ -19,7 +19,7 @@ use crate::cli;
 use crate::cli::{LogFormat, Output};
 use crate::config::{self, Held};
 use crate::driver::{self, Company, Job};
-use crate::host::{Ask, Hello, HostNews, Link, Undertaking};
+use crate::host::{CustomMasterSpec, Hello, HostChannel, HostNews, HostRequest};
 use crate::ipc::Progress;
 use crate::logging;
 use crate::process;
@@ -63,21 +63,21 @@ fn output() -> Output {
 
 fn serve(channel: OwnedFd) -> Result<Exit, (Exit, String)> {
     let internal = |error: io::Error| (Exit::Internal, format!("the script's channel fails: {error}"));
-    let mut link = Link::new().map_err(internal)?;
+    let mut link = HostChannel::new().map_err(internal)?;
     link.connect(channel).map_err(internal)?;
     let mut backlog = Vec::new();
     // It may be gone before it said anything.
     let Some(hello) = introduction(&mut link, &mut backlog).map_err(internal)? else {
         return Ok(Exit::Stopped);
     };
-    let undertaking = understand(*hello)?;
-    let job = prepare(&undertaking, Company::Script(Box::new(driver::Script { link, backlog })))?;
+    let spec = understand(*hello)?;
+    let job = prepare(&spec, Company::Script(Box::new(driver::Script { link, backlog })))?;
     logging::hand_over();
     driver::run(job).map_err(|error| (Exit::Internal, format!("luster cannot continue: {error:#}")))
 }
 
 /// Waits for the script's first word; what it has said behind it is kept for later.
-fn introduction(link: &mut Link, backlog: &mut Vec<HostNews>) -> io::Result<Option<Box<Hello>>> {
+fn introduction(link: &mut HostChannel, backlog: &mut Vec<HostNews>) -> io::Result<Option<Box<Hello>>> {
     let deadline = Instant::now() + INTRODUCTION;
     loop {
         let left = deadline.saturating_duration_since(Instant::now());
@@ -97,7 +97,9 @@ fn introduction(link: &mut Link, backlog: &mut Vec<HostNews>) -> io::Result<Opti
         match news.next() {
             None | Some(HostNews::Flooding) => continue,
             Some(HostNews::Asked(ask)) => {
-                let Ask::Hello(hello) = *ask else { return unexpected("it asks for something first") };
+                let HostRequest::Hello(hello) = *ask else {
+                    return unexpected("it asks for something first");
+                };
                 backlog.extend(news);
                 return Ok(Some(hello));
             }
@@ -110,7 +112,7 @@ fn introduction(link: &mut Link, backlog: &mut Vec<HostNews>) -> io::Result<Opti
 }
 
 /// What the script wants to be run, if package and binary belong together.
-fn understand(hello: Hello) -> Result<Undertaking, (Exit, String)> {
+fn understand(hello: Hello) -> Result<CustomMasterSpec, (Exit, String)> {
     if hello.protocol != PROTOCOL {
         let (ours, theirs) =
             (env!("CARGO_PKG_VERSION"), hello.version.as_str().unwrap_or("of unknown version"));
@@ -123,7 +125,7 @@ fn understand(hello: Hello) -> Result<Undertaking, (Exit, String)> {
         ));
     }
     // serde's own words quote what is there, which may be a secret.
-    serde_json::from_value(hello.undertaking).map_err(|_| {
+    serde_json::from_value(hello.spec).map_err(|_| {
         let reason = "what the script wants to be run is not understood; reinstall the luster package";
         (Exit::Internal, reason.to_owned())
     })
@@ -138,8 +140,8 @@ fn plan(settings: &config::Settings, native: &[String]) -> Result<driver::Twins,
     plan.open()
 }
 
-fn prepare(undertaking: &Undertaking, company: Company) -> Result<Job, (Exit, String)> {
-    let Undertaking { script, config, base_dir, native, workers } = undertaking;
+fn prepare(spec: &CustomMasterSpec, company: Company) -> Result<Job, (Exit, String)> {
+    let CustomMasterSpec { script, config, base_dir, native, workers } = spec;
     let name = utf8(&script.exec);
     let held = Held { value: config.value.clone(), odd: config.odd.clone(), app: config.app.clone() };
     let (settings, _) =

@@ -1,6 +1,6 @@
 //! Runs configurations that are programs, in a Node that may become the extension host.
 //!
-//! Invariant: a Node that was started here and not engaged is gone when the evaluator is dropped.
+//! Invariant: a Node that was started here and not promoted is gone when the evaluator is dropped.
 
 use std::ffi::OsString;
 use std::io;

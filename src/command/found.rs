@@ -178,7 +178,7 @@ impl Surroundings {
 fn terminal(stand_in: Option<Pid>) -> Option<Terminal> {
     let terminal = Terminal::at_start();
     if let Some(parent) = stand_in {
-        if !process::follow(parent) {
+        if !process::die_with_parent(parent) {
             return None;
         }
         process::leave_group();

@@ -122,7 +122,7 @@ fn company(
             launcher.boot["baseDir"] = utf8(&loaded.base_dir).into();
             launcher.boot["verdict"] = verdict;
             let word = json!({"baseDir": launcher.boot["baseDir"], "verdict": launcher.boot["verdict"]});
-            let started = candidate.engage(&word).map_err(|error| error.to_string());
+            let started = candidate.promote_to_host(&word).map_err(|error| error.to_string());
             (launcher, started)
         }
         None => {

@@ -12,7 +12,7 @@ use serde_json::value::RawValue;
 use tracing::warn;
 
 use super::begun::{Begun, Unstarted};
-use crate::host::{HostLauncher, HostNews, Link, Tell, Told};
+use crate::host::{HostChannel, HostLauncher, HostNews, HostNotification, Told};
 use crate::ipc::{Progress, SendOutcome, UserHandle};
 use crate::process::{Child, Delivery, Forked, Pid, Signal};
 use crate::supervisor::{HostInstanceId, InstanceId, Moment};
@@ -22,7 +22,7 @@ const TELL_EVERY: Duration = Duration::from_secs(60);
 
 /// Whom the loop speaks with.
 pub(super) struct Attendant {
-    link: Link,
+    link: HostChannel,
     process: Option<(HostInstanceId, Child)>,
     launcher: Option<HostLauncher>,
     begun: Begun,
@@ -70,10 +70,10 @@ pub(super) enum Fitness {
 impl Attendant {
     /// Nobody.
     pub(super) fn none() -> io::Result<Self> {
-        Link::new().map(|link| Self::with(link, Acquainted::No))
+        HostChannel::new().map(|link| Self::with(link, Acquainted::No))
     }
 
-    fn with(link: Link, acquainted: Acquainted) -> Self {
+    fn with(link: HostChannel, acquainted: Acquainted) -> Self {
         Self {
             link,
             process: None,
@@ -89,7 +89,7 @@ impl Attendant {
     }
 
     /// A custom master at the other end of this link.
-    pub(super) fn script(link: Link) -> Self {
+    pub(super) fn script(link: HostChannel) -> Self {
         Self::with(link, Acquainted::Yes)
     }
 
@@ -107,7 +107,7 @@ impl Attendant {
         if self.launcher.is_some() { "the extension host" } else { "the custom master" }
     }
 
-    pub(super) fn link(&self) -> &Link {
+    pub(super) fn link(&self) -> &HostChannel {
         &self.link
     }
 
@@ -212,7 +212,12 @@ impl Attendant {
     }
 
     /// Tells something of workers, if it knows them.
-    pub(super) fn tell(&mut self, tell: &Tell<'_>, handle: Option<UserHandle>, now: Moment) -> Fitness {
+    pub(super) fn tell(
+        &mut self,
+        tell: &HostNotification<'_>,
+        handle: Option<UserHandle>,
+        now: Moment,
+    ) -> Fitness {
         if !self.attends() {
             return Fitness::Fit;
         }
@@ -222,7 +227,7 @@ impl Attendant {
 
     /// Tells of a signal; for that no worker need be known.
     pub(super) fn tell_signal(&mut self, name: &str, number: i32, now: Moment) -> Fitness {
-        let told = self.link.tell(&Tell::Signal { name, number }, None, now);
+        let told = self.link.tell(&HostNotification::Signal { name, number }, None, now);
         self.fitness(told)
     }
 

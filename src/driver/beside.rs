@@ -8,7 +8,7 @@ use serde_json::value::RawValue;
 use tracing::{trace, warn};
 
 use crate::cluster::Balance;
-use crate::host::{Ask, HostNews, WorkerAsk};
+use crate::host::{HostNews, HostRequest, WorkerSettings};
 use crate::ipc::UserHandle;
 use crate::process::{self, Asked, Passed};
 use crate::supervisor::{
@@ -64,47 +64,47 @@ impl Hands {
         }
     }
 
-    fn asked(&mut self, now: Moment, ask: Ask) {
+    fn asked(&mut self, now: Moment, ask: HostRequest) {
         trace!(event = "host_request", "the host asks: {ask:?}");
         match ask {
             // It was answered before the loop began; said again it means nothing.
-            Ask::Hello(_) => {}
-            Ask::Initialized { native } => {
+            HostRequest::Hello(_) => {}
+            HostRequest::Initialized { native } => {
                 self.do_the_work_of(&native);
                 self.tell_present(now);
                 self.host_did(now, HostEvent::Initialized);
             }
-            Ask::Start => self.request(now, Request::Start),
-            Ask::One { wid, what } => self.request_of(now, WorkerId(wid), what.request()),
-            Ask::Rollout { hold: true } => self.request(now, Request::Rollout(OnDeath::Hold)),
-            Ask::Rollout { hold: false } => self.request(now, Request::Rollout(OnDeath::Continue)),
-            Ask::Limits(about) => self.limit(now, about),
-            Ask::Add(about) => self.add(now, about),
-            Ask::Setup { settings } => {
+            HostRequest::Start => self.request(now, Request::Start),
+            HostRequest::One { wid, what } => self.request_of(now, WorkerId(wid), what.request()),
+            HostRequest::Rollout { hold: true } => self.request(now, Request::Rollout(OnDeath::Hold)),
+            HostRequest::Rollout { hold: false } => self.request(now, Request::Rollout(OnDeath::Continue)),
+            HostRequest::Limits(about) => self.limit(now, about),
+            HostRequest::Add(about) => self.add(now, about),
+            HostRequest::Setup { settings } => {
                 let by = if self.attendant.host_instance().is_some() { By::Host } else { By::Script };
                 self.launcher.set_up(&settings, by);
                 if settings.balance.as_deref() == Some("shared") {
                     self.cluster.share_by(Balance::Shared);
                 }
             }
-            Ask::Env(changes) => self.launcher.wishes.change_env(changes),
-            Ask::Kill { instance, signal } => {
+            HostRequest::Env(changes) => self.launcher.wishes.change_env(changes),
+            HostRequest::Kill { instance, signal } => {
                 if let Some(process) = self.children.get(&InstanceId(instance)) {
                     self.send_signal(process, process::Signal::Other(signal), &format!("signal {signal}"));
                 }
             }
-            Ask::Disconnect { instance } => {
+            HostRequest::Disconnect { instance } => {
                 let instance = InstanceId(instance);
                 self.say(now, instance, &said::drain());
                 self.leaves_on_request(instance);
                 self.cluster.disconnect(instance, now);
                 self.handle(now, Event::Leaving(instance));
             }
-            Ask::Stop { signal } => self.request(now, stop(signal.as_deref())),
-            Ask::Concluded => self.host_did(now, HostEvent::AllDeadAcknowledged),
-            Ask::Reopen => self.twins.reopen(),
-            Ask::Signals { names } => self.attendant.wants_signals(names),
-            Ask::Words { text } => self.host_did(now, HostEvent::CrashReason(text)),
+            HostRequest::Stop { signal } => self.request(now, stop(signal.as_deref())),
+            HostRequest::Concluded => self.host_did(now, HostEvent::AllDeadAcknowledged),
+            HostRequest::Reopen => self.twins.reopen(),
+            HostRequest::Signals { names } => self.attendant.wants_signals(names),
+            HostRequest::Words { text } => self.host_did(now, HostEvent::CrashReason(text)),
         }
     }
 
@@ -153,7 +153,7 @@ impl Hands {
     }
 
     /// One worker more; one that is there already, because an earlier host has added it, only gets its limits.
-    fn add(&mut self, now: Moment, about: WorkerAsk) {
+    fn add(&mut self, now: Moment, about: WorkerSettings) {
         if about.worker().0 as usize <= self.launcher.ports.len() {
             self.limit(now, about);
         } else {
@@ -162,7 +162,7 @@ impl Hands {
         }
     }
 
-    fn limit(&mut self, now: Moment, about: WorkerAsk) {
+    fn limit(&mut self, now: Moment, about: WorkerSettings) {
         let (worker, limits) = (about.worker(), about.limits());
         self.request_of(now, worker, OneRequest::Limit(limits));
         if let Some(port) = self.launcher.ports.get_mut((worker.0 as usize).wrapping_sub(1)) {

@@ -10,7 +10,7 @@ use tracing::{debug, warn};
 use super::begun::{Mended, Unstarted};
 use super::hands::Hands;
 use super::translate;
-use crate::host::{ExitThen, Tell};
+use crate::host::{ExitThen, HostNotification};
 use crate::process::{self, Left, Pid};
 use crate::supervisor::{Event, ExitStatus, HostEvent, HostInstanceId, InstanceId, Moment};
 
@@ -29,16 +29,16 @@ impl Hands {
     pub(super) fn reap(&mut self, now: Moment) -> Left {
         // Made only when one of ours is dead, and then once for all of them.
         let ours = OnceCell::new();
-        let harvest = process::reap(|pid| ours.get_or_init(|| self.pids()).get(&pid).copied());
-        if !harvest.exits.is_empty() {
+        let reaped = process::reap(|pid| ours.get_or_init(|| self.pids()).get(&pid).copied());
+        if !reaped.exits.is_empty() {
             // What the living asked for before is done before.
             let _ = self.listen(now);
         }
-        for (pid, status) in harvest.strangers {
+        for (pid, status) in reaped.strangers {
             let pid = pid.as_raw();
             debug!(event = "orphan", pid, "process {pid}, which had come to luster as an orphan, {status}");
         }
-        for exit in harvest.exits {
+        for exit in reaped.exits {
             match exit.who {
                 Whose::Worker(instance) => self.bury_worker(now, instance, exit.status),
                 Whose::Host(instance) => self.bury_host(now, instance, exit.status),
@@ -46,7 +46,7 @@ impl Hands {
             // It held descriptors of ours in its table; some may be free now.
             let _ = self.reserve.refill();
         }
-        harvest.left
+        reaped.left
     }
 
     fn pids(&self) -> BTreeMap<Pid, Whose> {
@@ -97,7 +97,12 @@ impl Hands {
         );
         self.tell(
             now,
-            &Tell::Exit { instance: instance.0, code: Some(NOT_RUN), signal: None, then: ExitThen::Again },
+            &HostNotification::Exit {
+                instance: instance.0,
+                code: Some(NOT_RUN),
+                signal: None,
+                then: ExitThen::Again,
+            },
         );
         self.launcher.preload.ensure().map_err(|error| error.to_string())?;
         self.spawn(now, worker, instance).map_err(|error| error.to_string())?;

@@ -243,7 +243,7 @@ impl Hands {
     pub(super) fn clean_up(&mut self) {
         self.cluster.close_all();
         self.relay.finish();
-        for pid in process::end_remains(process::Patience::default()) {
+        for pid in process::end_orphans(process::StopTimeouts::default()) {
             let pid = pid.as_raw();
             warn!(event = "left_behind", pid, error = %Errno::EBUSY, "process {pid} cannot be killed and is left behind");
         }

@@ -3,7 +3,7 @@
 use tracing::{info, warn};
 
 use crate::cluster::Cluster;
-use crate::host::Tell;
+use crate::host::HostNotification;
 use crate::process::{self, Delivery, Forked};
 use crate::supervisor::{
     Effect, Event, ExitStatus, HostEvent, HostInstanceId, InstanceId, Moment, Notice, Signal, WorkerId,
@@ -53,7 +53,7 @@ impl Hands {
             Effect::ReleaseStaleListeners(instance) => self.cluster.instance_ready(instance),
             Effect::ReleaseSlotListeners(worker) => self.cluster.slot_abandoned(worker),
             Effect::StartHost(instance) => self.start_host(instance),
-            Effect::DismissHost(_) => self.tell(now, &Tell::End { exit: None }),
+            Effect::DismissHost(_) => self.tell(now, &HostNotification::End { exit: None }),
             Effect::KillHost(instance) => self.attendant.kill(instance),
             Effect::Notify(notice) => {
                 match &notice {

@@ -8,7 +8,7 @@ use std::os::fd::OwnedFd;
 use serde_json::value::RawValue;
 
 use crate::cluster::Cluster;
-use crate::host::{ExitThen, Tell};
+use crate::host::{ExitThen, HostNotification};
 use crate::ipc::UserHandle;
 use crate::supervisor::{
     Endpoint, Event, ExitStatus, HostEvent, IdleReason, InstanceId, Moment, NextAction, Notice, Outcome,
@@ -26,22 +26,22 @@ impl Hands {
     /// Tells what a notice means to code that watches workers.
     pub(super) fn publish(&mut self, now: Moment, notice: &Notice) {
         match notice {
-            Notice::Online(_, instance) => self.tell(now, &Tell::Online { instance: instance.0 }),
+            Notice::Online(_, instance) => self.tell(now, &HostNotification::Online { instance: instance.0 }),
             Notice::Stopping(_, instance, reason) => self.tell_stopping(now, *instance, reason),
             Notice::Exited { worker, instance, status, then, .. } => {
                 self.tell_exit(now, *worker, *instance, status, *then);
             }
             Notice::RolloutFinished { scope, .. } => {
-                self.tell(now, &Tell::RolledOut { all: *scope == Scope::All });
+                self.tell(now, &HostNotification::RolledOut { all: *scope == Scope::All });
             }
             Notice::RolloutAborted { worker, reason, .. } => {
                 let reason = clauses::abort_reason(reason);
-                self.tell(now, &Tell::RollOutAborted { wid: worker.0, reason: &reason });
+                self.tell(now, &HostNotification::RollOutAborted { wid: worker.0, reason: &reason });
             }
             Notice::AllDead(deaths) => {
-                self.tell(now, &Tell::AllDead { exit: run::common_cause(deaths).code() });
+                self.tell(now, &HostNotification::AllDead { exit: run::common_cause(deaths).code() });
             }
-            Notice::ShuttingDown(_) | Notice::Killing(_) => self.tell(now, &Tell::Ending),
+            Notice::ShuttingDown(_) | Notice::Killing(_) => self.tell(now, &HostNotification::Ending),
             // Told when the worker's own words come, or nothing to do with workers.
             Notice::Listening(..)
             | Notice::Refused(..)
@@ -61,7 +61,7 @@ impl Hands {
     }
 
     /// Tells something. Who does not even read what is told of workers cannot be helped but by a new start.
-    pub(super) fn tell(&mut self, now: Moment, tell: &Tell<'_>) {
+    pub(super) fn tell(&mut self, now: Moment, tell: &HostNotification<'_>) {
         let fitness = self.attendant.tell(tell, None, now);
         self.judge_attendant(now, fitness);
     }
@@ -91,7 +91,7 @@ impl Hands {
             // Nobody comes after a script.
             let stream = if stays { duplicate(place.as_ref()) } else { place.take() };
             if let Some(stream) = stream.and_then(|stream| UserHandle::new(stream).ok())
-                && attendant.tell(&Tell::Stream { instance: instance.0, fd }, Some(stream), now)
+                && attendant.tell(&HostNotification::Stream { instance: instance.0, fd }, Some(stream), now)
                     == Fitness::Unfit
             {
                 fitness = Fitness::Unfit;
@@ -115,7 +115,7 @@ impl Hands {
         endpoint: &Endpoint,
         address: Box<RawValue>,
     ) {
-        self.tell(now, &Tell::Listening { instance: instance.0, address: &address });
+        self.tell(now, &HostNotification::Listening { instance: instance.0, address: &address });
         if let Some(process) = self.children.get_mut(&instance) {
             process.past.listening.insert(endpoint.clone(), address);
         }
@@ -124,7 +124,7 @@ impl Hands {
     pub(super) fn tell_disconnect(&mut self, now: Moment, instance: InstanceId) {
         let left = self.children.get(&instance).and_then(|process| process.past.left);
         let voluntary = left == Some(Voluntary::Yes);
-        self.tell(now, &Tell::Disconnect { instance: instance.0, voluntary });
+        self.tell(now, &HostNotification::Disconnect { instance: instance.0, voluntary });
     }
 
     fn tell_exit(
@@ -143,13 +143,13 @@ impl Hands {
         let instance = instance.0;
         match status {
             ExitStatus::Code(code) => {
-                self.tell(now, &Tell::Exit { instance, code: Some(*code), signal: None, then });
+                self.tell(now, &HostNotification::Exit { instance, code: Some(*code), signal: None, then });
             }
             ExitStatus::Signal(name) => {
-                self.tell(now, &Tell::Exit { instance, code: None, signal: Some(name), then });
+                self.tell(now, &HostNotification::Exit { instance, code: None, signal: Some(name), then });
             }
             ExitStatus::NotStarted(reason) => {
-                self.tell(now, &Tell::Unstarted { wid: worker.0, instance, reason, then })
+                self.tell(now, &HostNotification::Unstarted { wid: worker.0, instance, reason, then })
             }
         }
     }
@@ -161,7 +161,7 @@ impl Hands {
             // As in JS luster, where that is the end of a process and no stop.
             StopReason::LaunchTimedOut(_) | StopReason::Broken(_) => return,
         };
-        self.tell(now, &Tell::Stopping { instance: instance.0, replaced });
+        self.tell(now, &HostNotification::Stopping { instance: instance.0, replaced });
     }
 
     /// It is all over. A host has been told when it was dismissed.
@@ -171,7 +171,7 @@ impl Hands {
                 Outcome::Killed(cause) => Some(run::killed(*cause).code()),
                 Outcome::Stopped | Outcome::Chosen(_) | Outcome::AllDead(_) | Outcome::HostFailed(..) => None,
             };
-            self.tell(now, &Tell::End { exit });
+            self.tell(now, &HostNotification::End { exit });
         }
     }
 
@@ -185,7 +185,7 @@ impl Hands {
         // Without one, calls go through us.
         let Ok((one, other)) = Cluster::channel_pair() else { return };
         let (Ok(one), Ok(other)) = (UserHandle::new(one), UserHandle::new(other)) else { return };
-        let fitness = self.attendant.tell(&Tell::Line { instance: instance.0 }, Some(one), now);
+        let fitness = self.attendant.tell(&HostNotification::Line { instance: instance.0 }, Some(one), now);
         let outcome = self.cluster.send(instance, &said::line(), Some(other), now);
         self.complain_of(instance, outcome);
         self.judge_attendant(now, fitness);
@@ -205,17 +205,17 @@ impl Hands {
             (process.direct, process.line_use) = (Direct::No, LineUse::None);
             let past = &process.past;
             let number = instance.0;
-            let mut tell = |tell: &Tell<'_>| {
+            let mut tell = |tell: &HostNotification<'_>| {
                 if attendant.tell(tell, None, now) == Fitness::Unfit {
                     fitness = Fitness::Unfit;
                 }
             };
             tell(&fork(*instance, process));
             if past.online.is_some() {
-                tell(&Tell::Online { instance: number });
+                tell(&HostNotification::Online { instance: number });
             }
             for address in past.listening.values() {
-                tell(&Tell::Listening { instance: number, address });
+                tell(&HostNotification::Listening { instance: number, address });
             }
             if past.online == Some(Online::Ready)
                 && let Ok(ready) = serde_json::from_str(said::READY)
@@ -225,7 +225,7 @@ impl Hands {
             }
             if let Some(left) = past.left {
                 let voluntary = left == Voluntary::Yes;
-                if attendant.tell(&Tell::Disconnect { instance: number, voluntary }, None, now)
+                if attendant.tell(&HostNotification::Disconnect { instance: number, voluntary }, None, now)
                     == Fitness::Unfit
                 {
                     fitness = Fitness::Unfit;
@@ -241,9 +241,9 @@ impl Hands {
                 IdleReason::BackingOff => ExitThen::Again,
                 IdleReason::Dead => ExitThen::Dead,
             };
-            self.tell(now, &Tell::Vacant { wid: worker.0, then });
+            self.tell(now, &HostNotification::Vacant { wid: worker.0, then });
         }
-        self.tell(now, &Tell::Present);
+        self.tell(now, &HostNotification::Present);
     }
 }
 
@@ -252,8 +252,8 @@ fn duplicate(stream: Option<&OwnedFd>) -> Option<OwnedFd> {
     stream.and_then(|stream| stream.try_clone().ok())
 }
 
-fn fork(instance: InstanceId, process: &Process) -> Tell<'_> {
-    Tell::Fork {
+fn fork(instance: InstanceId, process: &Process) -> HostNotification<'_> {
+    HostNotification::Fork {
         wid: process.worker.0,
         instance: instance.0,
         pid: process.child.pid().as_raw(),

@@ -17,7 +17,7 @@ use super::translate;
 use super::twins::Twins;
 use crate::Exit;
 use crate::cluster::{Balance, Cluster, SocketAccess};
-use crate::host::{HostLauncher, HostNews, Link};
+use crate::host::{HostChannel, HostLauncher, HostNews};
 use crate::ipc::Progress;
 use crate::process::{Asked, Child, Left, Received, Signals, Terminal};
 use crate::supervisor::{
@@ -72,7 +72,7 @@ pub enum Company {
 #[derive(Debug)]
 pub struct Script {
     /// Its channel.
-    pub link: Link,
+    pub link: HostChannel,
     /// What it has said since.
     pub backlog: Vec<HostNews>,
 }

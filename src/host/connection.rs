@@ -12,7 +12,7 @@ use nix::sys::eventfd::EventFd;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
-use crate::host::Ask;
+use crate::host::HostRequest;
 use crate::ipc::{
     self, Attachment, Channel, Descriptor, Flow, FrameBuffer, Incoming, PAUSE, Progress, ProtocolError,
     ReadOutcome, Readiness, SEND_QUEUE_LIMIT, SendOutcome, SendQueue, SocketCounts, TokenBucket, UserHandle,
@@ -28,7 +28,7 @@ const TURN_BYTES: usize = 256 << 10;
 #[derive(Debug)]
 pub enum HostNews {
     /// It asks for something.
-    Asked(Box<Ask>),
+    Asked(Box<HostRequest>),
     /// It asks for something that makes no sense; the clause says why.
     Nonsense(String),
     /// A message for a worker.
@@ -48,7 +48,7 @@ pub enum HostNews {
 
 /// A message for a worker, as the other side writes it.
 #[derive(Deserialize)]
-struct Letter<'a> {
+struct WorkerMessage<'a> {
     to: u32,
     #[serde(borrow)]
     message: &'a RawValue,
@@ -282,7 +282,7 @@ impl Connection {
 }
 
 fn understand(raw: &RawValue, handle: Option<UserHandle>) -> HostNews {
-    if let Ok(Letter { to, message }) = serde_json::from_str(raw.get()) {
+    if let Ok(WorkerMessage { to, message }) = serde_json::from_str(raw.get()) {
         return HostNews::Message { instance: InstanceId(to), message: message.to_owned(), handle };
     }
     match serde_json::from_str(raw.get()) {

@@ -4,7 +4,7 @@
 //! it, by lines of JSON.
 //! Blocks: nothing else goes on before the configuration is known.
 //!
-//! Invariant: a process that is not engaged is gone when its [`Candidate`] is dropped.
+//! Invariant: a process that is not promoted is gone when its [`Candidate`] is dropped.
 
 use std::fs::File;
 use std::io::{self, Read, Write};
@@ -14,7 +14,7 @@ use std::time::{Duration, Instant};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use serde_json::Value;
 
-use crate::process::{Child, ExitStatus, see_off};
+use crate::process::{Child, ExitStatus, wait_or_kill};
 
 /// How long a process may take to leave when it has nothing more to do.
 const LEAVING: Duration = Duration::from_secs(2);
@@ -89,7 +89,7 @@ impl Candidate {
     ///
     /// # Errors
     /// It is gone already.
-    pub fn engage(mut self, verdict: &Value) -> io::Result<(Child, OwnedFd)> {
+    pub fn promote_to_host(mut self, verdict: &Value) -> io::Result<(Child, OwnedFd)> {
         self.socket.write_all(format!("{verdict}\n").as_bytes())?;
         let socket = self.socket.try_clone()?.into();
         match self.child.take() {
@@ -127,7 +127,7 @@ impl Candidate {
     }
 
     fn ended(&mut self) -> Failure {
-        match self.child.take().map(|child| see_off(&child, LEAVING)) {
+        match self.child.take().map(|child| wait_or_kill(&child, LEAVING)) {
             Some(Ok(status)) => Failure::Ended(status),
             Some(Err(error)) => Failure::Garbled(error.to_string()),
             None => Failure::Garbled("it is gone".into()),
@@ -140,7 +140,7 @@ impl Drop for Candidate {
         if let Some(child) = self.child.take() {
             // Leaving by itself lets Node restore the terminal; it is killed only if it does not.
             let _ = self.socket.write_all(b"{\"end\":true}\n");
-            let _ = see_off(&child, LEAVING);
+            let _ = wait_or_kill(&child, LEAVING);
         }
     }
 }

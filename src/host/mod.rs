@@ -8,19 +8,22 @@
 //! Invariants: it is driven (no waiting, no clock, no thread) once its channel is open; whatever the other side writes or
 //! does not read costs at most that side; it decides nothing.
 
-mod arrival;
-mod ask;
+mod channel_handoff;
 mod connection;
 mod evaluate;
+mod host_channel;
 mod launch;
-mod link;
-mod tell;
+mod notification;
+mod request;
 
-pub use arrival::hand_over;
-pub use ask::{Ask, ConfigValue, EnvChanges, Hello, OneAsk, ScriptSettings, Setup, Undertaking, WorkerAsk};
+pub use channel_handoff::hand_over;
 pub use connection::HostNews;
 pub use evaluate::{Candidate, Failure};
+pub use host_channel::{HostChannel, Told};
 pub(crate) use launch::needed;
 pub use launch::{HostLaunchError, HostLauncher};
-pub use link::{Link, Told};
-pub use tell::{ExitThen, Tell};
+pub use notification::{ExitThen, HostNotification};
+pub use request::{
+    ConfigValue, CustomMasterSpec, EnvChanges, Hello, HostRequest, ScriptSettings, Setup, WorkerRequestKind,
+    WorkerSettings,
+};

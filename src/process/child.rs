@@ -55,7 +55,7 @@ impl Child {
         Self { pid, pidfd, fate }
     }
 
-    /// The process's number: for messages and for finding the worker in a [`Harvest`](super::Harvest).
+    /// The process's number: for messages and for finding the worker in a [`Reaped`](super::Harvest).
     #[must_use]
     pub fn pid(&self) -> Pid {
         self.pid

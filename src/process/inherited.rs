@@ -1,6 +1,6 @@
 //! What the master finds at its start and must not trust: descriptors, the signal mask, the kernel's age.
 //!
-//! Invariant: after [`take_over`], 0, 1 and 2 are open, so no socket can ever land where a library prints, and
+//! Invariant: after [`sanitize_inherited`], 0, 1 and 2 are open, so no socket can ever land where a library prints, and
 //! every other descriptor closes at exec, so nothing that our parent left open reaches a worker.
 
 use std::io;
@@ -45,7 +45,7 @@ pub enum StartError {
 ///
 /// # Errors
 /// The kernel lacks something luster cannot do without.
-pub fn take_over() -> Result<(), StartError> {
+pub fn sanitize_inherited() -> Result<(), StartError> {
     check_pidfd().map_err(|errno| StartError::NoPidfd { source: errno.into() })?;
     fill_standard_descriptors().map_err(|source| StartError::Descriptors { source })?;
     activated::find();
@@ -66,7 +66,7 @@ pub fn leave_group() {
 }
 
 /// Ends with this parent, as if what kills it had killed us. Says whether it still is our parent.
-pub fn follow(parent: Pid) -> bool {
+pub fn die_with_parent(parent: Pid) -> bool {
     // In this order: one that is gone before the call is seen after it.
     let _ = set_pdeathsig(Signal::SIGKILL);
     nix::unistd::getppid() == parent.for_nix()

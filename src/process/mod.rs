@@ -4,42 +4,42 @@
 //! Invariants: a worker is signalled only through its pidfd, so never a stranger that got its number; every
 //! other number that is signalled belongs to a child not reaped yet; a worker leads a group of
 //! its own and inherits descriptors 0 to 3 and what it is given besides (its configuration, as [`Sealed`] bytes); one
-//! registry knows every child, and only it reaps: for [`reap()`], [`see_off()`] and [`end_remains`].
+//! registry knows every child, and only it reaps: for [`reap()`], [`wait_or_kill()`] and [`end_orphans`].
 
 mod activated;
 mod channel;
 mod child;
 mod inherited;
 mod limits;
+mod orphans;
 mod pid;
 mod program;
 mod reap;
 mod registry;
-mod remains;
 mod reserve;
 mod sealed;
-mod see_off;
 mod signals;
 mod socket_owner;
 mod spawn;
 mod status;
 mod sys;
 mod terminal;
+mod wait_or_kill;
 
 pub use activated::{FOR_LUSTER_ALONE, activated_sockets};
 pub use channel::{inherited, inherited_channel};
 pub use child::{Child, Delivery, Signal, SignalError};
-pub use inherited::{StartError, follow, leave_group, take_over};
+pub use inherited::{StartError, die_with_parent, leave_group, sanitize_inherited};
 pub use limits::DescriptorLimit;
+pub use orphans::{StopTimeouts, adopt_orphans, end_orphans};
 pub use pid::Pid;
 pub use program::{ProgramError, find_program};
-pub use reap::{Exited, Harvest, Left, reap};
-pub use remains::{Patience, adopt_orphans, end_remains};
+pub use reap::{Exited, Left, Reaped, reap};
 pub use reserve::{Fill, Reserve};
 pub use sealed::Sealed;
-pub use see_off::see_off;
 pub use signals::{Asked, Passed, Received, Signals};
 pub use socket_owner::{Bound, Owner, State, owner_of};
 pub use spawn::{Change, Exec, FURTHER, Forked, Identity, Needed, SpawnError, Start, Step, Stream};
 pub use status::{CoreDump, ExitStatus};
 pub use terminal::Terminal;
+pub use wait_or_kill::wait_or_kill;

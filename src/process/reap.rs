@@ -3,7 +3,7 @@
 //!
 //! Invariants: what is left of a group of the loop's is killed while its leader is still a zombie, because until it is
 //! reaped no other process or group can get its number; each end of one of ours is reported exactly once. Processes
-//! that left the group (`setsid`, as `detached: true` does it) live on, until [`end_remains`](super::end_remains).
+//! that left the group (`setsid`, as `detached: true` does it) live on, until [`end_orphans`](super::end_orphans).
 //! Strangers are orphans that came to us as the nearest subreaper or as PID 1.
 
 use super::registry::{self, Group, Origin};
@@ -16,7 +16,7 @@ const AT_ONCE: usize = 1024;
 /// What one call to [`reap`] found.
 #[derive(Debug)]
 #[must_use]
-pub struct Harvest<Name> {
+pub struct Reaped<Name> {
     /// Those of ours that ended.
     pub exits: Vec<Exited<Name>>,
     /// Orphans that had come to us, and how they ended.
@@ -49,25 +49,25 @@ pub enum Left {
 /// [`Received::ChildChanged`](super::Received::ChildChanged).
 ///
 /// `known` tells the caller's name for the process with this pid, if it is one of the caller's. It is asked only about
-/// processes that were started here; the end of one that somebody else has started is kept for [`see_off`](super::see_off()).
-pub fn reap<Name>(known: impl Fn(Pid) -> Option<Name>) -> Harvest<Name> {
-    let mut harvest = Harvest { exits: Vec::new(), strangers: Vec::new(), left: Left::More };
+/// processes that were started here; the end of one that somebody else has started is kept for [`wait_or_kill`](super::wait_or_kill()).
+pub fn reap<Name>(known: impl Fn(Pid) -> Option<Name>) -> Reaped<Name> {
+    let mut reaped = Reaped { exits: Vec::new(), strangers: Vec::new(), left: Left::More };
     for _ in 0..AT_ONCE {
         let mut registry = registry::lock();
         let Ok(Some(dead)) = registry.find(Which::Any) else {
-            harvest.left = Left::Nothing;
+            reaped.left = Left::Nothing;
             break;
         };
         let (pid, status) = (dead.pid, dead.status);
         let who = match dead.origin {
             Origin::Ours => known(pid),
             Origin::Stranger => {
-                harvest.strangers.push((pid, status));
+                reaped.strangers.push((pid, status));
                 None
             }
         };
         registry.reap(&dead, if who.is_some() { Group::Dies } else { Group::Stays });
-        harvest.exits.extend(who.map(|who| Exited { who, pid, status }));
+        reaped.exits.extend(who.map(|who| Exited { who, pid, status }));
     }
-    harvest
+    reaped
 }

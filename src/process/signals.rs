@@ -1,6 +1,6 @@
 //! What the master itself is sent, in luster's words.
 //!
-//! SIGPIPE is ignored (Rust's runtime does it), SIGTTOU too ([`take_over`](super::take_over)). SIGTSTP keeps its
+//! SIGPIPE is ignored (Rust's runtime does it), SIGTTOU too ([`sanitize_inherited`](super::sanitize_inherited)). SIGTSTP keeps its
 //! meaning: Ctrl-Z stops the master, `fg` lets it go on, and its workers live meanwhile. SIGTTIN never comes: the
 //! master does not read its terminal. Workers have groups of their own, so what a terminal sends to its whole
 //! foreground group reaches only the master.

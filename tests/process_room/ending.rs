@@ -5,20 +5,22 @@ use std::process::Stdio;
 use std::time::{Duration, Instant};
 
 use luster::process::{
-    ExitStatus, Left, Patience, Signal, adopt_orphans, end_remains, reap, see_off, take_over,
+    ExitStatus, Left, Signal, StopTimeouts, adopt_orphans, end_orphans, reap, sanitize_inherited,
+    wait_or_kill,
 };
 
 use luster::supervisor::InstanceId;
 
 use crate::alone::{alone, children, command, end_of, is_alone, line, pid, shell, stat, until};
 
-const SHORT: Patience = Patience { terminate: Duration::from_millis(100), kill: Duration::from_secs(10) };
-const LONG: Patience = Patience { terminate: Duration::from_secs(20), kill: Duration::ZERO };
+const SHORT: StopTimeouts =
+    StopTimeouts { terminate: Duration::from_millis(100), kill: Duration::from_secs(10) };
+const LONG: StopTimeouts = StopTimeouts { terminate: Duration::from_secs(20), kill: Duration::ZERO };
 
 /// Ends what remains, which must not take more than SIGTERM.
 fn ends_when_asked() {
     let start = Instant::now();
-    assert_eq!(end_remains(LONG), []);
+    assert_eq!(end_orphans(LONG), []);
     assert!(start.elapsed() < LONG.terminate, "SIGKILL was needed");
 }
 
@@ -108,7 +110,7 @@ fn a_whole_tree_ends_stubborn_and_stopped_ones_too() {
             let mut byte = [0];
             std::io::Read::read_exact(&mut &channel, &mut byte).unwrap();
         }
-        assert_eq!(end_remains(SHORT), []);
+        assert_eq!(end_orphans(SHORT), []);
         assert_eq!(children(), []);
     });
 }
@@ -125,7 +127,7 @@ fn a_stopped_process_gets_to_see_its_sigterm() {
 #[test]
 fn without_children_there_is_nothing_to_wait_for() {
     alone("ending::without_children_there_is_nothing_to_wait_for", || {
-        assert_eq!(end_remains(Patience::default()), []);
+        assert_eq!(end_orphans(StopTimeouts::default()), []);
     });
 }
 
@@ -159,7 +161,7 @@ fn an_end_that_somebody_else_waits_for_is_kept_for_them() {
             worker.status().is_some()
         });
         assert_eq!(children(), []);
-        let status = see_off(&worker, Duration::from_secs(20)).unwrap();
+        let status = wait_or_kill(&worker, Duration::from_secs(20)).unwrap();
         assert_eq!(status, ExitStatus::Code(7));
     });
 }
@@ -175,13 +177,16 @@ fn waiting_for_one_beside_a_loop_that_reaps_always_finds_its_end() {
             .map(|(code, (worker, channel))| {
                 std::thread::spawn(move || {
                     drop(channel);
-                    assert_eq!(see_off(&worker, Duration::from_secs(20)).unwrap(), ExitStatus::Code(code));
+                    assert_eq!(
+                        wait_or_kill(&worker, Duration::from_secs(20)).unwrap(),
+                        ExitStatus::Code(code)
+                    );
                 })
             })
             .collect();
         until("all are awaited", || {
-            let harvest = reap(|_| None::<InstanceId>);
-            assert!(harvest.strangers.is_empty() && harvest.exits.is_empty());
+            let reaped = reap(|_| None::<InstanceId>);
+            assert!(reaped.strangers.is_empty() && reaped.exits.is_empty());
             waiters.iter().all(std::thread::JoinHandle::is_finished)
         });
         waiters.into_iter().for_each(|waiter| waiter.join().unwrap());
@@ -195,7 +200,7 @@ fn orphans_are_named() {
         adopt_orphans().unwrap();
         let (worker, channel) = shell("(sh -c 'echo $$ >&3; read x <&3; exit 5' &) ; exit 0");
         let orphan = pid(&line(&channel));
-        assert_eq!(see_off(&worker, Duration::from_secs(20)).unwrap(), ExitStatus::Code(0));
+        assert_eq!(wait_or_kill(&worker, Duration::from_secs(20)).unwrap(), ExitStatus::Code(0));
         drop(channel);
         let mut strangers = Vec::new();
         until("the orphan is reaped", || {
@@ -230,8 +235,8 @@ fn ends_are_known_though_whoever_started_us_ignores_them() {
         unsafe {
             nix::libc::signal(nix::libc::SIGCHLD, nix::libc::SIG_IGN);
         }
-        take_over().unwrap();
+        sanitize_inherited().unwrap();
         let (worker, _channel) = shell("exit 3");
-        assert_eq!(see_off(&worker, Duration::from_secs(20)).unwrap(), ExitStatus::Code(3));
+        assert_eq!(wait_or_kill(&worker, Duration::from_secs(20)).unwrap(), ExitStatus::Code(3));
     });
 }

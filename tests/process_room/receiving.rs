@@ -4,7 +4,9 @@ use std::io::{BufRead, BufReader};
 use std::os::unix::process::CommandExt;
 use std::process::Stdio;
 
-use luster::process::{Asked, Patience, Received, Signals, Terminal, adopt_orphans, end_remains, take_over};
+use luster::process::{
+    Asked, Received, Signals, StopTimeouts, Terminal, adopt_orphans, end_orphans, sanitize_inherited,
+};
 use luster::supervisor::StopCause;
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
@@ -13,7 +15,7 @@ use crate::alone::{alone, alone_under, command, end_of, is_alone, line, shell, u
 
 /// Runs a body as the listening master, on one thread.
 fn listening(body: impl AsyncFnOnce(&mut Signals)) {
-    take_over().unwrap();
+    sanitize_inherited().unwrap();
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     runtime.block_on(async { body(&mut Signals::listen(Terminal::at_start()).unwrap()).await });
 }
@@ -59,7 +61,7 @@ fn a_master_in_a_terminal_ends_with_it_and_its_workers_have_none() {
         until("the master saw it", || {
             std::fs::read_to_string(&verdict).is_ok_and(|text| text == "the loss of its terminal")
         });
-        assert_eq!(end_remains(Patience::default()), []);
+        assert_eq!(end_orphans(StopTimeouts::default()), []);
     });
 }
 

@@ -9,7 +9,7 @@ use std::process::Command;
 
 use luster::process::{
     Change, Delivery, DescriptorLimit, ExitStatus, Fill, Identity, Reserve, Signal, SpawnError, Start,
-    Stream, find_program, take_over,
+    Stream, find_program, sanitize_inherited,
 };
 use nix::sys::resource::{Resource, setrlimit};
 use nix::sys::signal::{SigSet, Signal as Blocked};
@@ -36,7 +36,7 @@ fn a_worker_inherits_stdio_and_its_channel_only() {
 fn what_our_parent_left_open_closes_at_exec() {
     let name = "starting::what_our_parent_left_open_closes_at_exec";
     alone_under("exec 7</dev/zero 9</dev/zero; exec <&-; ", name, || {
-        take_over().unwrap();
+        sanitize_inherited().unwrap();
         let listed = Command::new("sh").args(["-c", "ls /proc/$$/fd"]).output().unwrap();
         assert_eq!(String::from_utf8(listed.stdout).unwrap(), "0\n1\n2\n");
     });

@@ -20,8 +20,8 @@ use nix::sys::termios::{LocalFlags, tcgetattr};
 
 use super::error::{Failure, SpawnError, Step, Subject};
 use super::exec::{Exec, Forked};
-use super::sys::{self, Company, Image, Plan};
-use crate::process::see_off::{collect, has_ended};
+use super::sys::{self, Image, Isolation, Plan};
+use crate::process::wait_or_kill::{collect, has_ended};
 use crate::process::{Child, DescriptorLimit};
 
 /// Where a process finds its channel; the caller says so in its environment.
@@ -183,7 +183,13 @@ impl Start {
         }
         placements.push((self.channel.as_raw_fd(), CHANNEL));
         placements.extend(self.further.iter().map(AsRawFd::as_raw_fd).zip(FURTHER..));
-        sys::start(Plan { image, placements, limit: self.limit, company: company(), identity: self.identity })
+        sys::start(Plan {
+            image,
+            placements,
+            limit: self.limit,
+            isolation: isolation(),
+            identity: self.identity,
+        })
     }
 
     fn needs_null(&self) -> bool {
@@ -219,13 +225,13 @@ fn stdin_is_terminal() -> bool {
 }
 
 /// Only a terminal set to stop those who write to it from the background makes a session necessary.
-fn company() -> Company {
+fn isolation() -> Isolation {
     let stops = |output: BorrowedFd<'_>| {
         tcgetattr(output).is_ok_and(|settings| settings.local_flags.contains(LocalFlags::TOSTOP))
     };
     match stops(std::io::stdout().as_fd()) || stops(std::io::stderr().as_fd()) {
-        true => Company::Session,
-        false => Company::Group,
+        true => Isolation::Session,
+        false => Isolation::Group,
     }
 }
 

@@ -40,13 +40,13 @@ pub(super) struct Plan<'a> {
     /// Open descriptors, and the numbers they get; those below that are not named are inherited.
     pub(super) placements: Vec<(RawFd, RawFd)>,
     pub(super) limit: DescriptorLimit,
-    pub(super) company: Company,
+    pub(super) isolation: Isolation,
     pub(super) identity: Identity,
 }
 
 /// What a worker is the leader of.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Company {
+pub(super) enum Isolation {
     /// A process group in the master's session: the kernel shares the processor out by session (autogroup), and
     /// workers with sessions of their own would change the machine's balance.
     Group,
@@ -119,7 +119,7 @@ fn try_become(
     // SAFETY: this process's copy of the master's end, used by nobody here.
     unsafe { libc::close(answer) };
     forget_dispositions();
-    part(plan.company)?;
+    part(plan.isolation)?;
     let last = place_all(&mut plan.placements, report).map_err(Step::Descriptors.failed())?;
     close_others(last, report).map_err(Step::Descriptors.failed())?;
     if let Some((path, needed)) = &plan.image.needed {
@@ -141,11 +141,11 @@ fn try_become(
 }
 
 /// Either makes a group of its own, so that the terminal's Ctrl-C reaches the master only.
-fn part(company: Company) -> Result<(), Failure> {
+fn part(isolation: Isolation) -> Result<(), Failure> {
     let ourselves = nix::unistd::Pid::from_raw(0);
-    match company {
-        Company::Group => nix::unistd::setpgid(ourselves, ourselves),
-        Company::Session => nix::unistd::setsid().map(drop),
+    match isolation {
+        Isolation::Group => nix::unistd::setpgid(ourselves, ourselves),
+        Isolation::Session => nix::unistd::setsid().map(drop),
     }
     .map_err(Step::Group.failed())
 }

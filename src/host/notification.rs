@@ -8,7 +8,7 @@ use serde_json::value::RawValue;
 /// One piece of news.
 #[derive(Debug, Serialize)]
 #[serde(tag = "tell", rename_all = "camelCase")]
-pub enum Tell<'a> {
+pub enum HostNotification<'a> {
     /// What a host says is heard from now on; the first it is told.
     Connected,
     /// A process was started in a worker's slot.

@@ -17,7 +17,7 @@ use crate::supervisor::{LifecycleLimits, OneRequest, Persistence, WorkerId};
 /// One ask.
 #[derive(Debug, Deserialize)]
 #[serde(tag = "ask", rename_all = "camelCase")]
-pub enum Ask {
+pub enum HostRequest {
     /// A script says who it is. The first thing it says, and the only time.
     Hello(Box<Hello>),
     /// The extension host's extensions are configured.
@@ -33,7 +33,7 @@ pub enum Ask {
         /// Which.
         wid: u32,
         /// What.
-        what: OneAsk,
+        what: WorkerRequestKind,
     },
     /// Replace every worker.
     Rollout {
@@ -42,9 +42,9 @@ pub enum Ask {
         hold: bool,
     },
     /// A worker has these limits, and listens there, from now on.
-    Limits(WorkerAsk),
+    Limits(WorkerSettings),
     /// One worker more.
-    Add(WorkerAsk),
+    Add(WorkerSettings),
     /// How workers are to be started from now on.
     Setup {
         /// All that differs from the beginning.
@@ -89,7 +89,7 @@ pub enum Ask {
 /// What can be asked about one worker.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "camelCase")]
-pub enum OneAsk {
+pub enum WorkerRequestKind {
     /// Start it.
     Start,
     /// Stop it, for good.
@@ -104,16 +104,16 @@ pub enum OneAsk {
 
 /// A worker as the JavaScript describes it.
 #[derive(Debug, Clone, Deserialize)]
-pub struct WorkerAsk {
+pub struct WorkerSettings {
     wid: u32,
     /// The value of its environment variable `port`.
     pub port: String,
-    limits: LimitsAsk,
+    limits: LimitSettings,
 }
 
 #[derive(Debug, Clone, Deserialize)]
 #[serde(rename_all = "camelCase")]
-struct LimitsAsk {
+struct LimitSettings {
     #[serde(default)]
     fork_timeout: Value,
     #[serde(default)]
@@ -167,21 +167,21 @@ pub struct EnvChanges {
 /// A script's introduction. Whatever its package's version, this much of it can be read.
 #[derive(Deserialize)]
 pub struct Hello {
-    /// The form of what is said; see [`Link`](super::Link).
+    /// The form of what is said; see [`HostChannel`](super::Link).
     #[serde(default)]
     pub protocol: Value,
     /// The package's version.
     #[serde(default)]
     pub version: Value,
-    /// What is to be run: an [`Undertaking`], if the protocol is ours.
+    /// What is to be run: an [`CustomMasterSpec`], if the protocol is ours.
     #[serde(default)]
-    pub undertaking: Value,
+    pub spec: Value,
 }
 
 /// What a script wants to be run.
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "camelCase")]
-pub struct Undertaking {
+pub struct CustomMasterSpec {
     /// How its workers are started.
     pub script: ScriptSettings,
     /// The configuration as JSON, and the words for what JSON cannot say.
@@ -191,7 +191,7 @@ pub struct Undertaking {
     /// Extensions whose work is ours.
     pub native: Vec<String>,
     /// The workers, by number from 1 on.
-    pub workers: Vec<WorkerAsk>,
+    pub workers: Vec<WorkerSettings>,
 }
 
 /// How a script's workers are started: as itself.
@@ -263,7 +263,7 @@ impl fmt::Debug for ConfigValue {
     }
 }
 
-impl OneAsk {
+impl WorkerRequestKind {
     /// The supervisor's word for it.
     #[must_use]
     pub const fn request(self) -> OneRequest {
@@ -277,7 +277,7 @@ impl OneAsk {
     }
 }
 
-impl WorkerAsk {
+impl WorkerSettings {
     /// Whom it is about.
     #[must_use]
     pub const fn worker(&self) -> WorkerId {
@@ -319,13 +319,13 @@ fn count(value: &Value) -> u32 {
 mod tests {
     use super::*;
 
-    fn ask(json: &str) -> Ask {
+    fn ask(json: &str) -> HostRequest {
         serde_json::from_str(json).unwrap()
     }
 
     #[test]
     fn limits_are_javascripts_numbers() {
-        let Ask::Limits(about) =
+        let HostRequest::Limits(about) =
             ask(r#"{"ask":"limits","wid":3,"port":"80","limits":{"forkTimeout":0,"stopTimeout":1.5,
             "killTimeout":-1,"exitThreshold":"x","allowedSequentialDeaths":null,"persistent":false}}"#)
         else {
@@ -340,17 +340,20 @@ mod tests {
 
     #[test]
     fn asks_are_told_by_their_name() {
-        assert!(matches!(ask(r#"{"ask":"rollout"}"#), Ask::Rollout { hold: false }));
-        assert!(matches!(ask(r#"{"ask":"rollout","hold":true}"#), Ask::Rollout { hold: true }));
-        assert!(matches!(ask(r#"{"ask":"stop"}"#), Ask::Stop { signal: None }));
-        assert!(matches!(ask(r#"{"ask":"stop","signal":"SIGINT"}"#), Ask::Stop { signal: Some(_) }));
+        assert!(matches!(ask(r#"{"ask":"rollout"}"#), HostRequest::Rollout { hold: false }));
+        assert!(matches!(ask(r#"{"ask":"rollout","hold":true}"#), HostRequest::Rollout { hold: true }));
+        assert!(matches!(ask(r#"{"ask":"stop"}"#), HostRequest::Stop { signal: None }));
+        assert!(matches!(ask(r#"{"ask":"stop","signal":"SIGINT"}"#), HostRequest::Stop { signal: Some(_) }));
         assert!(matches!(
             ask(r#"{"ask":"one","wid":1,"what":"restart"}"#),
-            Ask::One { wid: 1, what: OneAsk::Restart }
+            HostRequest::One { wid: 1, what: WorkerRequestKind::Restart }
         ));
-        assert!(matches!(ask(r#"{"ask":"setup","settings":{"silent":true,"new":1}}"#), Ask::Setup { .. }));
+        assert!(matches!(
+            ask(r#"{"ask":"setup","settings":{"silent":true,"new":1}}"#),
+            HostRequest::Setup { .. }
+        ));
         for nonsense in [r#"{"ask":"dance"}"#, "1", r#"{"ask":"one","wid":"x","what":"stop"}"#] {
-            assert!(serde_json::from_str::<Ask>(nonsense).is_err(), "{nonsense}");
+            assert!(serde_json::from_str::<HostRequest>(nonsense).is_err(), "{nonsense}");
         }
     }
 }

@@ -13,7 +13,7 @@ use crate::ipc;
 
 /// What came through the socket.
 #[derive(Debug)]
-pub(super) enum Arrival {
+pub(super) enum ChannelHandoff {
     Channel(OwnedFd),
     NotYet,
     /// The socket is closed.
@@ -21,14 +21,14 @@ pub(super) enum Arrival {
 }
 
 /// Receives the channel, if it is there.
-pub(super) fn receive(socket: BorrowedFd<'_>) -> Arrival {
+pub(super) fn receive(socket: BorrowedFd<'_>) -> ChannelHandoff {
     let mut byte = [0; 1];
     let mut descriptors = VecDeque::new();
     match ipc::receive(socket, &mut byte, &mut descriptors) {
-        Ok(received) if received.len == 0 => Arrival::Never,
-        Ok(_) => descriptors.pop_front().map_or(Arrival::NotYet, Arrival::Channel),
-        Err(Errno::EAGAIN | Errno::EINTR) => Arrival::NotYet,
-        Err(_) => Arrival::Never,
+        Ok(received) if received.len == 0 => ChannelHandoff::Never,
+        Ok(_) => descriptors.pop_front().map_or(ChannelHandoff::NotYet, ChannelHandoff::Channel),
+        Err(Errno::EAGAIN | Errno::EINTR) => ChannelHandoff::NotYet,
+        Err(_) => ChannelHandoff::Never,
     }
 }
 

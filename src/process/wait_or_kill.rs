@@ -20,7 +20,7 @@ const NAP: Duration = Duration::from_millis(5);
 ///
 /// # Errors
 /// The kernel does not know it as our child.
-pub fn see_off(child: &Child, patience: Duration) -> io::Result<ExitStatus> {
+pub fn wait_or_kill(child: &Child, patience: Duration) -> io::Result<ExitStatus> {
     let deadline = Instant::now() + patience;
     while !has_ended(child, deadline.saturating_duration_since(Instant::now())) {
         if Instant::now() >= deadline {

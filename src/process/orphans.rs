@@ -18,16 +18,16 @@ use super::sys::Which;
 /// Between two looks at what still runs.
 const NAP: Duration = Duration::from_millis(5);
 
-/// How long [`end_remains`] waits.
+/// How long [`end_orphans`] waits.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Patience {
+pub struct StopTimeouts {
     /// From SIGTERM to SIGKILL.
     pub terminate: Duration,
     /// From SIGKILL to giving up.
     pub kill: Duration,
 }
 
-impl Default for Patience {
+impl Default for StopTimeouts {
     /// One second to end by themselves, two for the kernel to end them.
     fn default() -> Self {
         Self { terminate: Duration::from_secs(1), kill: Duration::from_secs(2) }
@@ -48,7 +48,7 @@ pub fn adopt_orphans() -> io::Result<()> {
 /// Answers with the children that outlived even that: processes stuck in the kernel (state D), or running with
 /// rights we do not have.
 #[must_use]
-pub fn end_remains(patience: Patience) -> Vec<Pid> {
+pub fn end_orphans(patience: StopTimeouts) -> Vec<Pid> {
     if end_by(Signal::SIGTERM, patience.terminate) == Outcome::Survivors {
         let _ = end_by(Signal::SIGKILL, patience.kill);
     }

@@ -12,9 +12,9 @@ use nix::sys::eventfd::{EfdFlags, EventFd};
 use serde::Serialize;
 use serde_json::value::RawValue;
 
-use crate::host::arrival::{self, Arrival};
+use crate::host::channel_handoff::{self, ChannelHandoff};
 use crate::host::connection::Connection;
-use crate::host::{HostNews, Tell};
+use crate::host::{HostNews, HostNotification};
 use crate::ipc::{self, Progress, SendOutcome, UserHandle};
 use crate::supervisor::{InstanceId, Moment};
 
@@ -35,10 +35,10 @@ pub enum Told {
     Overflow,
 }
 
-/// Our end of the channel. Its owner watches [`Link::as_fd`] and calls [`Link::process`] when that is readable or after
-/// [`Progress::More`], and [`Link::wake`] at [`Link::next_wake`].
+/// Our end of the channel. Its owner watches [`HostChannel::as_fd`] and calls [`HostChannel::process`] when that is readable or after
+/// [`Progress::More`], and [`HostChannel::wake`] at [`HostChannel::next_wake`].
 #[derive(Debug)]
-pub struct Link {
+pub struct HostChannel {
     epoll: Epoll,
     /// Rung by handles of the other side's sockets when they are closed.
     close_notify: Arc<EventFd>,
@@ -61,7 +61,7 @@ enum Watch {
     InputAndRoom,
 }
 
-impl Link {
+impl HostChannel {
     /// A link to nobody.
     ///
     /// # Errors
@@ -76,7 +76,7 @@ impl Link {
         Ok(Self { epoll, close_notify, state: State::Vacant })
     }
 
-    /// Readable when [`Link::process`] has something to do.
+    /// Readable when [`HostChannel::process`] has something to do.
     #[must_use]
     pub fn as_fd(&self) -> BorrowedFd<'_> {
         self.epoll.0.as_fd()
@@ -150,7 +150,7 @@ impl Link {
         }
     }
 
-    /// When [`Link::wake`] is to be called.
+    /// When [`HostChannel::wake`] is to be called.
     #[must_use]
     pub fn next_wake(&self) -> Option<Moment> {
         match &self.state {
@@ -168,7 +168,7 @@ impl Link {
     }
 
     /// Tells news of workers.
-    pub fn tell(&mut self, tell: &Tell<'_>, handle: Option<UserHandle>, now: Moment) -> Told {
+    pub fn tell(&mut self, tell: &HostNotification<'_>, handle: Option<UserHandle>, now: Moment) -> Told {
         self.send_surely(tell, handle, now)
     }
 
@@ -211,17 +211,17 @@ impl Link {
         let count = self.epoll.wait(&mut events, EpollTimeout::ZERO).unwrap_or(0);
         for event in &events[..count] {
             match (event.data(), &mut self.state) {
-                (ARRIVAL, State::Expecting(socket)) => match arrival::receive(socket.as_fd()) {
-                    Arrival::Channel(channel) => match self.connect(channel) {
+                (ARRIVAL, State::Expecting(socket)) => match channel_handoff::receive(socket.as_fd()) {
+                    ChannelHandoff::Channel(channel) => match self.connect(channel) {
                         // It waits for this before it runs anything that might end it.
-                        Ok(()) => _ = self.tell(&Tell::Connected, None, now),
+                        Ok(()) => _ = self.tell(&HostNotification::Connected, None, now),
                         Err(error) => {
                             news.push(HostNews::Nonsense(format!("its channel cannot be watched: {error}")));
                         }
                     },
-                    Arrival::NotYet => {}
+                    ChannelHandoff::NotYet => {}
                     // Its end will be reported by whoever waits for the process.
-                    Arrival::Never => self.hang_up(),
+                    ChannelHandoff::Never => self.hang_up(),
                 },
                 (CHANNEL, State::Connected(connection, _)) => connection.ready(event.events(), now),
                 (CLOSE_NOTIFY, state) => {
