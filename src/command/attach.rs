@@ -18,7 +18,7 @@ use crate::Exit;
 use crate::cli;
 use crate::cli::{LogFormat, Output};
 use crate::config::{self, Held};
-use crate::driver::{self, Company, Job};
+use crate::driver::{self, HostSetup, RunSpec};
 use crate::host::{CustomMasterSpec, Hello, HostChannel, HostNews, HostRequest};
 use crate::ipc::Progress;
 use crate::logging;
@@ -71,7 +71,7 @@ fn serve(channel: OwnedFd) -> Result<Exit, (Exit, String)> {
         return Ok(Exit::Stopped);
     };
     let spec = understand(*hello)?;
-    let job = prepare(&spec, Company::Script(Box::new(driver::Script { link, backlog })))?;
+    let job = prepare(&spec, HostSetup::CustomMaster(Box::new(driver::Script { link, backlog })))?;
     logging::hand_over();
     driver::run(job).map_err(|error| (Exit::Internal, format!("luster cannot continue: {error:#}")))
 }
@@ -132,7 +132,7 @@ fn understand(hello: Hello) -> Result<CustomMasterSpec, (Exit, String)> {
 }
 
 /// The work of extensions, ready to begin; warns of options that are likely wrong.
-fn plan(settings: &config::Settings, native: &[String]) -> Result<driver::Twins, (Exit, String)> {
+fn plan(settings: &config::Settings, native: &[String]) -> Result<driver::BuiltinExtensions, (Exit, String)> {
     let plan = twins::plan(&settings.twins, native, output().log_format)?;
     for warning in &plan.warnings {
         warn!(event = "config_warning", "{warning}");
@@ -140,7 +140,7 @@ fn plan(settings: &config::Settings, native: &[String]) -> Result<driver::Twins,
     plan.open()
 }
 
-fn prepare(spec: &CustomMasterSpec, company: Company) -> Result<Job, (Exit, String)> {
+fn prepare(spec: &CustomMasterSpec, host_setup: HostSetup) -> Result<RunSpec, (Exit, String)> {
     let CustomMasterSpec { script, config, base_dir, native, workers } = spec;
     let name = utf8(&script.exec);
     let held = Held { value: config.value.clone(), odd: config.odd.clone(), app: config.app.clone() };
@@ -154,8 +154,8 @@ fn prepare(spec: &CustomMasterSpec, company: Company) -> Result<Job, (Exit, Stri
         main: script.exec.clone(),
         args: script.args.iter().map(OsString::from).collect(),
     };
-    let mut job = job::prepare(&settings, program, json!({"format": "script"}), None, company)?;
-    job.twins = twins;
+    let mut job = job::prepare(&settings, program, json!({"format": "script"}), None, host_setup)?;
+    job.builtins = twins;
     job.policy.host_kind = HostKind::CustomMaster;
     job.launcher.ports = workers.iter().map(|worker| worker.port.clone()).collect();
     job.limits = workers.iter().map(|worker| (worker.worker(), worker.limits())).collect();

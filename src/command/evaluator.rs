@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 
 use super::node_program;
 use crate::config::{EVALUATION_DEADLINE, Evaluate, EvaluationError, Flavour, SIZE_LIMIT};
-use crate::driver::Wishes;
+use crate::driver::SpawnOverrides;
 use crate::host::{Candidate, EnvChanges, Failure, HostLaunchError, HostLauncher, Setup};
 use crate::process::{DescriptorLimit, SpawnError};
 use crate::scripts::{NodeFlags, Placed, Places, Script};
@@ -138,9 +138,9 @@ pub(super) struct Left {
 
 impl Left {
     /// How workers are to be started otherwise.
-    pub(super) fn wishes(&mut self) -> Wishes {
+    pub(super) fn overrides(&mut self) -> SpawnOverrides {
         let setup = self.setup.take().unwrap_or_default();
-        Wishes::of_configuration(&setup, self.env.take().unwrap_or_default())
+        SpawnOverrides::of_configuration(&setup, self.env.take().unwrap_or_default())
     }
 }
 

@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use crate::Exit;
 use crate::cluster;
 use crate::config::{Balance, Settings};
-use crate::driver::{Company, Job, Launcher, Twins, Wishes};
+use crate::driver::{BuiltinExtensions, HostSetup, Launcher, RunSpec, SpawnOverrides};
 use crate::logging;
 use crate::process::{self, DescriptorLimit, Sealed, Terminal};
 use crate::scripts::{Placed, Places, Script};
@@ -29,8 +29,8 @@ pub(super) fn prepare(
     program: Program,
     boot: Value,
     data: Option<Sealed>,
-    company: Company,
-) -> Result<Job, (Exit, String)> {
+    host_setup: HostSetup,
+) -> Result<RunSpec, (Exit, String)> {
     let internal = |what: &str, error: io::Error| (Exit::Internal, format!("{what}: {error}"));
     process::adopt_orphans().map_err(|error| internal("orphans cannot be adopted", error))?;
     let limit =
@@ -50,11 +50,11 @@ pub(super) fn prepare(
         ports: settings.server.layout(settings.policy.workers).into_iter().map(|seat| seat.port).collect(),
         inspect_port: settings.master_inspect_port,
         limit,
-        wishes: Wishes::default(),
+        overrides: SpawnOverrides::default(),
     };
     let policy = settings.policy.clone();
     let balance = balance(settings.server.balance);
-    Ok(Job {
+    Ok(RunSpec {
         policy,
         limits: Vec::new(),
         balance,
@@ -64,8 +64,8 @@ pub(super) fn prepare(
         },
         sockets: process::activated_sockets(),
         launcher,
-        company,
-        twins: Twins::default(),
+        host_setup,
+        builtins: BuiltinExtensions::default(),
         terminal: Terminal::Unwatched,
         last_words: logging::finish,
     })

@@ -13,7 +13,7 @@ use super::node_program;
 use crate::Exit;
 use crate::cli::Arguments;
 use crate::config::{self, Loaded};
-use crate::driver::{self, Company, Job, LOG_FILE};
+use crate::driver::{self, HostSetup, LOG_FILE, RunSpec};
 use crate::host::HostLauncher;
 use crate::logging;
 use crate::process::{self, Child, Sealed};
@@ -56,7 +56,7 @@ fn serve(found: Found<'_>) -> Exit {
     }
 }
 
-fn prepare(found: Found<'_>) -> Result<Job, (Exit, String)> {
+fn prepare(found: Found<'_>) -> Result<RunSpec, (Exit, String)> {
     let Found { surroundings, loaded, division, plan, mut evaluator } = found;
     let settings = &loaded.settings;
     let node = surroundings.node.as_ref().map_err(|error| (Exit::ForkOrExec, error.to_string()))?.clone();
@@ -64,8 +64,8 @@ fn prepare(found: Found<'_>) -> Result<Job, (Exit, String)> {
     // Before the host is started: what it prints goes to the log files too.
     let mut twins = plan.open()?;
     division.native.iter().for_each(|name| twins.begin(name));
-    let wishes = evaluator.running.as_mut().map(|running| running.left.wishes()).unwrap_or_default();
-    let company = company(loaded, division, evaluator)?;
+    let overrides = evaluator.running.as_mut().map(|running| running.left.overrides()).unwrap_or_default();
+    let host_setup = host_setup(loaded, division, evaluator)?;
     let program = Program {
         node,
         node_args: surroundings.launched.node_args.clone(),
@@ -78,32 +78,32 @@ fn prepare(found: Found<'_>) -> Result<Job, (Exit, String)> {
         boot["data"] = json!({"descriptor": process::FURTHER, "size": data.size()});
     }
     boot["package"] = surroundings.launched.package.as_deref().map(utf8).into();
-    let host_kind = match &company {
-        Company::Alone => HostKind::None,
-        Company::Host { .. } => HostKind::ExtensionHost {
+    let host_kind = match &host_setup {
+        HostSetup::None => HostKind::None,
+        HostSetup::ExtensionHost { .. } => HostKind::ExtensionHost {
             limit: settings.extensions_load_timeout.map(|limit| limit + HOST_SLACK),
         },
-        Company::Script(_) => HostKind::CustomMaster,
+        HostSetup::CustomMaster(_) => HostKind::CustomMaster,
     };
-    let mut job = job::prepare(settings, program, boot, data, company)?;
+    let mut job = job::prepare(settings, program, boot, data, host_setup)?;
     job.policy.host_kind = host_kind;
     job.terminal = surroundings.terminal;
-    job.launcher.wishes = wishes;
-    job.twins = twins;
+    job.launcher.overrides = overrides;
+    job.builtins = twins;
     Ok(job)
 }
 
 /// The extension host, if one is needed: the process that has run the configuration, or a new one. If none is, that
 /// process ends here.
-fn company(
+fn host_setup(
     loaded: &Loaded,
     division: &Division,
     mut evaluator: Evaluator,
-) -> Result<Company, (Exit, String)> {
+) -> Result<HostSetup, (Exit, String)> {
     let running = evaluator.running.take();
     let stays = running.as_ref().is_some_and(|running| running.left.stays);
     if division.modules.is_empty() && !stays && !traces() {
-        return Ok(Company::Alone);
+        return Ok(HostSetup::None);
     }
     let not_started = |error: String| {
         (Exit::ForkOrExec, format!("the process for the extensions cannot be started: {error}"))
@@ -131,7 +131,7 @@ fn company(
         }
     };
     let (child, socket) = started.map_err(not_started)?;
-    Ok(Company::Host { launcher: Box::new(launcher), child, socket })
+    Ok(HostSetup::ExtensionHost { launcher: Box::new(launcher), child, socket })
 }
 
 /// Starts a host that reads the configuration itself.
@@ -171,7 +171,7 @@ fn sealed(loaded: &Loaded) -> Result<Option<Sealed>, String> {
     sealed.map_err(|error| format!("the configuration cannot be kept in memory for workers: {error}"))
 }
 
-fn announce(job: &Job, division: &Division) {
+fn announce(job: &RunSpec, division: &Division) {
     let (workers, pid, version) = (job.policy.workers, std::process::id(), env!("CARGO_PKG_VERSION"));
     let (app, node) = (job.launcher.main.display(), job.launcher.node.display());
     let s = if workers == 1 { "" } else { "s" };
@@ -182,7 +182,7 @@ fn announce(job: &Job, division: &Division) {
     for name in &division.native {
         info!(event = "native", name, "{name} is not installed; using the built-in one");
     }
-    if let Company::Host { child, .. } = &job.company {
+    if let HostSetup::ExtensionHost { child, .. } = &job.host_setup {
         let (pid, names) = (child.pid(), division.modules.join(", "));
         let what = match names.is_empty() {
             true => "what the configuration left running".to_owned(),

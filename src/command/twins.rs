@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use crate::Exit;
 use crate::cli::LogFormat;
 use crate::config::{self, Guard, GuardRestart, Judged, LogFile, LogTarget, Problem};
-use crate::driver::{GUARD, LOG_FILE, Restart, Twins, Watching};
+use crate::driver::{BuiltinExtensions, GUARD, LOG_FILE, Restart, Watching};
 use crate::output::{Destination, LogFiles, Objects, OpenError};
 use crate::watch::{OwnFiles, Patterns, Telling};
 
@@ -46,9 +46,9 @@ pub(super) fn plan<'a>(
 
 impl Plan<'_> {
     /// Makes everything ready.
-    pub(super) fn open(self) -> Result<Twins, Refusal> {
+    pub(super) fn open(self) -> Result<BuiltinExtensions, Refusal> {
         let files = self.log.map(|log| log_files(log, self.own_objects)).transpose()?;
-        Ok(Twins::ready(files, self.watching))
+        Ok(BuiltinExtensions::ready(files, self.watching))
     }
 }
 

@@ -10,7 +10,7 @@ use tracing::info;
 
 use crate::supervisor::{Endpoint, InstanceId, Notice, WorkerId};
 
-use super::hands::Hands;
+use super::driver::Driver;
 
 /// Of how many endpoints it is remembered that they were told; more are not told.
 const MOST: usize = 1024;
@@ -50,7 +50,7 @@ impl Endpoints {
     }
 }
 
-impl Hands {
+impl Driver {
     /// Tells what is listened on, if it is the time for it.
     pub(super) fn tell_endpoints(&mut self, notice: &Notice) {
         if let Notice::Listening(worker, _, endpoint) = notice

@@ -13,7 +13,7 @@ use crate::process::{Change, DescriptorLimit, FOR_LUSTER_ALONE, Forked, Sealed, 
 use crate::scripts::{self, NodeFlags, readable_arg};
 use crate::supervisor::{InstanceId, WorkerId};
 
-use super::wishes::{Serialization, Wishes};
+use super::spawn_overrides::{Serialization, SpawnOverrides};
 
 /// Node's default inspector port.
 const INSPECTOR: u16 = 9229;
@@ -44,12 +44,12 @@ pub struct Launcher {
     /// The limit on descriptors luster was started with.
     pub limit: DescriptorLimit,
     /// What the JavaScript beside the fleet wants otherwise.
-    pub wishes: Wishes,
+    pub overrides: SpawnOverrides,
 }
 
 /// Who wants something.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum By {
+pub(super) enum SettingsFrom {
     Host,
     Script,
 }
@@ -59,7 +59,7 @@ pub(super) enum By {
 pub(super) struct Launched {
     pub(super) forked: Forked,
     /// The command line, its first word being the program.
-    pub(super) line: Vec<String>,
+    pub(super) argv: Vec<String>,
     /// How its messages are written.
     pub(super) serialization: Serialization,
 }
@@ -96,12 +96,12 @@ impl Launcher {
         let (preload, seen) = self.preload.seen();
         let args = self.args(worker, preload);
         let text = |word: &OsString| word.to_string_lossy().into_owned();
-        let line = [self.node.as_os_str().to_owned()].iter().chain(&args).map(text).collect();
+        let argv = [self.node.as_os_str().to_owned()].iter().chain(&args).map(text).collect();
         let start = Start {
             program: self.node.clone(),
             args,
             env: self.env(worker, instance),
-            folder: self.wishes.folder.clone(),
+            folder: self.overrides.folder.clone(),
             stdio,
             channel,
             further: self
@@ -110,20 +110,20 @@ impl Launcher {
                 .map(Sealed::share)
                 .collect::<Result<_, _>>()
                 .map_err(LaunchError::Data)?,
-            identity: self.wishes.identity,
+            identity: self.overrides.identity,
             limit: self.limit,
             needed: Some(needed(preload, seen)),
         };
-        Ok(Launched { forked: start.fork()?, line, serialization: self.wishes.serialization })
+        Ok(Launched { forked: start.fork()?, argv, serialization: self.overrides.serialization })
     }
 
     /// Takes what the JavaScript beside the fleet wants from now on.
-    pub(super) fn set_up(&mut self, setup: &Setup, by: By) {
-        self.wishes.set_up(setup);
+    pub(super) fn set_up(&mut self, setup: &Setup, by: SettingsFrom) {
+        self.overrides.set_up(setup);
         match by {
             // Node's defaults name the script itself; for the extension host that is nothing to start.
-            By::Host => {}
-            By::Script => {
+            SettingsFrom::Host => {}
+            SettingsFrom::Script => {
                 self.main = setup.exec.as_ref().map_or_else(|| self.main.clone(), PathBuf::from);
                 if let Some(args) = &setup.args {
                     self.args = args.iter().map(OsString::from).collect();
@@ -133,7 +133,7 @@ impl Launcher {
     }
 
     fn node_args(&self) -> &[OsString] {
-        self.wishes.node_args.as_deref().unwrap_or(&self.node_args)
+        self.overrides.node_args.as_deref().unwrap_or(&self.node_args)
     }
 
     fn args(&self, worker: WorkerId, preload: &Path) -> Vec<OsString> {
@@ -155,7 +155,7 @@ impl Launcher {
 
     /// Node's flags wherever they come from.
     fn node_flags(&self) -> NodeFlags {
-        let options = match self.wishes.env.get(OsStr::new("NODE_OPTIONS")) {
+        let options = match self.overrides.env.get(OsStr::new("NODE_OPTIONS")) {
             Some(Change::Set(options)) => Some(options.clone()),
             Some(Change::Remove) => None,
             None => std::env::var_os("NODE_OPTIONS"),
@@ -166,7 +166,7 @@ impl Launcher {
     /// Without a port of its own, every worker but the first would fail to open its inspector.
     fn inspector_arg(&self, worker: WorkerId, flags: &NodeFlags) -> Option<OsString> {
         let flag = flags.last(&["--inspect", "--inspect-brk", "--inspect-port", "--debug-port"])?;
-        if let Some(port) = self.wishes.inspect_port {
+        if let Some(port) = self.overrides.inspect_port {
             return Some(format!("--inspect-port={port}").into());
         }
         let written =
@@ -194,12 +194,12 @@ impl Launcher {
         let removed = ["NODE_CHANNEL_SERIALIZATION_MODE", "LUSTER_LAUNCHER"];
         let removed = removed.map(|name| (name.into(), Change::Remove));
         let of_our_starter = FOR_LUSTER_ALONE.map(|name| (name.into(), Change::Remove));
-        let serialization = match self.wishes.serialization {
+        let serialization = match self.overrides.serialization {
             Serialization::Json => Change::Remove,
             Serialization::Advanced => Change::Set("advanced".into()),
         };
         let set = set.chain([("LUSTER_SERIALIZATION".into(), serialization)]);
-        of_our_starter.into_iter().chain(self.wishes.env.clone()).chain(set).chain(removed).collect()
+        of_our_starter.into_iter().chain(self.overrides.env.clone()).chain(set).chain(removed).collect()
     }
 }
 

@@ -1,4 +1,4 @@
-//! What becomes of workers' wishes to listen: refusals and who is in the way, ports that a worker binds for us, servers closed.
+//! What becomes of workers' overrides to listen: refusals and who is in the way, ports that a worker binds for us, servers closed.
 
 use std::io;
 
@@ -9,11 +9,11 @@ use crate::cluster::{BindRequest, Obstacle};
 use crate::ipc::{SendOutcome, UserHandle};
 use crate::supervisor::{Closing, Endpoint, Event, ExitStatus, InstanceId, Moment};
 
-use super::hands::Hands;
-use super::inquiry::Answer;
-use super::{said, translate};
+use super::driver::Driver;
+use super::port_holder::Answer;
+use super::{translate, worker_messages};
 
-impl Hands {
+impl Driver {
     pub(super) fn closes(&mut self, now: Moment, instance: InstanceId, endpoint: Endpoint, closing: Closing) {
         if let Some(process) = self.children.get_mut(&instance) {
             process.past.listening.remove(&endpoint);
@@ -32,13 +32,13 @@ impl Hands {
         obstacle: &Obstacle,
     ) {
         let refusal = translate::refusal(endpoint, error, obstacle);
-        self.inquiries.begin(instance, &refusal, obstacle);
+        self.port_holders.begin(instance, &refusal, obstacle);
         self.handle(now, Event::Refused(instance, refusal));
     }
 
     /// Asks a worker to bind what we may not.
     pub(super) fn ask_to_bind(&mut self, now: Moment, instance: InstanceId, request: &BindRequest) {
-        match self.cluster.send_surely(instance, &said::bind(request), now) {
+        match self.cluster.send_surely(instance, &worker_messages::bind(request), now) {
             SendOutcome::Taken => {}
             SendOutcome::Full
             | SendOutcome::Reserved
@@ -70,13 +70,13 @@ impl Hands {
         let mut news = Vec::new();
         self.cluster.bound(instance, id, outcome, now, &mut news);
         for item in news {
-            self.hear(now, item);
+            self.worker_news(now, item);
         }
     }
 
     /// Somebody has looked for who has an address that was refused.
     pub(super) fn hear_of_owner(&mut self, now: Moment, (case, owner): Answer) {
-        let Some(refusal) = self.inquiries.close(&case) else { return };
+        let Some(refusal) = self.port_holders.close(&case) else { return };
         let worker = |pid: i32| {
             self.children
                 .values()
@@ -89,18 +89,18 @@ impl Hands {
         };
         let instance = case.0;
         self.handle(now, Event::Refused(instance, refusal));
-        if let Some(ending) = self.inquiries.release(instance) {
+        if let Some(ending) = self.port_holders.release(instance) {
             self.exited(now, instance, ending);
         }
     }
 
     /// Tells the end of those for whose sake nobody can be waited for any longer.
     pub(super) fn tell_overdue_ends(&mut self, now: Moment) {
-        for instance in self.inquiries.overdue(now) {
-            for refusal in self.inquiries.close_all_of(instance) {
+        for instance in self.port_holders.overdue(now) {
+            for refusal in self.port_holders.close_all_of(instance) {
                 self.handle(now, Event::Refused(instance, refusal));
             }
-            if let Some(ending) = self.inquiries.release(instance) {
+            if let Some(ending) = self.port_holders.release(instance) {
                 self.exited(now, instance, ending);
             }
         }

@@ -2,37 +2,37 @@
 //!
 //! Owns everything mutable: the supervisor, the cluster's channels and listeners, the child processes, the link to the
 //! JavaScript beside the fleet. Decides nothing: a branch on a worker's state here is a bug.
-//! Reading goes `run` (the loop), `hands` (what it owns), `hear` and `beside` (news in), `perform` (orders out),
-//! `listens` and `inquiry` (what became of wishes to listen), `narrate` and `publish` (what is told, to people and to
-//! JavaScript). `twins` does the work of extensions that are not
+//! Reading goes `run` (the loop), `hands` (what it owns), `worker_news` and `beside` (news in), `perform` (orders out),
+//! `listens` and `inquiry` (what became of overrides to listen), `narrate` and `publish` (what is told, to people and to
+//! JavaScript). `builtins` does the work of extensions that are not
 //! installed.
 //! Invariants: nothing waits but the loop itself; every process is known by its instance; an instance's channel is read to
 //! its end before its exit is told.
 
-mod attendant;
-mod begun;
-mod beside;
-mod bury;
+mod builtin_extensions;
 mod clauses;
+mod driver;
 mod endpoints;
+mod exec_results;
 mod exit_lines;
-mod hands;
-mod hear;
-mod inquiry;
+mod exits;
+mod host_handle;
+mod host_notifications;
+mod host_requests;
 mod launch;
 mod listens;
-mod narrate;
+mod log_lines;
 mod perform;
-mod publish;
+mod port_holder;
 mod run;
-mod said;
+mod spawn_overrides;
 mod streams;
 mod sys;
 mod translate;
-mod twins;
-mod wishes;
+mod worker_events;
+mod worker_messages;
 
+pub use builtin_extensions::{BuiltinExtensions, GUARD, LOG_FILE, Restart, Watching};
 pub use launch::Launcher;
-pub use run::{Company, Job, Script, run};
-pub use twins::{GUARD, LOG_FILE, Restart, Twins, Watching};
-pub use wishes::Wishes;
+pub use run::{HostSetup, RunSpec, Script, run};
+pub use spawn_overrides::SpawnOverrides;

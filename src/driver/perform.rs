@@ -9,14 +9,14 @@ use crate::supervisor::{
     Effect, Event, ExitStatus, HostEvent, HostInstanceId, InstanceId, Moment, Notice, Signal, WorkerId,
 };
 
-use super::begun::{Begun, Mended};
-use super::hands::{Direct, Engaged, Hands, LineUse, Past, Process, Relayed, Voluntary};
+use super::driver::{DirectChannel, DirectChannelUse, Driver, Engaged, Past, Process, Relayed, Voluntary};
+use super::exec_results::{Begun, Mended};
 use super::launch::{LaunchError, Launched};
-use super::narrate;
-use super::said;
+use super::log_lines;
 use super::streams::{self, Streams};
+use super::worker_messages;
 
-impl Hands {
+impl Driver {
     /// Performs orders, and those that follow from what comes of them. Called while that is going on it does nothing: what
     /// it was called for is in line.
     pub(super) fn carry_out(&mut self, now: Moment, mut orders: Vec<Effect>) {
@@ -29,7 +29,7 @@ impl Hands {
                 self.perform(now, order);
             }
             let Some(event) = self.events.pop_front() else { break };
-            orders = self.inform(now, event);
+            orders = self.decide(now, event);
         }
         self.engaged = Engaged::No;
     }
@@ -43,7 +43,7 @@ impl Hands {
             }
             Effect::Suspend(instance, haste) => {
                 self.cluster.suspend(instance);
-                self.say(now, instance, &said::suspend(haste));
+                self.say(now, instance, &worker_messages::suspend(haste));
             }
             Effect::Disconnect(instance) => {
                 self.leaves_on_request(instance);
@@ -54,13 +54,13 @@ impl Hands {
             Effect::ReleaseSlotListeners(worker) => self.cluster.slot_abandoned(worker),
             Effect::StartHost(instance) => self.start_host(instance),
             Effect::DismissHost(_) => self.tell(now, &HostNotification::End { exit: None }),
-            Effect::KillHost(instance) => self.attendant.kill(instance),
+            Effect::KillHost(instance) => self.host.kill(instance),
             Effect::Notify(notice) => {
                 match &notice {
                     // Told when it is known who was in the way.
                     Notice::Refused(_, instance, refusal)
-                        if self.inquiries.is_open(*instance, &refusal.endpoint) => {}
-                    notice => narrate::tell(notice, |instance| self.pid(instance)),
+                        if self.port_holders.is_open(*instance, &refusal.endpoint) => {}
+                    notice => log_lines::tell(notice, |instance| self.pid(instance)),
                 }
                 self.tell_endpoints(&notice);
                 self.publish(now, &notice);
@@ -79,11 +79,11 @@ impl Hands {
         worker: WorkerId,
         instance: InstanceId,
     ) -> Result<(), LaunchError> {
-        let Self { reserve, cluster, launcher, children, twins, .. } = self;
+        let Self { reserve, cluster, launcher, children, builtins, .. } = self;
         let (launched, ours) = reserve.lend(|| {
             let (channel, theirs) = Cluster::channel_pair()?;
             let Streams { ours, theirs: stdio } =
-                streams::make(launcher.wishes.streams, twins, worker, instance)
+                streams::make(launcher.overrides.streams, builtins, worker, instance)
                     .map_err(LaunchError::Streams)?;
             let launched = launcher.launch(worker, instance, theirs, stdio)?;
             match cluster.attach(worker, instance, channel) {
@@ -94,16 +94,16 @@ impl Hands {
                 }
             }
         })?;
-        let Launched { forked: Forked { child, exec }, line, serialization } = launched;
+        let Launched { forked: Forked { child, exec }, argv, serialization } = launched;
         let process = Process {
             worker,
             child,
-            line,
+            argv,
             serialization,
             streams: ours,
             past: Past::default(),
-            direct: Direct::No,
-            line_use: LineUse::None,
+            direct: DirectChannel::No,
+            direct_channel_use: DirectChannelUse::None,
             relayed: Relayed::No,
             begun: Begun::Unknown(exec),
             mended: Mended::No,
@@ -118,11 +118,11 @@ impl Hands {
     }
 
     pub(super) fn start_host(&mut self, instance: HostInstanceId) {
-        let Self { reserve, attendant, .. } = self;
-        match reserve.lend(|| attendant.start(instance)) {
+        let Self { reserve, host, .. } = self;
+        match reserve.lend(|| host.start(instance)) {
             Ok(pid) => info!(event = "host_fork", pid, "the extension host (pid {pid}) started"),
             Err(reason) => {
-                attendant.ended(instance);
+                host.ended(instance);
                 self.events
                     .push_back(Event::Host(instance, HostEvent::Exited(ExitStatus::NotStarted(reason))));
             }

@@ -8,13 +8,13 @@ use std::time::Instant;
 use anyhow::Context;
 use tracing::{error, info, warn};
 
-use super::attendant::Attendant;
+use super::builtin_extensions::BuiltinExtensions;
 use super::clauses;
-use super::hands::Hands;
+use super::driver::Driver;
+use super::host_handle::HostHandle;
 use super::launch::Launcher;
 use super::sys;
 use super::translate;
-use super::twins::Twins;
 use crate::Exit;
 use crate::cluster::{Balance, Cluster, SocketAccess};
 use crate::host::{HostChannel, HostLauncher, HostNews};
@@ -27,7 +27,7 @@ use crate::supervisor::{
 
 /// What is to be run.
 #[derive(Debug)]
-pub struct Job {
+pub struct RunSpec {
     /// How workers are kept.
     pub policy: Policy,
     /// Limits of single workers that differ from the policy's.
@@ -41,9 +41,9 @@ pub struct Job {
     /// How they are started.
     pub launcher: Launcher,
     /// The JavaScript beside them.
-    pub company: Company,
+    pub host_setup: HostSetup,
     /// What is done in place of extensions.
-    pub twins: Twins,
+    pub builtins: BuiltinExtensions,
     /// What SIGHUP means.
     pub terminal: Terminal,
     /// Writes what has been logged: called when there is no more to come, before log files are closed.
@@ -52,11 +52,11 @@ pub struct Job {
 
 /// The JavaScript beside the fleet, by how it came to be there.
 #[derive(Debug)]
-pub enum Company {
+pub enum HostSetup {
     /// There is none.
-    Alone,
+    None,
     /// An extension host, which has been started.
-    Host {
+    ExtensionHost {
         /// How it is started again.
         launcher: Box<HostLauncher>,
         /// Its process.
@@ -65,7 +65,7 @@ pub enum Company {
         socket: OwnedFd,
     },
     /// A custom master, which has started us.
-    Script(Box<Script>),
+    CustomMaster(Box<Script>),
 }
 
 /// A custom master that has said who it is.
@@ -81,7 +81,7 @@ pub struct Script {
 ///
 /// # Errors
 /// The kernel refuses what the loop itself needs: an epoll instance, the signals' pipe.
-pub fn run(job: Job) -> anyhow::Result<Exit> {
+pub fn run(job: RunSpec) -> anyhow::Result<Exit> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     runtime.context("the event loop cannot be made")?.block_on(drive(job))
 }
@@ -93,21 +93,21 @@ struct Rest {
     dead: Left,
 }
 
-async fn drive(job: Job) -> anyhow::Result<Exit> {
+async fn drive(job: RunSpec) -> anyhow::Result<Exit> {
     let mut signals = Signals::listen(job.terminal).context("signals cannot be received")?;
     let clock = Clock(Instant::now());
     let last_words = job.last_words;
-    let mut hands = prepare(job, &clock)?;
+    let mut driver = prepare(job, &clock)?;
     // Duplicates, so that the watch and what is watched each own what they use.
-    let channels = sys::watch(hands.cluster.as_fd().try_clone_to_owned()?)?;
-    let link = sys::watch(hands.attendant.link().as_fd().try_clone_to_owned()?)?;
+    let channels = sys::watch(driver.cluster.as_fd().try_clone_to_owned()?)?;
+    let link = sys::watch(driver.host.link().as_fd().try_clone_to_owned()?)?;
     // What came before anything was watched: lines behind an introduction, the end of a host.
     let mut rest = Rest { cluster: Progress::Idle, link: Progress::More, dead: Left::More };
-    while hands.outcome.is_none() {
-        if let Some(names) = hands.attendant.signals_wanted() {
+    while driver.outcome.is_none() {
+        if let Some(names) = driver.host.signals_wanted() {
             signals.pass_on(&names);
         }
-        let due = hands.next_wake();
+        let due = driver.next_wake();
         tokio::select! {
             // Requests first: no load may keep a stop from being heard. The dead next, because their
             // connections wait for others. Deadlines before traffic, which never ends; the workers' before the
@@ -116,51 +116,51 @@ async fn drive(job: Job) -> anyhow::Result<Exit> {
             received = signals.next() => match received {
                 Received::Asked(asked, passed) => {
                     announce(asked);
-                    // Those beside hear of it before its consequences.
-                    passed.inspect(|passed| hands.pass_on_signal(clock.now(), *passed));
-                    hands.asked_by_signal(clock.now(), asked);
+                    // Those beside worker_news of it before its consequences.
+                    passed.inspect(|passed| driver.pass_on_signal(clock.now(), *passed));
+                    driver.asked_by_signal(clock.now(), asked);
                 }
-                Received::Passed(passed) => hands.pass_on_signal(clock.now(), passed),
-                Received::ChildChanged => rest.dead = hands.reap(clock.now()),
+                Received::Passed(passed) => driver.pass_on_signal(clock.now(), passed),
+                Received::ChildChanged => rest.dead = driver.reap(clock.now()),
             },
-            () = ready_now(rest.dead == Left::More) => rest.dead = hands.reap(clock.now()),
-            () = clock.reaches(due) => if hands.wake(clock.now()) == Progress::More {
+            () = ready_now(rest.dead == Left::More) => rest.dead = driver.reap(clock.now()),
+            () = clock.reaches(due) => if driver.wake(clock.now()) == Progress::More {
                 // Whose it is does not matter: asking in vain costs little.
                 (rest.cluster, rest.link) = (Progress::More, Progress::More);
             },
-            () = ready_now(rest.cluster == Progress::More) => rest.cluster = hands.process(clock.now()),
+            () = ready_now(rest.cluster == Progress::More) => rest.cluster = driver.process(clock.now()),
             guard = channels.readable() => {
                 // Cleared first: an event that comes while we work sets it again.
                 guard?.clear_ready();
-                rest.cluster = hands.process(clock.now());
+                rest.cluster = driver.process(clock.now());
             }
-            answer = hands.inquiries.next() => hands.hear_of_owner(clock.now(), answer),
-            () = hands.twins.changed() => hands.files_changed(clock.now()),
-            () = ready_now(rest.link == Progress::More) => rest.link = hands.listen(clock.now()),
+            answer = driver.port_holders.next() => driver.hear_of_owner(clock.now(), answer),
+            () = driver.builtins.changed() => driver.files_changed(clock.now()),
+            () = ready_now(rest.link == Progress::More) => rest.link = driver.listen(clock.now()),
             guard = link.readable() => {
                 guard?.clear_ready();
-                rest.link = hands.listen(clock.now());
+                rest.link = driver.listen(clock.now());
             }
         }
     }
-    hands.clean_up();
-    let exit = hands.outcome.as_ref().map_or(Exit::Internal, conclude);
+    driver.clean_up();
+    let exit = driver.outcome.as_ref().map_or(Exit::Internal, conclude);
     // The log files that it may go to are closed with the hands.
     last_words();
     Ok(exit)
 }
 
 /// Everything in its place, and started as far as nobody else is to say when.
-fn prepare(job: Job, clock: &Clock) -> anyhow::Result<Hands> {
-    let Job {
+fn prepare(job: RunSpec, clock: &Clock) -> anyhow::Result<Driver> {
+    let RunSpec {
         policy,
         limits,
         balance,
         access,
         sockets,
         launcher,
-        company,
-        twins,
+        host_setup,
+        builtins,
         terminal: _,
         last_words: _,
     } = job;
@@ -169,30 +169,32 @@ fn prepare(job: Job, clock: &Clock) -> anyhow::Result<Hands> {
     cluster.lend(sockets);
     let (host_kind, workers) = (policy.host_kind, policy.workers);
     let supervisor = Supervisor::new(clock.now(), policy, std::process::id());
-    let (attendant, backlog) = match company {
-        Company::Alone => (Attendant::none(), Vec::new()),
-        Company::Host { launcher, child, socket } => (Attendant::host(*launcher, child, socket), Vec::new()),
-        Company::Script(script) => (Ok(Attendant::script(script.link)), script.backlog),
+    let (host, backlog) = match host_setup {
+        HostSetup::None => (HostHandle::none(), Vec::new()),
+        HostSetup::ExtensionHost { launcher, child, socket } => {
+            (HostHandle::host(*launcher, child, socket), Vec::new())
+        }
+        HostSetup::CustomMaster(script) => (Ok(HostHandle::script(script.link)), script.backlog),
     };
-    let attendant = attendant.context("the extension host cannot be watched")?;
-    let mut hands = Hands::new(supervisor, cluster, launcher, attendant, twins);
+    let host = host.context("the extension host cannot be watched")?;
+    let mut driver = Driver::new(supervisor, cluster, launcher, host, builtins);
     for (worker, limits) in limits {
         // A script may have added some to those of its configuration.
         let request = match worker.0 > workers {
             true => Request::Add(limits),
             false => Request::One(worker, OneRequest::Limit(limits)),
         };
-        hands.handle(clock.now(), Event::Asked(request));
+        driver.handle(clock.now(), Event::Asked(request));
     }
     for news in backlog {
-        hands.hear_beside(clock.now(), news);
+        driver.host_news(clock.now(), news);
     }
     match host_kind {
-        HostKind::None => hands.handle(clock.now(), Event::Asked(Request::Start)),
+        HostKind::None => driver.handle(clock.now(), Event::Asked(Request::Start)),
         // They ask for it.
         HostKind::ExtensionHost { .. } | HostKind::CustomMaster => {}
     }
-    Ok(hands)
+    Ok(driver)
 }
 
 /// Ready at once, or never. Yields once, so that the other branches are looked at.

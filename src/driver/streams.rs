@@ -8,9 +8,9 @@ use std::os::fd::OwnedFd;
 
 use tracing::warn;
 
-use super::hands::{Hands, Process, Relayed};
-use super::twins::{Twins, log_streams};
-use super::wishes::Wish;
+use super::builtin_extensions::{BuiltinExtensions, log_streams};
+use super::driver::{Driver, Process, Relayed};
+use super::spawn_overrides::StreamOverride;
 use crate::ipc;
 use crate::output::{Relay, Which};
 use crate::process::Stream;
@@ -26,8 +26,8 @@ pub(super) struct Streams {
 
 /// Makes what is wished for; what is not wished for goes to log files if there are any.
 pub(super) fn make(
-    wishes: [Wish; 3],
-    twins: &Twins,
+    overrides: [StreamOverride; 3],
+    builtins: &BuiltinExtensions,
     worker: WorkerId,
     instance: InstanceId,
 ) -> io::Result<Streams> {
@@ -35,18 +35,18 @@ pub(super) fn make(
         ours: [None, None, None],
         theirs: [Stream::Inherited, Stream::Inherited, Stream::Inherited],
     };
-    if let Some(files) = twins.log() {
+    if let Some(files) = builtins.log() {
         let [stdout, stderr] = log_streams(files, worker, instance)?;
         streams.theirs[1] = stdout.map_or(Stream::Null, Stream::Given);
         streams.theirs[2] = stderr.map_or(Stream::Null, Stream::Given);
     }
-    for (number, wish) in wishes.into_iter().enumerate() {
+    for (number, wish) in overrides.into_iter().enumerate() {
         match wish {
-            Wish::Inherited => {}
-            Wish::Null => streams.theirs[number] = Stream::Null,
-            Wish::Piped => {
-                if number > 0 && twins.log().is_some() {
-                    twins.tell_rival();
+            StreamOverride::Inherited => {}
+            StreamOverride::Null => streams.theirs[number] = Stream::Null,
+            StreamOverride::Piped => {
+                if number > 0 && builtins.log().is_some() {
+                    builtins.tell_rival();
                 }
                 // As Node makes them: one that is handed over must be a socket.
                 let (end, given) = ipc::pair()?;
@@ -59,7 +59,7 @@ pub(super) fn make(
     Ok(streams)
 }
 
-impl Hands {
+impl Driver {
     /// Has what these processes print go to our own streams until [`Self::stop_relaying`].
     pub(super) fn relay_all(&mut self) {
         for process in self.children.values_mut() {

@@ -11,7 +11,7 @@ use std::time::Duration;
 use serde_json::value::RawValue;
 use tracing::warn;
 
-use super::begun::{Begun, Unstarted};
+use super::exec_results::{Begun, Unstarted};
 use crate::host::{HostChannel, HostLauncher, HostNews, HostNotification, Told};
 use crate::ipc::{Progress, SendOutcome, UserHandle};
 use crate::process::{Child, Delivery, Forked, Pid, Signal};
@@ -21,7 +21,7 @@ use crate::supervisor::{HostInstanceId, InstanceId, Moment};
 const TELL_EVERY: Duration = Duration::from_secs(60);
 
 /// Whom the loop speaks with.
-pub(super) struct Attendant {
+pub(super) struct HostHandle {
     link: HostChannel,
     process: Option<(HostInstanceId, Child)>,
     launcher: Option<HostLauncher>,
@@ -61,13 +61,13 @@ struct Lost {
 /// Whether the other side is fit to go on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[must_use]
-pub(super) enum Fitness {
-    Fit,
+pub(super) enum HostHealth {
+    Healthy,
     /// It does not even read news of workers.
-    Unfit,
+    Unresponsive,
 }
 
-impl Attendant {
+impl HostHandle {
     /// Nobody.
     pub(super) fn none() -> io::Result<Self> {
         HostChannel::new().map(|link| Self::with(link, Acquainted::No))
@@ -95,11 +95,11 @@ impl Attendant {
 
     /// A host whose first process runs, and will send its channel through this socket.
     pub(super) fn host(launcher: HostLauncher, child: Child, socket: OwnedFd) -> io::Result<Self> {
-        let mut attendant = Self::none()?;
-        attendant.link.expect(socket)?;
-        attendant.process = Some((HostInstanceId(1), child));
-        attendant.launcher = Some(launcher);
-        Ok(attendant)
+        let mut host = Self::none()?;
+        host.link.expect(socket)?;
+        host.process = Some((HostInstanceId(1), child));
+        host.launcher = Some(launcher);
+        Ok(host)
     }
 
     /// Who it is, for the log.
@@ -217,27 +217,27 @@ impl Attendant {
         tell: &HostNotification<'_>,
         handle: Option<UserHandle>,
         now: Moment,
-    ) -> Fitness {
+    ) -> HostHealth {
         if !self.attends() {
-            return Fitness::Fit;
+            return HostHealth::Healthy;
         }
         let told = self.link.tell(tell, handle, now);
-        self.fitness(told)
+        self.health(told)
     }
 
     /// Tells of a signal; for that no worker need be known.
-    pub(super) fn tell_signal(&mut self, name: &str, number: i32, now: Moment) -> Fitness {
+    pub(super) fn tell_signal(&mut self, name: &str, number: i32, now: Moment) -> HostHealth {
         let told = self.link.tell(&HostNotification::Signal { name, number }, None, now);
-        self.fitness(told)
+        self.health(told)
     }
 
     /// Passes on words of a worker that must not be lost, because they change what the worker is.
-    pub(super) fn pass_on_surely(&mut self, from: InstanceId, message: &RawValue, now: Moment) -> Fitness {
+    pub(super) fn pass_on_surely(&mut self, from: InstanceId, message: &RawValue, now: Moment) -> HostHealth {
         if !self.attends() {
-            return Fitness::Fit;
+            return HostHealth::Healthy;
         }
         let told = self.link.pass_on_surely(from, message, now);
-        self.fitness(told)
+        self.health(told)
     }
 
     /// Passes a worker's message on, or counts it as lost.
@@ -261,15 +261,15 @@ impl Attendant {
     }
 }
 
-impl Attendant {
+impl HostHandle {
     /// Unfit once: what follows from that has begun then.
-    fn fitness(&mut self, told: Told) -> Fitness {
+    fn health(&mut self, told: Told) -> HostHealth {
         match told {
-            Told::Taken => Fitness::Fit,
-            Told::Overflow if self.overflowed == Overflowed::Yes => Fitness::Fit,
+            Told::Taken => HostHealth::Healthy,
+            Told::Overflow if self.overflowed == Overflowed::Yes => HostHealth::Healthy,
             Told::Overflow => {
                 self.overflowed = Overflowed::Yes;
-                Fitness::Unfit
+                HostHealth::Unresponsive
             }
         }
     }

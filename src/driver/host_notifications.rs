@@ -15,14 +15,14 @@ use crate::supervisor::{
     Scope, StopReason, WorkerId,
 };
 
-use super::attendant::Fitness;
 use super::clauses;
-use super::hands::{Direct, Hands, LineUse, Online, Process, Voluntary};
+use super::driver::{DirectChannel, DirectChannelUse, Driver, Online, Process, Voluntary};
+use super::host_handle::HostHealth;
 use super::run;
-use super::said;
-use super::wishes::Serialization;
+use super::spawn_overrides::Serialization;
+use super::worker_messages;
 
-impl Hands {
+impl Driver {
     /// Tells what a notice means to code that watches workers.
     pub(super) fn publish(&mut self, now: Moment, notice: &Notice) {
         match notice {
@@ -62,49 +62,49 @@ impl Hands {
 
     /// Tells something. Who does not even read what is told of workers cannot be helped but by a new start.
     pub(super) fn tell(&mut self, now: Moment, tell: &HostNotification<'_>) {
-        let fitness = self.attendant.tell(tell, None, now);
-        self.judge_attendant(now, fitness);
+        let health = self.host.tell(tell, None, now);
+        self.check_host_health(now, health);
     }
 
-    pub(super) fn judge_attendant(&mut self, now: Moment, fitness: Fitness) {
-        match (fitness, self.attendant.host_instance()) {
-            (Fitness::Unfit, Some(instance)) => {
+    pub(super) fn check_host_health(&mut self, now: Moment, health: HostHealth) {
+        match (health, self.host.host_instance()) {
+            (HostHealth::Unresponsive, Some(instance)) => {
                 let why = "it does not read what it is told of workers".to_owned();
                 self.handle(now, Event::Host(instance, HostEvent::Unfit(why)));
             }
             // A script that does not read is its own loss.
-            (Fitness::Unfit, None) | (Fitness::Fit, _) => {}
+            (HostHealth::Unresponsive, None) | (HostHealth::Healthy, _) => {}
         }
     }
 
     /// Hands our ends of its streams to whoever reads them.
     pub(super) fn tell_streams(&mut self, now: Moment, instance: InstanceId) {
-        let Self { children, attendant, .. } = self;
+        let Self { children, host, .. } = self;
         let Some(process) = children.get_mut(&instance) else { return };
-        if !attendant.attends() {
+        if !host.attends() {
             self.relay_of(instance);
             return;
         }
-        let mut fitness = Fitness::Fit;
-        let stays = attendant.host_instance().is_some();
+        let mut health = HostHealth::Healthy;
+        let stays = host.host_instance().is_some();
         for (fd, place) in process.streams.iter_mut().enumerate() {
             // Nobody comes after a script.
             let stream = if stays { duplicate(place.as_ref()) } else { place.take() };
             if let Some(stream) = stream.and_then(|stream| UserHandle::new(stream).ok())
-                && attendant.tell(&HostNotification::Stream { instance: instance.0, fd }, Some(stream), now)
-                    == Fitness::Unfit
+                && host.tell(&HostNotification::Stream { instance: instance.0, fd }, Some(stream), now)
+                    == HostHealth::Unresponsive
             {
-                fitness = Fitness::Unfit;
+                health = HostHealth::Unresponsive;
             }
         }
-        self.judge_attendant(now, fitness);
+        self.check_host_health(now, health);
     }
 
     pub(super) fn tell_fork(&mut self, now: Moment, instance: InstanceId) {
-        let Self { children, attendant, .. } = self;
-        let Some(process) = children.get(&instance).filter(|_| attendant.attends()) else { return };
-        let fitness = attendant.tell(&fork(instance, process), None, now);
-        self.judge_attendant(now, fitness);
+        let Self { children, host, .. } = self;
+        let Some(process) = children.get(&instance).filter(|_| host.attends()) else { return };
+        let health = host.tell(&fork(instance, process), None, now);
+        self.check_host_health(now, health);
     }
 
     /// Its endpoints are those it holds, so there is a limit to what is remembered for a host that comes later.
@@ -166,7 +166,7 @@ impl Hands {
 
     /// It is all over. A host has been told when it was dismissed.
     pub(super) fn tell_end(&mut self, now: Moment, outcome: &Outcome) {
-        if self.attendant.host_instance().is_none() {
+        if self.host.host_instance().is_none() {
             let exit = match outcome {
                 Outcome::Killed(cause) => Some(run::killed(*cause).code()),
                 Outcome::Stopped | Outcome::Chosen(_) | Outcome::AllDead(_) | Outcome::HostFailed(..) => None,
@@ -176,38 +176,38 @@ impl Hands {
     }
 
     /// Makes a direct line between a worker and the JavaScript beside the fleet, unless there is one.
-    pub(super) fn introduce(&mut self, now: Moment, instance: InstanceId) {
+    pub(super) fn open_direct_channel(&mut self, now: Moment, instance: InstanceId) {
         let Some(process) = self.children.get_mut(&instance) else { return };
-        if process.direct != Direct::No || process.past.online.is_none() {
+        if process.direct != DirectChannel::No || process.past.online.is_none() {
             return;
         }
-        process.direct = Direct::Made;
+        process.direct = DirectChannel::Made;
         // Without one, calls go through us.
         let Ok((one, other)) = Cluster::channel_pair() else { return };
         let (Ok(one), Ok(other)) = (UserHandle::new(one), UserHandle::new(other)) else { return };
-        let fitness = self.attendant.tell(&HostNotification::Line { instance: instance.0 }, Some(one), now);
-        let outcome = self.cluster.send(instance, &said::line(), Some(other), now);
+        let health = self.host.tell(&HostNotification::Line { instance: instance.0 }, Some(one), now);
+        let outcome = self.cluster.send(instance, &worker_messages::direct_channel(), Some(other), now);
         self.complain_of(instance, outcome);
-        self.judge_attendant(now, fitness);
+        self.check_host_health(now, health);
     }
 
     /// Tells a host that has just come what there is.
     pub(super) fn tell_present(&mut self, now: Moment) {
-        self.attendant.meets_workers();
+        self.host.meets_workers();
         self.stop_relaying();
         let instances: Vec<InstanceId> = self.children.keys().copied().collect();
         for instance in instances {
             self.tell_streams(now, instance);
         }
-        let Self { children, attendant, .. } = self;
-        let mut fitness = Fitness::Fit;
+        let Self { children, host, .. } = self;
+        let mut health = HostHealth::Healthy;
         for (instance, process) in children {
-            (process.direct, process.line_use) = (Direct::No, LineUse::None);
+            (process.direct, process.direct_channel_use) = (DirectChannel::No, DirectChannelUse::None);
             let past = &process.past;
             let number = instance.0;
             let mut tell = |tell: &HostNotification<'_>| {
-                if attendant.tell(tell, None, now) == Fitness::Unfit {
-                    fitness = Fitness::Unfit;
+                if host.tell(tell, None, now) == HostHealth::Unresponsive {
+                    health = HostHealth::Unresponsive;
                 }
             };
             tell(&fork(*instance, process));
@@ -218,21 +218,21 @@ impl Hands {
                 tell(&HostNotification::Listening { instance: number, address });
             }
             if past.online == Some(Online::Ready)
-                && let Ok(ready) = serde_json::from_str(said::READY)
-                && attendant.pass_on_surely(*instance, ready, now) == Fitness::Unfit
+                && let Ok(ready) = serde_json::from_str(worker_messages::READY)
+                && host.pass_on_surely(*instance, ready, now) == HostHealth::Unresponsive
             {
-                fitness = Fitness::Unfit;
+                health = HostHealth::Unresponsive;
             }
             if let Some(left) = past.left {
                 let voluntary = left == Voluntary::Yes;
-                if attendant.tell(&HostNotification::Disconnect { instance: number, voluntary }, None, now)
-                    == Fitness::Unfit
+                if host.tell(&HostNotification::Disconnect { instance: number, voluntary }, None, now)
+                    == HostHealth::Unresponsive
                 {
-                    fitness = Fitness::Unfit;
+                    health = HostHealth::Unresponsive;
                 }
             }
         }
-        self.judge_attendant(now, fitness);
+        self.check_host_health(now, health);
         for (worker, idle) in self.supervisor.idle_slots() {
             let then = match idle {
                 // It is about to be asked for.
@@ -257,8 +257,8 @@ fn fork(instance: InstanceId, process: &Process) -> HostNotification<'_> {
         wid: process.worker.0,
         instance: instance.0,
         pid: process.child.pid().as_raw(),
-        file: process.line.first().map_or("", String::as_str),
-        args: &process.line,
+        file: process.argv.first().map_or("", String::as_str),
+        args: &process.argv,
         advanced: process.serialization == Serialization::Advanced,
     }
 }

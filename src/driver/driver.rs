@@ -1,6 +1,6 @@
 //! Everything the loop owns, and what every part of it needs: who is who, and speaking to workers.
 //!
-//! `perform` carries out orders, `bury` takes leave of the dead, `hear` takes in what workers say, `beside` what the JavaScript beside the fleet says, and
+//! `perform` carries out orders, `bury` takes leave of the dead, `worker_news` takes in what workers say, `beside` what the JavaScript beside the fleet says, and
 //! `publish` tells that what happens.
 
 use std::collections::{BTreeMap, VecDeque};
@@ -17,25 +17,25 @@ use crate::output::Relay;
 use crate::process::{self, Child, Reserve};
 use crate::supervisor::{Effect, Endpoint, Event, InstanceId, Moment, Outcome, Supervisor, WorkerId};
 
-use super::attendant::Attendant;
-use super::begun::{Begun, Mended};
+use super::builtin_extensions::BuiltinExtensions;
 use super::clauses;
 use super::endpoints::Endpoints;
-use super::inquiry::Inquiries;
+use super::exec_results::{Begun, Mended};
+use super::host_handle::HostHandle;
 use super::launch::Launcher;
-use super::twins::Twins;
-use super::wishes::Serialization;
+use super::port_holder::Inquiries;
+use super::spawn_overrides::Serialization;
 
 /// Everything the loop owns.
-pub(super) struct Hands {
+pub(super) struct Driver {
     pub(super) supervisor: Supervisor,
     pub(super) cluster: Cluster,
     pub(super) launcher: Launcher,
-    pub(super) attendant: Attendant,
-    pub(super) twins: Twins,
+    pub(super) host: HostHandle,
+    pub(super) builtins: BuiltinExtensions,
     pub(super) relay: Relay,
     pub(super) reserve: Reserve,
-    pub(super) inquiries: Inquiries,
+    pub(super) port_holders: Inquiries,
     pub(super) endpoints: Endpoints,
     pub(super) children: BTreeMap<InstanceId, Process>,
     /// Kept from call to call, so that the hot path does not allocate.
@@ -58,13 +58,13 @@ pub(super) enum Engaged {
 pub(super) struct Process {
     pub(super) worker: WorkerId,
     pub(super) child: Child,
-    pub(super) line: Vec<String>,
+    pub(super) argv: Vec<String>,
     pub(super) serialization: Serialization,
     /// Our ends of what an extension host reads: another host may have to.
     pub(super) streams: [Option<OwnedFd>; 3],
     pub(super) past: Past,
-    pub(super) direct: Direct,
-    pub(super) line_use: LineUse,
+    pub(super) direct: DirectChannel,
+    pub(super) direct_channel_use: DirectChannelUse,
     pub(super) relayed: Relayed,
     pub(super) begun: Begun,
     pub(super) mended: Mended,
@@ -96,7 +96,7 @@ pub(super) enum Voluntary {
 
 /// Whether there is a direct line between the worker and the JavaScript beside the fleet.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Direct {
+pub(super) enum DirectChannel {
     No,
     Made,
     /// The JavaScript has said that it uses it.
@@ -105,7 +105,7 @@ pub(super) enum Direct {
 
 /// Whether the worker has said that it uses the direct line made last.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum LineUse {
+pub(super) enum DirectChannelUse {
     None,
     Begun,
 }
@@ -117,23 +117,23 @@ pub(super) enum Relayed {
     Yes,
 }
 
-impl Hands {
+impl Driver {
     pub(super) fn new(
         supervisor: Supervisor,
         cluster: Cluster,
         launcher: Launcher,
-        attendant: Attendant,
-        twins: Twins,
+        host: HostHandle,
+        builtins: BuiltinExtensions,
     ) -> Self {
         Self {
             supervisor,
             cluster,
             launcher,
-            attendant,
-            twins,
+            host,
+            builtins,
             relay: Relay::default(),
             reserve: Reserve::take(),
-            inquiries: Inquiries::new(),
+            port_holders: Inquiries::new(),
             endpoints: Endpoints::default(),
             children: BTreeMap::new(),
             news: Vec::new(),
@@ -150,7 +150,7 @@ impl Hands {
         self.carry_out(now, Vec::new());
     }
 
-    pub(super) fn inform(&mut self, now: Moment, event: Event) -> Vec<Effect> {
+    pub(super) fn decide(&mut self, now: Moment, event: Event) -> Vec<Effect> {
         trace!(event = "core_event", "the core hears: {event:?}");
         self.supervisor.handle(now, event)
     }
@@ -168,7 +168,7 @@ impl Hands {
             let orders = self.supervisor.wake(now);
             self.carry_out(now, orders);
         }
-        if self.attendant.next_wake().is_some_and(|at| at <= now) && self.listen(now) == Progress::More {
+        if self.host.next_wake().is_some_and(|at| at <= now) && self.listen(now) == Progress::More {
             progress = Progress::More;
         }
         progress
@@ -178,8 +178,8 @@ impl Hands {
         let wakes = [
             self.supervisor.next_wake(),
             self.cluster.next_wake(),
-            self.attendant.next_wake(),
-            self.inquiries.next_wake(),
+            self.host.next_wake(),
+            self.port_holders.next_wake(),
         ];
         wakes.into_iter().flatten().min()
     }
@@ -194,23 +194,23 @@ impl Hands {
 
     pub(super) fn take_in(&mut self, now: Moment, mut news: Vec<News>) {
         for item in news.drain(..) {
-            self.hear(now, item);
+            self.worker_news(now, item);
         }
         self.news = news;
     }
 
     /// Hears what the JavaScript beside the fleet has said.
     pub(super) fn listen(&mut self, now: Moment) -> Progress {
-        let (news, progress) = self.attendant.listen(now);
+        let (news, progress) = self.host.listen(now);
         self.take_in_beside(now, news);
         progress
     }
 
     pub(super) fn take_in_beside(&mut self, now: Moment, mut news: Vec<HostNews>) {
         for item in news.drain(..) {
-            self.hear_beside(now, item);
+            self.host_news(now, item);
         }
-        self.attendant.heard(news);
+        self.host.heard(news);
     }
 
     /// Sends a worker a message; what cannot be sent is told.

@@ -22,7 +22,7 @@ pub const GUARD: &str = "luster-guard";
 
 /// What may have to be done in place of extensions.
 #[derive(Debug, Default)]
-pub struct Twins {
+pub struct BuiltinExtensions {
     log_files: Work<LogFiles, LogFiles>,
     guard: Work<Watching, Guard>,
     /// How the guard restarts workers.
@@ -76,7 +76,7 @@ impl<Plan, Running> Work<Plan, Running> {
     }
 }
 
-impl Twins {
+impl BuiltinExtensions {
     /// Is ready to do this.
     #[must_use]
     pub fn ready(log_files: Option<LogFiles>, watching: Option<Watching>) -> Self {

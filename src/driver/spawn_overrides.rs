@@ -14,12 +14,12 @@ use crate::process::{Change, Identity};
 
 /// How workers differ from what the configuration says.
 #[derive(Debug, Default)]
-pub struct Wishes {
+pub struct SpawnOverrides {
     /// Node's flags in place of ours.
     pub(super) node_args: Option<Vec<OsString>>,
     pub(super) folder: Option<PathBuf>,
     pub(super) identity: Identity,
-    pub(super) streams: [Wish; 3],
+    pub(super) streams: [StreamOverride; 3],
     pub(super) inspect_port: Option<u16>,
     pub(super) serialization: Serialization,
     pub(super) env: BTreeMap<OsString, Change>,
@@ -37,7 +37,7 @@ pub(super) enum Serialization {
 
 /// What a stream of a worker's is to be.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub(super) enum Wish {
+pub(super) enum StreamOverride {
     /// Ours.
     #[default]
     Inherited,
@@ -46,7 +46,7 @@ pub(super) enum Wish {
     Piped,
 }
 
-impl Wishes {
+impl SpawnOverrides {
     /// Takes new settings in place of the old ones.
     pub(super) fn set_up(&mut self, setup: &Setup) {
         self.node_args = setup.exec_argv.as_ref().map(|flags| flags.iter().map(OsString::from).collect());
@@ -60,18 +60,18 @@ impl Wishes {
         };
         self.streams = match &setup.stdio {
             Some(stdio) => streams(stdio),
-            None if setup.silent => [Wish::Piped; 3],
-            None => [Wish::Inherited; 3],
+            None if setup.silent => [StreamOverride::Piped; 3],
+            None => [StreamOverride::Inherited; 3],
         };
     }
 
     /// What a configuration has wished for, being run.
     #[must_use]
     pub fn of_configuration(setup: &Setup, env: EnvChanges) -> Self {
-        let mut wishes = Self::default();
-        wishes.set_up(setup);
-        wishes.change_env(env);
-        wishes
+        let mut overrides = Self::default();
+        overrides.set_up(setup);
+        overrides.change_env(env);
+        overrides
     }
 
     /// Takes changes of the environment.
@@ -82,11 +82,11 @@ impl Wishes {
 }
 
 /// Node's `stdio`: one word for all, or one for each. What is not known is inherited.
-fn streams(stdio: &Value) -> [Wish; 3] {
+fn streams(stdio: &Value) -> [StreamOverride; 3] {
     let of = |value: Option<&Value>| match value.and_then(Value::as_str) {
-        Some("pipe" | "overlapped") => Wish::Piped,
-        Some("ignore") => Wish::Null,
-        _ => Wish::Inherited,
+        Some("pipe" | "overlapped") => StreamOverride::Piped,
+        Some("ignore") => StreamOverride::Null,
+        _ => StreamOverride::Inherited,
     };
     match stdio {
         Value::Array(each) => [0, 1, 2].map(|number| of(each.get(number))),
@@ -100,29 +100,32 @@ mod tests {
 
     use super::*;
 
-    fn wishes(settings: Value) -> Wishes {
-        let mut wishes = Wishes::default();
-        wishes.set_up(&serde_json::from_value(settings).unwrap());
-        wishes
+    fn overrides(settings: Value) -> SpawnOverrides {
+        let mut overrides = SpawnOverrides::default();
+        overrides.set_up(&serde_json::from_value(settings).unwrap());
+        overrides
     }
 
     #[test]
     fn streams_are_nodes() {
         for (settings, expected) in [
-            (json!({}), [Wish::Inherited; 3]),
-            (json!({"silent": true}), [Wish::Piped; 3]),
-            (json!({"silent": true, "stdio": "ignore"}), [Wish::Null; 3]),
-            (json!({"stdio": ["ignore", "pipe", 2, "ipc"]}), [Wish::Null, Wish::Piped, Wish::Inherited]),
-            (json!({"stdio": ["inherit"]}), [Wish::Inherited; 3]),
+            (json!({}), [StreamOverride::Inherited; 3]),
+            (json!({"silent": true}), [StreamOverride::Piped; 3]),
+            (json!({"silent": true, "stdio": "ignore"}), [StreamOverride::Null; 3]),
+            (
+                json!({"stdio": ["ignore", "pipe", 2, "ipc"]}),
+                [StreamOverride::Null, StreamOverride::Piped, StreamOverride::Inherited],
+            ),
+            (json!({"stdio": ["inherit"]}), [StreamOverride::Inherited; 3]),
         ] {
-            assert_eq!(wishes(settings.clone()).streams, expected, "{settings}");
+            assert_eq!(overrides(settings.clone()).streams, expected, "{settings}");
         }
     }
 
     #[test]
     fn the_inspectors_port_is_a_port_or_nothing() {
-        assert_eq!(wishes(json!({"inspectPort": 9300})).inspect_port, Some(9300));
-        assert_eq!(wishes(json!({"inspectPort": 70000})).inspect_port, None);
-        assert_eq!(wishes(json!({"inspectPort": "x"})).inspect_port, None);
+        assert_eq!(overrides(json!({"inspectPort": 9300})).inspect_port, Some(9300));
+        assert_eq!(overrides(json!({"inspectPort": 70000})).inspect_port, None);
+        assert_eq!(overrides(json!({"inspectPort": "x"})).inspect_port, None);
     }
 }

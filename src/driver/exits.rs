@@ -7,8 +7,8 @@ use std::collections::BTreeMap;
 
 use tracing::{debug, warn};
 
-use super::begun::{Mended, Unstarted};
-use super::hands::Hands;
+use super::driver::Driver;
+use super::exec_results::{Mended, Unstarted};
 use super::translate;
 use crate::host::{ExitThen, HostNotification};
 use crate::process::{self, Left, Pid};
@@ -24,7 +24,7 @@ enum Whose {
     Host(HostInstanceId),
 }
 
-impl Hands {
+impl Driver {
     /// Collects the dead.
     pub(super) fn reap(&mut self, now: Moment) -> Left {
         // Made only when one of ours is dead, and then once for all of them.
@@ -40,8 +40,8 @@ impl Hands {
         }
         for exit in reaped.exits {
             match exit.who {
-                Whose::Worker(instance) => self.bury_worker(now, instance, exit.status),
-                Whose::Host(instance) => self.bury_host(now, instance, exit.status),
+                Whose::Worker(instance) => self.worker_process_exited(now, instance, exit.status),
+                Whose::Host(instance) => self.host_process_exited(now, instance, exit.status),
             }
             // It held descriptors of ours in its table; some may be free now.
             let _ = self.reserve.refill();
@@ -52,10 +52,10 @@ impl Hands {
     fn pids(&self) -> BTreeMap<Pid, Whose> {
         let workers =
             self.children.iter().map(|(instance, process)| (process.child.pid(), Whose::Worker(*instance)));
-        workers.chain(self.attendant.process().map(|(instance, pid)| (pid, Whose::Host(instance)))).collect()
+        workers.chain(self.host.process().map(|(instance, pid)| (pid, Whose::Host(instance)))).collect()
     }
 
-    fn bury_worker(&mut self, now: Moment, instance: InstanceId, status: process::ExitStatus) {
+    fn worker_process_exited(&mut self, now: Moment, instance: InstanceId, status: process::ExitStatus) {
         let mut news = std::mem::take(&mut self.news);
         self.cluster.hear_out(instance, now, &mut news);
         self.take_in(now, news);
@@ -75,7 +75,7 @@ impl Hands {
             return;
         }
         // Of one that was refused an address it may not be known yet who has that.
-        if let Some(ending) = self.inquiries.hold_back(now, instance, translate::exit_status(status)) {
+        if let Some(ending) = self.port_holders.hold_back(now, instance, translate::exit_status(status)) {
             self.exited(now, instance, ending);
         }
     }
@@ -112,14 +112,14 @@ impl Hands {
         Ok(())
     }
 
-    fn bury_host(&mut self, now: Moment, instance: HostInstanceId, status: process::ExitStatus) {
+    fn host_process_exited(&mut self, now: Moment, instance: HostInstanceId, status: process::ExitStatus) {
         // What it wrote last says why it died.
-        let news = self.attendant.hear_out(now);
+        let news = self.host.hear_out(now);
         self.take_in_beside(now, news);
-        let failure = self.attendant.unstarted();
-        self.attendant.ended(instance);
+        let failure = self.host.unstarted();
+        self.host.ended(instance);
         let ending = match failure {
-            Some(Unstarted::Lacking(_)) if self.attendant.mend(instance) => {
+            Some(Unstarted::Lacking(_)) if self.host.mend(instance) => {
                 self.start_host(instance);
                 return self.carry_out(now, Vec::new());
             }

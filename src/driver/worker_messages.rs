@@ -52,7 +52,7 @@ pub(super) enum Way {
     /// Only to us.
     Channel,
     /// By the direct line, too.
-    Direct,
+    DirectChannel,
 }
 
 #[derive(Deserialize)]
@@ -73,7 +73,7 @@ pub(super) fn parse(message: &RawValue) -> Said {
     let first = envelope.args.first().and_then(|arg| serde_json::from_str::<String>(arg.get()).ok());
     match (command, first) {
         ("core.master.broadcastWorkerEvent", Some(name)) => {
-            Said::Event { name, way: if envelope.direct { Way::Direct } else { Way::Channel } }
+            Said::Event { name, way: if envelope.direct { Way::DirectChannel } else { Way::Channel } }
         }
         ("core.master.leaving", _) => Said::Leaving,
         ("core.master.drained", _) => Said::Drained,
@@ -96,11 +96,11 @@ fn bound(args: &[&RawValue]) -> Option<Said> {
 /// Whether a message to a worker is a remote call.
 pub(super) fn is_call(message: &RawValue) -> bool {
     message.get().starts_with(r#"{"cmd":"luster_"#)
-        && !message.get().starts_with(r#"{"cmd":"luster_core.worker.line"#)
+        && !message.get().starts_with(r#"{"cmd":"luster_core.worker.direct_channel"#)
 }
 
 /// Whether a message to a worker says that the direct line is used from now on.
-pub(super) fn opens_line(message: &RawValue) -> bool {
+pub(super) fn opens_direct_channel(message: &RawValue) -> bool {
     message.get() == r#"{"cmd":"luster_core.worker.lineOpen"}"#
 }
 
@@ -149,8 +149,8 @@ pub(super) const fn bind(request: &BindRequest) -> Command<[&BindRequest; 1]> {
 }
 
 /// Gives a worker its end of a direct line, which comes along.
-pub(super) const fn line() -> Command<[(); 0]> {
-    Command { cmd: "luster_core.worker.line", args: [] }
+pub(super) const fn direct_channel() -> Command<[(); 0]> {
+    Command { cmd: "luster_core.worker.direct_channel", args: [] }
 }
 
 /// What a worker says when it is ready, for a host that comes later.
@@ -175,7 +175,7 @@ mod tests {
             (READY, event("ready", Way::Channel)),
             (
                 r#"{"cmd":"luster_core.master.broadcastWorkerEvent","args":["loaded","/app.js"],"direct":true}"#,
-                event("loaded", Way::Direct),
+                event("loaded", Way::DirectChannel),
             ),
             (r#"{"cmd":"luster_core.master.leaving"}"#, Said::Leaving),
             (r#"{"cmd":"luster_core.master.drained"}"#, Said::Drained),

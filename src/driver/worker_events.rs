@@ -7,16 +7,16 @@ use crate::cluster::News;
 use crate::ipc::UserHandle;
 use crate::supervisor::{Event, InstanceId, Moment};
 
-use super::begun::Begun;
-use super::hands::{Direct, Hands, LineUse, Online, Voluntary};
-use super::said::{self, Said};
+use super::driver::{DirectChannel, DirectChannelUse, Driver, Online, Voluntary};
+use super::exec_results::Begun;
+use super::worker_messages::{self, Said};
 
-impl Hands {
-    pub(super) fn hear(&mut self, now: Moment, news: News) {
+impl Driver {
+    pub(super) fn worker_news(&mut self, now: Moment, news: News) {
         match news {
             News::Online { instance } => {
                 let pid = self.pid(instance);
-                self.say(now, instance, &said::foreign_properties(pid));
+                self.say(now, instance, &worker_messages::foreign_properties(pid));
                 if let Some(process) = self.children.get_mut(&instance) {
                     process.past.online.get_or_insert(Online::Loading);
                     // The descriptor that would tell otherwise is closed.
@@ -85,11 +85,12 @@ impl Hands {
     }
 
     /// Notes that a process uses its direct line; false if it has none, or had said so before.
-    fn adopts_line(&mut self, instance: InstanceId) -> bool {
+    fn adopts_direct_channel(&mut self, instance: InstanceId) -> bool {
         let Some(process) = self.children.get_mut(&instance) else { return false };
-        let adopts = process.direct != Direct::No && process.line_use == LineUse::None;
+        let adopts =
+            process.direct != DirectChannel::No && process.direct_channel_use == DirectChannelUse::None;
         if adopts {
-            process.line_use = LineUse::Begun;
+            process.direct_channel_use = DirectChannelUse::Begun;
         }
         adopts
     }
@@ -101,7 +102,7 @@ impl Hands {
         message: &RawValue,
         handle: Option<UserHandle>,
     ) {
-        match said::parse(message) {
+        match worker_messages::parse(message) {
             Said::Suspended => self.handle(now, Event::Suspended(instance)),
             Said::Leaving => {
                 // Before it closes its servers, so that its listeners wait for its successor.
@@ -121,22 +122,22 @@ impl Hands {
                 let is_news = name == "ready" && self.becomes_ready(instance);
                 match way {
                     // It has been told by the direct line.
-                    said::Way::Direct => {}
-                    said::Way::Channel if is_news => {
-                        let fitness = self.attendant.pass_on_surely(instance, message, now);
-                        self.judge_attendant(now, fitness);
+                    worker_messages::Way::DirectChannel => {}
+                    worker_messages::Way::Channel if is_news => {
+                        let health = self.host.pass_on_surely(instance, message, now);
+                        self.check_host_health(now, health);
                     }
-                    said::Way::Channel => self.attendant.pass_on(instance, message, handle, now),
+                    worker_messages::Way::Channel => self.host.pass_on(instance, message, handle, now),
                 }
                 if name == "ready" {
                     self.handle(now, Event::SaidReady(instance));
                 }
             }
-            Said::Call(name) if self.attendant.attends() => {
+            Said::Call(name) if self.host.attends() => {
                 debug!(event = "call", name, "a worker calls {name:?}");
                 // First, so that the answer goes by the direct line, however long it is.
-                self.introduce(now, instance);
-                self.attendant.pass_on(instance, message, handle, now);
+                self.open_direct_channel(now, instance);
+                self.host.pass_on(instance, message, handle, now);
             }
             Said::Call(name) => {
                 let (wid, pid) = self.name(instance);
@@ -148,13 +149,13 @@ impl Hands {
                     "worker {wid} (pid {pid}) calls {name:?}, which nothing on the master has registered"
                 );
             }
-            Said::LineOpen if self.adopts_line(instance) => {
-                let fitness = self.attendant.pass_on_surely(instance, message, now);
-                self.judge_attendant(now, fitness);
+            Said::LineOpen if self.adopts_direct_channel(instance) => {
+                let health = self.host.pass_on_surely(instance, message, now);
+                self.check_host_health(now, health);
             }
             Said::LineOpen => {}
             // A handle sent along is closed by being dropped if there is nobody to give it to.
-            Said::Internal | Said::Foreign => self.attendant.pass_on(instance, message, handle, now),
+            Said::Internal | Said::Foreign => self.host.pass_on(instance, message, handle, now),
         }
     }
 }

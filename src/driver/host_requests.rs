@@ -15,23 +15,23 @@ use crate::supervisor::{
     Event, HostEvent, InstanceId, Moment, OnDeath, OneRequest, Request, StopCause, WorkerId,
 };
 
-use super::hands::{Direct, Hands};
-use super::launch::By;
-use super::said;
-use super::twins::Restart;
+use super::builtin_extensions::Restart;
+use super::driver::{DirectChannel, Driver};
+use super::launch::SettingsFrom;
+use super::worker_messages;
 
 /// How long workers may take to end when the script that started us is gone.
 const ORPHANED: Duration = Duration::from_secs(5);
 
-impl Hands {
-    pub(super) fn hear_beside(&mut self, now: Moment, news: HostNews) {
+impl Driver {
+    pub(super) fn host_news(&mut self, now: Moment, news: HostNews) {
         match news {
             HostNews::Asked(ask) => self.asked(now, *ask),
             HostNews::Nonsense(why) => {
                 warn!(
                     event = "nonsense",
                     "{} sent something that luster cannot use: {why}",
-                    self.attendant.name()
+                    self.host.name()
                 );
             }
             HostNews::Message { instance, message, handle } => {
@@ -41,18 +41,14 @@ impl Hands {
                 warn!(
                     event = "host_flooding",
                     "{} is flooding its channel with messages; reading it more slowly",
-                    self.attendant.name()
+                    self.host.name()
                 );
             }
             HostNews::Left(protocol_error) => {
                 if let Some(protocol_error) = protocol_error {
-                    warn!(
-                        event = "host_broken",
-                        "{} broke the protocol: {protocol_error}",
-                        self.attendant.name()
-                    );
+                    warn!(event = "host_broken", "{} broke the protocol: {protocol_error}", self.host.name());
                 }
-                match self.attendant.host_instance() {
+                match self.host.host_instance() {
                     Some(instance) => self.handle(now, Event::Host(instance, HostEvent::Left)),
                     None => {
                         self.handle(now, Event::Asked(Request::StopWithin(ORPHANED)));
@@ -81,13 +77,17 @@ impl Hands {
             HostRequest::Limits(about) => self.limit(now, about),
             HostRequest::Add(about) => self.add(now, about),
             HostRequest::Setup { settings } => {
-                let by = if self.attendant.host_instance().is_some() { By::Host } else { By::Script };
+                let by = if self.host.host_instance().is_some() {
+                    SettingsFrom::Host
+                } else {
+                    SettingsFrom::Script
+                };
                 self.launcher.set_up(&settings, by);
                 if settings.balance.as_deref() == Some("shared") {
                     self.cluster.share_by(Balance::Shared);
                 }
             }
-            HostRequest::Env(changes) => self.launcher.wishes.change_env(changes),
+            HostRequest::Env(changes) => self.launcher.overrides.change_env(changes),
             HostRequest::Kill { instance, signal } => {
                 if let Some(process) = self.children.get(&InstanceId(instance)) {
                     self.send_signal(process, process::Signal::Other(signal), &format!("signal {signal}"));
@@ -95,30 +95,30 @@ impl Hands {
             }
             HostRequest::Disconnect { instance } => {
                 let instance = InstanceId(instance);
-                self.say(now, instance, &said::drain());
+                self.say(now, instance, &worker_messages::drain());
                 self.leaves_on_request(instance);
                 self.cluster.disconnect(instance, now);
                 self.handle(now, Event::Leaving(instance));
             }
             HostRequest::Stop { signal } => self.request(now, stop(signal.as_deref())),
             HostRequest::Concluded => self.host_did(now, HostEvent::AllDeadAcknowledged),
-            HostRequest::Reopen => self.twins.reopen(),
-            HostRequest::Signals { names } => self.attendant.wants_signals(names),
+            HostRequest::Reopen => self.builtins.reopen(),
+            HostRequest::Signals { names } => self.host.wants_signals(names),
             HostRequest::Words { text } => self.host_did(now, HostEvent::CrashReason(text)),
         }
     }
 
     /// Tells of a signal that is wanted.
     pub(super) fn pass_on_signal(&mut self, now: Moment, passed: Passed) {
-        let fitness = self.attendant.tell_signal(passed.name, passed.number, now);
-        self.judge_attendant(now, fitness);
+        let health = self.host.tell_signal(passed.name, passed.number, now);
+        self.check_host_health(now, health);
     }
 
     /// Does what a signal asks for.
     pub(super) fn asked_by_signal(&mut self, now: Moment, asked: Asked) {
         match asked {
             Asked::Restart => self.request(now, Request::Rollout(OnDeath::Hold)),
-            Asked::ReopenLogs => self.twins.reopen(),
+            Asked::ReopenLogs => self.builtins.reopen(),
             Asked::Stop(cause) => self.request(now, Request::StopBy(cause)),
         }
     }
@@ -126,13 +126,13 @@ impl Hands {
     /// Begins the work of these extensions, unless it has begun.
     fn do_the_work_of(&mut self, extensions: &[String]) {
         for name in extensions {
-            self.twins.begin(name);
+            self.builtins.begin(name);
         }
     }
 
     /// Restarts the workers because files have changed.
     pub(super) fn files_changed(&mut self, now: Moment) {
-        match self.twins.restart() {
+        match self.builtins.restart() {
             Restart::Soft => self.request(now, Request::Rollout(OnDeath::Hold)),
             Restart::Hard => self.request(now, Request::RestartAll),
         }
@@ -147,7 +147,7 @@ impl Hands {
     }
 
     fn host_did(&mut self, now: Moment, event: HostEvent) {
-        if let Some(instance) = self.attendant.host_instance() {
+        if let Some(instance) = self.host.host_instance() {
             self.handle(now, Event::Host(instance, event));
         }
     }
@@ -171,11 +171,11 @@ impl Hands {
     }
 
     /// Whether this is the one message without which nobody would listen to the direct line.
-    fn opens_line(&mut self, instance: InstanceId, message: &RawValue) -> bool {
-        let made = self.children.get_mut(&instance).filter(|process| process.direct == Direct::Made);
+    fn opens_direct_channel(&mut self, instance: InstanceId, message: &RawValue) -> bool {
+        let made = self.children.get_mut(&instance).filter(|process| process.direct == DirectChannel::Made);
         match made {
-            Some(process) if said::opens_line(message) => {
-                process.direct = Direct::Opened;
+            Some(process) if worker_messages::opens_direct_channel(message) => {
+                process.direct = DirectChannel::Opened;
                 true
             }
             Some(_) | None => false,
@@ -190,10 +190,10 @@ impl Hands {
         handle: Option<UserHandle>,
     ) {
         // Before the call, which may have the worker close its channel.
-        if said::is_call(message) {
-            self.introduce(now, instance);
+        if worker_messages::is_call(message) {
+            self.open_direct_channel(now, instance);
         }
-        let outcome = match self.opens_line(instance, message) {
+        let outcome = match self.opens_direct_channel(instance, message) {
             true => self.cluster.send_surely(instance, &message, now),
             false => self.cluster.send(instance, &message, handle, now),
         };
