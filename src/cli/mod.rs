@@ -4,8 +4,8 @@
 //! luster's, whatever they look like. A configuration whose name is that of a command is given with its folder:
 //! `luster ./check`.
 
-mod cut;
 mod not_commands;
+mod split;
 
 use std::ffi::OsString;
 use std::io::Write;
@@ -14,8 +14,8 @@ use std::path::PathBuf;
 use clap::error::ContextKind;
 use clap::{ArgAction, Args, CommandFactory, Parser, Subcommand, ValueEnum};
 
-use self::cut::{Cut, cut};
 pub(crate) use self::not_commands::advice;
+use self::split::{Cut, cut};
 use crate::Exit;
 
 const USAGE: &str = "luster [OPTIONS] [CONFIG [WORDS]...]\n       luster check [OPTIONS] [CONFIG [WORDS]...]";
@@ -62,8 +62,8 @@ pub(crate) enum Command {
     #[command(name = "__attach", hide = true)]
     Attach,
     /// Says what the configuration on stdin means
-    #[command(name = "__judge", hide = true)]
-    Judge,
+    #[command(name = "__validate", hide = true)]
+    Validate,
     /// Hands a channel on
     #[command(name = "__link", hide = true)]
     Link,
@@ -158,7 +158,7 @@ pub(crate) fn parse() -> Result<Cli, Exit> {
     })?;
     let source = match &mut cli.command {
         Some(Command::Check(check)) => Some(&mut check.arguments.source),
-        Some(Command::Attach | Command::Judge | Command::Link) => None,
+        Some(Command::Attach | Command::Validate | Command::Link) => None,
         None => Some(&mut cli.run.source),
     };
     if let Some(source) = source {
@@ -170,5 +170,5 @@ pub(crate) fn parse() -> Result<Cli, Exit> {
 /// Those of the words behind CONFIG that luster would understand before it.
 pub(crate) fn misplaced(words: &[OsString]) -> impl Iterator<Item = &OsString> {
     let command = Cli::command();
-    words.iter().take_while(|word| *word != "--").filter(move |word| cut::is_own_option(word, &command))
+    words.iter().take_while(|word| *word != "--").filter(move |word| split::is_own_option(word, &command))
 }

@@ -12,8 +12,8 @@ use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use serde_json::json;
 use tracing::{error, warn};
 
-use super::job::{self, Program, utf8};
-use super::twins;
+use super::builtin_extensions;
+use super::run_spec::{self, Program, utf8};
 use crate::Exit;
 use crate::cli;
 use crate::cli::{LogFormat, Output};
@@ -133,7 +133,7 @@ fn understand(hello: Hello) -> Result<CustomMasterSpec, (Exit, String)> {
 
 /// The work of extensions, ready to begin; warns of options that are likely wrong.
 fn plan(settings: &config::Settings, native: &[String]) -> Result<driver::BuiltinExtensions, (Exit, String)> {
-    let plan = twins::plan(&settings.twins, native, output().log_format)?;
+    let plan = builtin_extensions::plan(&settings.builtins, native, output().log_format)?;
     for warning in &plan.warnings {
         warn!(event = "config_warning", "{warning}");
     }
@@ -145,17 +145,17 @@ fn prepare(spec: &CustomMasterSpec, host_setup: HostSetup) -> Result<RunSpec, (E
     let name = utf8(&script.exec);
     let held = Held { value: config.value.clone(), odd: config.odd.clone(), app: config.app.clone() };
     let (settings, _) =
-        config::judge(held, &name, base_dir, "").map_err(|error| (error.exit(), error.to_string()))?;
-    let mut twins = plan(&settings, native)?;
-    native.iter().for_each(|name| twins.begin(name));
+        config::validate(held, &name, base_dir, "").map_err(|error| (error.exit(), error.to_string()))?;
+    let mut builtins = plan(&settings, native)?;
+    native.iter().for_each(|name| builtins.begin(name));
     let program = Program {
         node: script.node.clone(),
         node_args: script.exec_argv.iter().map(OsString::from).collect(),
         main: script.exec.clone(),
         args: script.args.iter().map(OsString::from).collect(),
     };
-    let mut job = job::prepare(&settings, program, json!({"format": "script"}), None, host_setup)?;
-    job.builtins = twins;
+    let mut job = run_spec::prepare(&settings, program, json!({"format": "script"}), None, host_setup)?;
+    job.builtins = builtins;
     job.policy.host_kind = HostKind::CustomMaster;
     job.launcher.ports = workers.iter().map(|worker| worker.port.clone()).collect();
     job.limits = workers.iter().map(|worker| (worker.worker(), worker.limits())).collect();

@@ -15,8 +15,8 @@ use crate::config::{Loaded, LogTarget, Port, Problem};
 /// Does it.
 pub(super) fn run(check: &Check) -> Exit {
     let output = &check.arguments.output;
-    found::with_config(&check.arguments, Warnings::Kept, |Found { loaded, division, plan, .. }| {
-        if let Some(error) = extensions::missing(loaded, division) {
+    found::with_config(&check.arguments, Warnings::Kept, |Found { loaded, extension_plan, plan, .. }| {
+        if let Some(error) = extensions::missing(loaded, extension_plan) {
             return found::refuse(output, error.exit(), &error.to_string());
         }
         let warnings: Vec<_> =
@@ -81,7 +81,7 @@ fn here(loaded: &Loaded) -> Vec<Problem> {
 
 /// The folders of log files are made where they are missing; a file may stand in the way.
 fn log_folders(loaded: &Loaded) -> Vec<Problem> {
-    let Some(Ok(log_file)) = &loaded.settings.twins.log_file else { return Vec::new() };
+    let Some(Ok(log_file)) = &loaded.settings.builtins.log_file else { return Vec::new() };
     let targets = [("stdout", &log_file.stdout), ("stderr", &log_file.stderr)];
     let problem = |(stream, target): (&str, &LogTarget)| {
         let LogTarget::File(path) = target else { return None };

@@ -95,7 +95,7 @@ impl Evaluate for Evaluator {
         let question = json!({"find": path.to_str()?});
         let answer = match &mut self.running {
             Some(running) => running.candidate.ask(&question, EVALUATION_DEADLINE, SIZE_LIMIT),
-            None if NodeFlags::from_surroundings(&self.node_args).has_resolvers() => {
+            None if NodeFlags::from_environment(&self.node_args).has_resolvers() => {
                 let mut candidate =
                     start(&mut self.launcher().ok()?, &json!({"sizeLimit": SIZE_LIMIT, "listens": true}))
                         .ok()?;

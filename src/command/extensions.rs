@@ -11,7 +11,7 @@ use crate::scripts::NodeFlags;
 
 /// Who does the work of which extension.
 #[derive(Debug, Default)]
-pub(super) struct Division {
+pub(super) struct ExtensionPlan {
     /// Modules, to be run by Node.
     pub(super) modules: Vec<String>,
     /// Ours.
@@ -22,7 +22,7 @@ pub(super) struct Division {
     pub(super) missing: Vec<String>,
 }
 
-impl Division {
+impl ExtensionPlan {
     /// All whose work may be ours.
     pub(super) fn ours(&self) -> Vec<String> {
         self.native.iter().chain(&self.perhaps_native).cloned().collect()
@@ -40,33 +40,33 @@ pub(super) struct Resolution<'a> {
 }
 
 /// Divides the configuration's extensions.
-pub(super) fn divide(names: &[String], extensions_path: &Path, resolution: &Resolution<'_>) -> Division {
-    let mut division = Division::default();
-    let has_hooks = NodeFlags::from_surroundings(resolution.node_args).has_resolvers();
+pub(super) fn divide(names: &[String], extensions_path: &Path, resolution: &Resolution<'_>) -> ExtensionPlan {
+    let mut extension_plan = ExtensionPlan::default();
+    let has_hooks = NodeFlags::from_environment(resolution.node_args).has_resolvers();
     for name in names {
         let has_twin = [LOG_FILE, GUARD].contains(&name.as_str());
         match (has_twin, is_installed(name, extensions_path, resolution)) {
-            (_, true) => division.modules.push(name.clone()),
+            (_, true) => extension_plan.modules.push(name.clone()),
             (true, false) if has_hooks => {
-                division.perhaps_native.push(name.clone());
-                division.modules.push(name.clone());
+                extension_plan.perhaps_native.push(name.clone());
+                extension_plan.modules.push(name.clone());
             }
-            (true, false) => division.native.push(name.clone()),
+            (true, false) => extension_plan.native.push(name.clone()),
             (false, false) => {
-                division.modules.push(name.clone());
+                extension_plan.modules.push(name.clone());
                 if !has_hooks {
-                    division.missing.push(name.clone());
+                    extension_plan.missing.push(name.clone());
                 }
             }
         }
     }
-    division
+    extension_plan
 }
 
 /// What is wrong if Node finds none of these modules; nothing if it finds all.
-pub(super) fn missing(loaded: &Loaded, division: &Division) -> Option<Error> {
+pub(super) fn missing(loaded: &Loaded, extension_plan: &ExtensionPlan) -> Option<Error> {
     let problem = |name| problem(name, &loaded.settings.extensions_path, &loaded.origins);
-    let problems: Vec<_> = division.missing.iter().map(problem).collect();
+    let problems: Vec<_> = extension_plan.missing.iter().map(problem).collect();
     let warnings = loaded.warnings.clone();
     (!problems.is_empty()).then(|| Error::Invalid { problems, warnings, rest: Box::default() })
 }

@@ -9,11 +9,11 @@ use std::path::PathBuf;
 use serde_json::json;
 use tracing::{error, warn};
 
+use super::builtin_extensions::{self, Plan};
 use super::evaluator::Evaluator;
-use super::extensions::{self, Division, Resolution};
-use super::job::utf8;
-use super::launched::Launched;
-use super::twins::{self, Plan};
+use super::extensions::{self, ExtensionPlan, Resolution};
+use super::npm_launcher::NpmLauncher;
+use super::run_spec::utf8;
 use crate::Exit;
 use crate::cli::{self, Arguments, LogFormat, Output, Source};
 use crate::config::{self, Loaded, Problem, Settings};
@@ -37,13 +37,13 @@ pub(super) fn with_config(
 ) -> Exit {
     let Arguments { source, print_config, output } = arguments;
     logging::install(output);
-    let Some(surroundings) = Surroundings::new(source) else { return Exit::Stopped };
-    let mut evaluator = surroundings.evaluator();
+    let Some(environment) = Environment::new(source) else { return Exit::Stopped };
+    let mut evaluator = environment.evaluator();
     tell_misplaced(&source.words);
-    let request = config::Request::from_surroundings(source.config.clone());
+    let request = config::Request::from_environment(source.config.clone());
     let loaded = match request.map(|request| config::load(&request, &mut evaluator)) {
         Ok(Ok(loaded)) => loaded,
-        Ok(Err(error)) => return refuse_config(arguments, error, &surroundings),
+        Ok(Err(error)) => return refuse_config(arguments, error, &environment),
         Err(error) => {
             return refuse(output, Exit::Config, &format!("there is no working directory: {error}"));
         }
@@ -55,13 +55,19 @@ pub(super) fn with_config(
         return cli::print(&config::render(&loaded));
     }
     let Settings { extensions, extensions_path, .. } = &loaded.settings;
-    let division = extensions::divide(extensions, extensions_path, &surroundings.resolution());
-    match twins::plan(&loaded.settings.twins, &division.ours(), output.log_format) {
+    let extension_plan = extensions::divide(extensions, extensions_path, &environment.resolution());
+    match builtin_extensions::plan(&loaded.settings.builtins, &extension_plan.ours(), output.log_format) {
         Ok(plan) => {
             if warnings == Warnings::Logged {
                 tell_warnings(&plan.warnings);
             }
-            then(Found { surroundings: &surroundings, loaded: &loaded, division: &division, plan, evaluator })
+            then(Found {
+                environment: &environment,
+                loaded: &loaded,
+                extension_plan: &extension_plan,
+                plan,
+                evaluator,
+            })
         }
         Err((exit, reason)) => refuse(output, exit, &reason),
     }
@@ -87,7 +93,7 @@ pub(super) fn tell_warnings(warnings: &[Problem]) {
 }
 
 /// Tells why there is no configuration that can be used, with all that can be said about it.
-fn refuse_config(arguments: &Arguments, mut error: config::Error, surroundings: &Surroundings) -> Exit {
+fn refuse_config(arguments: &Arguments, mut error: config::Error, environment: &Environment) -> Exit {
     let output = &arguments.output;
     if let config::Error::NotFound { .. } = error
         && let Some(advice) =
@@ -98,7 +104,7 @@ fn refuse_config(arguments: &Arguments, mut error: config::Error, surroundings: 
     if let config::Error::Invalid { problems, rest, .. } = &mut error
         && let Some(origins) = &rest.origins
     {
-        let resolution = surroundings.resolution();
+        let resolution = environment.resolution();
         let missing = extensions::divide(&rest.extensions, &rest.extensions_path, &resolution).missing;
         let problem = |name: &String| extensions::problem(name, &rest.extensions_path, origins);
         problems.extend(missing.iter().map(problem));
@@ -108,16 +114,16 @@ fn refuse_config(arguments: &Arguments, mut error: config::Error, surroundings: 
 
 /// A configuration without mistakes, and what is needed to run it.
 pub(super) struct Found<'a> {
-    pub(super) surroundings: &'a Surroundings,
+    pub(super) environment: &'a Environment,
     pub(super) loaded: &'a Loaded,
-    pub(super) division: &'a Division,
+    pub(super) extension_plan: &'a ExtensionPlan,
     pub(super) plan: Plan<'a>,
     pub(super) evaluator: Evaluator,
 }
 
 /// What we were started with.
-pub(super) struct Surroundings {
-    pub(super) launched: Launched,
+pub(super) struct Environment {
+    pub(super) launched: NpmLauncher,
     pub(super) terminal: Terminal,
     /// Our parent's channel, if that is a Node and gave us one. Open as long as we run: its end would tell of ours.
     parent: Option<OwnedFd>,
@@ -128,10 +134,10 @@ pub(super) struct Surroundings {
     pub(super) words: Vec<OsString>,
 }
 
-impl Surroundings {
+impl Environment {
     /// Nothing if the process that stands in for us is gone already.
     fn new(source: &Source) -> Option<Self> {
-        let mut launched = Launched::by_package();
+        let mut launched = NpmLauncher::by_package();
         let terminal = terminal(launched.stand_in)?;
         launched.node_args.extend(source.node_arg.iter().cloned());
         let asked = source.node.as_deref().or(launched.node.as_ref().map(|node| node.as_os_str()));

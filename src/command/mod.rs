@@ -1,24 +1,24 @@
 //! What each command does: from the arguments to a running fleet, or to words on stdout.
 //!
 //! `serve` runs the workers of a configuration and `check` checks one, each once it is `found`; the commands for luster's own JavaScript are `attach` (the
-//! supervisor of a custom master), `judge` (what a configuration means) and `link` (hands a channel on).
+//! supervisor of a custom master), `validate` (what a configuration means) and `link` (hands a channel on).
 //!
 //! Invariant: nothing is started before the configuration, Node and the app have been found.
 
 mod attach;
+mod builtin_extensions;
 mod check;
 mod evaluator;
 mod extensions;
 mod found;
-mod job;
-mod judge;
-mod launched;
 mod link;
 mod node_program;
+mod npm_launcher;
+mod run_spec;
 mod serve;
 #[cfg(test)]
 mod tests;
-mod twins;
+mod validate;
 
 use crate::Exit;
 use crate::cli::{Cli, Command};
@@ -29,7 +29,7 @@ pub(crate) fn run(cli: &Cli) -> Exit {
         None => serve::run(&cli.run),
         Some(Command::Check(check)) => check::run(check),
         Some(Command::Attach) => attach::run(),
-        Some(Command::Judge) => judge::run(),
+        Some(Command::Validate) => validate::run(),
         Some(Command::Link) => link::run(),
     }
 }

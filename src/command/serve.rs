@@ -6,10 +6,10 @@ use serde_json::{Value, json};
 use tracing::{error, info};
 
 use super::evaluator::{Evaluator, Running};
-use super::extensions::{self, Division};
+use super::extensions::{self, ExtensionPlan};
 use super::found::{self, Found, Warnings};
-use super::job::{self, Program, utf8};
 use super::node_program;
+use super::run_spec::{self, Program, utf8};
 use crate::Exit;
 use crate::cli::Arguments;
 use crate::config::{self, Loaded};
@@ -29,8 +29,8 @@ pub(super) fn run(arguments: &Arguments) -> Exit {
         // A program may change where modules are found, and so may an extension that comes before.
         let is_program = found.loaded.source == config::Source::Module;
         if !is_program
-            && found.division.modules.first() == found.division.missing.first()
-            && let Some(error) = extensions::missing(found.loaded, found.division)
+            && found.extension_plan.modules.first() == found.extension_plan.missing.first()
+            && let Some(error) = extensions::missing(found.loaded, found.extension_plan)
         {
             return found::refuse(&arguments.output, error.exit(), &error.to_string());
         }
@@ -39,10 +39,10 @@ pub(super) fn run(arguments: &Arguments) -> Exit {
 }
 
 fn serve(found: Found<'_>) -> Exit {
-    let division = found.division;
+    let extension_plan = found.extension_plan;
     match prepare(found) {
         Ok(job) => {
-            announce(&job, division);
+            announce(&job, extension_plan);
             logging::hand_over();
             driver::run(job).unwrap_or_else(|error| {
                 error!(event = "internal", "luster cannot continue: {error:#}");
@@ -57,27 +57,27 @@ fn serve(found: Found<'_>) -> Exit {
 }
 
 fn prepare(found: Found<'_>) -> Result<RunSpec, (Exit, String)> {
-    let Found { surroundings, loaded, division, plan, mut evaluator } = found;
+    let Found { environment, loaded, extension_plan, plan, mut evaluator } = found;
     let settings = &loaded.settings;
-    let node = surroundings.node.as_ref().map_err(|error| (Exit::ForkOrExec, error.to_string()))?.clone();
+    let node = environment.node.as_ref().map_err(|error| (Exit::ForkOrExec, error.to_string()))?.clone();
     node_program::check(&node)?;
     // Before the host is started: what it prints goes to the log files too.
-    let mut twins = plan.open()?;
-    division.native.iter().for_each(|name| twins.begin(name));
+    let mut builtins = plan.open()?;
+    extension_plan.native.iter().for_each(|name| builtins.begin(name));
     let overrides = evaluator.running.as_mut().map(|running| running.left.overrides()).unwrap_or_default();
-    let host_setup = host_setup(loaded, division, evaluator)?;
+    let host_setup = host_setup(loaded, extension_plan, evaluator)?;
     let program = Program {
         node,
-        node_args: surroundings.launched.node_args.clone(),
+        node_args: environment.launched.node_args.clone(),
         main: settings.app.clone(),
-        args: surroundings.words.clone(),
+        args: environment.words.clone(),
     };
     let mut boot = config_boot(loaded);
     let data = sealed(loaded).map_err(|error| (Exit::Internal, error))?;
     if let Some(data) = &data {
         boot["data"] = json!({"descriptor": process::FURTHER, "size": data.size()});
     }
-    boot["package"] = surroundings.launched.package.as_deref().map(utf8).into();
+    boot["package"] = environment.launched.package.as_deref().map(utf8).into();
     let host_kind = match &host_setup {
         HostSetup::None => HostKind::None,
         HostSetup::ExtensionHost { .. } => HostKind::ExtensionHost {
@@ -85,11 +85,11 @@ fn prepare(found: Found<'_>) -> Result<RunSpec, (Exit, String)> {
         },
         HostSetup::CustomMaster(_) => HostKind::CustomMaster,
     };
-    let mut job = job::prepare(settings, program, boot, data, host_setup)?;
+    let mut job = run_spec::prepare(settings, program, boot, data, host_setup)?;
     job.policy.host_kind = host_kind;
-    job.terminal = surroundings.terminal;
+    job.terminal = environment.terminal;
     job.launcher.overrides = overrides;
-    job.builtins = twins;
+    job.builtins = builtins;
     Ok(job)
 }
 
@@ -97,12 +97,12 @@ fn prepare(found: Found<'_>) -> Result<RunSpec, (Exit, String)> {
 /// process ends here.
 fn host_setup(
     loaded: &Loaded,
-    division: &Division,
+    extension_plan: &ExtensionPlan,
     mut evaluator: Evaluator,
 ) -> Result<HostSetup, (Exit, String)> {
     let running = evaluator.running.take();
     let stays = running.as_ref().is_some_and(|running| running.left.stays);
-    if division.modules.is_empty() && !stays && !traces() {
+    if extension_plan.modules.is_empty() && !stays && !traces() {
         return Ok(HostSetup::None);
     }
     let not_started = |error: String| {
@@ -112,7 +112,7 @@ fn host_setup(
     let ports: Vec<_> = layout.into_iter().map(|seat| seat.port).collect();
     let verdict = json!({ "ports": ports });
     // One that runs already prints where luster did then.
-    let prints_elsewhere = division.native.iter().any(|name| name == LOG_FILE);
+    let prints_elsewhere = extension_plan.native.iter().any(|name| name == LOG_FILE);
     let (launcher, started) = match running {
         Some(Running { launcher, candidate, .. }) if prints_elsewhere => {
             drop(candidate);
@@ -171,7 +171,7 @@ fn sealed(loaded: &Loaded) -> Result<Option<Sealed>, String> {
     sealed.map_err(|error| format!("the configuration cannot be kept in memory for workers: {error}"))
 }
 
-fn announce(job: &RunSpec, division: &Division) {
+fn announce(job: &RunSpec, extension_plan: &ExtensionPlan) {
     let (workers, pid, version) = (job.policy.workers, std::process::id(), env!("CARGO_PKG_VERSION"));
     let (app, node) = (job.launcher.main.display(), job.launcher.node.display());
     let s = if workers == 1 { "" } else { "s" };
@@ -179,11 +179,11 @@ fn announce(job: &RunSpec, division: &Division) {
         event = "start",
         pid, workers, version, "luster {version} (pid {pid}) runs {workers} worker{s} of {app} with {node}"
     );
-    for name in &division.native {
+    for name in &extension_plan.native {
         info!(event = "native", name, "{name} is not installed; using the built-in one");
     }
     if let HostSetup::ExtensionHost { child, .. } = &job.host_setup {
-        let (pid, names) = (child.pid(), division.modules.join(", "));
+        let (pid, names) = (child.pid(), extension_plan.modules.join(", "));
         let what = match names.is_empty() {
             true => "what the configuration left running".to_owned(),
             false => format!("the master side of {names}"),

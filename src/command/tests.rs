@@ -84,7 +84,7 @@ impl Story {
     }
 
     fn value(&self) -> Value {
-        self.loaded().written
+        self.loaded().raw
     }
 
     fn error(&self) -> String {
@@ -119,7 +119,7 @@ fn every_way_to_export_is_understood() {
             .file(name, body)
             .config(name);
         let loaded = story.loaded();
-        assert_eq!((loaded.source, loaded.written), (Source::Module, json!({"app": "worker"})), "{body}");
+        assert_eq!((loaded.source, loaded.raw), (Source::Module, json!({"app": "worker"})), "{body}");
     }
 }
 
@@ -220,16 +220,13 @@ fn what_json_cannot_say_is_left_out_or_named() {
         }",
     );
     let loaded = story.loaded();
-    let mut written = loaded.written;
+    let mut raw = loaded.raw;
     assert_eq!(loaded.settings.policy.limits.allowed_sequential_deaths, u32::MAX);
-    assert_eq!(written["when"], "1970-01-01T00:00:00.000Z");
-    assert_eq!(written["list"], json!([null, null]));
-    assert_eq!(
-        (&written["a"], &written["lone"], &written["boxed"]),
-        (&json!({"x": 1}), &json!("\u{fffd}"), &json!(3))
-    );
-    assert_eq!(written["twice"], json!([1, {"y": {"x": 1}}]));
-    let members = written.as_object_mut().unwrap();
+    assert_eq!(raw["when"], "1970-01-01T00:00:00.000Z");
+    assert_eq!(raw["list"], json!([null, null]));
+    assert_eq!((&raw["a"], &raw["lone"], &raw["boxed"]), (&json!({"x": 1}), &json!("\u{fffd}"), &json!(3)));
+    assert_eq!(raw["twice"], json!([1, {"y": {"x": 1}}]));
+    let members = raw.as_object_mut().unwrap();
     assert!(members.contains_key("__proto__"));
     assert!(["workers", "f", "bad"].iter().all(|key| !members.contains_key(*key)));
 

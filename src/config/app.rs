@@ -5,7 +5,7 @@
 use std::path::{Path, PathBuf};
 
 use crate::config::find::{self, NotFound};
-use crate::config::inspect::Inspector;
+use crate::config::validator::Validator;
 
 const KEY: &str = "app";
 
@@ -20,18 +20,18 @@ const LOOKED_AT: usize = 1000;
 
 /// The main module's file, if it is there.
 pub(super) fn app(
-    inspector: &mut Inspector<'_>,
+    validator: &mut Validator<'_>,
     base_dir: &Path,
     find_app: &mut dyn FnMut(&Path) -> Option<PathBuf>,
 ) -> PathBuf {
-    if !inspector.has(KEY) {
+    if !validator.has(KEY) {
         let example = "it names the worker's main module, as in \"app\": \"worker.js\"";
-        inspector.fail(KEY, format!("\"app\" is missing: {example}"));
+        validator.fail(KEY, format!("\"app\" is missing: {example}"));
         return PathBuf::new();
     }
-    let Some(app) = inspector.text(KEY) else { return PathBuf::new() };
+    let Some(app) = validator.text(KEY) else { return PathBuf::new() };
     if app.is_empty() || app.contains('\0') {
-        inspector.fail_value(KEY, "the path of the worker's main module");
+        validator.fail_value(KEY, "the path of the worker's main module");
         return PathBuf::new();
     }
     let wanted = find::resolve(base_dir, Path::new(app));
@@ -40,18 +40,18 @@ pub(super) fn app(
             None => return app,
             Some(extension) => {
                 let message = format!("\"app\" is a .{extension} file, but luster runs Node.js modules");
-                inspector.fail(KEY, message);
+                validator.fail(KEY, message);
             }
         },
         Err(NotFound::Missing(tried)) => {
             if let Some(app) = find_app(&wanted) {
                 return app;
             }
-            let message = missing(&inspector.shown(KEY), &wanted, &tried);
-            inspector.fail(KEY, message);
+            let message = missing(&validator.shown(KEY), &wanted, &tried);
+            validator.fail(KEY, message);
         }
         Err(NotFound::Denied(path, error)) => {
-            inspector.fail(KEY, format!("\"app\": {} cannot be read: {error}", path.display()));
+            validator.fail(KEY, format!("\"app\": {} cannot be read: {error}", path.display()));
         }
     }
     PathBuf::new()

@@ -118,7 +118,7 @@ pub enum Error {
         problems: Vec<Problem>,
         /// What else looked odd; often the cause.
         warnings: Vec<Problem>,
-        /// What others may judge in the same run.
+        /// What others may validate in the same run.
         rest: Box<Rest>,
     },
 }

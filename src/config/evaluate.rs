@@ -13,8 +13,8 @@ use serde_json::Value;
 use crate::config::error::{Error, ModuleFailure};
 use crate::config::literal::Flavour;
 use crate::config::load::Request;
+use crate::config::raw::{NonJsonValue, RawConfig};
 use crate::config::read::SIZE_LIMIT;
-use crate::config::written::{Odd, Written};
 
 /// How long a configuration that is a program may take to give its value.
 pub const EVALUATION_DEADLINE: Duration = Duration::from_secs(60);
@@ -58,7 +58,7 @@ pub enum EvaluationError {
 /// What the configuration exported.
 #[derive(Debug)]
 pub(super) enum Exported {
-    Object(Written),
+    Object(RawConfig),
     /// Something else, by JavaScript's name for its type.
     Other(String),
 }
@@ -108,15 +108,18 @@ fn understand(answer: &[u8]) -> Result<Exported, ModuleFailure> {
         return Err(ModuleFailure::TooLarge(SIZE_LIMIT));
     }
     match reply.r#type.as_deref() {
-        Some("object") => Ok(Exported::Object(Written::from_javascript(reply.value, reply.odd))),
+        Some("object") => Ok(Exported::Object(RawConfig::from_javascript(reply.value, reply.odd))),
         Some(other) => Ok(Exported::Other(other.to_owned())),
         None => Err(ModuleFailure::Garbled("it has no type".to_owned())),
     }
 }
 
-impl Written {
+impl RawConfig {
     /// A value that JavaScript holds, with the words for what JSON cannot say.
     pub(super) fn from_javascript(value: Value, odd: BTreeMap<String, String>) -> Self {
-        Self { value, odd: odd.into_iter().map(|(path, word)| (path, Odd::from_word(&word))).collect() }
+        Self {
+            value,
+            odd: odd.into_iter().map(|(path, word)| (path, NonJsonValue::from_word(&word))).collect(),
+        }
     }
 }

@@ -4,7 +4,7 @@
 
 use serde_json::Value;
 
-use crate::config::inspect::Inspector;
+use crate::config::validator::Validator;
 
 /// Every key luster reads, in the order of the documentation.
 pub(super) const KEYS: &[&str] = &[
@@ -42,9 +42,9 @@ const OF_THE_SERVER: [&str; 3] = ["server.port", "server.groups", "server.balanc
 pub(super) const SECTIONS: &[&str] = &["control", "server", "properties"];
 
 /// The dotted paths of what was written and has no meaning to luster: whole values, not their insides.
-pub(super) fn unknown(written: &Value) -> Vec<String> {
+pub(super) fn unknown(raw: &Value) -> Vec<String> {
     let mut paths = Vec::new();
-    for (name, value) in written.as_object().into_iter().flatten() {
+    for (name, value) in raw.as_object().into_iter().flatten() {
         match value.as_object().filter(|_| SECTIONS.contains(&name.as_str())) {
             Some(section) => paths.extend(section.keys().map(|key| format!("{name}.{key}"))),
             None => paths.push(name.clone()),
@@ -55,21 +55,21 @@ pub(super) fn unknown(written: &Value) -> Vec<String> {
 }
 
 /// Warns of unknown keys that look like a known one that was not given.
-pub(super) fn warn_of_near_misses(inspector: &mut Inspector<'_>) {
-    for path in unknown(inspector.written()) {
-        let near = KEYS.iter().filter(|key| !inspector.has(key)).find(|key| is_near(&path, key));
+pub(super) fn warn_of_near_misses(validator: &mut Validator<'_>) {
+    for path in unknown(validator.raw()) {
+        let near = KEYS.iter().filter(|key| !validator.has(key)).find(|key| is_near(&path, key));
         let near = near.or_else(|| {
-            OF_THE_SERVER.iter().find(|key| !inspector.has(key) && key.ends_with(&format!(".{path}")))
+            OF_THE_SERVER.iter().find(|key| !validator.has(key) && key.ends_with(&format!(".{path}")))
         });
         if let Some(key) = near {
-            inspector.warn_at_key(&path, format!("unknown key \"{path}\", did you mean \"{key}\"?"));
+            validator.warn_at_key(&path, format!("unknown key \"{path}\", did you mean \"{key}\"?"));
         }
     }
-    for path in inspector.written().as_object().into_iter().flatten().map(|(name, _)| name.clone()) {
+    for path in validator.raw().as_object().into_iter().flatten().map(|(name, _)| name.clone()) {
         let near =
-            SECTIONS.iter().filter(|section| !inspector.has(section)).find(|section| is_near(&path, section));
+            SECTIONS.iter().filter(|section| !validator.has(section)).find(|section| is_near(&path, section));
         if let Some(section) = near {
-            inspector.warn_at_key(&path, format!("unknown key \"{path}\", did you mean \"{section}\"?"));
+            validator.warn_at_key(&path, format!("unknown key \"{path}\", did you mean \"{section}\"?"));
         }
     }
 }
@@ -125,7 +125,7 @@ mod tests {
 
     #[test]
     fn unknown_keys_are_told_whole_but_inside_sections_one_by_one() {
-        let written = json!({"app": 1, "my": {"a": 1}, "server": {"port": 1, "host": 2}, "properties": {"x": 1}, "control": 5});
-        assert_eq!(unknown(&written), ["my", "server.host", "properties.x"]);
+        let raw = json!({"app": 1, "my": {"a": 1}, "server": {"port": 1, "host": 2}, "properties": {"x": 1}, "control": 5});
+        assert_eq!(unknown(&raw), ["my", "server.host", "properties.x"]);
     }
 }

@@ -3,8 +3,8 @@
 //!
 //! Invariant: `None` is always a right answer; `Some` is given only where Node would see the very same value.
 
-use crate::config::notation::{Content, Node, value};
-use crate::config::scan::{Blanks, Dialect, Scanner};
+use crate::config::json5_parser::{Content, Node, value};
+use crate::config::lexer::{Blanks, Dialect, Scanner};
 
 /// Which of JavaScript's two module systems a file is written for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

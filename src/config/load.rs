@@ -15,13 +15,13 @@ use crate::config::check::check;
 use crate::config::error::{Error, Problem, Rest};
 use crate::config::evaluate::{EVALUATION_DEADLINE, Evaluate};
 use crate::config::find::{self, NotFound};
-use crate::config::inspect::{Inspector, with_article};
 use crate::config::origin::{Origin, Origins};
 use crate::config::overrides;
 use crate::config::pm2;
+use crate::config::raw::{RawConfig, type_name};
 use crate::config::read::{Reading, Source, read};
 use crate::config::settings::{Balance, Settings};
-use crate::config::written::{Written, type_name};
+use crate::config::validator::{Validator, with_article};
 
 /// The file looked for when the command line names none; extensions are tried.
 const DEFAULT_CONFIG: &str = "luster.conf";
@@ -46,12 +46,12 @@ impl Request {
     ///
     /// # Errors
     /// There is no working directory.
-    pub fn from_surroundings(config: Option<PathBuf>) -> io::Result<Self> {
+    pub fn from_environment(config: Option<PathBuf>) -> io::Result<Self> {
         Ok(Self {
             config,
             cwd: env::current_dir()?,
             luster_conf: env::var_os("LUSTER_CONF"),
-            defaults: Defaults::from_surroundings(),
+            defaults: Defaults::from_environment(),
             evaluation_deadline: EVALUATION_DEADLINE,
         })
     }
@@ -69,7 +69,7 @@ pub struct Defaults {
 impl Defaults {
     /// As many workers as CPUs that this process may use (by affinity and the cgroup's quota, unlike JS luster), and Node's
     /// own variable for how its cluster module shares connections.
-    pub(super) fn from_surroundings() -> Self {
+    pub(super) fn from_environment() -> Self {
         let none = env::var_os("NODE_CLUSTER_SCHED_POLICY").is_some_and(|policy| policy == "none");
         Self {
             workers: u32::try_from(num_cpus::get()).unwrap_or(1),
@@ -90,7 +90,7 @@ pub struct Loaded {
     /// What was written, as JSON for JavaScript, unless it is a program: those are run anew by whoever needs them.
     pub data: Option<String>,
     /// What was written, `LUSTER_CONF` applied, unknown keys kept.
-    pub written: Value,
+    pub raw: Value,
     /// What it means.
     pub settings: Settings,
     /// What looked odd.
@@ -103,7 +103,7 @@ impl Loaded {
     /// Where the value of this dotted key came from.
     #[must_use]
     pub fn origin(&self, key: &str) -> Origin {
-        match key.split('.').try_fold(&self.written, |value, name| value.get(name)) {
+        match key.split('.').try_fold(&self.raw, |value, name| value.get(name)) {
             Some(_) => self.origins.of(key),
             None => Origin::Default,
         }
@@ -124,22 +124,22 @@ pub fn load(request: &Request, evaluator: &mut dyn Evaluate) -> Result<Loaded, E
     };
     let base_dir = wanted.parent().unwrap_or(&wanted).to_owned();
     let name = path.strip_prefix(&request.cwd).unwrap_or(&path).display().to_string();
-    let Reading { source, mut written, data, mut origins, not_an_object } =
+    let Reading { source, mut raw, data, mut origins, not_an_object } =
         read(&path, &name, request, evaluator)?;
     if let Some(kind) = not_an_object {
         return Err(not_an_object_error(&kind, name));
     }
 
-    if let Some(error) = pm2::ecosystem(&written.value, &name) {
+    if let Some(error) = pm2::ecosystem(&raw.value, &name) {
         return Err(error);
     }
     let variable = request.luster_conf.as_ref().map(|value| value.to_string_lossy()).unwrap_or_default();
-    let overridden = overrides::apply(&variable, &mut written, &mut origins);
+    let overridden = overrides::apply(&variable, &mut raw, &mut origins);
     let mut find_app = |path: &Path| evaluator.find_app(path);
     let surroundings =
         Surroundings { base_dir: &base_dir, defaults: request.defaults, find_app: &mut find_app };
-    let (settings, warnings) = decide(overridden, &written, &origins, surroundings)?;
-    Ok(Loaded { path, base_dir, source, data, written: written.value, settings, warnings, origins })
+    let (settings, warnings) = decide(overridden, &raw, &origins, surroundings)?;
+    Ok(Loaded { path, base_dir, source, data, raw: raw.value, settings, warnings, origins })
 }
 
 /// A configuration that JavaScript holds.
@@ -158,7 +158,7 @@ pub struct Held {
 ///
 /// # Errors
 /// It is wrong: all mistakes at once.
-pub fn judge(
+pub fn validate(
     Held { value, odd, app }: Held,
     name: &str,
     base_dir: &Path,
@@ -168,12 +168,12 @@ pub fn judge(
         return Err(not_an_object_error(type_name(&value), name.to_owned()));
     }
     let mut origins = Origins::of_module(name.to_owned());
-    let mut written = Written::from_javascript(value, odd);
+    let mut raw = RawConfig::from_javascript(value, odd);
     // Applied twice it is the same as once.
-    let overridden = overrides::apply(luster_conf, &mut written, &mut origins);
+    let overridden = overrides::apply(luster_conf, &mut raw, &mut origins);
     let mut find_app = |_: &Path| app.clone();
-    let defaults = Defaults::from_surroundings();
-    decide(overridden, &written, &origins, Surroundings { base_dir, defaults, find_app: &mut find_app })
+    let defaults = Defaults::from_environment();
+    decide(overridden, &raw, &origins, Surroundings { base_dir, defaults, find_app: &mut find_app })
 }
 
 /// What a configuration's meaning depends on besides itself.
@@ -187,14 +187,14 @@ pub(super) struct Surroundings<'a> {
 /// The settings, if nothing is wrong, and what looked odd.
 fn decide(
     mut overridden: overrides::Outcome,
-    written: &Written,
+    raw: &RawConfig,
     origins: &Origins,
     surroundings: Surroundings<'_>,
 ) -> Result<(Settings, Vec<Problem>), Error> {
-    let mut inspector = Inspector::new(written, origins);
-    let settings = check(&mut inspector, surroundings);
-    overridden.problems.append(&mut inspector.problems);
-    overridden.warnings.append(&mut inspector.warnings);
+    let mut validator = Validator::new(raw, origins);
+    let settings = check(&mut validator, surroundings);
+    overridden.problems.append(&mut validator.problems);
+    overridden.warnings.append(&mut validator.warnings);
     overridden.warnings.append(&mut origins.doubled());
     let warnings = overridden.warnings;
     match overridden.problems.is_empty() {

@@ -8,40 +8,42 @@
 //! read them.
 
 mod app;
+mod builtin_extensions;
 mod check;
 mod error;
 mod evaluate;
 mod find;
-mod inspect;
+mod json5_parser;
 mod keys;
+mod lexer;
 mod literal;
 mod load;
-mod notation;
 mod origin;
 mod overrides;
 mod pm2;
 mod ports;
+mod raw;
 mod read;
 mod render;
-mod scan;
 mod server;
 mod settings;
 mod socket;
 mod syntax;
 mod text;
-mod twins;
-mod written;
+mod validator;
 
+pub use builtin_extensions::{
+    BuiltinExtensions, Guard, GuardRestart, LogFile, LogTarget, Telling, Validated,
+};
 pub use error::{Error, ModuleFailure, Problem, Rest};
 pub use evaluate::{EVALUATION_DEADLINE, Evaluate, EvaluationError};
 pub use literal::Flavour;
-pub use load::{Defaults, Held, Loaded, Request, judge, load};
+pub use load::{Defaults, Held, Loaded, Request, load, validate};
 pub use origin::{Origin, Origins};
 pub use ports::Seat;
 pub use read::{SIZE_LIMIT, Source};
 pub use render::render;
 pub use settings::{Balance, MAX_WORKERS, Port, Server, Settings};
-pub use twins::{Guard, GuardRestart, Judged, LogFile, LogTarget, Telling, Twins};
 
 #[cfg(test)]
 mod tests;

@@ -6,9 +6,9 @@ use std::fmt;
 use std::ops::Range;
 
 use crate::config::error::Problem;
-use crate::config::notation::Node;
+use crate::config::json5_parser::Node;
+use crate::config::raw::covers;
 use crate::config::text::Text;
-use crate::config::written::covers;
 
 /// Where one value came from.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -94,7 +94,7 @@ impl Origins {
         let Some((text, tree)) = &self.source else { return Vec::new() };
         let doubled = tree.doubled().into_iter();
         let problem = |(path, span): (String, Range<usize>)| {
-            let message = format!("\"{path}\" is written more than once; the last one counts");
+            let message = format!("\"{path}\" is raw more than once; the last one counts");
             self.problem_at(text, &path, span, message)
         };
         doubled.map(problem).collect()

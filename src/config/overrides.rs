@@ -7,7 +7,7 @@ use serde_json::{Map, Value};
 
 use crate::config::error::Problem;
 use crate::config::origin::{Origin, Origins};
-use crate::config::written::{Odd, Written};
+use crate::config::raw::{NonJsonValue, RawConfig};
 
 /// One item of the variable.
 #[derive(Debug, Clone, PartialEq)]
@@ -26,15 +26,15 @@ pub(super) struct Outcome {
 }
 
 /// Overrides what was written, which must be an object.
-pub(super) fn apply(variable: &str, written: &mut Written, origins: &mut Origins) -> Outcome {
+pub(super) fn apply(variable: &str, raw: &mut RawConfig, origins: &mut Origins) -> Outcome {
     let mut outcome = Outcome::default();
     for (index, item) in items(variable).into_iter().enumerate() {
         let (path, done) = match &item {
             Item::Set(path, value) => {
-                fill_undefined(written, path);
-                (path, set(&mut written.value, path, value.clone()))
+                fill_undefined(raw, path);
+                (path, set(&mut raw.value, path, value.clone()))
             }
-            Item::Remove(path) => (path, remove(&mut written.value, path)),
+            Item::Remove(path) => (path, remove(&mut raw.value, path)),
             Item::Ignored => {
                 let number = index + 1;
                 outcome.warnings.push(Problem {
@@ -51,7 +51,7 @@ pub(super) fn apply(variable: &str, written: &mut Written, origins: &mut Origins
         };
         match done {
             Ok(()) => {
-                written.forget_odd(path);
+                raw.forget_odd(path);
                 origins.override_path(path);
             }
             Err(NotAnObject(at)) => outcome.problems.push(Problem {
@@ -88,11 +88,11 @@ fn item(text: &str) -> Item {
 }
 
 /// Makes what is `undefined` on the way to the path an object, as on the JavaScript side.
-fn fill_undefined(written: &mut Written, path: &str) {
+fn fill_undefined(raw: &mut RawConfig, path: &str) {
     for (end, _) in path.match_indices('.') {
-        if written.odd.get(&path[..end]).is_some_and(Odd::is_undefined) {
-            written.odd.remove(&path[..end]);
-            let here = path[..end].split('.').try_fold(&mut written.value, |value, name| value.get_mut(name));
+        if raw.odd.get(&path[..end]).is_some_and(NonJsonValue::is_undefined) {
+            raw.odd.remove(&path[..end]);
+            let here = path[..end].split('.').try_fold(&mut raw.value, |value, name| value.get_mut(name));
             if let Some(here) = here {
                 *here = Value::Object(Map::new());
             }
@@ -139,14 +139,14 @@ fn object<'a>(value: &'a mut Value, path: &[&str]) -> Result<&'a mut Map<String,
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config::notation::parse;
+    use crate::config::json5_parser::parse;
     use proptest::prelude::*;
     use serde_json::json;
 
     fn applied(variable: &str, value: Value) -> (Value, Outcome) {
-        let mut written = Written::plain(value);
-        let outcome = apply(variable, &mut written, &mut Origins::of_module("x".into()));
-        (written.value, outcome)
+        let mut raw = RawConfig::plain(value);
+        let outcome = apply(variable, &mut raw, &mut Origins::of_module("x".into()));
+        (raw.value, outcome)
     }
 
     fn check(variable: &str, before: Value, after: Value) {
@@ -181,9 +181,9 @@ mod tests {
         let (after, _) = applied("a=", json!({"a": 1, "b": 2, "c": 3, "d": 4}));
         assert_eq!(after.to_string(), r#"{"b":2,"c":3,"d":4}"#);
 
-        let mut written = Written::from_tree(&parse("{a: {b: Infinity}, c: NaN}").unwrap());
-        apply("a={}", &mut written, &mut Origins::of_module("x".into()));
-        assert_eq!(written.odd.keys().collect::<Vec<_>>(), ["c"]);
+        let mut raw = RawConfig::from_tree(&parse("{a: {b: Infinity}, c: NaN}").unwrap());
+        apply("a={}", &mut raw, &mut Origins::of_module("x".into()));
+        assert_eq!(raw.odd.keys().collect::<Vec<_>>(), ["c"]);
     }
 
     #[test]
@@ -204,14 +204,14 @@ mod tests {
     #[test]
     fn options_that_are_undefined_can_be_set_one_by_one_and_those_that_are_something_else_cannot() {
         let odd = |word: &str| [("extensions.e".to_owned(), word.to_owned())].into();
-        let mut written = Written::from_javascript(json!({"extensions": {"e": null}}), odd("undefined"));
-        let outcome = apply("extensions.e.k=1", &mut written, &mut Origins::of_module("x".into()));
-        assert_eq!((written.value, outcome.problems.len()), (json!({"extensions": {"e": {"k": 1}}}), 0));
-        assert!(written.odd.is_empty());
+        let mut raw = RawConfig::from_javascript(json!({"extensions": {"e": null}}), odd("undefined"));
+        let outcome = apply("extensions.e.k=1", &mut raw, &mut Origins::of_module("x".into()));
+        assert_eq!((raw.value, outcome.problems.len()), (json!({"extensions": {"e": {"k": 1}}}), 0));
+        assert!(raw.odd.is_empty());
 
-        let mut written = Written::from_javascript(json!({"extensions": {"e": null}}), odd("function"));
-        let outcome = apply("extensions.e.k=1", &mut written, &mut Origins::of_module("x".into()));
-        assert_eq!((written.value, outcome.problems.len()), (json!({"extensions": {"e": null}}), 1));
+        let mut raw = RawConfig::from_javascript(json!({"extensions": {"e": null}}), odd("function"));
+        let outcome = apply("extensions.e.k=1", &mut raw, &mut Origins::of_module("x".into()));
+        assert_eq!((raw.value, outcome.problems.len()), (json!({"extensions": {"e": null}}), 1));
     }
 
     #[test]

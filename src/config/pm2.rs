@@ -6,7 +6,7 @@
 use serde_json::Value;
 
 use crate::config::error::Error;
-use crate::config::inspect::Inspector;
+use crate::config::validator::Validator;
 
 /// Keys that nobody but pm2 has.
 const OWN: &[(&[&str], &str)] = &[
@@ -59,16 +59,16 @@ const SHARED: &[(&[&str], &str)] = &[
 ];
 
 /// Warns of such keys.
-pub(super) fn warn(inspector: &mut Inspector<'_>) {
-    let Some(written) = inspector.written().as_object() else { return };
-    let is_pm2 = written.keys().any(|key| advice(OWN, key).is_some())
-        || (written.contains_key("script") && !written.contains_key("app"));
+pub(super) fn warn(validator: &mut Validator<'_>) {
+    let Some(raw) = validator.raw().as_object() else { return };
+    let is_pm2 = raw.keys().any(|key| advice(OWN, key).is_some())
+        || (raw.contains_key("script") && !raw.contains_key("app"));
     if !is_pm2 {
         return;
     }
-    for key in written.keys() {
+    for key in raw.keys() {
         if let Some(advice) = advice(OWN, key).or_else(|| advice(SHARED, key)) {
-            inspector.warn_at_key(key, format!("unknown key \"{key}\": {advice}"));
+            validator.warn_at_key(key, format!("unknown key \"{key}\": {advice}"));
         }
     }
 }
@@ -78,8 +78,8 @@ fn advice(table: &[(&[&str], &'static str)], key: &str) -> Option<&'static str> 
 }
 
 /// What is wrong with a whole file of pm2's.
-pub(super) fn ecosystem(written: &Value, name: &str) -> Option<Error> {
-    let apps = written.get("apps").filter(|_| written.get("app").is_none())?.as_array()?;
+pub(super) fn ecosystem(raw: &Value, name: &str) -> Option<Error> {
+    let apps = raw.get("apps").filter(|_| raw.get("app").is_none())?.as_array()?;
     let script = apps.first()?.get("script")?.as_str()?.to_owned();
     Some(Error::Ecosystem { name: name.to_owned(), apps: apps.len(), script })
 }

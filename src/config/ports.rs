@@ -4,8 +4,8 @@
 //! Invariants: pure; groups are filled in order; there may be more groups than were asked for when workers do not divide
 //! evenly (5 workers in 3 groups make 5 groups of 1), and fewer when there are fewer workers, exactly as in JS luster.
 
-use crate::config::inspect::whole;
 use crate::config::settings::{Port, Server};
+use crate::config::validator::whole;
 use crate::supervisor::WorkerId;
 
 /// One worker's place in the layout.

@@ -13,13 +13,13 @@ use serde_json::Value;
 use crate::config::error::Error;
 use crate::config::evaluate::{Evaluate, Exported, evaluate};
 use crate::config::find;
+use crate::config::json5_parser::{self, Content, Node};
 use crate::config::literal::exported_literal;
 use crate::config::load::Request;
-use crate::config::notation::{self, Content, Node};
 use crate::config::origin::Origins;
+use crate::config::raw::{RawConfig, type_name};
 use crate::config::syntax;
 use crate::config::text::Text;
-use crate::config::written::{Written, type_name};
 
 /// The largest configuration file, and the largest value a program may give as JSON, in bytes.
 pub const SIZE_LIMIT: usize = 16 * 1024 * 1024;
@@ -37,11 +37,11 @@ pub enum Source {
     Module,
 }
 
-/// A configuration that was read, not yet judged.
+/// A configuration that was read, not yet validated.
 #[derive(Debug)]
 pub(super) struct Reading {
     pub(super) source: Source,
-    pub(super) written: Written,
+    pub(super) raw: RawConfig,
     /// The same as JSON, if nobody needs to run anything for it.
     pub(super) data: Option<String>,
     pub(super) origins: Origins,
@@ -83,11 +83,11 @@ fn bytes(file: &Path) -> Result<Vec<u8>, Error> {
 }
 
 fn json(name: &str, text: Text) -> Result<Reading, Error> {
-    let tree = notation::parse(text.as_str());
+    let tree = json5_parser::parse(text.as_str());
     match serde_json::from_str(text.as_str()) {
         Ok(value) => {
             let data = text.as_str().to_owned();
-            Ok(reading(Source::Json, name, text, Written::plain(value), data, tree.ok()))
+            Ok(reading(Source::Json, name, text, RawConfig::plain(value), data, tree.ok()))
         }
         Err(error) => Err(syntax::of_json(name, &text, &error, tree.as_ref())),
     }
@@ -95,12 +95,12 @@ fn json(name: &str, text: Text) -> Result<Reading, Error> {
 
 fn json5(name: &str, text: Text) -> Result<Reading, Error> {
     // First our own reader: the crate has no limit to nesting, and would overflow the stack.
-    let tree = notation::parse(text.as_str()).map_err(|fault| syntax::of_json5(name, &text, &fault))?;
+    let tree = json5_parser::parse(text.as_str()).map_err(|fault| syntax::of_json5(name, &text, &fault))?;
     match json5::from_str::<Value>(text.as_str()) {
         Ok(value) => {
-            let written = Written { value, ..Written::from_tree(&tree) };
+            let raw = RawConfig { value, ..RawConfig::from_tree(&tree) };
             let data = tree.to_json_text();
-            Ok(reading(Source::Json5, name, text, written, data, Some(tree)))
+            Ok(reading(Source::Json5, name, text, raw, data, Some(tree)))
         }
         Err(error) => {
             let offset =
@@ -120,13 +120,13 @@ fn javascript(
 ) -> Result<Reading, Error> {
     let flavour = find::flavour(file);
     if let Some(tree) = exported_literal(text.as_str(), flavour) {
-        let written = Written::from_tree(&tree);
+        let raw = RawConfig::from_tree(&tree);
         let data = tree.to_json_text();
-        return Ok(reading(Source::Literal, name, text, written, data, Some(tree)));
+        return Ok(reading(Source::Literal, name, text, raw, data, Some(tree)));
     }
     // To JavaScript an object alone is a block with labels, which exports nothing or is a puzzling syntax
     // error.
-    if let Ok(Node { content: Content::Table(entries), span }) = notation::parse(text.as_str())
+    if let Ok(Node { content: Content::Table(entries), span }) = json5_parser::parse(text.as_str())
         && !entries.is_empty()
     {
         let message = "this is not JavaScript, but that is what a file of this name is read as".to_owned();
@@ -147,32 +147,32 @@ fn javascript(
     let origins = Origins::of_module(name.to_owned());
     let exported = evaluate(file, name, flavour, request, evaluator)
         .map_err(|error| syntax::of_javascript(file, &text, error))?;
-    let (written, not_an_object) = match exported {
-        Exported::Object(Written { value, odd })
+    let (raw, not_an_object) = match exported {
+        Exported::Object(RawConfig { value, odd })
             if !could_be_filled
                 && odd.is_empty()
                 && value.as_object().is_some_and(serde_json::Map::is_empty) =>
         {
             return Err(exports_nothing());
         }
-        Exported::Object(written) => (written, None),
-        Exported::Other(kind) => (Written::plain(Value::Null), Some(kind)),
+        Exported::Object(raw) => (raw, None),
+        Exported::Other(kind) => (RawConfig::plain(Value::Null), Some(kind)),
     };
-    Ok(Reading { source: Source::Module, written, data: None, origins, not_an_object })
+    Ok(Reading { source: Source::Module, raw, data: None, origins, not_an_object })
 }
 
 fn reading(
     source: Source,
     name: &str,
     text: Text,
-    written: Written,
+    raw: RawConfig,
     data: String,
     tree: Option<Node>,
 ) -> Reading {
-    let not_an_object = (!written.value.is_object()).then(|| type_name(&written.value).to_owned());
+    let not_an_object = (!raw.value.is_object()).then(|| type_name(&raw.value).to_owned());
     let origins = match tree {
         Some(tree) => Origins::of_text(name.to_owned(), text, tree),
         None => Origins::of_module(name.to_owned()),
     };
-    Reading { source, written, data: Some(data), origins, not_an_object }
+    Reading { source, raw, data: Some(data), origins, not_an_object }
 }

@@ -16,8 +16,8 @@ use crate::supervisor::{ExitTimeout, Readiness, RestartOrder};
 #[must_use]
 pub fn render(loaded: &Loaded) -> String {
     let known = KEYS.iter().map(|&key| (key.to_owned(), in_force(loaded, key)));
-    let others = unknown(&loaded.written).into_iter().map(|path| {
-        let value = path.split('.').try_fold(&loaded.written, |value, name| value.get(name));
+    let others = unknown(&loaded.raw).into_iter().map(|path| {
+        let value = path.split('.').try_fold(&loaded.raw, |value, name| value.get(name));
         let value = value.cloned().unwrap_or_default();
         (path, value)
     });
@@ -46,7 +46,7 @@ fn in_force(loaded: &Loaded, key: &str) -> Value {
             ExitTimeout::Default | ExitTimeout::Never => Value::Null,
             ExitTimeout::After(wait) => millis(Some(wait)),
         },
-        "control.idleTimeout" => match loaded.written.pointer("/control/idleTimeout") {
+        "control.idleTimeout" => match loaded.raw.pointer("/control/idleTimeout") {
             None => json!(2000),
             Some(value) => json!(value.as_f64().filter(|millis| *millis > 0.0)),
         },
@@ -74,7 +74,7 @@ fn in_force(loaded: &Loaded, key: &str) -> Value {
         }),
         "server.socketMode" => json!(server.socket_mode.map(|mode| format!("{mode:04o}"))),
         "server.socketGroup" => json!(server.socket_group),
-        "extensions" => loaded.written.get(key).cloned().unwrap_or_else(|| json!({})),
+        "extensions" => loaded.raw.get(key).cloned().unwrap_or_else(|| json!({})),
         "extensionsPath" => json!(settings.extensions_path.to_string_lossy()),
         "extensionsLoadTimeout" => millis(settings.extensions_load_timeout),
         "maxEventListeners" => json!(settings.max_event_listeners),

@@ -5,19 +5,19 @@
 
 use serde_json::Value;
 
-use crate::config::inspect::{Inspector, whole};
 use crate::config::ports::divide;
+use crate::config::raw::Found;
 use crate::config::settings::{Balance, MAX_WORKERS, Port, Server};
 use crate::config::socket;
-use crate::config::written::Found;
+use crate::config::validator::{Validator, whole};
 
 /// The most bytes of a unix socket's path: the kernel's 108 less the closing zero.
 const MAX_UNIX_PATH: usize = 107;
 
 /// Judges it. `workers` may be a fraction, the number that was written.
-pub(super) fn server(inspector: &mut Inspector<'_>, workers: f64, balance: Balance) -> Server {
-    let port = port(inspector);
-    let (groups, workers_per_group) = groups(inspector, workers);
+pub(super) fn server(validator: &mut Validator<'_>, workers: f64, balance: Balance) -> Server {
+    let port = port(validator);
+    let (groups, workers_per_group) = groups(validator, workers);
     let choices = [
         ("round-robin", Balance::RoundRobin),
         ("shared", Balance::Shared),
@@ -27,29 +27,29 @@ pub(super) fn server(inspector: &mut Inspector<'_>, workers: f64, balance: Balan
         port,
         groups,
         workers_per_group,
-        ports_per_group: ports_per_group(inspector, groups),
-        balance: inspector.choice("server.balance", &choices).unwrap_or(balance),
-        socket_mode: socket::mode(inspector),
-        socket_group: socket::group(inspector),
+        ports_per_group: ports_per_group(validator, groups),
+        balance: validator.choice("server.balance", &choices).unwrap_or(balance),
+        socket_mode: socket::mode(validator),
+        socket_group: socket::group(validator),
     };
     if server.balance == Balance::Reuseport && matches!(server.port, Some(Port::Unix(_))) {
-        inspector.warn(
+        validator.warn(
             "server.balance",
             "server.balance \"reuseport\" is for TCP ports; the workers of a socket's path share one listening socket",
         );
     }
-    check_ports(inspector, &server);
+    check_ports(validator, &server);
     server
 }
 
 /// How many groups there are, and how many workers each has.
-fn groups(inspector: &mut Inspector<'_>, workers: f64) -> (u32, u32) {
+fn groups(validator: &mut Validator<'_>, workers: f64) -> (u32, u32) {
     const KEY: &str = "server.groups";
-    let wanted = match inspector.number(KEY) {
+    let wanted = match validator.number(KEY) {
         None => 1.0,
         Some(wanted) if (0.0..=f64::from(MAX_WORKERS)).contains(&wanted) => wanted,
         Some(_) => {
-            inspector.fail_value(KEY, &format!("a number of groups from 1 to {MAX_WORKERS}"));
+            validator.fail_value(KEY, &format!("a number of groups from 1 to {MAX_WORKERS}"));
             1.0
         }
     };
@@ -62,7 +62,7 @@ fn groups(inspector: &mut Inspector<'_>, workers: f64) -> (u32, u32) {
         format!("server.groups is {wanted}, which is taken for 1 (leave it out for one group)")
     } else if wanted > workers {
         let counted =
-            if inspector.has("workers") { "" } else { " (the number of CPUs this process may use)" };
+            if validator.has("workers") { "" } else { " (the number of CPUs this process may use)" };
         format!(
             "server.groups is {wanted}, but there are only {count} workers{counted}: there will be {groups} group{s}, of \
              one worker each"
@@ -72,27 +72,27 @@ fn groups(inspector: &mut Inspector<'_>, workers: f64) -> (u32, u32) {
             "{workers} workers do not divide into {wanted} groups: there will be {groups} group{s} of at least {per_group}"
         )
     };
-    inspector.warn(KEY, &warning);
+    validator.warn(KEY, &warning);
     (groups, per_group)
 }
 
-fn ports_per_group(inspector: &mut Inspector<'_>, groups: u32) -> u32 {
+fn ports_per_group(validator: &mut Validator<'_>, groups: u32) -> u32 {
     const KEY: &str = "server.portsPerGroup";
-    let distance = inspector.whole(KEY, 0..=u32::from(u16::MAX)).unwrap_or(1);
+    let distance = validator.whole(KEY, 0..=u32::from(u16::MAX)).unwrap_or(1);
     if distance == 0 && groups > 1 {
-        inspector.warn(KEY, &format!("server.portsPerGroup is 0, so all {groups} groups have the same port"));
+        validator.warn(KEY, &format!("server.portsPerGroup is 0, so all {groups} groups have the same port"));
     }
     distance
 }
 
 /// What JavaScript takes for a number is a TCP port, all else is a path. Port 0 is no port: that is what
 /// workers are told without one.
-fn port(inspector: &mut Inspector<'_>) -> Option<Port> {
+fn port(validator: &mut Validator<'_>) -> Option<Port> {
     const KEY: &str = "server.port";
-    let number = match inspector.at(KEY) {
+    let number = match validator.at(KEY) {
         Found::Absent => return None,
-        Found::Odd(odd) if odd.is_undefined() => {
-            inspector.warn(
+        Found::NonJsonValue(odd) if odd.is_undefined() => {
+            validator.warn(
                 KEY,
                 "server.port is undefined (an environment variable that is not set?), so workers get no port",
             );
@@ -101,16 +101,18 @@ fn port(inspector: &mut Inspector<'_>) -> Option<Port> {
         Found::Plain(Value::String(path)) => match javascript_number(path) {
             Some(number) => number,
             None if path.contains('\0') => {
-                inspector.fail_value(KEY, "a path without zero bytes");
+                validator.fail_value(KEY, "a path without zero bytes");
                 return None;
             }
             None => return Some(Port::Unix(path.clone())),
         },
-        Found::Plain(Value::Number(_)) | Found::Odd(_) if inspector.at(KEY).type_name() == "number" => {
-            inspector.number(KEY)?
+        Found::Plain(Value::Number(_)) | Found::NonJsonValue(_)
+            if validator.at(KEY).type_name() == "number" =>
+        {
+            validator.number(KEY)?
         }
-        Found::Plain(_) | Found::Odd(_) => {
-            inspector.fail_type(KEY, "a number or a string");
+        Found::Plain(_) | Found::NonJsonValue(_) => {
+            validator.fail_type(KEY, "a number or a string");
             return None;
         }
     };
@@ -118,7 +120,7 @@ fn port(inspector: &mut Inspector<'_>) -> Option<Port> {
         Some(Ok(0)) => None,
         Some(Ok(port)) => Some(Port::Tcp(port)),
         Some(Err(_)) | None => {
-            inspector.fail_value(KEY, "a port from 1 to 65535");
+            validator.fail_value(KEY, "a port from 1 to 65535");
             None
         }
     }
@@ -143,18 +145,18 @@ fn javascript_number(text: &str) -> Option<f64> {
 }
 
 /// Checks each group's port, of which the last is the first to be out of bounds.
-fn check_ports(inspector: &mut Inspector<'_>, server: &Server) {
+fn check_ports(validator: &mut Validator<'_>, server: &Server) {
     const KEY: &str = "server.port";
     let groups = server.groups;
     let last = server.port_of_group(groups - 1);
     match &server.port {
         None => {
             if groups > 1
-                && !matches!(inspector.at(KEY), Found::Absent)
-                && !matches!(inspector.at(KEY), Found::Odd(odd) if odd.is_undefined())
-                && inspector.problems.iter().all(|problem| problem.key.as_deref() != Some(KEY))
+                && !matches!(validator.at(KEY), Found::Absent)
+                && !matches!(validator.at(KEY), Found::NonJsonValue(odd) if odd.is_undefined())
+                && validator.problems.iter().all(|problem| problem.key.as_deref() != Some(KEY))
             {
-                inspector.fail_value(KEY, "a port from 1 to 65535, as there are several groups");
+                validator.fail_value(KEY, "a port from 1 to 65535, as there are several groups");
             }
         }
         Some(Port::Tcp(_)) => {
@@ -162,7 +164,7 @@ fn check_ports(inspector: &mut Inspector<'_>, server: &Server) {
                 let message = format!(
                     "\"{KEY}\" gives the last of {groups} groups port {last}, but at most 65535 is possible"
                 );
-                inspector.fail(KEY, message);
+                validator.fail(KEY, message);
             }
         }
         Some(Port::Unix(path)) => {
@@ -171,10 +173,10 @@ fn check_ports(inspector: &mut Inspector<'_>, server: &Server) {
                     "\"{KEY}\" gives a socket path of {} bytes, but at most {MAX_UNIX_PATH} are possible: {last}",
                     last.len()
                 );
-                inspector.fail(KEY, message);
+                validator.fail(KEY, message);
             }
             if groups > 1 && !path.contains('*') {
-                inspector
+                validator
                     .warn(KEY, &format!("server.port has no \"*\", so all {groups} groups share one socket"));
             }
         }

@@ -1,4 +1,4 @@
-//! What luster is to do, once the configuration has been read and judged.
+//! What luster is to do, once the configuration has been read and validated.
 //!
 //! Invariant: every value is within its limits and every default is filled in; a `Settings` that exists can
 //! be used.
@@ -6,7 +6,7 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use crate::config::twins::Twins;
+use crate::config::builtin_extensions::BuiltinExtensions;
 use crate::supervisor::Policy;
 
 /// The most workers that can be asked for: far above what one machine runs, far below what would exhaust it
@@ -30,14 +30,14 @@ pub struct Settings {
     /// The names of the extensions, in the order written (`extensions`).
     pub extensions: Vec<String>,
     /// The options of those whose work luster can do itself.
-    pub twins: Twins,
+    pub builtins: BuiltinExtensions,
     /// The absolute folder extensions are resolved from; the app's folder unless given (`extensionsPath`).
     pub extensions_path: PathBuf,
     /// For all extensions to be configured; `None` is no limit (`extensionsLoadTimeout`).
     pub extensions_load_timeout: Option<Duration>,
     /// Node's warning limit for listeners of one event; 0 is no limit (`maxEventListeners`).
     pub max_event_listeners: u32,
-    /// Worker k's inspector listens on this port + k (`properties.masterInspectPort`).
+    /// Worker k's validator listens on this port + k (`properties.masterInspectPort`).
     pub master_inspect_port: Option<u16>,
 }
 

@@ -5,28 +5,28 @@
 use nix::unistd::{Gid, Group};
 use serde_json::Value;
 
-use crate::config::inspect::Inspector;
-use crate::config::written::Found;
+use crate::config::raw::Found;
+use crate::config::validator::Validator;
 
 const MODE: &str = "server.socketMode";
 const GROUP: &str = "server.socketGroup";
 
 /// The permission bits: octal digits in a string, or JavaScript's `0o660`.
-pub(super) fn mode(inspector: &mut Inspector<'_>) -> Option<u32> {
+pub(super) fn mode(validator: &mut Validator<'_>) -> Option<u32> {
     let expected = "permission bits in octal, such as \"0660\"";
-    let mode = match inspector.at(MODE) {
+    let mode = match validator.at(MODE) {
         Found::Absent => return None,
         Found::Plain(Value::String(digits)) => octal(digits),
         // A plain 660, which is what JSON has, is another number in octal, and beyond 0o777.
         Found::Plain(Value::Number(number)) => number.as_u64().and_then(|mode| u32::try_from(mode).ok()),
-        Found::Plain(_) | Found::Odd(_) => {
-            inspector.fail_type(MODE, "a string");
+        Found::Plain(_) | Found::NonJsonValue(_) => {
+            validator.fail_type(MODE, "a string");
             return None;
         }
     };
     let mode = mode.filter(|mode| *mode <= 0o777);
     if mode.is_none() {
-        inspector.fail_value(MODE, expected);
+        validator.fail_value(MODE, expected);
     }
     mode
 }
@@ -39,18 +39,18 @@ fn octal(digits: &str) -> Option<u32> {
 }
 
 /// The number of the group, by its name or number.
-pub(super) fn group(inspector: &mut Inspector<'_>) -> Option<u32> {
-    let group = match inspector.at(GROUP) {
+pub(super) fn group(validator: &mut Validator<'_>) -> Option<u32> {
+    let group = match validator.at(GROUP) {
         Found::Absent => return None,
         Found::Plain(Value::String(name)) => by_name(name),
         Found::Plain(Value::Number(number)) => number.as_u64().and_then(|gid| u32::try_from(gid).ok()),
-        Found::Plain(_) | Found::Odd(_) => {
-            inspector.fail_type(GROUP, "a string or a number");
+        Found::Plain(_) | Found::NonJsonValue(_) => {
+            validator.fail_type(GROUP, "a string or a number");
             return None;
         }
     };
     if group.is_none() {
-        inspector.fail_value(GROUP, "the name or number of a group of this system (`getent group`)");
+        validator.fail_value(GROUP, "the name or number of a group of this system (`getent group`)");
     }
     group
 }

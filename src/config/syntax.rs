@@ -5,9 +5,9 @@
 use std::path::Path;
 
 use crate::config::error::{Error, ModuleFailure};
-use crate::config::notation::Node;
+use crate::config::json5_parser::Node;
+use crate::config::lexer::Fault;
 use crate::config::origin::Origin;
-use crate::config::scan::Fault;
 use crate::config::text::Text;
 
 const JSON5_HINT: &str =

@@ -99,7 +99,7 @@ impl HostLauncher {
         let data = self.data.as_ref().map(Sealed::share).transpose()?;
         let mut args: Vec<OsString> =
             self.node_args.iter().filter(|argument| !is_inspector(argument)).cloned().collect();
-        if NodeFlags::from_surroundings(&self.node_args).has_permissions() {
+        if NodeFlags::from_environment(&self.node_args).has_permissions() {
             let config = self.boot["config"].as_str().map(Path::new);
             args.extend([script].into_iter().chain(config).map(readable_arg));
         }

@@ -11,9 +11,9 @@ use nix::fcntl::{FcntlArg, OFlag, fcntl};
 use nix::unistd::{dup2_stderr, dup2_stdout, pipe2};
 use thiserror::Error;
 
+use super::copier::{Copier, Form, Key, Stuck};
 use super::lines::{Lines, Objects};
-use super::pump::{Form, Key, Pump, Stuck};
-use super::target::Target;
+use super::sink::Sink;
 
 /// What a pipe holds, in bytes: Node drops what does not fit when a worker ends by `process.exit()`. As much as in the
 /// socket that JS luster's workers print into, and few enough for a hundred of them (pipe(7), `pipe-user-pages-soft`).
@@ -79,7 +79,7 @@ struct Log {
     path: Option<PathBuf>,
     /// luster's own stream, as it was; given back at the end.
     original: OwnedFd,
-    pump: Pump,
+    copier: Copier,
 }
 
 impl LogFiles {
@@ -93,7 +93,7 @@ impl LogFiles {
                 Destination::File(path) => Some(path.clone()),
                 Destination::Own | Destination::Nothing => None,
             };
-            Ok(target(which, destination)?.map(|target| Log::start(which, path, target)).transpose()?)
+            Ok(sink(which, destination)?.map(|sink| Log::start(which, path, sink)).transpose()?)
         };
         Ok(Self { stdout: log(Which::Stdout, stdout)?, stderr: log(Which::Stderr, stderr)?, own_objects })
     }
@@ -145,18 +145,18 @@ impl LogFiles {
     pub fn reopen(&self) {
         for log in [&self.stdout, &self.stderr].into_iter().flatten() {
             // One that is stuck has more trouble than an old name.
-            let _ = log.pump.reopen();
+            let _ = log.copier.reopen();
         }
     }
 }
 
-fn target(which: Which, destination: &Destination) -> Result<Option<Target>, OpenError> {
+fn sink(which: Which, destination: &Destination) -> Result<Option<Sink>, OpenError> {
     let complaints = Which::Stderr.own()?;
     match destination {
         Destination::Nothing => Ok(None),
-        Destination::Own => Ok(Some(Target::stream(which.own()?, complaints))),
-        Destination::File(path) => match Target::file(path, complaints) {
-            Ok(target) => Ok(Some(target)),
+        Destination::Own => Ok(Some(Sink::stream(which.own()?, complaints))),
+        Destination::File(path) => match Sink::file(path, complaints) {
+            Ok(sink) => Ok(Some(sink)),
             Err(source) => Err(OpenError::File { key: which.key(), path: path.clone(), source }),
         },
     }
@@ -180,8 +180,8 @@ impl Which {
 }
 
 impl Log {
-    fn start(which: Which, path: Option<PathBuf>, target: Target) -> io::Result<Self> {
-        Ok(Self { which, path, original: which.own()?, pump: Pump::start(target)? })
+    fn start(which: Which, path: Option<PathBuf>, sink: Sink) -> io::Result<Self> {
+        Ok(Self { which, path, original: which.own()?, copier: Copier::start(sink)? })
     }
 
     /// A pipe whose lines are logged like this: its end for writing.
@@ -190,7 +190,7 @@ impl Log {
         // Where a user has many pipes already the kernel refuses, and it stays as it is.
         let _ = fcntl(&reader, FcntlArg::F_SETPIPE_SZ(LAST_WORDS));
         fcntl(&reader, FcntlArg::F_SETFL(OFlag::O_NONBLOCK))?;
-        match self.pump.take(key, reader, Form::Lines(lines)) {
+        match self.copier.take(key, reader, Form::Lines(lines)) {
             Ok(()) => Ok(writer),
             Err(Stuck) => Err(io::Error::new(io::ErrorKind::TimedOut, "the log file cannot be written")),
         }
@@ -210,6 +210,6 @@ impl Drop for Log {
     fn drop(&mut self) {
         // First, so that what is in the pipe is all there is.
         let _ = self.redirect(&self.original);
-        self.pump.finish();
+        self.copier.finish();
     }
 }

@@ -7,14 +7,14 @@ use std::io;
 use std::os::fd::OwnedFd;
 
 use super::Which;
-use super::pump::{Form, Key, Pump};
-use super::target::Target;
+use super::copier::{Copier, Form, Key};
+use super::sink::Sink;
 
 /// Reads what is printed, as long as it exists.
 #[derive(Debug, Default)]
 pub struct Relay {
-    stdout: Option<Pump>,
-    stderr: Option<Pump>,
+    stdout: Option<Copier>,
+    stderr: Option<Copier>,
     /// The source taken last.
     last: Key,
 }
@@ -22,8 +22,8 @@ pub struct Relay {
 impl Relay {
     /// Copies what could be read until now, for a short time at most; then nothing more is copied.
     pub fn finish(&mut self) {
-        for mut pump in [self.stdout.take(), self.stderr.take()].into_iter().flatten() {
-            pump.finish();
+        for mut copier in [self.stdout.take(), self.stderr.take()].into_iter().flatten() {
+            copier.finish();
         }
     }
 
@@ -32,15 +32,15 @@ impl Relay {
     /// # Errors
     /// The kernel refuses what it takes, or luster's own stream is stuck.
     pub fn take(&mut self, which: Which, stream: OwnedFd) -> io::Result<()> {
-        let pump = match which {
+        let copier = match which {
             Which::Stdout => &mut self.stdout,
             Which::Stderr => &mut self.stderr,
         };
-        let pump = match pump {
-            Some(pump) => pump,
-            None => pump.insert(Pump::start(Target::stream(which.own()?, Which::Stderr.own()?))?),
+        let copier = match copier {
+            Some(copier) => copier,
+            None => copier.insert(Copier::start(Sink::stream(which.own()?, Which::Stderr.own()?))?),
         };
         self.last += 1;
-        pump.take(self.last, stream, Form::Raw).map_err(|_| io::ErrorKind::TimedOut.into())
+        copier.take(self.last, stream, Form::Raw).map_err(|_| io::ErrorKind::TimedOut.into())
     }
 }

@@ -22,7 +22,7 @@ impl NodeFlags {
 
     /// Those of this command line in this process's environment.
     #[must_use]
-    pub fn from_surroundings(args: &[OsString]) -> Self {
+    pub fn from_environment(args: &[OsString]) -> Self {
         Self::new(args, std::env::var("NODE_OPTIONS").ok().as_deref())
     }
 

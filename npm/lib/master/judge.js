@@ -19,7 +19,7 @@ module.exports = function judge(binary, config, basedir, appliedEnv) {
         name: nameOfScript(),
         lusterConf: appliedEnv ? process.env.LUSTER_CONF : undefined,
     });
-    const { error, status, stdout, stderr } = spawnSync(binary, ['__judge'], {
+    const { error, status, stdout, stderr } = spawnSync(binary, ['__validate'], {
         input, encoding: 'utf8', timeout: LIMIT, maxBuffer: Infinity,
     });
     if (error || status !== 0) {

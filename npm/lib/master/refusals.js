@@ -30,7 +30,7 @@ exports.ofUnjudged = function ofUnjudged(error, isHeard) {
 exports.of = function of({ problems, exit }) {
     console.error(problems);
     // Workers run the same script: what is refused here must not be taken there.
-    process.env.LUSTER_JUDGE = path.join(__dirname, 'judge.js');
+    process.env.LUSTER_VALIDATE = path.join(__dirname, 'judge.js');
     return exports.unlessCaught(LusterConfigurationError.createError('CONFIGURATION_CHECK_FAILED'), exit);
 };
 

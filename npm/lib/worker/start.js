@@ -12,9 +12,9 @@ const withoutPreload = require('./exec_argv');
 const configSource = require('../shared/config_source');
 
 const boot = JSON.parse(process.env.LUSTER_BOOT);
-const judge = process.env.LUSTER_JUDGE;
+const judge = process.env.LUSTER_VALIDATE;
 delete process.env.LUSTER_BOOT;
-delete process.env.LUSTER_JUDGE;
+delete process.env.LUSTER_VALIDATE;
 configSource.take(boot);
 process.execArgv = withoutPreload(process.execArgv, boot.preload);
 

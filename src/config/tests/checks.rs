@@ -5,7 +5,7 @@ use std::time::Duration;
 use crate::Exit;
 use crate::config::tests::{NoNode, Story, json_error, json_loaded};
 use crate::config::{
-    Balance, Guard, GuardRestart, LogFile, LogTarget, Port, Problem, Telling, Twins, render,
+    Balance, BuiltinExtensions, Guard, GuardRestart, LogFile, LogTarget, Port, Problem, Telling, render,
 };
 use crate::supervisor::{ExitTimeout, HostKind, LifecycleLimits, Policy, Readiness, RestartOrder};
 
@@ -288,7 +288,7 @@ fn what_is_odd_but_works_is_a_warning() {
 fn unknown_keys_are_kept_in_silence() {
     let loaded = json_loaded(r#""logger": {"level": 1}, "server": {"host": "x"}, "properties": {"a": 1}"#);
     assert!(loaded.warnings.is_empty(), "{:?}", loaded.warnings);
-    assert_eq!(loaded.written["logger"]["level"], 1);
+    assert_eq!(loaded.raw["logger"]["level"], 1);
 }
 
 #[test]
@@ -335,7 +335,7 @@ fn the_environment_overrides_and_is_named_when_it_is_at_fault() {
     let story = story.environment("workers=2; log=; oops");
     let loaded = story.loaded();
     assert_eq!(loaded.settings.policy.workers, 2);
-    assert_eq!(loaded.written.get("log"), None);
+    assert_eq!(loaded.raw.get("log"), None);
     assert_eq!(
         loaded.warnings.iter().map(Problem::headline).collect::<Vec<_>>(),
         [
@@ -381,20 +381,21 @@ fn the_settings_in_force_are_shown_with_their_origins() {
 
 #[test]
 fn the_options_of_the_extensions_luster_can_stand_in_for_are_those_of_the_modules() {
-    let twins = |options: &str| {
+    let builtins = |options: &str| {
         let body = format!(r#"{{"app": "worker.js", "extensions": {options}}}"#);
-        Story::new().file("luster.conf.json", body).loaded().settings.twins
+        Story::new().file("luster.conf.json", body).loaded().settings.builtins
     };
-    assert_eq!(twins("{}"), Twins::default());
+    assert_eq!(builtins("{}"), BuiltinExtensions::default());
     let options = r#"{"luster-log-file": {"stdout": "log/out.log", "stderr": true, "extendConsole": 1}}"#;
-    let LogFile { stdout, stderr, .. } = twins(options).log_file.expect("it is there").expect("it is right");
+    let LogFile { stdout, stderr, .. } =
+        builtins(options).log_file.expect("it is there").expect("it is right");
     let LogTarget::File(path) = stdout else { panic!("{stdout:?}") };
     assert!(path.is_absolute() && path.ends_with("log/out.log"), "{path:?}");
     assert_eq!(stderr, LogTarget::Own);
     let nothing = LogFile { stdout: LogTarget::Nothing, stderr: LogTarget::Nothing, unknown: Vec::new() };
-    assert_eq!(twins(r#"{"luster-log-file": {"stdout": false}}"#).log_file, Some(Ok(nothing)));
+    assert_eq!(builtins(r#"{"luster-log-file": {"stdout": false}}"#).log_file, Some(Ok(nothing)));
     let guard =
-        |options: &str| twins(&format!(r#"{{"luster-guard": {options}}}"#)).guard.expect("it is there");
+        |options: &str| builtins(&format!(r#"{{"luster-guard": {options}}}"#)).guard.expect("it is there");
     let default = Guard {
         patterns: vec!["**/*".into()],
         debounce: Duration::from_millis(300),
@@ -419,7 +420,7 @@ fn the_options_of_the_extensions_luster_can_stand_in_for_are_those_of_the_module
 fn wrong_options_of_such_an_extension_are_no_mistake_as_long_as_a_module_may_have_them() {
     let of = |options: &str| {
         let body = format!(r#"{{"app": "worker.js", "extensions": {options}}}"#);
-        Story::new().file("luster.conf.json", body).loaded().settings.twins
+        Story::new().file("luster.conf.json", body).loaded().settings.builtins
     };
     let messages = |problems: Vec<Problem>| {
         problems.into_iter().map(|problem| problem.message).collect::<Vec<_>>().join("\n")

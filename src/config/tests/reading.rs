@@ -32,7 +32,7 @@ fn each_kind_is_told_by_its_extension() {
         ("luster.conf", "module.exports = {app: 'worker'}", Source::Literal),
     ] {
         let loaded = Story::new().file(name, body).config(name).loaded();
-        assert_eq!((loaded.source, &loaded.written), (source, &json!({"app": "worker"})), "{name} {body}");
+        assert_eq!((loaded.source, &loaded.raw), (source, &json!({"app": "worker"})), "{name} {body}");
     }
 }
 

@@ -18,7 +18,7 @@ fn script(body: &str) -> Luster {
     );
     let app = "const luster = require('luster');
         luster.once('ready', () => console.log(JSON.stringify({ wid: luster.wid, x: luster.config.get('x'),
-            mine: luster.mine, env: process.env.LUSTER_JUDGE })));";
+            mine: luster.mine, env: process.env.LUSTER_VALIDATE })));";
     Luster::new()
         .file("master.js", &master)
         .file("worker.js", &format!("{app}{HTTP}"))

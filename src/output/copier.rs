@@ -1,4 +1,4 @@
-//! A thread that reads what several print and writes it to one target.
+//! A thread that reads what several print and writes it to one sink.
 //!
 //! Invariants: it is woken by what there is to read and by commands, never by a clock alone; each source gets one read in
 //! a turn; it ends when its owner lets go of it, after what could be read then, and is waited for a short time only.
@@ -17,9 +17,9 @@ use nix::sys::epoll::{Epoll, EpollCreateFlags, EpollEvent, EpollFlags, EpollTime
 use nix::sys::eventfd::{EfdFlags, EventFd};
 
 use super::lines::Lines;
-use super::target::Target;
+use super::sink::Sink;
 
-/// Commands that may wait: more than these are made only while the target is stuck.
+/// Commands that may wait: more than these are made only while the sink is stuck.
 const COMMANDS: usize = 1024;
 
 /// What one read takes at most; what a pipe holds.
@@ -28,15 +28,15 @@ const READ: usize = 64 << 10;
 /// How long an unfinished line waits for its end before it is written as it is.
 const UNFINISHED: Duration = Duration::from_secs(1);
 
-/// How long the end may take: the target may be stuck.
+/// How long the end may take: the sink may be stuck.
 const LAST_WORDS: Duration = Duration::from_secs(2);
 
 /// The epoll datum of the bell; sources count from 1.
 const BELL: u64 = 0;
 
-/// The owner's side of a pump.
+/// The owner's side of a copier.
 #[derive(Debug)]
-pub(super) struct Pump {
+pub(super) struct Copier {
     commands: Option<SyncSender<Command>>,
     bell: Arc<EventFd>,
     /// Closed when the thread has ended.
@@ -61,13 +61,13 @@ enum Command {
     Reopen,
 }
 
-/// The pump takes nothing more: its target is stuck.
+/// The copier takes nothing more: its sink is stuck.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Stuck;
 
-impl Pump {
+impl Copier {
     /// Starts the thread.
-    pub(super) fn start(target: Target) -> io::Result<Self> {
+    pub(super) fn start(sink: Sink) -> io::Result<Self> {
         let epoll = Epoll::new(EpollCreateFlags::EPOLL_CLOEXEC)?;
         let bell = Arc::new(EventFd::from_flags(EfdFlags::EFD_CLOEXEC | EfdFlags::EFD_NONBLOCK)?);
         epoll.add(bell.as_fd(), EpollEvent::new(EpollFlags::EPOLLIN, BELL))?;
@@ -76,7 +76,7 @@ impl Pump {
         let bell_inside = Arc::clone(&bell);
         let work = move || {
             let sources = BTreeMap::new();
-            Work { epoll, bell: bell_inside, commands: received, sources, target, out: Vec::new() }.run(ends);
+            Work { epoll, bell: bell_inside, commands: received, sources, sink, out: Vec::new() }.run(ends);
         };
         thread::Builder::new().name("output".into()).stack_size(256 << 10).spawn(work)?;
         Ok(Self { commands: Some(commands), bell, over })
@@ -110,7 +110,7 @@ impl Pump {
     }
 }
 
-impl Drop for Pump {
+impl Drop for Copier {
     fn drop(&mut self) {
         self.let_go();
     }
@@ -122,7 +122,7 @@ struct Work {
     bell: Arc<EventFd>,
     commands: Receiver<Command>,
     sources: BTreeMap<Key, Source>,
-    target: Target,
+    sink: Sink,
     /// What is to be written at the end of the turn; kept from turn to turn.
     out: Vec<u8>,
 }
@@ -204,7 +204,7 @@ impl Work {
                 }
                 Ok(Command::Reopen) => {
                     self.write();
-                    self.target.reopen();
+                    self.sink.reopen();
                 }
                 Err(TryRecvError::Empty) => return Left::No,
                 Err(TryRecvError::Disconnected) => return Left::Yes,
@@ -245,13 +245,13 @@ impl Work {
 
     fn write(&mut self) {
         if !self.out.is_empty() {
-            self.target.write(&self.out);
+            self.sink.write(&self.out);
             self.out.clear();
         }
     }
 }
 
-/// Whether the owner has let go of the pump.
+/// Whether the owner has let go of the copier.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Left {
     Yes,

@@ -1,4 +1,4 @@
-//! What a pump writes to: a file, or one of the streams luster was started with.
+//! What a copier writes to: a file, or one of the streams luster was started with.
 //!
 //! Invariants: lines are appended, so that several writers share a file; what is lost is counted, told once, and noted
 //! in the file when it can be written again; only a file of the plain kind is opened anew.
@@ -17,7 +17,7 @@ const PIPE_BUF: usize = 4096;
 
 /// Where bytes are written to.
 #[derive(Debug)]
-pub(super) struct Target {
+pub(super) struct Sink {
     file: File,
     /// Where it is opened anew, if it is.
     path: Option<PathBuf>,
@@ -33,7 +33,7 @@ enum Lost {
     Lines(u64),
 }
 
-impl Target {
+impl Sink {
     /// The end of the file with this path; missing folders are made. Trouble is told to `complaints`.
     ///
     /// # Errors
@@ -148,18 +148,18 @@ mod tests {
     fn a_renamed_file_is_left_alone_after_it_was_opened_anew() {
         let folder = tempfile::tempdir().unwrap();
         let (path, old) = (folder.path().join("deep/down.log"), folder.path().join("deep/down.log.1"));
-        let mut target = Target::file(&path, complaints().1).unwrap();
-        target.write(b"one\n");
+        let mut sink = Sink::file(&path, complaints().1).unwrap();
+        sink.write(b"one\n");
         fs::rename(&path, &old).unwrap();
-        target.write(b"two\n");
-        target.reopen();
-        target.write(b"three\n");
+        sink.write(b"two\n");
+        sink.reopen();
+        sink.write(b"three\n");
         assert_eq!(fs::read_to_string(old).unwrap(), "one\ntwo\n");
         assert_eq!(fs::read_to_string(&path).unwrap(), "three\n");
 
         fs::remove_dir_all(path.parent().unwrap()).unwrap();
-        target.reopen();
-        target.write(b"four\n");
+        sink.reopen();
+        sink.write(b"four\n");
         assert_eq!(fs::read_to_string(path).unwrap(), "four\n");
     }
 
@@ -168,14 +168,14 @@ mod tests {
         use std::io::Read;
         let (mut reader, writer) = complaints();
         let full = OpenOptions::new().write(true).open("/dev/full").unwrap();
-        let mut target = Target::stream(full.into(), writer);
-        target.write(b"one\ntwo\n");
-        target.write(b"three\n");
+        let mut sink = Sink::stream(full.into(), writer);
+        sink.write(b"one\ntwo\n");
+        sink.write(b"three\n");
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("x.log");
-        target.file = open(&path).unwrap();
-        target.write(b"four\n");
-        drop(target);
+        sink.file = open(&path).unwrap();
+        sink.write(b"four\n");
+        drop(sink);
         let mut told = String::new();
         reader.read_to_string(&mut told).unwrap();
         assert_eq!(told.matches("cannot be written: No space left on device").count(), 1, "{told}");
@@ -187,10 +187,10 @@ mod tests {
     fn a_folder_that_is_a_file_and_a_pipe_nobody_reads_are_errors() {
         let folder = tempfile::tempdir().unwrap();
         fs::write(folder.path().join("file"), "").unwrap();
-        assert!(Target::file(&folder.path().join("file/x.log"), complaints().1).is_err());
+        assert!(Sink::file(&folder.path().join("file/x.log"), complaints().1).is_err());
         let pipe = folder.path().join("pipe");
         nix::unistd::mkfifo(&pipe, nix::sys::stat::Mode::S_IRWXU).unwrap();
-        let error = Target::file(&pipe, complaints().1).unwrap_err();
+        let error = Sink::file(&pipe, complaints().1).unwrap_err();
         assert_eq!(error.to_string(), "it is a pipe that nobody reads");
     }
 }

@@ -10,27 +10,27 @@ use serde_json::Value;
 
 use crate::config::error::Problem;
 use crate::config::origin::Origins;
-use crate::config::written::{Found, Odd, Written};
+use crate::config::raw::{Found, NonJsonValue, RawConfig};
 
 /// The longest time Node's timers can measure, in milliseconds (24 days); JS luster's would fire at once
 /// beyond it.
 const MAX_MILLIS: f64 = 2_147_483_647.0;
 
 /// Looks at values by dotted key, and collects what is wrong with them.
-pub(super) struct Inspector<'a> {
-    written: &'a Written,
+pub(super) struct Validator<'a> {
+    raw: &'a RawConfig,
     origins: &'a Origins,
     pub(super) problems: Vec<Problem>,
     pub(super) warnings: Vec<Problem>,
 }
 
-impl<'a> Inspector<'a> {
-    pub(super) fn new(written: &'a Written, origins: &'a Origins) -> Self {
-        Self { written, origins, problems: Vec::new(), warnings: Vec::new() }
+impl<'a> Validator<'a> {
+    pub(super) fn new(raw: &'a RawConfig, origins: &'a Origins) -> Self {
+        Self { raw, origins, problems: Vec::new(), warnings: Vec::new() }
     }
 
-    pub(super) fn written(&self) -> &'a Value {
-        &self.written.value
+    pub(super) fn raw(&self) -> &'a Value {
+        &self.raw.value
     }
 
     pub(super) fn has(&self, key: &str) -> bool {
@@ -38,7 +38,7 @@ impl<'a> Inspector<'a> {
     }
 
     pub(super) fn at(&self, key: &str) -> Found<'a> {
-        self.written.at(key)
+        self.raw.at(key)
     }
 
     pub(super) fn fail(&mut self, key: &str, message: String) {
@@ -58,7 +58,7 @@ impl<'a> Inspector<'a> {
             Found::Plain(Value::String(_)) => format!("the string {}", self.shown(key)),
             Found::Plain(Value::Number(_)) => format!("the number {}", self.shown(key)),
             Found::Plain(Value::Null | Value::Bool(_)) => self.shown(key),
-            Found::Plain(Value::Array(_) | Value::Object(_)) | Found::Absent | Found::Odd(_) => {
+            Found::Plain(Value::Array(_) | Value::Object(_)) | Found::Absent | Found::NonJsonValue(_) => {
                 with_article(found.type_name())
             }
         };
@@ -82,7 +82,7 @@ impl<'a> Inspector<'a> {
         match self.at(key) {
             Found::Absent => None,
             Found::Plain(Value::String(text)) => Some(text),
-            Found::Plain(_) | Found::Odd(_) => {
+            Found::Plain(_) | Found::NonJsonValue(_) => {
                 self.fail_type(key, "a string");
                 None
             }
@@ -93,10 +93,10 @@ impl<'a> Inspector<'a> {
         match self.at(key) {
             Found::Absent => None,
             Found::Plain(Value::Number(number)) => number.as_f64(),
-            Found::Odd(Odd::Infinity) => Some(f64::INFINITY),
-            Found::Odd(Odd::MinusInfinity) => Some(f64::NEG_INFINITY),
-            Found::Odd(Odd::NotANumber) => Some(f64::NAN),
-            Found::Plain(_) | Found::Odd(Odd::Other(_)) => {
+            Found::NonJsonValue(NonJsonValue::Infinity) => Some(f64::INFINITY),
+            Found::NonJsonValue(NonJsonValue::MinusInfinity) => Some(f64::NEG_INFINITY),
+            Found::NonJsonValue(NonJsonValue::NotANumber) => Some(f64::NAN),
+            Found::Plain(_) | Found::NonJsonValue(NonJsonValue::Other(_)) => {
                 self.fail_type(key, "a number");
                 None
             }
@@ -139,7 +139,7 @@ impl<'a> Inspector<'a> {
         match self.at(key) {
             Found::Absent => default,
             Found::Plain(Value::Bool(flag)) => *flag,
-            Found::Plain(_) | Found::Odd(_) => {
+            Found::Plain(_) | Found::NonJsonValue(_) => {
                 self.fail_type(key, "true or false");
                 default
             }
@@ -154,8 +154,8 @@ impl<'a> Inspector<'a> {
             Found::Plain(Value::Bool(flag)) => *flag,
             Found::Plain(Value::Number(number)) => number.as_f64() != Some(0.0),
             Found::Plain(Value::String(text)) => !text.is_empty(),
-            Found::Odd(Odd::NotANumber) => false,
-            Found::Plain(Value::Array(_) | Value::Object(_)) | Found::Odd(_) => true,
+            Found::NonJsonValue(NonJsonValue::NotANumber) => false,
+            Found::Plain(Value::Array(_) | Value::Object(_)) | Found::NonJsonValue(_) => true,
         }
     }
 
@@ -175,10 +175,10 @@ impl<'a> Inspector<'a> {
         let text = match self.at(key) {
             Found::Absent => "absent".to_owned(),
             Found::Plain(value) => value.to_string(),
-            Found::Odd(Odd::Infinity) => "Infinity".to_owned(),
-            Found::Odd(Odd::MinusInfinity) => "-Infinity".to_owned(),
-            Found::Odd(Odd::NotANumber) => "NaN".to_owned(),
-            Found::Odd(Odd::Other(name)) => with_article(name),
+            Found::NonJsonValue(NonJsonValue::Infinity) => "Infinity".to_owned(),
+            Found::NonJsonValue(NonJsonValue::MinusInfinity) => "-Infinity".to_owned(),
+            Found::NonJsonValue(NonJsonValue::NotANumber) => "NaN".to_owned(),
+            Found::NonJsonValue(NonJsonValue::Other(name)) => with_article(name),
         };
         match text.char_indices().nth(LIMIT) {
             Some((end, _)) => format!("{}…", &text[..end]),

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use crate::Exit;
 use crate::cli::LogFormat;
-use crate::config::{self, Guard, GuardRestart, Judged, LogFile, LogTarget, Problem};
+use crate::config::{self, Guard, GuardRestart, LogFile, LogTarget, Problem, Validated};
 use crate::driver::{BuiltinExtensions, GUARD, LOG_FILE, Restart, Watching};
 use crate::output::{Destination, LogFiles, Objects, OpenError};
 use crate::watch::{OwnFiles, Patterns, Telling};
@@ -25,13 +25,13 @@ pub(super) struct Plan<'a> {
 
 /// Plans the work of those of these extensions that are ours.
 pub(super) fn plan<'a>(
-    twins: &'a config::Twins,
+    builtins: &'a config::BuiltinExtensions,
     extensions: &[String],
     format: LogFormat,
 ) -> Result<Plan<'a>, Refusal> {
     let has = |name: &str| extensions.iter().any(|extension| extension == name);
-    let log = options(&twins.log_file, has(LOG_FILE))?;
-    let guard = options(&twins.guard, has(GUARD))?;
+    let log = options(&builtins.log_file, has(LOG_FILE))?;
+    let guard = options(&builtins.guard, has(GUARD))?;
     let unknown = [log.map(|log| &log.unknown), guard.map(|guard| &guard.unknown)];
     Ok(Plan {
         log,
@@ -52,7 +52,7 @@ impl Plan<'_> {
     }
 }
 
-fn options<T>(judged: &Option<Judged<T>>, is_ours: bool) -> Result<Option<&T>, Refusal> {
+fn options<T>(judged: &Option<Validated<T>>, is_ours: bool) -> Result<Option<&T>, Refusal> {
     match judged {
         Some(Ok(options)) if is_ours => Ok(Some(options)),
         Some(Err(problems)) if is_ours => {

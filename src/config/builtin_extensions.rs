@@ -13,9 +13,9 @@ use serde_json::Value;
 
 use crate::config::error::Problem;
 use crate::config::find;
-use crate::config::inspect::Inspector;
 use crate::config::keys::is_near;
-use crate::config::written::Found;
+use crate::config::raw::Found;
+use crate::config::validator::Validator;
 
 const LOG_FILE: &str = "extensions.luster-log-file";
 const GUARD: &str = "extensions.luster-guard";
@@ -26,15 +26,15 @@ const GUARD_OPTIONS: &[&str] = &["patterns", "debounce", "silent", "softRestart"
 
 /// What the configuration says of them.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Twins {
+pub struct BuiltinExtensions {
     /// `extensions.luster-log-file`, if there is one.
-    pub log_file: Option<Judged<LogFile>>,
+    pub log_file: Option<Validated<LogFile>>,
     /// `extensions.luster-guard`, if there is one.
-    pub guard: Option<Judged<Guard>>,
+    pub guard: Option<Validated<Guard>>,
 }
 
 /// Options, or everything that is wrong with them.
-pub type Judged<T> = Result<T, Vec<Problem>>;
+pub type Validated<T> = Result<T, Vec<Problem>>;
 
 /// Where output goes.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -91,54 +91,54 @@ pub enum GuardRestart {
     Hard,
 }
 
-/// Judges the options; the inspector keeps nothing of what is wrong with them.
-pub(super) fn twins(inspector: &mut Inspector<'_>, base_dir: &Path) -> Twins {
-    Twins {
-        log_file: judged(inspector, LOG_FILE, |inspector, key| LogFile {
-            stdout: log_target(inspector, &format!("{key}.stdout"), base_dir),
-            stderr: log_target(inspector, &format!("{key}.stderr"), base_dir),
-            unknown: unknown(inspector, key, LOG_FILE_OPTIONS),
+/// Judges the options; the validator keeps nothing of what is wrong with them.
+pub(super) fn builtins(validator: &mut Validator<'_>, base_dir: &Path) -> BuiltinExtensions {
+    BuiltinExtensions {
+        log_file: validated(validator, LOG_FILE, |validator, key| LogFile {
+            stdout: log_target(validator, &format!("{key}.stdout"), base_dir),
+            stderr: log_target(validator, &format!("{key}.stderr"), base_dir),
+            unknown: unknown(validator, key, LOG_FILE_OPTIONS),
         }),
-        guard: judged(inspector, GUARD, |inspector, key| Guard {
-            patterns: patterns(inspector, &format!("{key}.patterns")),
-            debounce: debounce(inspector, &format!("{key}.debounce")),
-            telling: match inspector.flag(&format!("{key}.silent"), false) {
+        guard: validated(validator, GUARD, |validator, key| Guard {
+            patterns: patterns(validator, &format!("{key}.patterns")),
+            debounce: debounce(validator, &format!("{key}.debounce")),
+            telling: match validator.flag(&format!("{key}.silent"), false) {
                 true => Telling::Silent,
                 false => Telling::Aloud,
             },
-            restart: match inspector.flag(&format!("{key}.softRestart"), true) {
+            restart: match validator.flag(&format!("{key}.softRestart"), true) {
                 true => GuardRestart::Soft,
                 false => GuardRestart::Hard,
             },
-            unknown: unknown(inspector, key, GUARD_OPTIONS),
+            unknown: unknown(validator, key, GUARD_OPTIONS),
         }),
     }
 }
 
-fn judged<T>(
-    inspector: &mut Inspector<'_>,
+fn validated<T>(
+    validator: &mut Validator<'_>,
     key: &str,
-    options: impl FnOnce(&mut Inspector<'_>, &str) -> T,
-) -> Option<Judged<T>> {
-    if !inspector.has(key) {
+    options: impl FnOnce(&mut Validator<'_>, &str) -> T,
+) -> Option<Validated<T>> {
+    if !validator.has(key) {
         return None;
     }
-    let others = mem::take(&mut inspector.problems);
+    let others = mem::take(&mut validator.problems);
     // `null` is no options, as for every extension.
-    if !matches!(inspector.at(key), Found::Plain(Value::Object(_) | Value::Null)) {
-        inspector.fail_type(key, "an object");
+    if !matches!(validator.at(key), Found::Plain(Value::Object(_) | Value::Null)) {
+        validator.fail_type(key, "an object");
     }
-    let options = options(inspector, key);
-    let problems = mem::replace(&mut inspector.problems, others);
+    let options = options(validator, key);
+    let problems = mem::replace(&mut validator.problems, others);
     Some(if problems.is_empty() { Ok(options) } else { Err(problems) })
 }
 
 /// Warns of options that are not there, which do nothing.
-fn unknown(inspector: &Inspector<'_>, key: &str, options: &[&str]) -> Vec<Problem> {
-    let Found::Plain(Value::Object(written)) = inspector.at(key) else { return Vec::new() };
-    let unknown = written.keys().filter(|name| !options.contains(&name.as_str()));
+fn unknown(validator: &Validator<'_>, key: &str, options: &[&str]) -> Vec<Problem> {
+    let Found::Plain(Value::Object(raw)) = validator.at(key) else { return Vec::new() };
+    let unknown = raw.keys().filter(|name| !options.contains(&name.as_str()));
     let warning = |name: &String| {
-        let near = options.iter().find(|option| !written.contains_key(**option) && is_near(name, option));
+        let near = options.iter().find(|option| !raw.contains_key(**option) && is_near(name, option));
         let hint = match (near, name.as_str()) {
             (Some(option), _) => format!("did you mean \"{option}\"?"),
             // As older versions of luster-guard, and JS luster's README, have them.
@@ -148,32 +148,32 @@ fn unknown(inspector: &Inspector<'_>, key: &str, options: &[&str]) -> Vec<Proble
             (None, _) => format!("its options are {}", options.join(", ")),
         };
         let path = format!("{key}.{name}");
-        inspector.problem_of_key(&path, format!("unknown option \"{path}\" has no effect; {hint}"))
+        validator.problem_of_key(&path, format!("unknown option \"{path}\" has no effect; {hint}"))
     };
     unknown.map(warning).collect()
 }
 
-fn log_target(inspector: &mut Inspector<'_>, key: &str, base_dir: &Path) -> LogTarget {
-    match inspector.at(key) {
+fn log_target(validator: &mut Validator<'_>, key: &str, base_dir: &Path) -> LogTarget {
+    match validator.at(key) {
         Found::Absent | Found::Plain(Value::Null | Value::Bool(false)) => LogTarget::Nothing,
         Found::Plain(Value::Bool(true)) => LogTarget::Own,
         Found::Plain(Value::String(path)) if path.is_empty() => LogTarget::Nothing,
         Found::Plain(Value::String(path)) if path.contains('\0') => {
-            inspector.fail_value(key, "the path of a file");
+            validator.fail_value(key, "the path of a file");
             LogTarget::Nothing
         }
         Found::Plain(Value::String(path)) => LogTarget::File(find::resolve(base_dir, Path::new(path))),
-        Found::Plain(Value::Number(_) | Value::Array(_) | Value::Object(_)) | Found::Odd(_) => {
-            inspector.fail_type(key, "a string or a boolean");
+        Found::Plain(Value::Number(_) | Value::Array(_) | Value::Object(_)) | Found::NonJsonValue(_) => {
+            validator.fail_type(key, "a string or a boolean");
             LogTarget::Nothing
         }
     }
 }
 
 /// One glob, or a list of them.
-fn patterns(inspector: &mut Inspector<'_>, key: &str) -> Vec<String> {
+fn patterns(validator: &mut Validator<'_>, key: &str) -> Vec<String> {
     let all = || vec!["**/*".to_owned()];
-    match inspector.at(key) {
+    match validator.at(key) {
         Found::Absent => return all(),
         Found::Plain(Value::String(pattern)) if !pattern.is_empty() => return vec![pattern.clone()],
         Found::Plain(Value::Array(list)) => {
@@ -181,16 +181,16 @@ fn patterns(inspector: &mut Inspector<'_>, key: &str) -> Vec<String> {
             if let Some(words) = words.collect::<Option<Vec<_>>>().filter(|words| !words.is_empty()) {
                 return words.into_iter().map(str::to_owned).collect();
             }
-            inspector.fail_value(key, "a list of globs");
+            validator.fail_value(key, "a list of globs");
         }
-        Found::Plain(_) | Found::Odd(_) => inspector.fail_type(key, "a string or an array"),
+        Found::Plain(_) | Found::NonJsonValue(_) => validator.fail_type(key, "a string or an array"),
     }
     all()
 }
 
-fn debounce(inspector: &mut Inspector<'_>, key: &str) -> Duration {
-    match inspector.at(key) {
+fn debounce(validator: &mut Validator<'_>, key: &str) -> Duration {
+    match validator.at(key) {
         Found::Absent => Duration::from_millis(300),
-        Found::Plain(_) | Found::Odd(_) => inspector.timeout(key, None).unwrap_or_default(),
+        Found::Plain(_) | Found::NonJsonValue(_) => validator.timeout(key, None).unwrap_or_default(),
     }
 }

@@ -10,7 +10,7 @@ use crate::process::Pid;
 
 /// What it says; nothing if it was not the package that started us.
 #[derive(Debug, Default)]
-pub(super) struct Launched {
+pub(super) struct NpmLauncher {
     /// The Node that ran the package's script.
     pub(super) node: Option<PathBuf>,
     /// Its flags.
@@ -33,7 +33,7 @@ struct Told {
     stand_in: Option<i32>,
 }
 
-impl Launched {
+impl NpmLauncher {
     /// Reads the variable; one that makes no sense is not the package's.
     pub(super) fn by_package() -> Self {
         let told = std::env::var("LUSTER_LAUNCHER").ok().and_then(|text| serde_json::from_str(&text).ok());

@@ -1,4 +1,4 @@
-//! What the configuration says, before anyone has judged it.
+//! What the configuration says, before anyone has validated it.
 //!
 //! Invariant: `value` is plain JSON; what JSON cannot say (infinite numbers, functions, …) is remembered
 //! beside it by dotted path, so that complaints can name what was really written.
@@ -7,19 +7,19 @@ use std::collections::BTreeMap;
 
 use serde_json::Value;
 
-use crate::config::notation::{Content, Node};
+use crate::config::json5_parser::{Content, Node};
 
 /// The configuration as written.
 #[derive(Debug, Clone, PartialEq)]
-pub(super) struct Written {
+pub(super) struct RawConfig {
     pub(super) value: Value,
     /// By dotted path: what was there that JSON has no word for.
-    pub(super) odd: BTreeMap<String, Odd>,
+    pub(super) odd: BTreeMap<String, NonJsonValue>,
 }
 
 /// A value that JSON has no word for.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum Odd {
+pub(super) enum NonJsonValue {
     Infinity,
     MinusInfinity,
     NotANumber,
@@ -32,24 +32,24 @@ pub(super) enum Odd {
 pub(super) enum Found<'a> {
     Absent,
     Plain(&'a Value),
-    Odd(&'a Odd),
+    NonJsonValue(&'a NonJsonValue),
 }
 
-impl Written {
+impl RawConfig {
     pub(super) fn plain(value: Value) -> Self {
         Self { value, odd: BTreeMap::new() }
     }
 
     pub(super) fn from_tree(tree: &Node) -> Self {
-        let mut written = Self::plain(tree.to_json());
-        written.collect_odd(tree, "");
-        written
+        let mut raw = Self::plain(tree.to_json());
+        raw.collect_odd(tree, "");
+        raw
     }
 
     /// What is at the dotted path; a path through something that is not an object leads nowhere.
     pub(super) fn at(&self, path: &str) -> Found<'_> {
         if let Some(odd) = self.odd.get(path) {
-            return Found::Odd(odd);
+            return Found::NonJsonValue(odd);
         }
         path.split('.')
             .try_fold(&self.value, |value, name| value.get(name))
@@ -64,7 +64,7 @@ impl Written {
     fn collect_odd(&mut self, node: &Node, path: &str) {
         match &node.content {
             Content::Number(number) => {
-                if let Some(odd) = Odd::from_number(*number) {
+                if let Some(odd) = NonJsonValue::from_number(*number) {
                     self.odd.insert(path.to_owned(), odd);
                 }
             }
@@ -82,7 +82,7 @@ impl Written {
     }
 }
 
-impl Odd {
+impl NonJsonValue {
     fn from_number(number: f64) -> Option<Self> {
         match number {
             f64::INFINITY => Some(Self::Infinity),
@@ -114,8 +114,10 @@ impl Found<'_> {
         match self {
             Self::Absent => "undefined",
             Self::Plain(value) => type_name(value),
-            Self::Odd(Odd::Infinity | Odd::MinusInfinity | Odd::NotANumber) => "number",
-            Self::Odd(Odd::Other(name)) => name,
+            Self::NonJsonValue(
+                NonJsonValue::Infinity | NonJsonValue::MinusInfinity | NonJsonValue::NotANumber,
+            ) => "number",
+            Self::NonJsonValue(NonJsonValue::Other(name)) => name,
         }
     }
 }
@@ -140,16 +142,16 @@ pub(super) fn covers(above: &str, path: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config::notation::parse;
+    use crate::config::json5_parser::parse;
 
     #[test]
     fn infinite_numbers_are_remembered_by_path() {
-        let written = Written::from_tree(&parse("{a: {b: Infinity, c: 1}, d: NaN, d: 2}").unwrap());
-        assert_eq!(written.at("a.b"), Found::Odd(&Odd::Infinity));
-        assert_eq!(written.at("a.b").type_name(), "number");
-        assert_eq!(written.at("a.c"), Found::Plain(&Value::from(1)));
-        assert_eq!(written.at("d"), Found::Plain(&Value::from(2)));
-        assert_eq!(written.at("a.c.d"), Found::Absent);
+        let raw = RawConfig::from_tree(&parse("{a: {b: Infinity, c: 1}, d: NaN, d: 2}").unwrap());
+        assert_eq!(raw.at("a.b"), Found::NonJsonValue(&NonJsonValue::Infinity));
+        assert_eq!(raw.at("a.b").type_name(), "number");
+        assert_eq!(raw.at("a.c"), Found::Plain(&Value::from(1)));
+        assert_eq!(raw.at("d"), Found::Plain(&Value::from(2)));
+        assert_eq!(raw.at("a.c.d"), Found::Absent);
     }
 
     #[test]

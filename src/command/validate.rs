@@ -1,4 +1,4 @@
-//! `luster __judge`: says what the configuration on stdin means, for luster's own JavaScript.
+//! `luster __validate`: says what the configuration on stdin means, for luster's own JavaScript.
 //!
 //! Reads `{value, odd, app, baseDir, name}` and writes `{workers, ports, warnings}` or `{problems, exit}`, as JSON.
 
@@ -38,7 +38,7 @@ pub(super) fn run() -> Exit {
     match read.ok().and_then(|_| serde_json::from_slice(&text).ok()) {
         Some(question) => cli::print(&format!("{}\n", answer(question))),
         None => {
-            cli::complain("luster: `luster __judge` is for luster's own use, by its JavaScript");
+            cli::complain("luster: `luster __validate` is for luster's own use, by its JavaScript");
             Exit::Usage
         }
     }
@@ -46,7 +46,7 @@ pub(super) fn run() -> Exit {
 
 fn answer(question: Question) -> Value {
     let Question { value, odd, app, base_dir, name, luster_conf } = question;
-    match config::judge(Held { value, odd, app }, &name, &base_dir, &luster_conf) {
+    match config::validate(Held { value, odd, app }, &name, &base_dir, &luster_conf) {
         Ok((settings, warnings)) => {
             let workers = settings.policy.workers;
             let ports: Vec<_> = settings.server.layout(workers).into_iter().map(|seat| seat.port).collect();

@@ -8,7 +8,7 @@ use std::ops::Range;
 
 use serde_json::{Map, Number, Value};
 
-use crate::config::scan::{Dialect, Fault, Scanner};
+use crate::config::lexer::{Dialect, Fault, Scanner};
 
 /// One less than `serde_json` allows, so that whatever is read here can also be written and read as JSON.
 pub(super) const MAX_DEPTH: usize = 127;
