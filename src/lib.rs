@@ -7,15 +7,12 @@ mod command;
 mod exit;
 mod logging;
 
-pub mod cluster;
 pub mod config;
+pub mod core;
 pub mod driver;
-pub mod host;
-pub mod ipc;
+pub mod node;
 pub mod output;
 pub mod process;
-pub mod scripts;
-pub mod supervisor;
 pub mod watch;
 
 use std::panic::catch_unwind;

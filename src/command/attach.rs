@@ -18,12 +18,12 @@ use crate::Exit;
 use crate::cli;
 use crate::cli::{LogFormat, Output};
 use crate::config::{self, Held};
+use crate::core::{HostKind, Moment};
 use crate::driver::{self, HostSetup, RunSpec};
-use crate::host::{CustomMasterSpec, Hello, HostChannel, HostNews, HostRequest};
-use crate::ipc::Progress;
 use crate::logging;
+use crate::node::host::{CustomMasterSpec, Hello, HostChannel, HostNews, HostRequest};
+use crate::node::ipc::Progress;
 use crate::process;
-use crate::supervisor::{HostKind, Moment};
 
 /// The form of what is said on the channel; see `npm/lib/master/link.js`.
 const PROTOCOL: u32 = 1;

@@ -13,9 +13,9 @@ use serde_json::{Value, json};
 use super::node_program;
 use crate::config::{EVALUATION_DEADLINE, Evaluate, EvaluationError, Flavour, SIZE_LIMIT};
 use crate::driver::SpawnOverrides;
-use crate::host::{Candidate, EnvChanges, Failure, HostLaunchError, HostLauncher, Setup};
+use crate::node::host::{Candidate, EnvChanges, Failure, HostLaunchError, HostLauncher, Setup};
+use crate::node::scripts::{NodeFlags, Placed, Places, Script};
 use crate::process::{DescriptorLimit, SpawnError};
-use crate::scripts::{NodeFlags, Placed, Places, Script};
 
 /// What is needed to run a configuration.
 pub(super) struct Evaluator {

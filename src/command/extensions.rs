@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 use crate::config::{Error, Loaded, Origins, Problem};
 use crate::driver::{GUARD, LOG_FILE};
-use crate::scripts::NodeFlags;
+use crate::node::scripts::NodeFlags;
 
 /// Who does the work of which extension.
 #[derive(Debug, Default)]

@@ -4,7 +4,7 @@ use std::os::fd::AsFd;
 
 use crate::Exit;
 use crate::cli;
-use crate::host;
+use crate::node::host;
 use crate::process;
 
 /// Where `npm/lib/master/link.js` puts the socket.

@@ -7,12 +7,12 @@ use std::path::{Path, PathBuf};
 use serde_json::{Value, json};
 
 use crate::Exit;
-use crate::cluster;
 use crate::config::{Balance, Settings};
 use crate::driver::{BuiltinExtensions, HostSetup, Launcher, RunSpec, SpawnOverrides};
 use crate::logging;
+use crate::node::cluster;
+use crate::node::scripts::{Placed, Places, Script};
 use crate::process::{self, DescriptorLimit, Sealed, Terminal};
-use crate::scripts::{Placed, Places, Script};
 
 /// What workers run.
 pub(super) struct Program {

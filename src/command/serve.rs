@@ -13,11 +13,11 @@ use super::run_spec::{self, Program, utf8};
 use crate::Exit;
 use crate::cli::Arguments;
 use crate::config::{self, Loaded};
+use crate::core::HostKind;
 use crate::driver::{self, HostSetup, LOG_FILE, RunSpec};
-use crate::host::HostLauncher;
 use crate::logging;
+use crate::node::host::HostLauncher;
 use crate::process::{self, Child, Sealed};
-use crate::supervisor::HostKind;
 
 /// What extensions may take beyond `extensionsLoadTimeout` until we give their process up: it has to say so itself, and
 /// Node has to start.

@@ -18,9 +18,7 @@ use crate::config::raw::Found;
 use crate::config::server::server;
 use crate::config::settings::{MAX_WORKERS, Settings};
 use crate::config::validator::{Validator, whole};
-use crate::supervisor::{
-    ExitTimeout, HostKind, LifecycleLimits, Persistence, Policy, Readiness, RestartOrder,
-};
+use crate::core::{ExitTimeout, HostKind, LifecycleLimits, Persistence, Policy, Readiness, RestartOrder};
 
 /// Judges everything; the settings are to be used only if the validator noted no problem.
 pub(super) fn check(validator: &mut Validator<'_>, surroundings: Surroundings<'_>) -> Settings {

@@ -6,7 +6,7 @@
 
 use crate::config::settings::{Port, Server};
 use crate::config::validator::whole;
-use crate::supervisor::WorkerId;
+use crate::core::WorkerId;
 
 /// One worker's place in the layout.
 #[derive(Debug, Clone, PartialEq, Eq)]

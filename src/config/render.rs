@@ -10,7 +10,7 @@ use serde_json::{Map, Value, json};
 use crate::config::keys::{KEYS, unknown};
 use crate::config::load::Loaded;
 use crate::config::settings::{Balance, Port};
-use crate::supervisor::{ExitTimeout, Readiness, RestartOrder};
+use crate::core::{ExitTimeout, Readiness, RestartOrder};
 
 /// The settings in force as a JSON object, ended by a line feed. `null` stands for "none".
 #[must_use]

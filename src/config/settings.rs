@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use crate::config::builtin_extensions::BuiltinExtensions;
-use crate::supervisor::Policy;
+use crate::core::Policy;
 
 /// The most workers that can be asked for: far above what one machine runs, far below what would exhaust it
 /// at once.

@@ -11,8 +11,8 @@ use std::time::Duration;
 use tokio::sync::Notify;
 use tracing::{error, info, warn};
 
+use crate::core::{InstanceId, WorkerId};
 use crate::output::{LogFiles, Which};
-use crate::supervisor::{InstanceId, WorkerId};
 use crate::watch::{Guard, OwnFiles, Patterns, Telling};
 
 /// The extension that writes log files.

@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use crate::ipc::SendOutcome;
-use crate::supervisor::{AbortReason, Death, ExitStatus};
+use crate::core::{AbortReason, Death, ExitStatus};
+use crate::node::ipc::SendOutcome;
 
 /// Why a replacement failed, a clause without its subject.
 pub(super) fn abort_reason(reason: &AbortReason) -> String {

@@ -10,12 +10,12 @@ use nix::errno::Errno;
 use serde_json::value::RawValue;
 use tracing::{trace, warn};
 
-use crate::cluster::{Cluster, News};
-use crate::host::HostNews;
-use crate::ipc::{Progress, SendOutcome};
+use crate::core::{Effect, Endpoint, Event, InstanceId, Moment, Outcome, Supervisor, WorkerId};
+use crate::node::cluster::{Cluster, News};
+use crate::node::host::HostNews;
+use crate::node::ipc::{Progress, SendOutcome};
 use crate::output::Relay;
 use crate::process::{self, Child, Reserve};
-use crate::supervisor::{Effect, Endpoint, Event, InstanceId, Moment, Outcome, Supervisor, WorkerId};
 
 use super::builtin_extensions::BuiltinExtensions;
 use super::clauses;

@@ -8,7 +8,7 @@ use std::fmt::Write;
 
 use tracing::info;
 
-use crate::supervisor::{Endpoint, InstanceId, Notice, WorkerId};
+use crate::core::{Endpoint, InstanceId, Notice, WorkerId};
 
 use super::driver::Driver;
 

@@ -5,7 +5,7 @@ use std::time::Duration;
 use tracing::{error, info, warn};
 
 use super::clauses::{how, millis};
-use crate::supervisor::{ExitCause, ExitStatus, NextAction, WorkerId};
+use crate::core::{ExitCause, ExitStatus, NextAction, WorkerId};
 
 /// How a process ended, for machines.
 pub(super) struct Fields<'a> {

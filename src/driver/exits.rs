@@ -10,9 +10,9 @@ use tracing::{debug, warn};
 use super::driver::Driver;
 use super::exec_results::{Mended, Unstarted};
 use super::translate;
-use crate::host::{ExitThen, HostNotification};
+use crate::core::{Event, ExitStatus, HostEvent, HostInstanceId, InstanceId, Moment};
+use crate::node::host::{ExitThen, HostNotification};
 use crate::process::{self, Left, Pid};
-use crate::supervisor::{Event, ExitStatus, HostEvent, HostInstanceId, InstanceId, Moment};
 
 /// The exit code of a process that could not run its program, as shells have it.
 const NOT_RUN: i32 = 127;

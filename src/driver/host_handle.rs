@@ -12,10 +12,10 @@ use serde_json::value::RawValue;
 use tracing::warn;
 
 use super::exec_results::{Begun, Unstarted};
-use crate::host::{HostChannel, HostLauncher, HostNews, HostNotification, Told};
-use crate::ipc::{Progress, SendOutcome, UserHandle};
+use crate::core::{HostInstanceId, InstanceId, Moment};
+use crate::node::host::{HostChannel, HostLauncher, HostNews, HostNotification, Told};
+use crate::node::ipc::{Progress, SendOutcome, UserHandle};
 use crate::process::{Child, Delivery, Forked, Pid, Signal};
-use crate::supervisor::{HostInstanceId, InstanceId, Moment};
 
 /// Lost messages are told this often at most.
 const TELL_EVERY: Duration = Duration::from_secs(60);

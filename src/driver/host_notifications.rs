@@ -7,13 +7,13 @@ use std::os::fd::OwnedFd;
 
 use serde_json::value::RawValue;
 
-use crate::cluster::Cluster;
-use crate::host::{ExitThen, HostNotification};
-use crate::ipc::UserHandle;
-use crate::supervisor::{
+use crate::core::{
     Endpoint, Event, ExitStatus, HostEvent, IdleReason, InstanceId, Moment, NextAction, Notice, Outcome,
     Scope, StopReason, WorkerId,
 };
+use crate::node::cluster::Cluster;
+use crate::node::host::{ExitThen, HostNotification};
+use crate::node::ipc::UserHandle;
 
 use super::clauses;
 use super::driver::{DirectChannel, DirectChannelUse, Driver, Online, Process, Voluntary};

@@ -7,13 +7,11 @@ use std::time::Duration;
 use serde_json::value::RawValue;
 use tracing::{trace, warn};
 
-use crate::cluster::Balance;
-use crate::host::{HostNews, HostRequest, WorkerSettings};
-use crate::ipc::UserHandle;
+use crate::core::{Event, HostEvent, InstanceId, Moment, OnDeath, OneRequest, Request, StopCause, WorkerId};
+use crate::node::cluster::Balance;
+use crate::node::host::{HostNews, HostRequest, WorkerSettings};
+use crate::node::ipc::UserHandle;
 use crate::process::{self, Asked, Passed};
-use crate::supervisor::{
-    Event, HostEvent, InstanceId, Moment, OnDeath, OneRequest, Request, StopCause, WorkerId,
-};
 
 use super::builtin_extensions::Restart;
 use super::driver::{DirectChannel, Driver};

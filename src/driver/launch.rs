@@ -8,10 +8,10 @@ use std::ffi::{OsStr, OsString};
 use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 
-use crate::host::{Setup, needed};
+use crate::core::{InstanceId, WorkerId};
+use crate::node::host::{Setup, needed};
+use crate::node::scripts::{self, NodeFlags, readable_arg};
 use crate::process::{Change, DescriptorLimit, FOR_LUSTER_ALONE, Forked, Sealed, SpawnError, Start, Stream};
-use crate::scripts::{self, NodeFlags, readable_arg};
-use crate::supervisor::{InstanceId, WorkerId};
 
 use super::spawn_overrides::{Serialization, SpawnOverrides};
 

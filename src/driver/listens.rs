@@ -5,9 +5,9 @@ use std::io;
 use nix::errno::Errno;
 use tracing::debug;
 
-use crate::cluster::{BindRequest, Obstacle};
-use crate::ipc::{SendOutcome, UserHandle};
-use crate::supervisor::{Closing, Endpoint, Event, ExitStatus, InstanceId, Moment};
+use crate::core::{Closing, Endpoint, Event, ExitStatus, InstanceId, Moment};
+use crate::node::cluster::{BindRequest, Obstacle};
+use crate::node::ipc::{SendOutcome, UserHandle};
 
 use super::driver::Driver;
 use super::port_holder::Answer;

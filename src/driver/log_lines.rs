@@ -9,7 +9,7 @@ use tracing::{debug, error, info, warn};
 use super::clauses::{abort_reason, causes, count, how, millis, queued};
 use super::exit_lines::{End, Fields, exited};
 use crate::Exit;
-use crate::supervisor::{
+use crate::core::{
     AbortReason, Endpoint, ExitStatus, HostThen, InstanceId, Notice, OnDeath, Overdue, RestartOrder, Signal,
     StopReason, WorkerId,
 };

@@ -2,12 +2,12 @@
 
 use tracing::{info, warn};
 
-use crate::cluster::Cluster;
-use crate::host::HostNotification;
-use crate::process::{self, Delivery, Forked};
-use crate::supervisor::{
+use crate::core::{
     Effect, Event, ExitStatus, HostEvent, HostInstanceId, InstanceId, Moment, Notice, Signal, WorkerId,
 };
+use crate::node::cluster::Cluster;
+use crate::node::host::HostNotification;
+use crate::process::{self, Delivery, Forked};
 
 use super::driver::{DirectChannel, DirectChannelUse, Driver, Engaged, Past, Process, Relayed, Voluntary};
 use super::exec_results::{Begun, Mended};

@@ -10,9 +10,9 @@ use std::time::{Duration, Instant};
 
 use tokio::sync::mpsc::{Receiver, Sender, channel};
 
-use crate::cluster::{Obstacle, Site};
+use crate::core::{Endpoint, ExitStatus, InstanceId, Moment, Refusal};
+use crate::node::cluster::{Obstacle, Site};
 use crate::process::{Bound, Owner, owner_of};
-use crate::supervisor::{Endpoint, ExitStatus, InstanceId, Moment, Refusal};
 
 /// How many questions may wait.
 const MOST: usize = 16;

@@ -16,14 +16,14 @@ use super::launch::Launcher;
 use super::sys;
 use super::translate;
 use crate::Exit;
-use crate::cluster::{Balance, Cluster, SocketAccess};
-use crate::host::{HostChannel, HostLauncher, HostNews};
-use crate::ipc::Progress;
-use crate::process::{Asked, Child, Left, Received, Signals, Terminal};
-use crate::supervisor::{
+use crate::core::{
     Death, Event, ExitStatus, HostKind, LifecycleLimits, Moment, OneRequest, Outcome, Policy, RefusalCause,
     Request, StopCause, Supervisor, WorkerId,
 };
+use crate::node::cluster::{Balance, Cluster, SocketAccess};
+use crate::node::host::{HostChannel, HostLauncher, HostNews};
+use crate::node::ipc::Progress;
+use crate::process::{Asked, Child, Left, Received, Signals, Terminal};
 
 /// What is to be run.
 #[derive(Debug)]

@@ -9,7 +9,7 @@ use std::path::PathBuf;
 
 use serde_json::Value;
 
-use crate::host::{EnvChanges, Setup};
+use crate::node::host::{EnvChanges, Setup};
 use crate::process::{Change, Identity};
 
 /// How workers differ from what the configuration says.

@@ -11,10 +11,10 @@ use tracing::warn;
 use super::builtin_extensions::{BuiltinExtensions, log_streams};
 use super::driver::{Driver, Process, Relayed};
 use super::spawn_overrides::StreamOverride;
-use crate::ipc;
+use crate::core::{InstanceId, WorkerId};
+use crate::node::ipc;
 use crate::output::{Relay, Which};
 use crate::process::Stream;
-use crate::supervisor::{InstanceId, WorkerId};
 
 /// A process's stdin, stdout and stderr as they are to be.
 #[derive(Debug)]

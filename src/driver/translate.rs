@@ -3,9 +3,9 @@
 use std::io;
 use std::os::fd::RawFd;
 
-use crate::cluster::Obstacle;
+use crate::core::{Endpoint, ExitStatus, Refusal, RefusalCause, StopCause, WorkerId};
+use crate::node::cluster::Obstacle;
 use crate::process::{self, Owner, State};
-use crate::supervisor::{Endpoint, ExitStatus, Refusal, RefusalCause, StopCause, WorkerId};
 
 /// The number of a signal that asks for a stop.
 pub(super) const fn number(cause: StopCause) -> u8 {

@@ -3,9 +3,9 @@
 use serde_json::value::RawValue;
 use tracing::{debug, warn};
 
-use crate::cluster::News;
-use crate::ipc::UserHandle;
-use crate::supervisor::{Event, InstanceId, Moment};
+use crate::core::{Event, InstanceId, Moment};
+use crate::node::cluster::News;
+use crate::node::ipc::UserHandle;
 
 use super::driver::{DirectChannel, DirectChannelUse, Driver, Online, Voluntary};
 use super::exec_results::Begun;

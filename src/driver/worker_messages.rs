@@ -5,8 +5,8 @@
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
-use crate::cluster::BindRequest;
-use crate::supervisor::Haste;
+use crate::core::Haste;
+use crate::node::cluster::BindRequest;
 
 /// The callback id of our one call with an answer. An instance is suspended once, so one id does.
 const SUSPEND_CALLBACK: &str = "luster.suspend";

@@ -17,7 +17,7 @@ use nix::sys::signal::Signal as Name;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use super::terminal::Terminal;
-use crate::supervisor::StopCause;
+use crate::core::StopCause;
 
 /// Something the master was sent.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -2,7 +2,7 @@
 
 use std::thread;
 
-use luster::cluster::Balance;
+use luster::node::cluster::Balance;
 
 use crate::harness::{HTTP, Room, free_port, nodes, request};
 

@@ -1,6 +1,6 @@
 //! How workers go, whoever begins it.
 
-use luster::cluster::{Balance, News};
+use luster::node::cluster::{Balance, News};
 
 use crate::harness::{HTTP, Room, free_port, nodes};
 

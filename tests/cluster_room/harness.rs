@@ -12,9 +12,9 @@ use std::sync::atomic::{AtomicU16, Ordering};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
-use luster::cluster::{Balance, Cluster, News};
-use luster::ipc::Progress;
-use luster::supervisor::{InstanceId, Moment, WorkerId};
+use luster::core::{InstanceId, Moment, WorkerId};
+use luster::node::cluster::{Balance, Cluster, News};
+use luster::node::ipc::Progress;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 
 /// A server whose answers name its worker.

@@ -1,6 +1,6 @@
 //! Workers that misbehave harm nobody but themselves.
 
-use luster::cluster::{Balance, News};
+use luster::node::cluster::{Balance, News};
 
 use crate::harness::{HTTP, Room, free_port, nodes};
 

@@ -3,8 +3,8 @@
 use std::net::{TcpListener, TcpStream};
 use std::thread;
 
-use luster::cluster::Balance;
-use luster::supervisor::WorkerId;
+use luster::core::WorkerId;
+use luster::node::cluster::Balance;
 
 use crate::harness::{HTTP, Room, free_port, nodes, request};
 

@@ -8,7 +8,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::os::unix::net::{SocketAddr as UnixAddr, UnixListener, UnixStream};
 use std::time::Duration;
 
-use luster::cluster::{Balance, News};
+use luster::node::cluster::{Balance, News};
 
 use crate::harness::{HTTP, Room, free_port, major, nodes, request_to, request_unix};
 

@@ -5,9 +5,9 @@ use std::net::{TcpListener, TcpStream, UdpSocket};
 use std::os::fd::OwnedFd;
 use std::time::Duration;
 
-use luster::cluster::{Balance, News};
-use luster::ipc::{HandleKind, SendOutcome, UserHandle};
-use luster::supervisor::InstanceId;
+use luster::core::InstanceId;
+use luster::node::cluster::{Balance, News};
+use luster::node::ipc::{HandleKind, SendOutcome, UserHandle};
 
 use crate::harness::{Room, free_port, major, nodes, request};
 

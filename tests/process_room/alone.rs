@@ -9,10 +9,10 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::{Duration, Instant};
 
+use luster::core::InstanceId;
 use luster::process::{
     Change, Child, DescriptorLimit, Exited, Identity, Pid, SpawnError, Start, Stream, reap,
 };
-use luster::supervisor::InstanceId;
 
 const SCENARIO: &str = "LUSTER_TEST_SCENARIO";
 const PATIENCE: Duration = Duration::from_secs(20);

@@ -9,7 +9,7 @@ use luster::process::{
     wait_or_kill,
 };
 
-use luster::supervisor::InstanceId;
+use luster::core::InstanceId;
 
 use crate::alone::{alone, children, command, end_of, is_alone, line, pid, shell, stat, until};
 

@@ -4,10 +4,10 @@ use std::io::{BufRead, BufReader};
 use std::os::unix::process::CommandExt;
 use std::process::Stdio;
 
+use luster::core::StopCause;
 use luster::process::{
     Asked, Received, Signals, StopTimeouts, Terminal, adopt_orphans, end_orphans, sanitize_inherited,
 };
-use luster::supervisor::StopCause;
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 

@@ -7,7 +7,7 @@ use crate::config::tests::{NoNode, Story, json_error, json_loaded};
 use crate::config::{
     Balance, BuiltinExtensions, Guard, GuardRestart, LogFile, LogTarget, Port, Problem, Telling, render,
 };
-use crate::supervisor::{ExitTimeout, HostKind, LifecycleLimits, Policy, Readiness, RestartOrder};
+use crate::core::{ExitTimeout, HostKind, LifecycleLimits, Policy, Readiness, RestartOrder};
 
 /// Asserts that the configuration with these members is wrong with this one message.
 fn wrong(members: &str, message: &str) {

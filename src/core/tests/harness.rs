@@ -1,0 +1,442 @@
+//! A world in virtual time: workers that behave as a story says, and a clock that jumps to the next event.
+//!
+//! Invariant: after every step the supervisor's promises are checked, see [`World::check`].
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use crate::core::{
+    Effect, Endpoint, Event, ExitStatus, ExitTimeout, Haste, HostEvent, HostInstanceId, HostKind, InstanceId,
+    LifecycleLimits, Moment, Notice, Outcome, Policy, Readiness, Request, RestartOrder, Signal, Supervisor,
+    WorkerId,
+};
+
+/// A policy without any timer, as an empty configuration gives.
+pub(in crate::core) fn policy(workers: u32) -> Policy {
+    Policy {
+        workers,
+        limits: LifecycleLimits::default(),
+        readiness: Readiness::Automatic,
+        restart: RestartOrder::StopFirst,
+        parallel: 1,
+        ready_timeout: None,
+        exit_timeout: ExitTimeout::Default,
+        host_kind: HostKind::None,
+    }
+}
+
+pub(super) fn ms(n: u64) -> Option<Duration> {
+    Some(Duration::from_millis(n))
+}
+
+/// How one process behaves; times in milliseconds after what causes them, `None` is never.
+#[derive(Debug, Clone)]
+pub(super) struct Behaviour {
+    pub(super) online: Option<u64>,
+    pub(super) ready: Option<u64>,
+    pub(super) listens: Vec<&'static str>,
+    pub(super) dies: Option<(u64, ExitStatus)>,
+    pub(super) leaves_by_itself: Option<u64>,
+    pub(super) answers_suspend: Option<u64>,
+    pub(super) drains: Option<u64>,
+    pub(super) exits_after_leaving: Option<u64>,
+    pub(super) heeds_sigterm: Option<u64>,
+}
+
+impl Default for Behaviour {
+    fn default() -> Self {
+        Self {
+            online: Some(10),
+            ready: Some(40),
+            listens: vec!["tcp *:80"],
+            dies: None,
+            leaves_by_itself: None,
+            answers_suspend: Some(1),
+            drains: Some(20),
+            exits_after_leaving: Some(2),
+            heeds_sigterm: Some(1),
+        }
+    }
+}
+
+impl Behaviour {
+    pub(super) fn dying_at(after: u64) -> Self {
+        Self { dies: Some((after, ExitStatus::Code(1))), ..Self::default() }
+    }
+
+    /// Boots, never gets ready.
+    pub(super) fn never_ready() -> Self {
+        Self { ready: None, listens: vec![], ..Self::default() }
+    }
+}
+
+#[derive(Debug)]
+#[expect(clippy::struct_excessive_bools, reason = "a fake process: what happened to it so far")]
+struct Process {
+    worker: WorkerId,
+    behaviour: Behaviour,
+    online: bool,
+    ready: bool,
+    told_to_go: bool,
+    told_to_disconnect: bool,
+    signals: Vec<Signal>,
+}
+
+/// An extension host's process.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct HostProcess {
+    pub(super) id: HostInstanceId,
+    pub(super) dismissed: bool,
+    /// How long after being dismissed it ends; `None` is never.
+    pub(super) leaves: Option<u64>,
+}
+
+/// The fleet and its world.
+pub(super) struct World {
+    pub(super) supervisor: Supervisor,
+    pub(super) policy: Policy,
+    pub(super) now: Moment,
+    pub(super) script: Box<dyn FnMut(WorkerId, u32) -> Behaviour>,
+    pub(super) outcome: Option<Outcome>,
+    pub(super) notices: Vec<Notice>,
+    pub(super) spawned: Vec<(Moment, WorkerId, InstanceId)>,
+    /// The extension host's process, and what it was told.
+    pub(super) host: Option<HostProcess>,
+    /// When each host process was started.
+    pub(super) hosts_started: Vec<Moment>,
+    pub(super) hosts_killed: u32,
+    slots: u32,
+    processes: BTreeMap<InstanceId, Process>,
+    starts: BTreeMap<WorkerId, u32>,
+    agenda: BTreeMap<(Moment, u64), Event>,
+    tickets: u64,
+    stop_asked: bool,
+    /// How each instance was told to stop.
+    pub(super) hastes: Vec<(InstanceId, Haste)>,
+}
+
+impl World {
+    pub(super) fn new(policy: Policy) -> Self {
+        let now = Moment(1000);
+        let host = matches!(policy.host_kind, HostKind::ExtensionHost { .. });
+        let host = host.then_some(HostProcess { id: HostInstanceId(1), dismissed: false, leaves: Some(3) });
+        Self {
+            supervisor: Supervisor::new(now, policy.clone(), 1),
+            hosts_started: host.iter().map(|_| now).collect(),
+            hosts_killed: 0,
+            host,
+            slots: policy.workers,
+            policy,
+            now,
+            script: Box::new(|_, _| Behaviour::default()),
+            outcome: None,
+            notices: Vec::new(),
+            spawned: Vec::new(),
+            processes: BTreeMap::new(),
+            starts: BTreeMap::new(),
+            agenda: BTreeMap::new(),
+            tickets: 0,
+            stop_asked: false,
+            hastes: Vec::new(),
+        }
+    }
+
+    pub(super) fn scripted(mut self, script: impl FnMut(WorkerId, u32) -> Behaviour + 'static) -> Self {
+        self.script = Box::new(script);
+        self
+    }
+
+    /// Started, and every worker ready.
+    pub(super) fn serving(policy: Policy) -> Self {
+        let mut world = Self::new(policy);
+        world.ask(Request::Start);
+        world.run_until("everyone is ready", |world| world.ready() == world.policy.workers as usize);
+        world
+    }
+
+    pub(super) fn ask(&mut self, request: Request) {
+        self.stop_asked |=
+            matches!(request, Request::Stop | Request::StopBy(_) | Request::StopWithin(_) | Request::Kill);
+        self.slots += u32::from(matches!(request, Request::Add(_)));
+        self.news(Event::Asked(request));
+    }
+
+    pub(super) fn news(&mut self, event: Event) {
+        if let Event::Exited(id, _) = &event {
+            self.processes.remove(id);
+        }
+        if let Event::Host(id, HostEvent::Exited(_)) = &event {
+            self.host.take_if(|host| host.id == *id);
+        }
+        let effects = self.supervisor.handle(self.now, event);
+        self.perform(effects);
+    }
+
+    /// Something happens to the extension host that is alive.
+    pub(super) fn host_news(&mut self, event: HostEvent) {
+        let id = self.host.as_ref().expect("the host instances").id;
+        self.news(Event::Host(id, event));
+    }
+
+    /// The instance of this worker that was started last.
+    pub(super) fn id(&self, worker: u32) -> InstanceId {
+        let mine = |(_, owner, _): &&(Moment, WorkerId, InstanceId)| *owner == WorkerId(worker);
+        self.spawned.iter().rfind(mine).expect("the worker was started").2
+    }
+
+    pub(super) fn starts(&self, worker: u32) -> u32 {
+        self.starts.get(&WorkerId(worker)).copied().unwrap_or(0)
+    }
+
+    /// How many processes are ready and not on their way out.
+    pub(super) fn ready(&self) -> usize {
+        let serving =
+            |process: &&Process| process.ready && !process.told_to_disconnect && process.signals.is_empty();
+        self.processes.values().filter(serving).count()
+    }
+
+    pub(super) fn processes(&self) -> usize {
+        self.processes.len()
+    }
+
+    pub(super) fn signals(&self, id: InstanceId) -> &[Signal] {
+        self.processes.get(&id).map_or(&[], |process| &process.signals)
+    }
+
+    pub(super) fn said(&self, wanted: impl Fn(&Notice) -> bool) -> bool {
+        self.notices.iter().any(wanted)
+    }
+
+    /// Lets `milliseconds` pass.
+    pub(super) fn pass(&mut self, milliseconds: u64) {
+        let end = self.now.after(Duration::from_millis(milliseconds));
+        while self.step(Some(end)) {}
+        self.now = end;
+    }
+
+    /// Lets things happen until the condition holds; fails when nothing more would ever happen.
+    pub(super) fn run_until(&mut self, what: &str, condition: impl Fn(&Self) -> bool) {
+        while !condition(self) {
+            assert!(self.step(None), "nothing more happens, but not yet: {what}; said {:#?}", self.notices);
+        }
+    }
+
+    /// Jumps to the next event or deadline, no later than `end`.
+    pub(super) fn step(&mut self, end: Option<Moment>) -> bool {
+        let event = self.agenda.keys().next().copied();
+        let wake = self.supervisor.next_wake();
+        let next = match (event.map(|(at, _)| at), wake) {
+            (Some(event), Some(wake)) => event.min(wake),
+            (Some(only), None) | (None, Some(only)) => only,
+            (None, None) => return false,
+        };
+        if end.is_some_and(|end| next > end) {
+            return false;
+        }
+        self.now = self.now.max(next);
+        match event.filter(|(at, _)| *at <= self.now).and_then(|key| self.agenda.remove(&key)) {
+            Some(event) => self.happens(event),
+            None => {
+                let effects = self.supervisor.wake(self.now);
+                self.perform(effects);
+                let again = self.supervisor.next_wake();
+                assert!(again.is_none_or(|at| at > self.now), "a wake-up left something due: {again:?}");
+            }
+        }
+        true
+    }
+
+    /// A scheduled event comes true, unless its process is gone.
+    fn happens(&mut self, event: Event) {
+        if let Event::Host(id, HostEvent::Exited(_)) = &event {
+            // Of one that has not ended already.
+            if self.host.as_ref().is_some_and(|host| host.id == *id) {
+                self.news(event);
+            }
+            return;
+        }
+        let id = instance_of(&event);
+        let Some(process) = id.and_then(|id| self.processes.get_mut(&id)) else { return };
+        match &event {
+            Event::Online(id) => {
+                process.online = true;
+                let (id, behaviour) = (*id, process.behaviour.clone());
+                self.news(event);
+                for endpoint in &behaviour.listens {
+                    self.news(Event::Listening(id, Endpoint::new(endpoint)));
+                }
+                if let Some(after) = behaviour.ready {
+                    self.later(after, Event::SaidReady(id));
+                }
+                return;
+            }
+            Event::SaidReady(_) => process.ready = true,
+            Event::Left(id) => {
+                if let Some(after) = process.behaviour.exits_after_leaving {
+                    let exited = Event::Exited(*id, ExitStatus::Code(0));
+                    self.later(after, exited);
+                }
+            }
+            Event::Leaving(id) => {
+                if let Some(after) = process.behaviour.drains {
+                    let left = Event::Left(*id);
+                    self.later(after, left);
+                }
+            }
+            Event::Asked(_)
+            | Event::NotStarted { .. }
+            | Event::Listening(..)
+            | Event::Closed(..)
+            | Event::LivesOn(_)
+            | Event::AsksToListen(..)
+            | Event::Refused(..)
+            | Event::Suspended(_)
+            | Event::Drained(_)
+            | Event::Broken(..)
+            | Event::Host(..)
+            | Event::Exited(..) => {}
+        }
+        self.news(event);
+    }
+
+    pub(super) fn later(&mut self, after: u64, event: Event) {
+        self.tickets += 1;
+        self.agenda.insert((self.now.after(Duration::from_millis(after)), self.tickets), event);
+    }
+
+    fn perform(&mut self, effects: Vec<Effect>) {
+        for order in effects {
+            assert!(self.outcome.is_none(), "ordered after the end: {order:?}");
+            match order {
+                Effect::Spawn(worker, id) => self.spawn(worker, id),
+                Effect::Suspend(id, haste) => {
+                    self.hastes.push((id, haste));
+                    let process = self.processes.get_mut(&id).expect("only the living are suspended");
+                    process.told_to_go = true;
+                    assert!(process.online, "{id:?} is not online and cannot be spoken to");
+                    if let Some(after) = process.behaviour.answers_suspend {
+                        self.later(after, Event::Suspended(id));
+                    }
+                }
+                Effect::Disconnect(id) => {
+                    let process = self.processes.get_mut(&id).expect("only the living are disconnected");
+                    assert!(!process.told_to_disconnect, "a second disconnect kills a Node worker");
+                    process.told_to_disconnect = true;
+                    if let Some(after) = process.behaviour.drains {
+                        self.later(after, Event::Left(id));
+                    }
+                }
+                Effect::Signal(id, signal) => {
+                    let process = self.processes.get_mut(&id).expect("only the living get signals");
+                    process.signals.push(signal);
+                    let after = match signal {
+                        Signal::Terminate => process.behaviour.heeds_sigterm,
+                        Signal::Kill => Some(0),
+                    };
+                    if let Some(after) = after {
+                        self.later(after, Event::Exited(id, ExitStatus::Signal(format!("{signal:?}"))));
+                    }
+                }
+                Effect::StartHost(id) => {
+                    assert!(self.host.is_none(), "one host at a time");
+                    assert!(!self.stop_asked, "nothing is started after a stop");
+                    self.hosts_started.push(self.now);
+                    self.host = Some(HostProcess { id, dismissed: false, leaves: Some(3) });
+                }
+                Effect::DismissHost(id) => {
+                    let host = self.host.as_mut().filter(|host| host.id == id).expect("it instances");
+                    assert!(!host.dismissed && self.processes.is_empty(), "once, when the workers are gone");
+                    host.dismissed = true;
+                    if let Some(after) = host.leaves {
+                        self.later(after, Event::Host(id, HostEvent::Exited(ExitStatus::Code(0))));
+                    }
+                }
+                Effect::KillHost(id) => {
+                    self.hosts_killed += 1;
+                    let killed = ExitStatus::Signal("SIGKILL".into());
+                    self.later(1, Event::Host(id, HostEvent::Exited(killed)));
+                }
+                Effect::ReleaseStaleListeners(id) => assert!(self.processes.contains_key(&id)),
+                Effect::ReleaseSlotListeners(_) => {}
+                Effect::Notify(notice) => self.notices.push(notice),
+                Effect::Finish(outcome) => self.outcome = Some(outcome),
+            }
+        }
+        self.check();
+    }
+
+    fn spawn(&mut self, worker: WorkerId, id: InstanceId) {
+        assert!(!self.stop_asked, "nothing is started after a stop");
+        assert!(self.spawned.iter().all(|(_, _, earlier)| *earlier < id), "a id is never given twice");
+        let start = self.starts.entry(worker).or_default();
+        *start += 1;
+        let behaviour = (self.script)(worker, *start);
+        self.spawned.push((self.now, worker, id));
+        if let Some(after) = behaviour.online {
+            self.later(after, Event::Online(id));
+        }
+        if let Some((after, status)) = behaviour.dies.clone() {
+            self.later(after, Event::Exited(id, status));
+        }
+        if let Some(after) = behaviour.leaves_by_itself {
+            self.later(after, Event::Leaving(id));
+        }
+        let process = Process {
+            worker,
+            behaviour,
+            online: false,
+            ready: false,
+            told_to_go: false,
+            told_to_disconnect: false,
+            signals: vec![],
+        };
+        self.processes.insert(id, process);
+    }
+
+    /// What must hold at every moment.
+    fn check(&self) {
+        assert_eq!(self.supervisor.instances(), self.processes.len(), "every process is known, and no other");
+        if self.outcome.is_some() {
+            assert!(self.processes.is_empty() && self.host.is_none(), "nobody is left at the end");
+        }
+        for worker in (1..=self.slots).map(WorkerId) {
+            let mine: Vec<_> = self.processes.values().filter(|process| process.worker == worker).collect();
+            let staying =
+                mine.iter().filter(|process| !process.told_to_go && process.signals.is_empty()).count();
+            let most = match self.policy.restart {
+                RestartOrder::StopFirst => 1,
+                RestartOrder::StartFirst => 2,
+            };
+            assert!(mine.len() <= most + 1 && staying <= most, "too many instances in {worker}: {mine:?}");
+        }
+    }
+
+    /// Every process that has been started and not ended, oldest first.
+    pub(super) fn living(&self) -> BTreeSet<InstanceId> {
+        self.processes.keys().copied().collect()
+    }
+
+    pub(super) fn dies(&mut self, id: InstanceId, status: ExitStatus) {
+        self.news(Event::Exited(id, status));
+    }
+}
+
+fn instance_of(event: &Event) -> Option<InstanceId> {
+    match event {
+        Event::Asked(_) | Event::Host(..) => None,
+        Event::NotStarted { instance: id, .. }
+        | Event::Online(id)
+        | Event::SaidReady(id)
+        | Event::Listening(id, _)
+        | Event::Closed(id, ..)
+        | Event::LivesOn(id)
+        | Event::AsksToListen(id, _)
+        | Event::Refused(id, _)
+        | Event::Suspended(id)
+        | Event::Leaving(id)
+        | Event::Left(id)
+        | Event::Drained(id)
+        | Event::Broken(id, _)
+        | Event::Exited(id, _) => Some(*id),
+    }
+}

@@ -1,0 +1,264 @@
+//! Random fleets, behaviours and requests, held against a small model.
+//!
+//! The harness checks at every step that every process is known, that no slot holds too many, that nothing is
+//! started after a stop, that no worker is told to disconnect twice and that a wake-up leaves nothing due.
+//! Here the model adds what must be true in the end, and how far a roll-out may go below full strength.
+
+use proptest::prelude::*;
+
+use super::harness::{Behaviour, World, policy};
+use crate::core::{
+    ExitStatus, HostEvent, HostKind, LifecycleLimits, Notice, OnDeath, OneRequest, Outcome, Persistence,
+    Policy, Readiness, Request, RestartOrder, WorkerId,
+};
+use std::time::Duration;
+
+fn wait(most: u64) -> impl Strategy<Value = Option<Duration>> {
+    prop_oneof![Just(None), (1..most).prop_map(|n| Some(Duration::from_millis(n)))]
+}
+
+fn policies() -> impl Strategy<Value = Policy> {
+    let order = prop_oneof![Just(RestartOrder::StopFirst), Just(RestartOrder::StartFirst)];
+    let readiness = prop_oneof![Just(Readiness::Automatic), Just(Readiness::Manual)];
+    (1u32..5, wait(500), wait(3000), wait(5000), wait(6000), 0u32..4, order, 1u32..3, wait(3000), readiness)
+        .prop_map(|(workers, fork, stop, kill, threshold, allowed, restart, parallel, ready, readiness)| {
+            Policy {
+                limits: LifecycleLimits {
+                    fork_timeout: fork,
+                    stop_timeout: stop,
+                    kill_timeout: kill,
+                    exit_threshold: threshold,
+                    allowed_sequential_deaths: allowed,
+                    persistence: Persistence::Persistent,
+                },
+                restart,
+                parallel,
+                ready_timeout: ready,
+                readiness,
+                ..policy(workers)
+            }
+        })
+}
+
+fn perhaps(most: u64) -> impl Strategy<Value = Option<u64>> {
+    prop_oneof![1 => Just(None), 6 => (0..most).prop_map(Some)]
+}
+
+fn rarely(most: u64) -> impl Strategy<Value = Option<u64>> {
+    prop_oneof![5 => Just(None), 1 => (0..most).prop_map(Some)]
+}
+
+fn behaviours() -> impl Strategy<Value = Behaviour> {
+    let listens = prop_oneof![4 => Just(vec!["tcp *:80"]), 1 => Just(vec![]), 1 => Just(vec!["tcp *:81"])];
+    (
+        perhaps(600),
+        perhaps(300),
+        listens,
+        rarely(8000),
+        rarely(3000),
+        perhaps(11_000),
+        perhaps(4000),
+        perhaps(500),
+        perhaps(100),
+    )
+        .prop_map(|(online, ready, listens, dies, leaves, suspend, drains, exits, term)| Behaviour {
+            online,
+            ready,
+            listens,
+            dies: dies.map(|at| (at, ExitStatus::Code(1))),
+            leaves_by_itself: leaves.and_then(|at| online.map(|online| online + at)),
+            answers_suspend: suspend,
+            drains,
+            exits_after_leaving: exits,
+            heeds_sigterm: term,
+        })
+}
+
+fn requests() -> impl Strategy<Value = Vec<(u64, Request)>> {
+    let one = prop_oneof![
+        Just(OneRequest::Start),
+        Just(OneRequest::Stop),
+        Just(OneRequest::Restart),
+        Just(OneRequest::Rollout),
+        Just(OneRequest::Revive),
+        wait(3000).prop_map(|stop_timeout| OneRequest::Limit(LifecycleLimits {
+            stop_timeout,
+            ..LifecycleLimits::default()
+        })),
+    ];
+    // Now and then about a worker that does not exist.
+    let one = (1u32..7, one).prop_map(|(worker, request)| Request::One(WorkerId(worker), request));
+    let persistence = prop_oneof![Just(Persistence::Persistent), Just(Persistence::OneLife)];
+    let add = persistence
+        .prop_map(|persistence| Request::Add(LifecycleLimits { persistence, ..LifecycleLimits::default() }));
+    let request = prop_oneof![
+        2 => Just(Request::Rollout(OnDeath::Hold)),
+        2 => Just(Request::Rollout(OnDeath::Continue)),
+        1 => Just(Request::RestartAll),
+        1 => Just(Request::Start),
+        5 => one,
+        1 => add,
+    ];
+    prop::collection::vec((0u64..4000, request), 0..12)
+}
+
+/// Something that happens to a world.
+type Deed = Box<dyn FnOnce(&mut World)>;
+
+/// What the extension host does, and when.
+fn host_events() -> impl Strategy<Value = Vec<(u64, HostEvent)>> {
+    let event = prop_oneof![
+        4 => Just(HostEvent::Initialized),
+        1 => Just(HostEvent::CrashReason("a bug".into())),
+        1 => Just(HostEvent::Unfit("it does not read".into())),
+        2 => Just(HostEvent::AllDeadAcknowledged),
+        1 => Just(HostEvent::Left),
+        2 => (0i32..2).prop_map(|code| HostEvent::Exited(ExitStatus::Code(code))),
+    ];
+    prop::collection::vec((0u64..3000, event), 0..8)
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 1500, max_shrink_iters: 4000, ..ProptestConfig::default() })]
+
+    #[test]
+    fn whatever_workers_do_a_stop_and_then_a_kill_end_everything(
+        policy in policies(),
+        cast in prop::collection::vec(behaviours(), 1..12),
+        requests in requests(),
+        patience in 0u64..20_000,
+    ) {
+        let mut next = 0;
+        let mut world = World::new(policy).scripted(move |_, _| {
+            next += 1;
+            cast[(next - 1) % cast.len()].clone()
+        });
+        world.ask(Request::Start);
+        for (wait, request) in requests {
+            world.pass(wait);
+            if world.outcome.is_none() {
+                world.ask(request);
+            }
+        }
+        world.pass(patience);
+        if world.outcome.is_none() {
+            world.ask(Request::Stop);
+            world.pass(patience);
+        }
+        if world.outcome.is_none() {
+            world.ask(Request::Kill);
+            world.run_until("the end", |world| world.outcome.is_some());
+            prop_assert_eq!(world.outcome.clone(), Some(Outcome::Stopped));
+        }
+        prop_assert_eq!(world.processes(), 0);
+        prop_assert_eq!(world.supervisor.next_wake(), None);
+    }
+
+    #[test]
+    fn whatever_the_host_does_it_ends_with_everything_and_nothing_is_left(
+        policy in policies(),
+        limit in wait(4000),
+        cast in prop::collection::vec(behaviours(), 1..8),
+        requests in requests(),
+        host_events in host_events(),
+        host_leaves in perhaps(8000),
+        patience in 0u64..20_000,
+    ) {
+        let mut next = 0;
+        let policy = Policy { host_kind: HostKind::ExtensionHost { limit }, ..policy };
+        let mut world = World::new(policy).scripted(move |_, _| {
+            next += 1;
+            cast[(next - 1) % cast.len()].clone()
+        });
+        let host_does = |event| move |world: &mut World| {
+            if world.host.is_some() { world.host_news(event) }
+        };
+        let mut deeds: Vec<(u64, Deed)> = Vec::new();
+        for (wait, request) in requests {
+            deeds.push((wait, Box::new(move |world| world.ask(request))));
+        }
+        for (wait, event) in host_events {
+            deeds.push((wait, Box::new(host_does(event))));
+        }
+        deeds.sort_by_key(|(wait, _)| *wait);
+        for (wait, deed) in deeds {
+            world.pass(wait);
+            if world.outcome.is_none() {
+                deed(&mut world);
+            }
+        }
+        if let Some(host) = &mut world.host {
+            host.leaves = host_leaves;
+        }
+        if world.outcome.is_none() {
+            world.ask(Request::StopWithin(Duration::from_millis(patience)));
+            world.run_until("the end", |world| world.outcome.is_some());
+        }
+        prop_assert_eq!(world.processes(), 0);
+        prop_assert_eq!(&world.host, &None);
+        prop_assert_eq!(world.supervisor.next_wake(), None);
+    }
+
+    #[test]
+    fn with_timeouts_a_stop_alone_ends_everything_in_time(
+        mut policy in policies(),
+        cast in prop::collection::vec(behaviours(), 1..12),
+        before in 0u64..10_000,
+    ) {
+        policy.limits.stop_timeout = Some(Duration::from_millis(2000));
+        policy.limits.kill_timeout = Some(Duration::from_millis(3000));
+        let mut next = 0;
+        let mut world = World::new(policy).scripted(move |_, _| {
+            next += 1;
+            cast[(next - 1) % cast.len()].clone()
+        });
+        world.ask(Request::Start);
+        world.pass(before);
+        if world.outcome.is_none() {
+            world.ask(Request::Stop);
+            world.pass(3000 + 4000);
+        }
+        prop_assert!(world.outcome.is_some());
+    }
+
+    #[test]
+    fn a_roll_out_of_healthy_workers_replaces_each_and_never_goes_below_its_strength(
+        workers in 1u32..7,
+        parallel in 1u32..4,
+        start_first in any::<bool>(),
+        drains in 0u64..3000,
+        boot in 1u64..500,
+        extra in prop::collection::vec(0u64..2000, 0..4),
+    ) {
+        let restart = if start_first { RestartOrder::StartFirst } else { RestartOrder::StopFirst };
+        let ready_timeout = start_first.then(|| Duration::from_secs(60));
+        let policy = Policy { parallel, restart, ready_timeout, ..policy(workers) };
+        let mut world = World::new(policy).scripted(move |_, _| Behaviour {
+            online: Some(boot),
+            drains: Some(drains),
+            ..Behaviour::default()
+        });
+        world.ask(Request::Start);
+        world.run_until("everyone is ready", |world| world.ready() == workers as usize);
+        let floor = if start_first { workers } else { workers.saturating_sub(parallel) } as usize;
+        let ceiling = if start_first { workers + parallel.min(workers) } else { workers } as usize;
+        let first: Vec<_> = world.living().into_iter().collect();
+        world.ask(Request::Rollout(OnDeath::Hold));
+        for wait in extra {
+            world.pass(wait);
+            world.ask(Request::Rollout(OnDeath::Hold));
+        }
+        let finished = |world: &World| {
+            let ended = |notice: &&Notice| matches!(notice, Notice::RolloutFinished { .. });
+            let began = |notice: &&Notice| matches!(notice, Notice::RolloutBegan(..));
+            world.notices.iter().filter(ended).count() == world.notices.iter().filter(began).count()
+        };
+        while !finished(&world) {
+            prop_assert!(world.ready() >= floor, "{} of {workers} are ready", world.ready());
+            prop_assert!(world.processes() <= ceiling);
+            prop_assert!(world.step(None));
+        }
+        prop_assert_eq!(world.ready(), workers as usize);
+        prop_assert!(world.living().iter().all(|id| !first.contains(id)), "every worker is new");
+    }
+}

@@ -1,0 +1,224 @@
+//! Stories of the extension host: how it starts, fails, is restarted, and ends.
+
+use super::harness::{Behaviour, World, ms, policy};
+use crate::core::{
+    ExitStatus, HostEvent, HostKind, HostThen, Notice, OneRequest, Outcome, Policy, Request, WorkerId,
+};
+
+fn hosted(workers: u32) -> Policy {
+    Policy { host_kind: HostKind::ExtensionHost { limit: ms(15_000) }, ..policy(workers) }
+}
+
+/// A host that is initialized and has started everyone.
+fn serving(policy: Policy) -> World {
+    let workers = policy.workers as usize;
+    let mut world = World::new(policy);
+    world.host_news(HostEvent::Initialized);
+    world.ask(Request::Start);
+    world.run_until("everyone is ready", |world| world.ready() == workers);
+    world
+}
+
+fn host_then(world: &World) -> Vec<HostThen> {
+    let then = |notice: &Notice| {
+        let Notice::HostExited { then, .. } = notice else { return None };
+        Some(*then)
+    };
+    world.notices.iter().filter_map(then).collect()
+}
+
+#[test]
+fn nobody_starts_before_the_host_asks() {
+    let mut world = World::new(hosted(2));
+    world.pass(1000);
+    assert_eq!(world.processes(), 0);
+    world.host_news(HostEvent::Initialized);
+    assert!(world.said(|notice| matches!(notice, Notice::HostReady(..))));
+    world.ask(Request::Start);
+    assert_eq!(world.processes(), 2);
+}
+
+#[test]
+fn a_host_that_ends_before_it_is_initialized_ends_everything() {
+    let mut world = World::new(hosted(2));
+    world.host_news(HostEvent::CrashReason("extension \"x\" threw".into()));
+    world.host_news(HostEvent::Exited(ExitStatus::Code(1)));
+    let fault = Some("extension \"x\" threw".to_owned());
+    assert_eq!(world.outcome, Some(Outcome::HostFailed(ExitStatus::Code(1), fault)));
+    assert_eq!(world.hosts_started.len(), 1);
+}
+
+#[test]
+fn a_host_that_takes_too_long_to_initialize_is_killed_and_ends_everything() {
+    let mut world = World::new(hosted(1));
+    world.run_until("the end", |world| world.outcome.is_some());
+    assert_eq!(world.now.since(world.hosts_started[0]).as_millis(), 15_001);
+    let Some(Outcome::HostFailed(ExitStatus::Signal(_), Some(fault))) = &world.outcome else {
+        panic!("{:?}", world.outcome)
+    };
+    assert_eq!(fault, "it was not initialized within 15000 ms");
+}
+
+#[test]
+fn a_host_is_given_up_once_however_often_it_is_found_unfit_before_it_is_gone() {
+    let given_up = |world: &World| {
+        world.notices.iter().filter(|notice| matches!(notice, Notice::HostGivenUp(..))).count()
+    };
+    let mut world = serving(hosted(1));
+    for _ in 0..5 {
+        world.host_news(HostEvent::Unfit("it does not read its messages".into()));
+    }
+    assert_eq!((given_up(&world), world.hosts_killed), (1, 1));
+    world.run_until("the next one", |world| world.hosts_started.len() == 2);
+    // Nor one that has been told to go, and is killed for not going.
+    world.host_news(HostEvent::Initialized);
+    world.ask(Request::Stop);
+    world.run_until("it is told to go", |world| world.processes() == 0);
+    for _ in 0..5 {
+        world.host_news(HostEvent::Unfit("it does not read its messages".into()));
+    }
+    assert_eq!((given_up(&world), world.hosts_killed), (2, 2));
+}
+
+#[test]
+fn workers_go_on_when_the_host_dies_and_it_is_started_again() {
+    let mut world = serving(hosted(2));
+    let before = world.living();
+    world.pass(10_000);
+    world.host_news(HostEvent::Exited(ExitStatus::Code(1)));
+    assert_eq!(host_then(&world), [HostThen::StartAtOnce]);
+    assert_eq!(world.hosts_started.len(), 2);
+    world.host_news(HostEvent::Initialized);
+    world.ask(Request::Start);
+    assert_eq!(world.living(), before, "the new host starts nobody who runs");
+}
+
+#[test]
+fn a_host_that_keeps_dying_young_is_started_after_growing_pauses() {
+    let mut world = serving(hosted(1));
+    let before = world.living();
+    for _ in 0..5 {
+        world.host_news(HostEvent::Exited(ExitStatus::Code(1)));
+        world.run_until("it is started again", |world| world.host.is_some());
+    }
+    let pauses: Vec<_> = world.hosts_started.windows(2).map(|pair| pair[1].since(pair[0])).collect();
+    assert!(pauses[2..].windows(2).all(|pair| pair[0] < pair[1]), "{pauses:?}");
+    assert_eq!(world.living(), before);
+}
+
+#[test]
+fn a_host_that_is_unfit_is_killed_and_started_again() {
+    let mut world = serving(hosted(1));
+    world.host_news(HostEvent::Unfit("it does not read its messages".into()));
+    world.run_until("there is another", |world| world.hosts_started.len() == 2);
+    assert!(world.said(|notice| matches!(notice, Notice::HostGivenUp(..))));
+    assert!(world.said(|notice| matches!(notice, Notice::HostExited { fault: Some(_), .. })));
+    assert_eq!(world.ready(), 1);
+}
+
+#[test]
+fn a_host_that_closes_its_channel_has_two_seconds_to_end() {
+    let mut world = serving(hosted(1));
+    world.host_news(HostEvent::Left);
+    world.host_news(HostEvent::CrashReason("a bug".into()));
+    world.pass(1999);
+    world.host_news(HostEvent::Exited(ExitStatus::Code(1)));
+    assert!(!world.said(|notice| matches!(notice, Notice::HostGivenUp(..))));
+    world.host_news(HostEvent::Initialized);
+    world.host_news(HostEvent::Left);
+    world.run_until("there is a third", |world| world.hosts_started.len() == 3);
+    assert!(world.said(|notice| matches!(notice, Notice::HostGivenUp(..))));
+}
+
+#[test]
+fn news_of_an_earlier_host_changes_nothing() {
+    let mut world = serving(hosted(1));
+    let first = world.host.as_ref().unwrap().id;
+    world.pass(5000);
+    world.host_news(HostEvent::Exited(ExitStatus::Code(1)));
+    world.news(crate::core::Event::Host(first, HostEvent::Exited(ExitStatus::Code(1))));
+    assert_eq!(world.hosts_started.len(), 2);
+}
+
+#[test]
+fn a_stop_ends_the_workers_first_and_then_the_host() {
+    let mut world = serving(hosted(2));
+    world.ask(Request::Stop);
+    world.run_until("the workers are gone", |world| world.processes() == 0);
+    assert!(world.host.as_ref().unwrap().dismissed);
+    world.run_until("the end", |world| world.outcome.is_some());
+    assert_eq!(world.outcome, Some(Outcome::Stopped));
+}
+
+#[test]
+fn a_host_that_does_not_go_is_killed_after_five_seconds() {
+    let mut world = serving(hosted(1));
+    world.host.as_mut().unwrap().leaves = None;
+    world.ask(Request::Stop);
+    world.run_until("the workers are gone", |world| world.processes() == 0);
+    world.pass(4999);
+    assert_eq!(world.outcome, None);
+    world.pass(2);
+    assert_eq!(world.outcome, Some(Outcome::Stopped));
+}
+
+#[test]
+fn a_kill_kills_the_host_too() {
+    let mut world = serving(hosted(1));
+    world.ask(Request::Kill);
+    world.pass(1);
+    assert_eq!(world.outcome, Some(Outcome::Stopped));
+}
+
+#[test]
+fn when_all_are_dead_the_host_may_bring_one_back() {
+    let mut policy = hosted(1);
+    policy.limits.exit_threshold = ms(5000);
+    let mut world = World::new(policy).scripted(|_, start| match start {
+        1 => Behaviour::dying_at(30),
+        _ => Behaviour::default(),
+    });
+    world.host_news(HostEvent::Initialized);
+    world.ask(Request::Start);
+    world.run_until("all are dead", |world| world.said(|notice| matches!(notice, Notice::AllDead(_))));
+    world.ask(Request::One(WorkerId(1), OneRequest::Revive));
+    world.host_news(HostEvent::AllDeadAcknowledged);
+    world.pass(60_000);
+    assert_eq!(world.outcome, None, "one that is not dead may still be started");
+    world.ask(Request::One(WorkerId(1), OneRequest::Start));
+    world.run_until("it is ready", |world| world.ready() == 1);
+}
+
+#[test]
+fn when_all_are_dead_and_the_host_leaves_it_so_it_is_over_at_once_else_after_two_seconds() {
+    for concludes in [true, false] {
+        let mut policy = hosted(1);
+        policy.limits.exit_threshold = ms(5000);
+        let mut world = World::new(policy).scripted(|_, _| Behaviour::dying_at(30));
+        world.host_news(HostEvent::Initialized);
+        world.ask(Request::Start);
+        world.run_until("all are dead", |world| world.said(|notice| matches!(notice, Notice::AllDead(_))));
+        let dead = world.now;
+        if concludes {
+            world.host_news(HostEvent::AllDeadAcknowledged);
+        }
+        world.run_until("the end", |world| world.outcome.is_some());
+        assert!(matches!(world.outcome, Some(Outcome::AllDead(_))));
+        assert_eq!(world.now.since(dead).as_millis(), if concludes { 3 } else { 2003 });
+    }
+}
+
+#[test]
+fn a_host_that_ends_after_having_stopped_everyone_ends_luster() {
+    for (code, outcome) in [(0, Outcome::Stopped), (3, Outcome::Chosen(3))] {
+        let mut world = serving(hosted(2));
+        for worker in [1, 2] {
+            world.ask(Request::One(WorkerId(worker), OneRequest::Stop));
+        }
+        world.run_until("the workers are gone", |world| world.processes() == 0);
+        world.pass(60_000);
+        assert_eq!(world.outcome, None, "as long as the host instances it may start them again");
+        world.host_news(HostEvent::Exited(ExitStatus::Code(code)));
+        assert_eq!(world.outcome, Some(outcome));
+    }
+}

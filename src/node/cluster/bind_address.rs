@@ -1,0 +1,141 @@
+//! Where a worker wants to listen, as a value: equal places can share a socket.
+//!
+//! Invariant: a place is complete and plausible; what a worker asked that no socket could be bound to never
+//! becomes one.
+
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV4, SocketAddrV6};
+use std::os::fd::RawFd;
+
+use crate::core::Endpoint;
+use crate::node::cluster::news::Site;
+
+/// Something to bind.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Place {
+    /// TCP on one address.
+    Tcp { host: Host, port: u16, families: Families },
+    /// TCP with no host given: both families if there is IPv6.
+    TcpAnywhere { port: u16, families: Families },
+    /// UDP, whose host the worker always names.
+    Udp { host: Host, port: u16, families: Families },
+    /// A unix socket, by its absolute path.
+    Path(String),
+    /// A unix socket with a name and no file.
+    Abstract(String),
+    /// A socket luster was started with, by its number.
+    Inherited { number: RawFd, transport: Transport },
+}
+
+/// What kind of socket is meant.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Transport {
+    Stream,
+    Datagram,
+}
+
+/// An address; link-local ones name their interface.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct Host {
+    pub(super) ip: IpAddr,
+    pub(super) scope: u32,
+}
+
+/// Whether an IPv6 socket takes IPv4 too.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Families {
+    Both,
+    Only6,
+}
+
+/// What makes two requests one listener: the place, and for port 0 which of the worker's several it is.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct ListenerKey {
+    pub(super) place: Place,
+    /// Set for port 0 only. For other ports an index could keep workers apart whose earlier requests went differently.
+    pub(super) index: Option<u64>,
+}
+
+impl Place {
+    /// The port asked for; `None` where there are no ports.
+    pub(super) fn port(&self) -> Option<u16> {
+        match self {
+            Self::Tcp { port, .. } | Self::TcpAnywhere { port, .. } | Self::Udp { port, .. } => Some(*port),
+            Self::Path(_) | Self::Abstract(_) | Self::Inherited { .. } => None,
+        }
+    }
+}
+
+impl Place {
+    /// Where somebody else may be found who has it.
+    pub(super) fn site(&self) -> Option<Site> {
+        match self {
+            Self::Tcp { host, port, .. } => Some(Site::Tcp { ip: Some(host.ip), port: *port }),
+            Self::TcpAnywhere { port, .. } => Some(Site::Tcp { ip: None, port: *port }),
+            Self::Udp { host, port, .. } => Some(Site::Udp { ip: host.ip, port: *port }),
+            Self::Path(path) => Some(Site::Path(path.clone())),
+            Self::Abstract(name) => Some(Site::Name(name.clone())),
+            Self::Inherited { .. } => None,
+        }
+    }
+}
+
+impl Host {
+    /// The socket address of `port` on this host.
+    pub(super) fn at(self, port: u16) -> SocketAddr {
+        match self.ip {
+            IpAddr::V4(ip) => SocketAddr::V4(SocketAddrV4::new(ip, port)),
+            IpAddr::V6(ip) => SocketAddr::V6(SocketAddrV6::new(ip, port, 0, self.scope)),
+        }
+    }
+
+    /// All IPv6 addresses.
+    pub(super) const ANY6: Self = Self { ip: IpAddr::V6(Ipv6Addr::UNSPECIFIED), scope: 0 };
+    /// All IPv4 addresses.
+    pub(super) const ANY4: Self = Self { ip: IpAddr::V4(Ipv4Addr::UNSPECIFIED), scope: 0 };
+}
+
+impl ListenerKey {
+    /// The listener a request for `place` means, the worker's `index`th like it.
+    pub(super) fn of(place: Place, index: u64) -> Self {
+        let index = (place.port() == Some(0)).then_some(index);
+        Self { place, index }
+    }
+
+    /// What users see.
+    pub(super) fn endpoint(&self) -> Endpoint {
+        let text = match &self.place {
+            Place::Tcp { host, port, families } => {
+                format!("tcp {}{}", address(*host, *port), note(*families))
+            }
+            Place::TcpAnywhere { port, families } => format!("tcp *:{port}{}", note(*families)),
+            Place::Udp { host, port, families } if *host == Host::ANY4 => {
+                format!("udp *:{port}{}", note(*families))
+            }
+            Place::Udp { host, port, families } => {
+                format!("udp {}{}", address(*host, *port), note(*families))
+            }
+            Place::Path(path) => format!("unix {path}"),
+            Place::Abstract(name) => format!("unix @{name}"),
+            Place::Inherited { number, .. } => format!("fd {number}"),
+        };
+        match self.index {
+            Some(index) => Endpoint::new(&format!("{text} (#{index})")),
+            None => Endpoint::new(&text),
+        }
+    }
+}
+
+fn address(host: Host, port: u16) -> String {
+    match host.ip {
+        IpAddr::V4(ip) => format!("{ip}:{port}"),
+        IpAddr::V6(ip) if host.scope == 0 => format!("[{ip}]:{port}"),
+        IpAddr::V6(ip) => format!("[{ip}%{}]:{port}", host.scope),
+    }
+}
+
+fn note(families: Families) -> &'static str {
+    match families {
+        Families::Both => "",
+        Families::Only6 => " (IPv6 only)",
+    }
+}

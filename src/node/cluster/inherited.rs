@@ -1,0 +1,43 @@
+//! Sockets that luster was started with, as systemd's socket activation does it: workers name them by their number.
+//!
+//! Invariants: no other descriptor of ours can be named; they stay open as long as we live, so that clients wait while
+//! nobody listens; nothing here binds, unlinks or closes what our starter has made.
+
+use std::collections::BTreeMap;
+use std::os::fd::{AsFd, OwnedFd, RawFd};
+
+use nix::errno::Errno;
+use nix::sys::socket::{SockType, getsockopt, sockopt};
+
+use crate::node::cluster::bind_address::Transport;
+use crate::node::ipc::set_nonblocking;
+
+/// The sockets, by the numbers they had at the start.
+#[derive(Debug, Default)]
+pub(super) struct Inherited(BTreeMap<RawFd, OwnedFd>);
+
+impl Inherited {
+    pub(super) fn new(sockets: BTreeMap<RawFd, OwnedFd>) -> Self {
+        Self(sockets)
+    }
+
+    pub(super) fn numbers(&self) -> Vec<RawFd> {
+        self.0.keys().copied().collect()
+    }
+
+    /// One more descriptor of the socket with this number, if it is of this kind.
+    pub(super) fn open(&self, number: RawFd, transport: Transport) -> Result<OwnedFd, Errno> {
+        let socket = self.0.get(&number).ok_or(Errno::EINVAL)?;
+        let expected = match transport {
+            Transport::Stream => SockType::Stream,
+            Transport::Datagram => SockType::Datagram,
+        };
+        if getsockopt(&socket.as_fd(), sockopt::SockType)? != expected {
+            return Err(Errno::EINVAL);
+        }
+        let duplicate = socket.try_clone().map_err(|_| Errno::EMFILE)?;
+        // Whoever made it may not have seen to that, and a blocking one freezes workers.
+        set_nonblocking(&duplicate).map_err(|_| Errno::EBADF)?;
+        Ok(duplicate)
+    }
+}

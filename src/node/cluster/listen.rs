@@ -1,0 +1,336 @@
+//! Who listens on what: requests to listen, and the sockets they open or share.
+//!
+//! Invariants: every request is answered exactly once, unless the asker was told to go; an instance holds a listener once;
+//! what becomes of a listener whose holders go is in `claims`.
+
+use std::os::fd::{AsFd, OwnedFd};
+use std::sync::Arc;
+
+use nix::errno::Errno;
+use nix::sys::epoll::{EpollEvent, EpollFlags};
+use serde_json::value::RawValue;
+
+use crate::core::{InstanceId, Moment, WorkerId};
+use crate::node::cluster::bind::{self, Bound, Sharing};
+use crate::node::cluster::bind_address::{Place, Transport};
+use crate::node::cluster::group::{Group, Membership, Retap};
+use crate::node::cluster::io::Token;
+use crate::node::cluster::listener::{
+    ALIAS, AcceptSource, AcceptState, Distribution, Holder, Listener, ListenerId,
+};
+use crate::node::cluster::news::Obstacle;
+use crate::node::cluster::query::{ListenRequest, Options, Refusal, Target};
+use crate::node::cluster::reply::{self, Granted};
+use crate::node::cluster::room::ListenPolicy;
+use crate::node::cluster::worker::{DisconnectHandshake, PendingAck, ServingState};
+use crate::node::cluster::{Balance, Cluster, News, unix_path};
+use crate::node::ipc::{Attachment, Descriptor};
+
+impl Cluster {
+    /// A worker wants to listen.
+    pub(super) fn asked(
+        &mut self,
+        instance: InstanceId,
+        ask: ListenRequest,
+        now: Moment,
+        news: &mut Vec<News>,
+    ) {
+        let Some(worker) = self.workers.get(&instance) else { return };
+        // Node's primary drops the requests of those it has told to go, too.
+        if worker.handshake == DisconnectHandshake::Ours || self.listen_policy == ListenPolicy::Closed {
+            return;
+        }
+        let Some(ask) = self.wait_for_binding(instance, ask, news) else { return };
+        let joined = match &ask.target {
+            Ok(target) => self.join(instance, target.clone(), &ask.data, now),
+            Err(refusal) => Err(refusal.errno),
+        };
+        match joined {
+            Ok(id) => self.grant(instance, id, ask.seq, now),
+            Err(errno) => {
+                if let Some(ask) = self.have_it_bound(instance, ask, errno, now, news) {
+                    self.refuse(instance, ask, errno, now, news);
+                }
+            }
+        }
+        self.after_write(instance);
+    }
+
+    /// Answers a request that cannot be met.
+    pub(super) fn refuse(
+        &mut self,
+        instance: InstanceId,
+        ask: ListenRequest,
+        errno: Errno,
+        now: Moment,
+        news: &mut Vec<News>,
+    ) {
+        let Some(worker) = self.workers.get_mut(&instance) else { return };
+        worker.post(reply::refused(&ask.seq, &ask.data, errno), None, now);
+        let (endpoint, obstacle) = match ask.target {
+            Ok(Target { share, .. }) => {
+                (Some(share.endpoint()), self.obstacle(instance, &share.place, errno))
+            }
+            Err(Refusal { endpoint, .. }) => (endpoint, Obstacle::Unknown),
+        };
+        if let Some(endpoint) = endpoint {
+            news.push(News::BindFailed { instance, endpoint, error: errno.into(), obstacle });
+        }
+        self.after_write(instance);
+    }
+
+    /// What is in the way of a request that was refused, as far as we know.
+    fn obstacle(&self, instance: InstanceId, place: &Place, errno: Errno) -> Obstacle {
+        match (errno, place) {
+            (Errno::EADDRINUSE, _) => {
+                let ours = self.listeners.values().find(|listener| {
+                    listener.occupies(place)
+                        || (listener.share.place == *place && listener.is_held_by(instance))
+                });
+                match (ours, place.site()) {
+                    (Some(listener), _) if listener.is_held_by(instance) => {
+                        Obstacle::Itself(listener.endpoint.clone())
+                    }
+                    (Some(listener), _) => Obstacle::Fleet(listener.endpoint.clone()),
+                    (None, Some(site)) => Obstacle::Somebody(site),
+                    (None, None) => Obstacle::Unknown,
+                }
+            }
+            (Errno::EINVAL, Place::Inherited { .. }) => Obstacle::NotInherited(self.inherited.numbers()),
+            (_, _) => Obstacle::Unknown,
+        }
+    }
+
+    /// Recomputes who serves, for all listeners an instance holds.
+    pub(super) fn rebalance_held_by(&mut self, instance: InstanceId) {
+        let held = self.listeners.values().filter(|listener| listener.is_held_by(instance));
+        for id in held.map(|listener| listener.id).collect::<Vec<_>>() {
+            self.rebalance(id);
+        }
+    }
+
+    /// Makes an instance a holder of what it asked for.
+    fn join(
+        &mut self,
+        instance: InstanceId,
+        target: Target,
+        data: &RawValue,
+        now: Moment,
+    ) -> Result<ListenerId, Errno> {
+        let worker = self.workers.get(&instance).ok_or(Errno::ESRCH)?;
+        let (slot, held) = (worker.slot, worker.held);
+        if held >= self.most_listeners {
+            return Err(Errno::EMFILE);
+        }
+        let known = self.listeners.values().find(|listener| listener.share == target.share);
+        let id = match known {
+            // A second server of one worker's on one port: it would be so outside of a cluster, too.
+            Some(listener) if listener.is_held_by(instance) => return Err(Errno::EADDRINUSE),
+            Some(listener) => listener.id,
+            None => match self.open(slot, target.clone(), data, now) {
+                Err(Errno::EADDRINUSE) if self.makes_way(slot, &target.share.place) => {
+                    self.open(slot, target.clone(), data, now)?
+                }
+                outcome => outcome?,
+            },
+        };
+        if let Err(errno) = self.take_part(slot, id, &target) {
+            self.close_if_unwanted(id);
+            return Err(errno);
+        }
+        if let Some(listener) = self.listeners.get_mut(&id) {
+            listener.holders.push(Holder::new(instance));
+            listener.awaited.remove(&slot);
+            listener.closed = None;
+        }
+        if let Some(worker) = self.workers.get_mut(&instance) {
+            worker.held += 1;
+        }
+        self.rebalance(id);
+        self.line_up_listener(id);
+        Ok(id)
+    }
+
+    /// Sees to it that a slot has its part in an open listener.
+    fn take_part(&mut self, slot: WorkerId, id: ListenerId, target: &Target) -> Result<(), Errno> {
+        let listener = self.listeners.get_mut(&id).ok_or(Errno::ESRCH)?;
+        if let Place::Path(path) = &listener.share.place {
+            unix_path::widen(path, target.options.mode)?;
+        }
+        match &mut listener.distribution {
+            Distribution::RoundRobin(_) | Distribution::SharedHandle(_) => Ok(()),
+            Distribution::ReusePort(group) if group.socket_of(slot).is_some() => Ok(()),
+            Distribution::ReusePort(group) => {
+                let first = group.first_socket().ok_or(Errno::EINVAL)?;
+                let socket = bind::open_beside(first, &listener.share.place, listener.options)?;
+                group.add(slot, socket);
+                Ok(())
+            }
+        }
+    }
+
+    fn open(
+        &mut self,
+        slot: WorkerId,
+        target: Target,
+        data: &RawValue,
+        now: Moment,
+    ) -> Result<ListenerId, Errno> {
+        if self.listeners.len() >= self.most_listeners {
+            return Err(Errno::EMFILE);
+        }
+        let manner = Manner::of(self.balance, &target.share.place);
+        let sharing = match manner {
+            Manner::Dealt | Manner::Handed => Sharing::Alone,
+            Manner::Grouped => Sharing::Group,
+        };
+        let options = Options { access: self.access, ..target.options };
+        let bound = match target.share.place {
+            Place::Inherited { number, transport } => {
+                Bound::without_file(self.inherited.open(number, transport)?)
+            }
+            _ => bind::open(&target.share.place, options, sharing)?,
+        };
+        self.install(slot, target, data, (manner, bound), now)
+    }
+
+    /// Takes a socket that exists already, and that there is only one of.
+    pub(super) fn install_alone(
+        &mut self,
+        slot: WorkerId,
+        target: Target,
+        data: &RawValue,
+        bound: Bound,
+        now: Moment,
+    ) -> Result<ListenerId, Errno> {
+        let manner = match Manner::of(self.balance, &target.share.place) {
+            Manner::Grouped => Manner::Handed,
+            manner @ (Manner::Dealt | Manner::Handed) => manner,
+        };
+        self.install(slot, target, data, (manner, bound), now)
+    }
+
+    fn install(
+        &mut self,
+        slot: WorkerId,
+        target: Target,
+        data: &RawValue,
+        (manner, bound): (Manner, Bound),
+        now: Moment,
+    ) -> Result<ListenerId, Errno> {
+        let Bound { socket, file, alias } = bound;
+        let id = ListenerId(self.next_listener);
+        let distribution = match manner {
+            Manner::Dealt => {
+                self.watch(&socket, id, 0)?;
+                Distribution::RoundRobin(AcceptSource::new(Arc::new(socket), AcceptState::Dry))
+            }
+            Manner::Handed => Distribution::SharedHandle(Arc::new(socket)),
+            Manner::Grouped => Distribution::ReusePort(Group::new(slot, socket)),
+        };
+        self.next_listener += 1;
+        let mut listener =
+            Listener::new(id, target.share, data.to_owned(), target.options, distribution, now);
+        listener.file = file;
+        if let Some(alias) = alias {
+            self.watch(&alias, id, ALIAS)?;
+            listener.alias = Some(AcceptSource::new(Arc::new(alias), AcceptState::Dry));
+        }
+        self.listeners.insert(id, listener);
+        Ok(id)
+    }
+
+    /// Answers a request with its listener.
+    fn grant(&mut self, instance: InstanceId, id: ListenerId, seq: Box<RawValue>, now: Moment) {
+        let (Some(worker), Some(listener)) = (self.workers.get_mut(&instance), self.listeners.get(&id))
+        else {
+            return;
+        };
+        let granted = Granted { seq: &seq, key: &listener.key, data: &listener.data };
+        let socket = match &listener.distribution {
+            Distribution::RoundRobin(_) => return worker.post(granted.dealt(listener.address), None, now),
+            Distribution::SharedHandle(socket) => Some(socket),
+            Distribution::ReusePort(group) => group.socket_of(worker.slot),
+        };
+        let kind = match listener.share.place {
+            Place::Udp { .. } | Place::Inherited { transport: Transport::Datagram, .. } => "dgram.Native",
+            Place::Tcp { .. }
+            | Place::TcpAnywhere { .. }
+            | Place::Path(_)
+            | Place::Abstract(_)
+            | Place::Inherited { transport: Transport::Stream, .. } => "net.Native",
+        };
+        let bytes = granted.handed(kind);
+        let attachment = socket.map(|socket| Attachment {
+            descriptor: Descriptor::Shared(Arc::clone(socket)),
+            pending_ack: PendingAck::Listener { id, seq: seq.clone() },
+        });
+        worker.post(bytes, attachment, now);
+    }
+
+    /// Recomputes which of a group's members serve, drain, or are left to us.
+    pub(super) fn rebalance(&mut self, id: ListenerId) {
+        let Some(listener) = self.listeners.get_mut(&id) else { return };
+        let Distribution::ReusePort(group) = &mut listener.distribution else { return };
+        let (holders, workers) = (&listener.holders, &self.workers);
+        let changes = group.rebalance(|slot| {
+            let instances = holders.iter().filter_map(|holder| workers.get(&holder.instance));
+            let best =
+                instances.filter(|worker| worker.slot == slot).map(|worker| worker.serving_state).min();
+            match best {
+                Some(ServingState::Serving) => Membership::Serving,
+                Some(
+                    ServingState::Suspending
+                    | ServingState::Draining
+                    | ServingState::Broken
+                    | ServingState::Left,
+                ) => Membership::Draining,
+                None => Membership::Orphaned,
+            }
+        });
+        for change in changes {
+            match change {
+                Retap::Open { index, socket } => {
+                    // Should it not be watched, its queue is still emptied once, now.
+                    let _ = self.watch(&socket, id, index);
+                }
+                Retap::Shut { socket } => self.unwatch(&socket),
+            }
+        }
+        self.line_up_listener(id);
+    }
+
+    fn watch(&self, socket: &OwnedFd, id: ListenerId, index: usize) -> Result<(), Errno> {
+        let edge = EpollFlags::EPOLLIN | EpollFlags::EPOLLET;
+        self.epoll.add(socket.as_fd(), EpollEvent::new(edge, Token::AcceptSource(id, index).into()))
+    }
+
+    pub(super) fn unwatch(&self, socket: &OwnedFd) {
+        // It fails only for what is not watched.
+        let _ = self.epoll.delete(socket.as_fd());
+    }
+}
+
+/// How a place is served.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Manner {
+    Dealt,
+    Handed,
+    Grouped,
+}
+
+impl Manner {
+    fn of(balance: Balance, place: &Place) -> Self {
+        match (place, balance) {
+            // Datagrams cannot be accepted.
+            (Place::Udp { .. } | Place::Inherited { transport: Transport::Datagram, .. }, _)
+            | (_, Balance::Shared) => Self::Handed,
+            (_, Balance::RoundRobin) => Self::Dealt,
+            (Place::Tcp { .. } | Place::TcpAnywhere { .. }, Balance::Reuseport) => Self::Grouped,
+            // A path cannot be bound twice, nor what others have bound.
+            (Place::Path(_) | Place::Abstract(_) | Place::Inherited { .. }, Balance::Reuseport) => {
+                Self::Handed
+            }
+        }
+    }
+}

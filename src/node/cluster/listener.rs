@@ -1,0 +1,348 @@
+//! A listening socket that outlives the workers who serve it.
+//!
+//! Invariants: it is open as long as an instance holds it, a slot's next instance is awaited, or it is not clear yet whether its
+//! last holder ends; a connection in `waiting` has
+//! been accepted and is owed to some worker.
+
+use std::collections::{BTreeSet, VecDeque};
+use std::net::SocketAddr;
+use std::os::fd::{AsFd, OwnedFd};
+use std::sync::Arc;
+use std::time::Duration;
+
+use nix::errno::Errno;
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use serde_json::value::RawValue;
+
+use crate::core::{Endpoint, InstanceId, Moment, WorkerId};
+use crate::node::cluster::bind;
+use crate::node::cluster::bind_address::{ListenerKey, Place};
+use crate::node::cluster::group::Group;
+use crate::node::cluster::query::Options;
+use crate::node::cluster::unix_path::SocketFile;
+use crate::node::cluster::{reply, sys};
+
+/// A listener's number, never given twice. It is its key on the wire, too.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct ListenerId(pub(super) u32);
+
+/// A holder that refused is asked again after this at first, then ever later, up to [`REFUSAL_BACKOFF_MOST`].
+const REFUSAL_BACKOFF_FIRST: Duration = Duration::from_millis(1);
+const REFUSAL_BACKOFF_MOST: Duration = Duration::from_millis(64);
+
+/// A socket that workers accept from and that was open for less than this was only tried out: `portfinder` and its like
+/// listen, close, and listen again.
+const TRIED_OUT: Duration = Duration::from_secs(1);
+
+/// The index by which a listener's alias is known, where members of a group have theirs.
+pub(super) const ALIAS: usize = 0x3fff_ffff;
+
+/// One thing workers listen on.
+#[derive(Debug)]
+pub(super) struct Listener {
+    pub(super) id: ListenerId,
+    pub(super) share: ListenerKey,
+    pub(super) endpoint: Endpoint,
+    /// The first asker's, given to all.
+    pub(super) data: Box<RawValue>,
+    pub(super) options: Options,
+    /// Where TCP and UDP are really bound.
+    pub(super) address: Option<SocketAddr>,
+    /// As JSON.
+    pub(super) key: String,
+    /// An offer, up to its number.
+    pub(super) newconn: Box<[u8]>,
+    pub(super) holders: Vec<Holder>,
+    /// Slots whose next instance is expected to take it over.
+    pub(super) awaited: BTreeSet<WorkerId>,
+    /// The last holder closed it without saying why.
+    pub(super) closed: Option<Closed>,
+    opened: Moment,
+    traffic: Traffic,
+    /// Accepted, and refused or lost by a worker.
+    pub(super) waiting: VecDeque<OwnedFd>,
+    pub(super) distribution: Distribution,
+    pub(super) file: Option<SocketFile>,
+    /// A second socket whose connections are dealt out, whichever way those of the first go.
+    pub(super) alias: Option<AcceptSource>,
+    /// Whether it is in line for its connections to be dealt out.
+    pub(super) in_line: bool,
+}
+
+/// Whether a connection was ever accepted, as far as that is ours to see.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Traffic {
+    None,
+    Seen,
+}
+
+/// A listener that nobody holds because its last holder closed it: it means it, or it is about to end, as in
+/// `server.close(() => process.exit(1))`. Which one shows within a while.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Closed {
+    pub(super) by: InstanceId,
+    /// Until then its end would mean that its slot's next instance is awaited.
+    pub(super) until: Moment,
+}
+
+/// An instance that listens.
+#[derive(Debug)]
+pub(super) struct Holder {
+    pub(super) instance: InstanceId,
+    pub(super) offer_state: OfferState,
+}
+
+/// How a holder took what it was offered.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum OfferState {
+    Willing,
+    /// It refused: full, or closing. Not before `until`.
+    RefusalBackoff {
+        until: Moment,
+        delay: Duration,
+    },
+}
+
+/// How connections get to workers.
+#[derive(Debug)]
+pub(super) enum Distribution {
+    /// We accept and deal them out.
+    RoundRobin(AcceptSource),
+    /// Every holder has the socket.
+    SharedHandle(Arc<OwnedFd>),
+    /// Every slot has its own socket.
+    ReusePort(Group),
+}
+
+/// A socket we may accept from.
+#[derive(Debug)]
+pub(super) struct AcceptSource {
+    pub(super) socket: Arc<OwnedFd>,
+    pub(super) flow: AcceptState,
+}
+
+/// What is known of a tap.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum AcceptState {
+    /// It is not ours to accept from.
+    Shut,
+    /// Empty: there will be an edge.
+    Dry,
+    /// There may be connections.
+    Running,
+}
+
+/// What accepting brought.
+#[derive(Debug)]
+pub(super) enum Accepted {
+    Connection(OwnedFd),
+    Dry,
+    /// We are out of descriptors or memory.
+    Starved,
+}
+
+impl Listener {
+    pub(super) fn new(
+        id: ListenerId,
+        share: ListenerKey,
+        data: Box<RawValue>,
+        options: Options,
+        distribution: Distribution,
+        opened: Moment,
+    ) -> Self {
+        let key = format!("\"{}\"", id.0);
+        Self {
+            id,
+            endpoint: share.endpoint(),
+            share,
+            data,
+            options,
+            address: distribution.first_socket().and_then(|socket| bind::address_of(socket)),
+            newconn: reply::newconn_head(&key),
+            key,
+            holders: Vec::new(),
+            awaited: BTreeSet::new(),
+            closed: None,
+            opened,
+            traffic: Traffic::None,
+            waiting: VecDeque::new(),
+            distribution,
+            file: None,
+            alias: None,
+            in_line: false,
+        }
+    }
+
+    pub(super) fn is_held_by(&self, instance: InstanceId) -> bool {
+        self.holders.iter().any(|holder| holder.instance == instance)
+    }
+
+    pub(super) fn holder_mut(&mut self, instance: InstanceId) -> Option<&mut Holder> {
+        self.holders.iter_mut().find(|holder| holder.instance == instance)
+    }
+
+    /// Whether a worker that says it listens on `share` means this one. Port 0 has become a real one by then.
+    pub(super) fn is_meant_by(&self, share: &ListenerKey, index: u64) -> bool {
+        if *share == self.share {
+            return true;
+        }
+        let mut asked = share.place.clone();
+        match &mut asked {
+            Place::Tcp { port, .. } | Place::TcpAnywhere { port, .. } | Place::Udp { port, .. } => {
+                if self.address.is_none_or(|address| address.port() != *port) {
+                    return false;
+                }
+                *port = 0;
+            }
+            Place::Path(_) | Place::Abstract(_) | Place::Inherited { .. } => return false,
+        }
+        self.share == ListenerKey::of(asked, index)
+    }
+
+    /// Takes the next connection from the kernel.
+    pub(super) fn accept(&mut self) -> Accepted {
+        let accepted = match &mut self.distribution {
+            Distribution::RoundRobin(source) => source.accept(),
+            Distribution::SharedHandle(_) => Accepted::Dry,
+            Distribution::ReusePort(group) => group.accept(),
+        };
+        let accepted = match (accepted, &mut self.alias) {
+            (Accepted::Dry, Some(alias)) => alias.accept(),
+            (Accepted::Dry, None) => Accepted::Dry,
+            (accepted @ (Accepted::Connection(_) | Accepted::Starved), _) => accepted,
+        };
+        if matches!(accepted, Accepted::Connection(_)) {
+            self.traffic = Traffic::Seen;
+        }
+        accepted
+    }
+
+    /// Whether there may be clients who count on it. Where somebody has only looked whether a port is free there are
+    /// none, and of a random port none can know.
+    pub(super) fn may_have_clients(&self, now: Moment) -> bool {
+        let used = match &self.distribution {
+            Distribution::RoundRobin(_) => self.traffic == Traffic::Seen,
+            // Workers accept by themselves.
+            Distribution::SharedHandle(_) | Distribution::ReusePort(_) => now.since(self.opened) >= TRIED_OUT,
+        };
+        self.share.index.is_none() && (used || self.has_pending())
+    }
+
+    /// Whether something has arrived that nobody has taken.
+    fn has_pending(&self) -> bool {
+        let sockets =
+            self.distribution.sockets().into_iter().chain(self.alias.iter().map(|alias| &alias.socket));
+        let mut polled: Vec<_> =
+            sockets.map(|socket| PollFd::new(socket.as_fd(), PollFlags::POLLIN)).collect();
+        poll(&mut polled, PollTimeout::ZERO).is_ok_and(|ready| ready > 0)
+    }
+
+    /// Whether it keeps `place` from being bound.
+    pub(super) fn occupies(&self, place: &Place) -> bool {
+        let has_port = |port: u16| port != 0 && self.address.is_some_and(|address| address.port() == port);
+        match (place, &self.share.place) {
+            (
+                Place::Tcp { port, .. } | Place::TcpAnywhere { port, .. },
+                Place::Tcp { .. } | Place::TcpAnywhere { .. },
+            )
+            | (Place::Udp { port, .. }, Place::Udp { .. }) => has_port(*port),
+            (Place::Path(path), Place::Path(_)) => self.file.as_ref().is_some_and(|file| file.is_at(path)),
+            (Place::Abstract(name), Place::Abstract(ours)) => name == ours,
+            (
+                Place::Tcp { .. }
+                | Place::TcpAnywhere { .. }
+                | Place::Udp { .. }
+                | Place::Path(_)
+                | Place::Abstract(_)
+                | Place::Inherited { .. },
+                _,
+            ) => false,
+        }
+    }
+
+    /// Notes that one of its sockets may have connections.
+    pub(super) fn open_source(&mut self, index: usize) {
+        let source = match (index, &mut self.distribution) {
+            (ALIAS, _) => self.alias.as_mut(),
+            (_, Distribution::RoundRobin(source)) => Some(source),
+            (_, Distribution::SharedHandle(_)) => None,
+            (_, Distribution::ReusePort(group)) => group.tap_mut(index),
+        };
+        if let Some(source) = source.filter(|source| source.flow == AcceptState::Dry) {
+            source.flow = AcceptState::Running;
+        }
+    }
+}
+
+impl Distribution {
+    fn sockets(&self) -> Vec<&Arc<OwnedFd>> {
+        match self {
+            Self::RoundRobin(source) => vec![&source.socket],
+            Self::SharedHandle(socket) => vec![socket],
+            Self::ReusePort(group) => group.sockets().collect(),
+        }
+    }
+
+    fn first_socket(&self) -> Option<&Arc<OwnedFd>> {
+        match self {
+            Self::RoundRobin(source) => Some(&source.socket),
+            Self::SharedHandle(socket) => Some(socket),
+            Self::ReusePort(group) => group.first_socket(),
+        }
+    }
+}
+
+impl AcceptSource {
+    pub(super) fn new(socket: Arc<OwnedFd>, flow: AcceptState) -> Self {
+        Self { socket, flow }
+    }
+
+    /// Accepts one connection.
+    pub(super) fn accept(&mut self) -> Accepted {
+        // A connection that was reset while it waited is not an end of those behind it.
+        for _ in 0..MAX_ABORTED {
+            if self.flow != AcceptState::Running {
+                return Accepted::Dry;
+            }
+            match sys::accept(self.socket.as_fd()) {
+                Ok(connection) => return Accepted::Connection(connection),
+                Err(Errno::EAGAIN | Errno::EINVAL | Errno::EBADF | Errno::ENOTSOCK) => {
+                    self.flow = AcceptState::Dry
+                }
+                Err(Errno::EMFILE | Errno::ENFILE | Errno::ENOBUFS | Errno::ENOMEM) => {
+                    return Accepted::Starved;
+                }
+                Err(_) => {}
+            }
+        }
+        Accepted::Starved
+    }
+}
+
+/// So many failures in a row are a fault of the system's; it gets a pause.
+const MAX_ABORTED: usize = 64;
+
+impl Holder {
+    pub(super) fn new(instance: InstanceId) -> Self {
+        Self { instance, offer_state: OfferState::Willing }
+    }
+
+    /// It is being offered a connection: a shy one gets just that one for now.
+    pub(super) fn offered(&mut self, now: Moment) {
+        if let OfferState::RefusalBackoff { until, delay } = &mut self.offer_state {
+            *until = now.after(*delay);
+        }
+    }
+
+    pub(super) fn accepted(&mut self) {
+        self.offer_state = OfferState::Willing;
+    }
+
+    pub(super) fn refused(&mut self, now: Moment) {
+        let delay = match self.offer_state {
+            OfferState::Willing => REFUSAL_BACKOFF_FIRST,
+            OfferState::RefusalBackoff { delay, .. } => (delay * 2).min(REFUSAL_BACKOFF_MOST),
+        };
+        self.offer_state = OfferState::RefusalBackoff { until: now.after(delay), delay };
+    }
+}

@@ -1,0 +1,268 @@
+//! The channel to the JavaScript beside the fleet, whichever process that is now.
+//!
+//! Invariants: what is told of workers is always taken, up to a limit beyond which the other side is unfit, and
+//! messages of workers are taken only while it keeps up; without a connection everything told is forgotten.
+
+use std::io;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::sync::Arc;
+
+use nix::sys::epoll::{Epoll, EpollCreateFlags, EpollEvent, EpollFlags, EpollTimeout};
+use nix::sys::eventfd::{EfdFlags, EventFd};
+use serde::Serialize;
+use serde_json::value::RawValue;
+
+use crate::core::{InstanceId, Moment};
+use crate::node::host::channel_handoff::{self, ChannelHandoff};
+use crate::node::host::connection::Connection;
+use crate::node::host::{HostNews, HostNotification};
+use crate::node::ipc::{self, Progress, SendOutcome, UserHandle};
+
+/// News that may wait to be read, in bytes: a hundred thousand instances' worth.
+const TELL_LIMIT: usize = 32 << 20;
+
+const CHANNEL: u64 = 0;
+const CLOSE_NOTIFY: u64 = 1;
+const ARRIVAL: u64 = 2;
+
+/// Whether news was taken.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[must_use]
+pub enum Told {
+    /// It was, or there is nobody to tell.
+    Taken,
+    /// So much waits to be read that the other side is unfit.
+    Overflow,
+}
+
+/// Our end of the channel. Its owner watches [`HostChannel::as_fd`] and calls [`HostChannel::process`] when that is readable or after
+/// [`Progress::More`], and [`HostChannel::wake`] at [`HostChannel::next_wake`].
+#[derive(Debug)]
+pub struct HostChannel {
+    epoll: Epoll,
+    /// Rung by handles of the other side's sockets when they are closed.
+    close_notify: Arc<EventFd>,
+    state: State,
+}
+
+#[derive(Debug)]
+enum State {
+    /// Nobody is there.
+    Vacant,
+    /// A process is there that will open a channel and send it through this socket.
+    Expecting(OwnedFd),
+    /// Connected; whether its socket is watched for room, too.
+    Connected(Box<Connection>, Watch),
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Watch {
+    Input,
+    InputAndRoom,
+}
+
+impl HostChannel {
+    /// A link to nobody.
+    ///
+    /// # Errors
+    /// The kernel refuses what it is made of.
+    pub fn new() -> io::Result<Self> {
+        let epoll = Epoll::new(EpollCreateFlags::EPOLL_CLOEXEC)?;
+        let close_notify = Arc::new(EventFd::from_flags(EfdFlags::EFD_CLOEXEC | EfdFlags::EFD_NONBLOCK)?);
+        epoll.add(
+            close_notify.as_fd(),
+            EpollEvent::new(EpollFlags::EPOLLIN | EpollFlags::EPOLLET, CLOSE_NOTIFY),
+        )?;
+        Ok(Self { epoll, close_notify, state: State::Vacant })
+    }
+
+    /// Readable when [`HostChannel::process`] has something to do.
+    #[must_use]
+    pub fn as_fd(&self) -> BorrowedFd<'_> {
+        self.epoll.0.as_fd()
+    }
+
+    /// Speaks through this end of a channel from now on.
+    ///
+    /// # Errors
+    /// It cannot be watched.
+    pub fn connect(&mut self, channel: OwnedFd) -> io::Result<()> {
+        self.hang_up();
+        ipc::set_nonblocking(&channel)?;
+        self.epoll.add(channel.as_fd(), EpollEvent::new(input(), CHANNEL))?;
+        self.state = State::Connected(
+            Box::new(Connection::new(channel, Arc::clone(&self.close_notify))),
+            Watch::Input,
+        );
+        Ok(())
+    }
+
+    /// Speaks through the channel that comes through this socket.
+    ///
+    /// # Errors
+    /// It cannot be watched.
+    pub fn expect(&mut self, socket: OwnedFd) -> io::Result<()> {
+        self.hang_up();
+        ipc::set_nonblocking(&socket)?;
+        self.epoll.add(socket.as_fd(), EpollEvent::new(input(), ARRIVAL))?;
+        self.state = State::Expecting(socket);
+        Ok(())
+    }
+
+    /// Closes the channel.
+    pub fn hang_up(&mut self) {
+        match &self.state {
+            State::Vacant => return,
+            State::Expecting(socket) => self.unwatch(socket.as_fd()),
+            State::Connected(connection, _) => self.unwatch(connection.as_fd()),
+        }
+        self.state = State::Vacant;
+    }
+
+    /// Whether somebody is connected.
+    #[must_use]
+    pub fn is_connected(&self) -> bool {
+        matches!(self.state, State::Connected(..))
+    }
+
+    /// Reads what there is, within bounds, and appends what was said.
+    pub fn process(&mut self, now: Moment, news: &mut Vec<HostNews>) -> Progress {
+        self.gather(now, news);
+        let progress = match &mut self.state {
+            State::Connected(connection, _) => connection.read(now, news),
+            State::Vacant | State::Expecting(_) => Progress::Idle,
+        };
+        if matches!(news.last(), Some(HostNews::Left(_))) {
+            self.hang_up();
+        }
+        self.watch_room();
+        progress
+    }
+
+    /// The process at the other end is dead: appends all it has said, whatever limits hold for the living.
+    pub fn hear_out(&mut self, now: Moment, news: &mut Vec<HostNews>) {
+        self.gather(now, news);
+        if let State::Connected(connection, _) = &mut self.state {
+            connection.hear_out(now, news);
+        }
+        if matches!(news.last(), Some(HostNews::Left(_))) {
+            self.hang_up();
+        }
+    }
+
+    /// When [`HostChannel::wake`] is to be called.
+    #[must_use]
+    pub fn next_wake(&self) -> Option<Moment> {
+        match &self.state {
+            State::Connected(connection, _) => connection.next_wake(),
+            State::Vacant | State::Expecting(_) => None,
+        }
+    }
+
+    /// Does what the time has come for.
+    pub fn wake(&mut self, now: Moment, news: &mut Vec<HostNews>) -> Progress {
+        if let State::Connected(connection, _) = &mut self.state {
+            connection.wake(now);
+        }
+        self.process(now, news)
+    }
+
+    /// Tells news of workers.
+    pub fn tell(&mut self, tell: &HostNotification<'_>, handle: Option<UserHandle>, now: Moment) -> Told {
+        self.send_surely(tell, handle, now)
+    }
+
+    /// Passes on what a worker says of its instance: taken as what we tell of it ourselves is.
+    pub fn pass_on_surely(&mut self, from: InstanceId, message: &RawValue, now: Moment) -> Told {
+        self.send_surely(&Passed { from: from.0, message }, None, now)
+    }
+
+    fn send_surely(&mut self, message: &impl Serialize, handle: Option<UserHandle>, now: Moment) -> Told {
+        let State::Connected(connection, _) = &mut self.state else { return Told::Taken };
+        if connection.queued() > TELL_LIMIT {
+            return Told::Overflow;
+        }
+        // It is ours or has been parsed, so it can be written.
+        let _ = connection.send(message, handle, now);
+        self.watch_room();
+        Told::Taken
+    }
+
+    /// Passes a worker's message on.
+    pub fn pass_on(
+        &mut self,
+        from: InstanceId,
+        message: &RawValue,
+        handle: Option<UserHandle>,
+        now: Moment,
+    ) -> SendOutcome {
+        let State::Connected(connection, _) = &mut self.state else { return SendOutcome::Unreachable };
+        let outcome = match connection.keeps_up(message.get().len()) {
+            true => connection.send(&Passed { from: from.0, message }, handle, now),
+            false => SendOutcome::Full,
+        };
+        self.watch_room();
+        outcome
+    }
+
+    fn gather(&mut self, now: Moment, news: &mut Vec<HostNews>) {
+        let mut events = [EpollEvent::empty(); 3];
+        // It fails only when interrupted, and then there is a next time.
+        let count = self.epoll.wait(&mut events, EpollTimeout::ZERO).unwrap_or(0);
+        for event in &events[..count] {
+            match (event.data(), &mut self.state) {
+                (ARRIVAL, State::Expecting(socket)) => match channel_handoff::receive(socket.as_fd()) {
+                    ChannelHandoff::Channel(channel) => match self.connect(channel) {
+                        // It waits for this before it runs anything that might end it.
+                        Ok(()) => _ = self.tell(&HostNotification::Connected, None, now),
+                        Err(error) => {
+                            news.push(HostNews::Nonsense(format!("its channel cannot be watched: {error}")));
+                        }
+                    },
+                    ChannelHandoff::NotYet => {}
+                    // Its end will be reported by whoever waits for the process.
+                    ChannelHandoff::Never => self.hang_up(),
+                },
+                (CHANNEL, State::Connected(connection, _)) => connection.ready(event.events(), now),
+                (CLOSE_NOTIFY, state) => {
+                    let _ = self.close_notify.read();
+                    if let State::Connected(connection, _) = state {
+                        connection.answer_closed_sockets(now);
+                    }
+                }
+                // Of a channel or socket that is not there any more.
+                (_, State::Vacant | State::Expecting(_) | State::Connected(..)) => {}
+            }
+        }
+    }
+
+    /// Watches for room while something could not be written.
+    fn watch_room(&mut self) {
+        let State::Connected(connection, watch) = &mut self.state else { return };
+        let (wanted, flags) = match connection.waits_for_room() {
+            true => (Watch::InputAndRoom, input() | EpollFlags::EPOLLOUT),
+            false => (Watch::Input, input()),
+        };
+        if wanted != *watch
+            && self.epoll.modify(connection.as_fd(), &mut EpollEvent::new(flags, CHANNEL)).is_ok()
+        {
+            *watch = wanted;
+        }
+    }
+
+    fn unwatch(&self, socket: BorrowedFd<'_>) {
+        // It fails only for what is not watched.
+        let _ = self.epoll.delete(socket);
+    }
+}
+
+/// A worker's message, as it is passed on.
+#[derive(Serialize)]
+struct Passed<'a> {
+    from: u32,
+    message: &'a RawValue,
+}
+
+fn input() -> EpollFlags {
+    EpollFlags::EPOLLIN | EpollFlags::EPOLLRDHUP | EpollFlags::EPOLLET
+}
