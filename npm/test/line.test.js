@@ -1,11 +1,11 @@
-// The direct line for remote calls, over a socket of its own.
+// The direct channel for remote calls, over a socket of its own.
 
 const assert = require('assert');
 const net = require('net');
 const os = require('os');
 const path = require('path');
 const { test, until } = require('./parent');
-const Line = require('../lib/shared/line');
+const Line = require('../lib/shared/direct_channel');
 
 /** Both ends of a connection. */
 async function pair() {

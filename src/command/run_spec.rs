@@ -71,7 +71,7 @@ pub(super) fn prepare(
     })
 }
 
-/// What every worker's script is told (`LUSTER_BOOT`): its own file's name, that the verdict on a connection
+/// What every worker's script is told (`LUSTER_BOOT`): its own file's name, that the validation on a connection
 /// acknowledges its descriptor, and whether Node is to keep what it has compiled.
 fn worker_boot(mut boot: Value, settings: &Settings) -> Value {
     boot["cache"] = settings.compile_cache.into();

@@ -110,24 +110,25 @@ fn host_setup(
     };
     let layout = loaded.settings.server.layout(loaded.settings.policy.workers);
     let ports: Vec<_> = layout.into_iter().map(|seat| seat.port).collect();
-    let verdict = json!({ "ports": ports });
+    let validation = json!({ "ports": ports });
     // One that runs already prints where luster did then.
     let prints_elsewhere = extension_plan.native.iter().any(|name| name == LOG_FILE);
     let (launcher, started) = match running {
         Some(Running { launcher, candidate, .. }) if prints_elsewhere => {
             drop(candidate);
-            start(launcher, loaded, verdict)
+            start(launcher, loaded, validation)
         }
         Some(Running { mut launcher, candidate, .. }) => {
             launcher.boot["baseDir"] = utf8(&loaded.base_dir).into();
-            launcher.boot["verdict"] = verdict;
-            let word = json!({"baseDir": launcher.boot["baseDir"], "verdict": launcher.boot["verdict"]});
+            launcher.boot["validation"] = validation;
+            let word =
+                json!({"baseDir": launcher.boot["baseDir"], "validation": launcher.boot["validation"]});
             let started = candidate.promote_to_host(&word).map_err(|error| error.to_string());
             (launcher, started)
         }
         None => {
             let launcher = evaluator.launcher().map_err(|error| not_started(format!("{error:?}")))?;
-            start(launcher, loaded, verdict)
+            start(launcher, loaded, validation)
         }
     };
     let (child, socket) = started.map_err(not_started)?;
@@ -138,13 +139,13 @@ fn host_setup(
 fn start(
     mut launcher: HostLauncher,
     loaded: &Loaded,
-    verdict: Value,
+    validation: Value,
 ) -> (HostLauncher, Result<(Child, OwnedFd), String>) {
     let config = config_boot(loaded);
     for (name, value) in config.as_object().into_iter().flatten() {
         launcher.boot[name.as_str()] = value.clone();
     }
-    launcher.boot["verdict"] = verdict;
+    launcher.boot["validation"] = validation;
     launcher.data = match sealed(loaded) {
         Ok(data) => data,
         Err(error) => return (launcher, Err(error)),

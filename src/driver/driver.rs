@@ -94,7 +94,7 @@ pub(super) enum Voluntary {
     No,
 }
 
-/// Whether there is a direct line between the worker and the JavaScript beside the fleet.
+/// Whether there is a direct channel between the worker and the JavaScript beside the fleet.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum DirectChannel {
     No,
@@ -103,7 +103,7 @@ pub(super) enum DirectChannel {
     Opened,
 }
 
-/// Whether the worker has said that it uses the direct line made last.
+/// Whether the worker has said that it uses the direct channel made last.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum DirectChannelUse {
     None,

@@ -175,7 +175,7 @@ impl Driver {
         }
     }
 
-    /// Makes a direct line between a worker and the JavaScript beside the fleet, unless there is one.
+    /// Makes a direct channel between a worker and the JavaScript beside the fleet, unless there is one.
     pub(super) fn open_direct_channel(&mut self, now: Moment, instance: InstanceId) {
         let Some(process) = self.children.get_mut(&instance) else { return };
         if process.direct != DirectChannel::No || process.past.online.is_none() {

@@ -168,7 +168,7 @@ impl Driver {
         }
     }
 
-    /// Whether this is the one message without which nobody would listen to the direct line.
+    /// Whether this is the one message without which nobody would listen to the direct channel.
     fn opens_direct_channel(&mut self, instance: InstanceId, message: &RawValue) -> bool {
         let made = self.children.get_mut(&instance).filter(|process| process.direct == DirectChannel::Made);
         match made {

@@ -84,7 +84,7 @@ impl Driver {
         process.past.online.replace(Online::Ready) != Some(Online::Ready)
     }
 
-    /// Notes that a process uses its direct line; false if it has none, or had said so before.
+    /// Notes that a process uses its direct channel; false if it has none, or had said so before.
     fn adopts_direct_channel(&mut self, instance: InstanceId) -> bool {
         let Some(process) = self.children.get_mut(&instance) else { return false };
         let adopts =
@@ -121,7 +121,7 @@ impl Driver {
                 debug!(event = "worker_event", wid, pid, name, "worker {wid} (pid {pid}) reports {name:?}");
                 let is_news = name == "ready" && self.becomes_ready(instance);
                 match way {
-                    // It has been told by the direct line.
+                    // It has been told by the direct channel.
                     worker_messages::Way::DirectChannel => {}
                     worker_messages::Way::Channel if is_news => {
                         let health = self.host.pass_on_surely(instance, message, now);
@@ -135,7 +135,7 @@ impl Driver {
             }
             Said::Call(name) if self.host.attends() => {
                 debug!(event = "call", name, "a worker calls {name:?}");
-                // First, so that the answer goes by the direct line, however long it is.
+                // First, so that the answer goes by the direct channel, however long it is.
                 self.open_direct_channel(now, instance);
                 self.host.pass_on(instance, message, handle, now);
             }

@@ -38,7 +38,7 @@ pub(super) enum Said {
     Suspended,
     /// A call of one of the commands that extensions and custom masters register.
     Call(String),
-    /// It uses the direct line from now on.
+    /// It uses the direct channel from now on.
     LineOpen,
     /// Of luster's own, between a worker and the JavaScript beside the fleet.
     Internal,
@@ -51,7 +51,7 @@ pub(super) enum Said {
 pub(super) enum Way {
     /// Only to us.
     Channel,
-    /// By the direct line, too.
+    /// By the direct channel, too.
     DirectChannel,
 }
 
@@ -61,7 +61,7 @@ struct Envelope<'a> {
     cmd: std::borrow::Cow<'a, str>,
     #[serde(borrow, default)]
     args: Vec<&'a RawValue>,
-    /// The same has been told by the direct line.
+    /// The same has been told by the direct channel.
     #[serde(default)]
     direct: bool,
 }
@@ -79,7 +79,7 @@ pub(super) fn parse(message: &RawValue) -> Said {
         ("core.master.drained", _) => Said::Drained,
         ("core.master.livesOn", _) => Said::LivesOn,
         ("core.master.bound", _) => bound(&envelope.args).unwrap_or(Said::Internal),
-        ("core.master.lineOpen", _) => Said::LineOpen,
+        ("core.master.directChannelOpen", _) => Said::LineOpen,
         ("core.callback", Some(id)) if id == SUSPEND_CALLBACK => Said::Suspended,
         (command, _) if command.starts_with("core.") => Said::Internal,
         (command, _) => Said::Call(command.to_owned()),
@@ -99,9 +99,9 @@ pub(super) fn is_call(message: &RawValue) -> bool {
         && !message.get().starts_with(r#"{"cmd":"luster_core.worker.direct_channel"#)
 }
 
-/// Whether a message to a worker says that the direct line is used from now on.
+/// Whether a message to a worker says that the direct channel is used from now on.
 pub(super) fn opens_direct_channel(message: &RawValue) -> bool {
-    message.get() == r#"{"cmd":"luster_core.worker.lineOpen"}"#
+    message.get() == r#"{"cmd":"luster_core.worker.directChannelOpen"}"#
 }
 
 /// A command to a worker.
@@ -148,7 +148,7 @@ pub(super) const fn bind(request: &BindRequest) -> Command<[&BindRequest; 1]> {
     Command { cmd: "luster_core.worker.bind", args: [request] }
 }
 
-/// Gives a worker its end of a direct line, which comes along.
+/// Gives a worker its end of a direct channel, which comes along.
 pub(super) const fn direct_channel() -> Command<[(); 0]> {
     Command { cmd: "luster_core.worker.direct_channel", args: [] }
 }
@@ -184,7 +184,7 @@ mod tests {
             (r#"{"cmd":"luster_core.master.bound","args":[7,-13]}"#, Said::Bound { id: 7, errno: Some(-13) }),
             (r#"{"cmd":"luster_core.callback","args":["luster.suspend",null]}"#, Said::Suspended),
             (r#"{"cmd":"luster_core.callback","args":["other"]}"#, Said::Internal),
-            (r#"{"cmd":"luster_core.master.lineOpen"}"#, Said::LineOpen),
+            (r#"{"cmd":"luster_core.master.directChannelOpen"}"#, Said::LineOpen),
             (r#"{"cmd":"luster_mine","args":[1]}"#, Said::Call("mine".into())),
         ];
         for (json, expected) in cases {

@@ -26,7 +26,7 @@ module.exports = function serve(master, config, about) {
     // One that does not return can say nothing any more.
     extensions.onTurn(name => link.ask('words', { text: name === null ? '' : `extension "${name}" was running` }));
     require('./signals').install(link);
-    master._supervision.serve(link, about.verdict, about.replay);
+    master._supervision.serve(link, about.validation, about.replay);
     // From the first it tells on, luster hears what this process might die of.
     link.once('tell', () => {
         link.removeListener('end', lost);

@@ -11,10 +11,10 @@ const names = require('../shared/names');
 const Master = require('../master/master');
 const Settings = require('../master/settings');
 const configSource = require('../shared/config_source');
-const conversation = require('./conversation');
+const handshake = require('./handshake');
 const evaluate = require('./evaluate');
 const findApp = require('../master/find_app');
-const leftovers = require('./leftovers');
+const residualHandles = require('./residual_handles');
 
 const boot = JSON.parse(process.env.LUSTER_HOST);
 delete process.env.LUSTER_HOST;
@@ -34,7 +34,7 @@ names.install(master, {
 const main = evaluate.become(boot);
 
 if (boot.evaluate) {
-    const stays = leftovers.since(master);
+    const stays = residualHandles.since(master);
     // Of its own: the master's tells the same again if this process stays.
     const settings = new Settings();
     const wishes = () => ({ env: settings.environmentChanges(), setup: settings.changes(true) });
@@ -55,7 +55,7 @@ if (boot.evaluate) {
 
 /** The configuration has been read, one way or the other; luster says what comes now. */
 function answered(answer, config) {
-    conversation.answer(boot.socket, boot.sizeLimit, answer);
+    handshake.answer(boot.socket, boot.sizeLimit, answer);
     const word = lastWord();
     if (word.end) {
         reallyExit(0);
@@ -67,11 +67,11 @@ function answered(answer, config) {
 /** Answers what luster asks, until it says what becomes of this process. */
 function lastWord() {
     for (;;) {
-        const word = conversation.hear(boot.socket);
+        const word = handshake.hear(boot.socket);
         if (word.find === undefined) {
             return word;
         }
-        conversation.answer(boot.socket, boot.sizeLimit, { found: findApp(word.find) });
+        handshake.answer(boot.socket, boot.sizeLimit, { found: findApp(word.find) });
     }
 }
 

@@ -11,7 +11,7 @@ const ClusterProcess = require('../shared/cluster_process');
 const Port = require('../shared/port');
 const { COMMANDS } = require('../shared/rpc');
 const { EVENTS, REPORTED_EVENTS, STATES } = require('../shared/worker_constants');
-const refusals = require('./refusals');
+const validationErrors = require('./validation_errors');
 const Settings = require('./settings');
 const Supervision = require('./supervision');
 const WorkerWrapper = require('./worker_wrapper');
@@ -28,7 +28,7 @@ class Master extends ClusterProcess {
         this.pid = process.pid;
         this._supervision = new Supervision(this);
         this._settings = new Settings();
-        this._verdict = null;
+        this._validation = null;
 
         this.registerRemoteCommand(COMMANDS.broadcastWorkerEvent, (worker, event, ...args) =>
             this.broadcastWorkerEvent(worker, event, ...args));
@@ -43,7 +43,7 @@ class Master extends ClusterProcess {
         } catch (error) {
             if (error.code === 'EXTENSION_NOT_FOUND' && !this._supervision.isServing) {
                 // The words say all there is to say.
-                refusals.unlessCaught(error, WRONG_CONFIGURATION, `luster: ${error.message}`);
+                validationErrors.unlessCaught(error, WRONG_CONFIGURATION, `luster: ${error.message}`);
             }
             throw error;
         }
@@ -230,20 +230,20 @@ class Master extends ClusterProcess {
 
     _refusalOf(config, basedir, appliedEnv) {
         const isHeard = this.listenerCount('error') > 0;
-        let verdict;
+        let validation;
         try {
-            verdict = this._supervision.judge(config, basedir, appliedEnv);
+            validation = this._supervision.validate(config, basedir, appliedEnv);
         } catch (error) {
-            return refusals.ofUnjudged(error, isHeard);
+            return validationErrors.ofUnvalidated(error, isHeard);
         }
-        for (const warning of verdict.warnings || []) {
+        for (const warning of validation.warnings || []) {
             console.error(`luster: ${warning}`);
         }
-        if (verdict.problems === undefined) {
-            this._verdict = verdict;
+        if (validation.problems === undefined) {
+            this._validation = validation;
             return null;
         }
-        return refusals.of(verdict);
+        return validationErrors.of(validation);
     }
 
     _onConfigured() {
@@ -257,7 +257,7 @@ class Master extends ClusterProcess {
             masterInspectPort: this.config.get('properties.masterInspectPort'),
             maxListeners: this.getMaxListeners(),
         };
-        for (const port of this._verdict.ports) {
+        for (const port of this._validation.ports) {
             // The supervisor knows of these by the configuration.
             this._keep(new WorkerWrapper(this, { ...options, port: new Port(isNaN(port) ? port : Number(port)) }));
         }

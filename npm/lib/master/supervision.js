@@ -8,12 +8,12 @@ const { LusterWorkerWrapperError } = require('../shared/errors');
 const binary = require('./binary');
 const { namesIn } = require('../shared/native_extensions');
 const inheritance = require('./inheritance');
-const { describe } = require('./judge');
+const { describe } = require('./validate');
 const WorkerInstance = require('./worker_instance');
 const links = require('./link');
 const Roster = require('./roster');
 const Settings = require('./settings');
-const Turns = require('./turns');
+const OrderedQueue = require('./ordered_queue');
 const WorkerProcess = require('./worker_process');
 
 class Supervision {
@@ -25,7 +25,7 @@ class Supervision {
         /** Streams of processes that are about to be told, by instance. */
         this._streams = new Map();
         /** What the supervisor thinks of the configuration, if it was there first. */
-        this._verdict = null;
+        this._validation = null;
         this._isReplay = false;
         /** What there is has not been told in full yet. */
         this._isExpectingPresent = false;
@@ -35,7 +35,7 @@ class Supervision {
         /** Everything is being stopped; that it is over will be told. */
         this._isEnding = false;
         this._isOver = false;
-        this._turns = new Turns();
+        this._queue = new OrderedQueue();
         /** Whether `shutdown` has been emitted since a worker was started last. */
         this._isShutdownTold = false;
         /** Whether this process ends when everything has been stopped: who handles the signals for that himself, ends it. */
@@ -43,9 +43,9 @@ class Supervision {
     }
 
     /** Serves a supervisor that was there first; `isReplay` if its workers may run already. */
-    serve(link, verdict, isReplay) {
-        this._verdict = verdict;
-        this._roster.areIntroduced(verdict.ports.length);
+    serve(link, validation, isReplay) {
+        this._validation = validation;
+        this._roster.areIntroduced(validation.ports.length);
         this._isReplay = Boolean(isReplay);
         this._isExpectingPresent = true;
         this.use(link);
@@ -54,17 +54,17 @@ class Supervision {
 
     /** Whether this process belongs to a supervisor that was there first. */
     get isServing() {
-        return this._verdict !== null;
+        return this._validation !== null;
     }
 
-    /** What is thought of a configuration; throws a `BinaryError` if there is nobody to judge it. */
-    judge(config, basedir, appliedEnv) {
-        return this._verdict || require('./judge')(binary.find(), config, basedir, appliedEnv);
+    /** What is thought of a configuration; throws a `BinaryError` if there is nobody to validate it. */
+    validate(config, basedir, appliedEnv) {
+        return this._validation || require('./validate')(binary.find(), config, basedir, appliedEnv);
     }
 
     /** Starts every worker. Those of a supervisor that is there already may run. */
     start() {
-        if (this._verdict !== null) {
+        if (this._validation !== null) {
             Settings.set({});
             this._link.ask('initialized', { native: namesIn(this._master.extensions) });
         }
@@ -141,9 +141,9 @@ class Supervision {
         link.on('tell', (news, socket) => {
             // The supervisor starts workers by itself: it is to know of changes before the next one.
             link.tellChangesSoon();
-            this._turns.take(() => this._told(news, socket));
+            this._queue.take(() => this._told(news, socket));
         });
-        link.on('message', (instance, message, socket) => this._turns.take(() => this._heard(instance, message, socket)));
+        link.on('message', (instance, message, socket) => this._queue.take(() => this._heard(instance, message, socket)));
     }
 
     /** Whether everything is over, and everybody has heard that it is. */
@@ -161,7 +161,7 @@ class Supervision {
         master._settings.handDown();
         const link = links.start(binary.find());
         this.use(link);
-        link.on('end', how => this._turns.take(() => this._ended(how)));
+        link.on('end', how => this._queue.take(() => this._ended(how)));
         link.ask('hello', {
             protocol: links.PROTOCOL,
             version: require('../../package.json').version,
@@ -248,7 +248,7 @@ class Supervision {
             if (worker !== undefined && worker._instance === instance) {
                 worker._endedBy(news.then);
             }
-            const goOn = this._turns.hold();
+            const goOn = this._queue.hold();
             instance.ended(news.code, news.signal, () => {
                 this.tellSettings();
                 this.hold();
@@ -340,7 +340,7 @@ const TOLD = {
         this._streams.set(news.instance, streams);
     },
     line(news, socket) {
-        this._ofInstance(news, instance => instance.adoptLine(socket));
+        this._ofInstance(news, instance => instance.adoptDirectChannel(socket));
     },
     vacant(news) {
         const worker = this._workerOf(news);

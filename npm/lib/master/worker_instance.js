@@ -5,13 +5,13 @@
 // `cluster` are those code that uses Node's cluster directly would see.
 
 const cluster = require('cluster');
-const Line = require('../shared/line');
+const DirectChannel = require('../shared/direct_channel');
 const { message: command } = require('../shared/rpc');
 require('./node_cluster');
 const WorkerProcess = require('./worker_process');
 
-const OPEN_HERE = 'core.master.lineOpen';
-const OPEN_THERE = 'core.worker.lineOpen';
+const OPEN_HERE = 'core.master.directChannelOpen';
+const OPEN_THERE = 'core.worker.directChannelOpen';
 /** How long the end of a line may take after that of its process, in ms. */
 const LINE_LIMIT = 500;
 
@@ -22,7 +22,7 @@ class WorkerInstance {
         this.wid = wid;
         this.id = instance;
         this._link = link;
-        this._line = null;
+        this._direct = null;
         this._isAdvanced = about.advanced === true;
         if (this._isAdvanced) {
             link.usesAdvanced(instance);
@@ -35,9 +35,9 @@ class WorkerInstance {
 
     /** Calls a command in the worker. */
     call(name, args) {
-        if (this._line !== null && this._line.isOpen) {
+        if (this._direct !== null && this._direct.isOpen) {
             this._link.tellChangesSoon();
-            this._line.send(command(name, args));
+            this._direct.send(command(name, args));
         } else {
             this._link.sendTo(this.id, command(name, args));
         }
@@ -52,9 +52,9 @@ class WorkerInstance {
     }
 
     /** A line was made to it. From here on calls go by the line; what comes by it is read when the worker says so. */
-    adoptLine(socket) {
+    adoptDirectChannel(socket) {
         this._link.sendTo(this.id, command(OPEN_THERE, []));
-        this._line = new Line(socket, this._isAdvanced);
+        this._direct = new DirectChannel(socket, this._isAdvanced);
     }
 
     forked() {
@@ -95,7 +95,7 @@ class WorkerInstance {
                 told();
             }
         };
-        const line = this._line;
+        const line = this._direct;
         if (line === null || !line.isOpen) {
             end();
             return;
@@ -125,8 +125,8 @@ class WorkerInstance {
     }
 
     _listen() {
-        if (this._line !== null) {
-            this._line.listen(message => this.process.emit('message', message, undefined));
+        if (this._direct !== null) {
+            this._direct.listen(message => this.process.emit('message', message, undefined));
         }
     }
 }

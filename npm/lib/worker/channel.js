@@ -1,4 +1,4 @@
-// The ways from a worker to the other side: Node's channel to the supervisor, and the direct line to the JavaScript
+// The ways from a worker to the other side: Node's channel to the supervisor, and the direct channel to the JavaScript
 // beside the fleet, once there is one.
 //
 // Invariants: remote calls arrive in the order they were made, also when the line is opened between two of them: what
@@ -9,9 +9,9 @@
 const { message, parse } = require('../shared/rpc');
 const serialization = require('./serialization');
 
-const LINE = 'core.worker.line';
-const OPEN_HERE = 'core.worker.lineOpen';
-const OPEN_THERE = 'core.master.lineOpen';
+const LINE = 'core.worker.directChannel';
+const OPEN_HERE = 'core.worker.directChannelOpen';
+const OPEN_THERE = 'core.master.directChannelOpen';
 
 let line = null;
 
@@ -65,12 +65,12 @@ exports.register = function register(worker) {
 
 /** A new line replaces an earlier one, whose other end is gone. */
 function adopt(socket) {
-    const Line = require('../shared/line');
+    const DirectChannel = require('../shared/direct_channel');
     if (line !== null) {
         line.close();
     }
     exports.tellSupervisor(OPEN_THERE, []);
-    line = new Line(socket, serialization.isAdvanced);
+    line = new DirectChannel(socket, serialization.isAdvanced);
 }
 
 /** What comes by the line is a message as if it had come by the channel. */

@@ -12,7 +12,7 @@ const withoutPreload = require('./exec_argv');
 const configSource = require('../shared/config_source');
 
 const boot = JSON.parse(process.env.LUSTER_BOOT);
-const judge = process.env.LUSTER_VALIDATE;
+const validate = process.env.LUSTER_VALIDATE;
 delete process.env.LUSTER_BOOT;
 delete process.env.LUSTER_VALIDATE;
 configSource.take(boot);
@@ -43,8 +43,8 @@ if (boot.acks === 'by verdict') {
 if (boot.format === 'script') {
     // A custom master's script is the main module here too; its `configure` and `run` do the rest.
     require('./esm_names').installFor(mainModule.file());
-    if (judge !== undefined) {
-        worker.judgesBy(require(judge).again);
+    if (validate !== undefined) {
+        worker.validatesBy(require(validate).again);
     }
     worker.runsBy(loaded => require('./script_app').load(worker.config.resolve('app'), loaded));
 } else {

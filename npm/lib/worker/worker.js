@@ -28,7 +28,7 @@ class Worker extends ClusterProcess {
         this._suspended = null;
         this._foreignPropertiesReceived = new Promise(resolve => this.once(FOREIGN_PROPERTIES, resolve));
         this._main = null;
-        this._judge = null;
+        this._validate = null;
 
         for (const event of REPORTED_EVENTS) {
             this.on(event, (...args) => channel.report(COMMANDS.broadcastWorkerEvent, [event, ...args]));
@@ -102,18 +102,18 @@ class Worker extends ClusterProcess {
         this._main = load;
     }
 
-    /** Has configurations judged by `judge(config, basedir, appliedEnv)`. */
-    judgesBy(judge) {
-        this._judge = judge;
+    /** Has configurations validated by `validate(config, basedir, appliedEnv)`. */
+    validatesBy(validate) {
+        this._validate = validate;
     }
 
     /**
-     * What the master has taken is not judged again, unless it has refused one: that must not be taken here, either. And
+     * What the master has taken is not validated again, unless it has refused one: that must not be taken here, either. And
      * whoever configures this process anew must leave it the one thing it needs itself.
      */
     _refusalOf(config, ...circumstances) {
         const isRefused = typeof new Configuration(config).get('app') !== 'string'
-            || (this._judge !== null && this._judge(config, ...circumstances).problems !== undefined);
+            || (this._validate !== null && this._validate(config, ...circumstances).problems !== undefined);
         return isRefused ? refusal() : null;
     }
 

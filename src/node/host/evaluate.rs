@@ -89,8 +89,8 @@ impl Candidate {
     ///
     /// # Errors
     /// It is gone already.
-    pub fn promote_to_host(mut self, verdict: &Value) -> io::Result<(Child, OwnedFd)> {
-        self.socket.write_all(format!("{verdict}\n").as_bytes())?;
+    pub fn promote_to_host(mut self, validation: &Value) -> io::Result<(Child, OwnedFd)> {
+        self.socket.write_all(format!("{validation}\n").as_bytes())?;
         let socket = self.socket.try_clone()?.into();
         match self.child.take() {
             Some(child) => Ok((child, socket)),

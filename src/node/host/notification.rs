@@ -56,7 +56,7 @@ pub enum HostNotification<'a> {
         /// On what, as Node's `listening` event has it.
         address: &'a RawValue,
     },
-    /// A direct line to it; the socket comes along.
+    /// A direct channel to it; the socket comes along.
     Line {
         /// To whom.
         instance: u32,

@@ -151,7 +151,7 @@ fn a_fleet_with_advanced_messages_restarts_and_drains_as_ever() {
     let app = format!(
         "{TELL}const luster = require('luster');
         luster.remoteCall('hello');
-        // By now there is a direct line.
+        // By now there is a direct channel.
         setTimeout(() => luster.ready(), 100);
         luster.registerSuspendFunction(() => new Promise(done => setTimeout(done, 20)));
         require('http').createServer((request, response) => response.end()).listen(0);

@@ -2,7 +2,7 @@
 //
 // Invariant: everything is heard once and in its order, also when a listener throws.
 
-module.exports = class Turns {
+module.exports = class OrderedQueue {
     constructor() {
         this._awaited = 0;
         this._later = [];

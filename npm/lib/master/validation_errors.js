@@ -14,8 +14,8 @@ const NOT_EXECUTABLE = 71;
 const ends = new WeakMap();
 let isWatching = false;
 
-/** The error where nobody could judge, which is a `BinaryError`; `isHeard` if it will reach a listener. */
-exports.ofUnjudged = function ofUnjudged(error, isHeard) {
+/** The error where nobody could validate, which is a `BinaryError`; `isHeard` if it will reach a listener. */
+exports.ofUnvalidated = function ofUnvalidated(error, isHeard) {
     if (!(error instanceof BinaryError)) {
         throw error;
     }
@@ -26,11 +26,11 @@ exports.ofUnjudged = function ofUnjudged(error, isHeard) {
     return exports.unlessCaught(error, NOT_EXECUTABLE, `luster: ${error.message}`);
 };
 
-/** The error for a verdict that is a refusal. */
+/** The error for a validation that is a refusal. */
 exports.of = function of({ problems, exit }) {
     console.error(problems);
     // Workers run the same script: what is refused here must not be taken there.
-    process.env.LUSTER_VALIDATE = path.join(__dirname, 'judge.js');
+    process.env.LUSTER_VALIDATE = path.join(__dirname, 'validate.js');
     return exports.unlessCaught(LusterConfigurationError.createError('CONFIGURATION_CHECK_FAILED'), exit);
 };
 

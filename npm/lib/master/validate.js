@@ -1,4 +1,4 @@
-// Has the binary judge a configuration: the rules of all keys are there, and only there.
+// Has the binary validate a configuration: the rules of all keys are there, and only there.
 
 const { spawnSync } = require('child_process');
 const Configuration = require('../shared/configuration');
@@ -12,7 +12,7 @@ const LIMIT = 30000;
  * `{problems: text, exit}` if the configuration is wrong, else `{warnings: […], workers, ports}`. Throws if the binary
  * cannot be asked.
  */
-module.exports = function judge(binary, config, basedir, appliedEnv) {
+module.exports = function validate(binary, config, basedir, appliedEnv) {
     const input = JSON.stringify({
         ...module.exports.describe(config, basedir),
         baseDir: basedir,
@@ -25,7 +25,7 @@ module.exports = function judge(binary, config, basedir, appliedEnv) {
     if (error || status !== 0) {
         // Says best what is wrong with it, if that is what is wrong.
         require('./binary').check(binary);
-        throw new Error(`luster's native binary ${binary} failed to judge the configuration: ${error ? error.message : stderr.trim()}`);
+        throw new Error(`luster's native binary ${binary} failed to validate the configuration: ${error ? error.message : stderr.trim()}`);
     }
     return JSON.parse(stdout);
 };

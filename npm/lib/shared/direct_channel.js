@@ -1,4 +1,4 @@
-// The direct line between a worker and the JavaScript beside the fleet: a socket of their own for luster's remote
+// The direct channel between a worker and the JavaScript beside the fleet: a socket of their own for luster's remote
 // calls, so that these do not pass through the supervisor. One JSON value a line, packed if the worker's messages are.
 //
 // Invariants: it keeps no process alive; an end that is gone is noticed, not an error; nothing is read before `listen`;
@@ -9,7 +9,7 @@ const SHOWN = 80;
 
 const AS_IT_IS = { pack: message => message, unpack: message => message };
 
-module.exports = class Line {
+module.exports = class DirectChannel {
     /** Takes a connected `net.Socket`, of which nothing has been read. `isAdvanced` says how the worker speaks. */
     constructor(socket, isAdvanced) {
         this._socket = socket;
