@@ -71,7 +71,7 @@ fn serve(channel: OwnedFd) -> Result<Exit, (Exit, String)> {
         return Ok(Exit::Stopped);
     };
     let spec = understand(*hello)?;
-    let job = prepare(&spec, HostSetup::CustomMaster(Box::new(driver::Script { link, backlog })))?;
+    let job = prepare(&spec, HostSetup::CustomMaster(Box::new(driver::CustomMaster { link, backlog })))?;
     logging::hand_over();
     driver::run(job).map_err(|error| (Exit::Internal, format!("luster cannot continue: {error:#}")))
 }

@@ -10,7 +10,7 @@ use crate::output::{Destination, LogFiles, Objects, OpenError};
 use crate::watch::{OwnFiles, Patterns, Telling};
 
 /// Why luster cannot do an extension's work.
-type Refusal = (Exit, String);
+type BuiltinRefusal = (Exit, String);
 
 /// What is to be done in place of extensions, if it comes to that; nothing has been opened.
 #[derive(Debug)]
@@ -25,10 +25,10 @@ pub(super) struct Plan<'a> {
 
 /// Plans the work of those of these extensions that are ours.
 pub(super) fn plan<'a>(
-    builtins: &'a config::BuiltinExtensions,
+    builtins: &'a config::BuiltinOptions,
     extensions: &[String],
     format: LogFormat,
-) -> Result<Plan<'a>, Refusal> {
+) -> Result<Plan<'a>, BuiltinRefusal> {
     let has = |name: &str| extensions.iter().any(|extension| extension == name);
     let log = options(&builtins.log_file, has(LOG_FILE))?;
     let guard = options(&builtins.guard, has(GUARD))?;
@@ -46,13 +46,13 @@ pub(super) fn plan<'a>(
 
 impl Plan<'_> {
     /// Makes everything ready.
-    pub(super) fn open(self) -> Result<BuiltinExtensions, Refusal> {
+    pub(super) fn open(self) -> Result<BuiltinExtensions, BuiltinRefusal> {
         let files = self.log.map(|log| log_files(log, self.own_objects)).transpose()?;
         Ok(BuiltinExtensions::ready(files, self.watching))
     }
 }
 
-fn options<T>(judged: &Option<Validated<T>>, is_ours: bool) -> Result<Option<&T>, Refusal> {
+fn options<T>(judged: &Option<Validated<T>>, is_ours: bool) -> Result<Option<&T>, BuiltinRefusal> {
     match judged {
         Some(Ok(options)) if is_ours => Ok(Some(options)),
         Some(Err(problems)) if is_ours => {
@@ -67,7 +67,7 @@ fn options<T>(judged: &Option<Validated<T>>, is_ours: bool) -> Result<Option<&T>
     }
 }
 
-fn log_files(options: &LogFile, own_objects: Objects) -> Result<LogFiles, Refusal> {
+fn log_files(options: &LogFile, own_objects: Objects) -> Result<LogFiles, BuiltinRefusal> {
     let (stdout, stderr) = (destination(&options.stdout), destination(&options.stderr));
     LogFiles::open(&stdout, &stderr, own_objects).map_err(|error| {
         let exit = match &error {
@@ -90,7 +90,7 @@ fn destination(target: &LogTarget) -> Destination {
 }
 
 /// Log files are written at every restart, so they are not among what restarts.
-fn watching(options: &Guard, log: Option<&LogFile>) -> Result<Watching, Refusal> {
+fn watching(options: &Guard, log: Option<&LogFile>) -> Result<Watching, BuiltinRefusal> {
     let folder = std::env::current_dir()
         .map_err(|error| (Exit::Config, format!("there is no working directory: {error}")))?;
     let patterns = Patterns::new(&options.patterns, &folder)

@@ -13,7 +13,7 @@ use serde_json::{Value, json};
 use super::node_program;
 use crate::config::{EVALUATION_DEADLINE, Evaluate, EvaluationError, Flavour, SIZE_LIMIT};
 use crate::driver::SpawnOverrides;
-use crate::node::host::{Candidate, EnvChanges, Failure, HostLaunchError, HostLauncher, Setup};
+use crate::node::host::{Candidate, EnvChanges, EvaluationFailure, HostLaunchError, HostLauncher, Setup};
 use crate::node::scripts::{NodeFlags, Placed, Places, Script};
 use crate::process::{DescriptorLimit, SpawnError};
 
@@ -79,10 +79,10 @@ impl Evaluate for Evaluator {
         let evaluate = json!({"evaluate": true, "sizeLimit": SIZE_LIMIT});
         let mut candidate = start(&mut launcher, &evaluate)?;
         let answer = candidate.answer(deadline, SIZE_LIMIT).map_err(|failure| match failure {
-            Failure::Ended(status) => EvaluationError::Ended(status.to_string()),
-            Failure::TimedOut => EvaluationError::TimedOut,
-            Failure::TooLarge => EvaluationError::TooLarge,
-            Failure::Garbled(why) => EvaluationError::Garbled(why),
+            EvaluationFailure::Ended(status) => EvaluationError::Ended(status.to_string()),
+            EvaluationFailure::TimedOut => EvaluationError::TimedOut,
+            EvaluationFailure::TooLarge => EvaluationError::TooLarge,
+            EvaluationFailure::Garbled(why) => EvaluationError::Garbled(why),
         })?;
         let left = serde_json::from_slice(&answer).unwrap_or_default();
         self.running = Some(Running { launcher, candidate, left });

@@ -40,7 +40,7 @@ pub(super) fn with_config(
     let Some(environment) = Environment::new(source) else { return Exit::Stopped };
     let mut evaluator = environment.evaluator();
     tell_misplaced(&source.words);
-    let request = config::Request::from_environment(source.config.clone());
+    let request = config::ConfigRequest::from_environment(source.config.clone());
     let loaded = match request.map(|request| config::load(&request, &mut evaluator)) {
         Ok(Ok(loaded)) => loaded,
         Ok(Err(error)) => return refuse_config(arguments, error, &environment),

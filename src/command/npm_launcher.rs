@@ -25,7 +25,7 @@ pub(super) struct NpmLauncher {
 
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
-struct Told {
+struct LauncherInfo {
     node: PathBuf,
     exec_argv: Vec<String>,
     program: PathBuf,
@@ -37,7 +37,9 @@ impl NpmLauncher {
     /// Reads the variable; one that makes no sense is not the package's.
     pub(super) fn by_package() -> Self {
         let told = std::env::var("LUSTER_LAUNCHER").ok().and_then(|text| serde_json::from_str(&text).ok());
-        let Some(Told { node, exec_argv, program, package, stand_in }) = told else { return Self::default() };
+        let Some(LauncherInfo { node, exec_argv, program, package, stand_in }) = told else {
+            return Self::default();
+        };
         Self {
             node: Some(node),
             node_args: exec_argv.into_iter().map(OsString::from).collect(),

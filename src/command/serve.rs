@@ -27,7 +27,7 @@ const HOST_SLACK: std::time::Duration = std::time::Duration::from_secs(5);
 pub(super) fn run(arguments: &Arguments) -> Exit {
     found::with_config(arguments, Warnings::Logged, |found| {
         // A program may change where modules are found, and so may an extension that comes before.
-        let is_program = found.loaded.source == config::Source::Module;
+        let is_program = found.loaded.source == config::SourceFormat::Module;
         if !is_program
             && found.extension_plan.modules.first() == found.extension_plan.missing.first()
             && let Some(error) = extensions::missing(found.loaded, found.extension_plan)

@@ -10,7 +10,7 @@ use tempfile::TempDir;
 use super::evaluator::Evaluator;
 use crate::Exit;
 use crate::config::{
-    Balance, Defaults, EVALUATION_DEADLINE, Error, Loaded, ModuleFailure, Request, Source, load,
+    Balance, ConfigRequest, Defaults, EVALUATION_DEADLINE, Error, Loaded, ModuleFailure, SourceFormat, load,
 };
 
 /// A folder with files, and what is needed to read a configuration there. It always holds `worker.js`.
@@ -56,7 +56,7 @@ impl Story {
 
     /// Loads it; answers also with whether a process would have to stay.
     fn load_for(&self) -> (Result<Loaded, Error>, bool) {
-        let request = Request {
+        let request = ConfigRequest {
             config: self.config.clone(),
             cwd: self.path().to_owned(),
             luster_conf: self.luster_conf.clone(),
@@ -119,7 +119,7 @@ fn every_way_to_export_is_understood() {
             .file(name, body)
             .config(name);
         let loaded = story.loaded();
-        assert_eq!((loaded.source, loaded.raw), (Source::Module, json!({"app": "worker"})), "{body}");
+        assert_eq!((loaded.source, loaded.raw), (SourceFormat::Module, json!({"app": "worker"})), "{body}");
     }
 }
 

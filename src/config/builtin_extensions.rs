@@ -26,7 +26,7 @@ const GUARD_OPTIONS: &[&str] = &["patterns", "debounce", "silent", "softRestart"
 
 /// What the configuration says of them.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct BuiltinExtensions {
+pub struct BuiltinOptions {
     /// `extensions.luster-log-file`, if there is one.
     pub log_file: Option<Validated<LogFile>>,
     /// `extensions.luster-guard`, if there is one.
@@ -92,8 +92,8 @@ pub enum GuardRestart {
 }
 
 /// Judges the options; the validator keeps nothing of what is wrong with them.
-pub(super) fn builtins(validator: &mut Validator<'_>, base_dir: &Path) -> BuiltinExtensions {
-    BuiltinExtensions {
+pub(super) fn builtins(validator: &mut Validator<'_>, base_dir: &Path) -> BuiltinOptions {
+    BuiltinOptions {
         log_file: validated(validator, LOG_FILE, |validator, key| LogFile {
             stdout: log_target(validator, &format!("{key}.stdout"), base_dir),
             stderr: log_target(validator, &format!("{key}.stderr"), base_dir),

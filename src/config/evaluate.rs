@@ -12,7 +12,7 @@ use serde_json::Value;
 
 use crate::config::error::{Error, ModuleFailure};
 use crate::config::literal::Flavour;
-use crate::config::load::Request;
+use crate::config::load::ConfigRequest;
 use crate::config::raw::{NonJsonValue, RawConfig};
 use crate::config::read::SIZE_LIMIT;
 
@@ -80,7 +80,7 @@ pub(super) fn evaluate(
     file: &Path,
     name: &str,
     flavour: Flavour,
-    request: &Request,
+    request: &ConfigRequest,
     evaluator: &mut dyn Evaluate,
 ) -> Result<Exported, Error> {
     let answer = evaluator.evaluate(file, flavour, request.evaluation_deadline).map_err(|error| {

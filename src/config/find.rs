@@ -74,10 +74,10 @@ struct Search<'a> {
     tried: Vec<PathBuf>,
 }
 
-type Outcome = Result<Option<PathBuf>, (PathBuf, io::Error)>;
+type SearchOutcome = Result<Option<PathBuf>, (PathBuf, io::Error)>;
 
 impl Search<'_> {
-    fn module(&mut self, path: &Path) -> Outcome {
+    fn module(&mut self, path: &Path) -> SearchOutcome {
         if let Some(found) = self.file_or_extended(path)? {
             return Ok(Some(found));
         }
@@ -97,14 +97,14 @@ impl Search<'_> {
         self.extended(&path.join("index"))
     }
 
-    fn file_or_extended(&mut self, path: &Path) -> Outcome {
+    fn file_or_extended(&mut self, path: &Path) -> SearchOutcome {
         match self.file(path)? {
             Some(found) => Ok(Some(found)),
             None => self.extended(path),
         }
     }
 
-    fn extended(&mut self, path: &Path) -> Outcome {
+    fn extended(&mut self, path: &Path) -> SearchOutcome {
         for extension in self.extensions {
             let mut name = OsString::from(path);
             name.push(".");
@@ -116,7 +116,7 @@ impl Search<'_> {
         Ok(None)
     }
 
-    fn file(&mut self, path: &Path) -> Outcome {
+    fn file(&mut self, path: &Path) -> SearchOutcome {
         match fs::metadata(path) {
             Ok(data) if !data.is_dir() => Ok(Some(path.to_owned())),
             Err(error) if error.kind() == io::ErrorKind::PermissionDenied => Err((path.to_owned(), error)),

@@ -26,7 +26,7 @@ pub(super) enum Content {
     Null,
     Bool(bool),
     Number(f64),
-    Text(String),
+    SourceText(String),
     List(Vec<Node>),
     Table(Vec<Entry>),
 }
@@ -61,7 +61,7 @@ pub(super) fn value(scanner: &mut Scanner<'_>, depth: usize) -> Result<Node, Fau
         None => return scanner.fault("a value is expected, but the file ends"),
         Some('{') => Content::Table(table(scanner, depth)?),
         Some('[') => Content::List(list(scanner, depth)?),
-        Some('"' | '\'') => Content::Text(scanner.string()?),
+        Some('"' | '\'') => Content::SourceText(scanner.string()?),
         Some('-' | '+' | '.' | '0'..='9') => Content::Number(scanner.number()?),
         Some(_) => word(scanner)?,
     };
@@ -184,7 +184,7 @@ impl Node {
                 }
             }
             Content::List(items) => items.iter().for_each(|item| item.collect_doubled(path, doubled)),
-            Content::Null | Content::Bool(_) | Content::Number(_) | Content::Text(_) => {}
+            Content::Null | Content::Bool(_) | Content::Number(_) | Content::SourceText(_) => {}
         }
     }
 
@@ -195,7 +195,7 @@ impl Node {
             Content::Null => Value::Null,
             Content::Bool(value) => Value::Bool(*value),
             Content::Number(value) => json_number(*value),
-            Content::Text(value) => Value::String(value.clone()),
+            Content::SourceText(value) => Value::String(value.clone()),
             Content::List(items) => Value::Array(items.iter().map(Self::to_json).collect()),
             Content::Table(entries) => {
                 let members = entries.iter().map(|entry| (entry.key.clone(), entry.value.to_json()));
@@ -221,7 +221,7 @@ impl Node {
                 text.push_str(if *value > 0.0 { "1e999" } else { "-1e999" });
             }
             Content::Number(value) if *value == 0.0 && value.is_sign_negative() => text.push_str("-0"),
-            Content::Null | Content::Bool(_) | Content::Number(_) | Content::Text(_) => {
+            Content::Null | Content::Bool(_) | Content::Number(_) | Content::SourceText(_) => {
                 text.push_str(&self.to_json().to_string());
             }
             Content::List(items) => {

@@ -1,6 +1,6 @@
 //! The way from the command line's CONFIG to settings: find, read, override, check.
 //!
-//! Invariant: nothing is taken from the environment but what the [`Request`] holds, so that tests can give
+//! Invariant: nothing is taken from the environment but what the [`ConfigRequest`] holds, so that tests can give
 //! it.
 
 use std::collections::BTreeMap;
@@ -19,7 +19,7 @@ use crate::config::origin::{Origin, Origins};
 use crate::config::overrides;
 use crate::config::pm2;
 use crate::config::raw::{RawConfig, type_name};
-use crate::config::read::{Reading, Source, read};
+use crate::config::read::{Reading, SourceFormat, read};
 use crate::config::settings::{Balance, Settings};
 use crate::config::validator::{Validator, with_article};
 
@@ -28,7 +28,7 @@ const DEFAULT_CONFIG: &str = "luster.conf";
 
 /// What [`load()`] needs from outside.
 #[derive(Debug, Clone)]
-pub struct Request {
+pub struct ConfigRequest {
     /// The command line's CONFIG.
     pub config: Option<PathBuf>,
     /// The working directory, absolute.
@@ -41,7 +41,7 @@ pub struct Request {
     pub evaluation_deadline: Duration,
 }
 
-impl Request {
+impl ConfigRequest {
     /// A request from this process's surroundings.
     ///
     /// # Errors
@@ -86,7 +86,7 @@ pub struct Loaded {
     /// The folder that relative paths in it start from: that of CONFIG as given, as in JS luster.
     pub base_dir: PathBuf,
     /// What the configuration is, and so how workers get it.
-    pub source: Source,
+    pub source: SourceFormat,
     /// What was written, as JSON for JavaScript, unless it is a program: those are run anew by whoever needs them.
     pub data: Option<String>,
     /// What was written, `LUSTER_CONF` applied, unknown keys kept.
@@ -114,7 +114,7 @@ impl Loaded {
 ///
 /// # Errors
 /// It cannot be found or read, or it is wrong: then all mistakes are told at once.
-pub fn load(request: &Request, evaluator: &mut dyn Evaluate) -> Result<Loaded, Error> {
+pub fn load(request: &ConfigRequest, evaluator: &mut dyn Evaluate) -> Result<Loaded, Error> {
     let config = request.config.as_deref().unwrap_or(Path::new(DEFAULT_CONFIG));
     let wanted = find::resolve(&request.cwd, config);
     let path = match find::find(&wanted, find::CONFIG_EXTENSIONS) {
@@ -186,7 +186,7 @@ pub(super) struct Surroundings<'a> {
 
 /// The settings, if nothing is wrong, and what looked odd.
 fn decide(
-    mut overridden: overrides::Outcome,
+    mut overridden: overrides::SearchOutcome,
     raw: &RawConfig,
     origins: &Origins,
     surroundings: Surroundings<'_>,

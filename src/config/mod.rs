@@ -32,16 +32,14 @@ mod syntax;
 mod text;
 mod validator;
 
-pub use builtin_extensions::{
-    BuiltinExtensions, Guard, GuardRestart, LogFile, LogTarget, Telling, Validated,
-};
+pub use builtin_extensions::{BuiltinOptions, Guard, GuardRestart, LogFile, LogTarget, Telling, Validated};
 pub use error::{Error, ModuleFailure, Problem, Rest};
 pub use evaluate::{EVALUATION_DEADLINE, Evaluate, EvaluationError};
 pub use literal::Flavour;
-pub use load::{Defaults, Held, Loaded, Request, load, validate};
+pub use load::{ConfigRequest, Defaults, Held, Loaded, load, validate};
 pub use origin::{Origin, Origins};
 pub use ports::Seat;
-pub use read::{SIZE_LIMIT, Source};
+pub use read::{SIZE_LIMIT, SourceFormat};
 pub use render::render;
 pub use settings::{Balance, MAX_WORKERS, Port, Server, Settings};
 

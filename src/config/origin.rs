@@ -8,7 +8,7 @@ use std::ops::Range;
 use crate::config::error::Problem;
 use crate::config::json5_parser::Node;
 use crate::config::raw::covers;
-use crate::config::text::Text;
+use crate::config::text::SourceText;
 
 /// Where one value came from.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -37,14 +37,14 @@ pub enum Origin {
 #[derive(Debug, Clone)]
 pub struct Origins {
     name: String,
-    source: Option<(Text, Node)>,
+    source: Option<(SourceText, Node)>,
     /// Dotted paths that `LUSTER_CONF` set.
     overridden: Vec<String>,
 }
 
 impl Origins {
     /// For a file whose values have places.
-    pub(super) fn of_text(name: String, text: Text, tree: Node) -> Self {
+    pub(super) fn of_text(name: String, text: SourceText, tree: Node) -> Self {
         Self { name, source: Some((text, tree)), overridden: Vec::new() }
     }
 
@@ -100,7 +100,7 @@ impl Origins {
         doubled.map(problem).collect()
     }
 
-    fn problem_at(&self, text: &Text, path: &str, span: Range<usize>, message: String) -> Problem {
+    fn problem_at(&self, text: &SourceText, path: &str, span: Range<usize>, message: String) -> Problem {
         let (origin, excerpt) = (self.place(text, span.start), Some(text.excerpt(span)));
         Problem { key: Some(path.to_owned()), message, origin, excerpt }
     }
@@ -123,12 +123,12 @@ impl Origins {
         self.overridden.iter().any(|above| covers(above, path))
     }
 
-    fn value_span(&self, path: &str) -> Option<(&Text, Range<usize>)> {
+    fn value_span(&self, path: &str) -> Option<(&SourceText, Range<usize>)> {
         let (text, tree) = self.source.as_ref()?;
         Some((text, tree.find(path)?.value.span.clone()))
     }
 
-    fn place(&self, text: &Text, offset: usize) -> Origin {
+    fn place(&self, text: &SourceText, offset: usize) -> Origin {
         let position = text.position(offset);
         Origin::File { name: self.name.clone(), line: position.line, column: position.column }
     }

@@ -20,14 +20,14 @@ enum Item {
 
 /// What came of it besides the new values.
 #[derive(Debug, Default)]
-pub(super) struct Outcome {
+pub(super) struct SearchOutcome {
     pub(super) problems: Vec<Problem>,
     pub(super) warnings: Vec<Problem>,
 }
 
 /// Overrides what was written, which must be an object.
-pub(super) fn apply(variable: &str, raw: &mut RawConfig, origins: &mut Origins) -> Outcome {
-    let mut outcome = Outcome::default();
+pub(super) fn apply(variable: &str, raw: &mut RawConfig, origins: &mut Origins) -> SearchOutcome {
+    let mut outcome = SearchOutcome::default();
     for (index, item) in items(variable).into_iter().enumerate() {
         let (path, done) = match &item {
             Item::Set(path, value) => {
@@ -143,7 +143,7 @@ mod tests {
     use proptest::prelude::*;
     use serde_json::json;
 
-    fn applied(variable: &str, value: Value) -> (Value, Outcome) {
+    fn applied(variable: &str, value: Value) -> (Value, SearchOutcome) {
         let mut raw = RawConfig::plain(value);
         let outcome = apply(variable, &mut raw, &mut Origins::of_module("x".into()));
         (raw.value, outcome)

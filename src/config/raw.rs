@@ -77,7 +77,7 @@ impl RawConfig {
                     self.collect_odd(&entry.value, &below);
                 }
             }
-            Content::Null | Content::Bool(_) | Content::Text(_) | Content::List(_) => {}
+            Content::Null | Content::Bool(_) | Content::SourceText(_) | Content::List(_) => {}
         }
     }
 }

@@ -15,18 +15,18 @@ use crate::config::evaluate::{Evaluate, Exported, evaluate};
 use crate::config::find;
 use crate::config::json5_parser::{self, Content, Node};
 use crate::config::literal::exported_literal;
-use crate::config::load::Request;
+use crate::config::load::ConfigRequest;
 use crate::config::origin::Origins;
 use crate::config::raw::{RawConfig, type_name};
 use crate::config::syntax;
-use crate::config::text::Text;
+use crate::config::text::SourceText;
 
 /// The largest configuration file, and the largest value a program may give as JSON, in bytes.
 pub const SIZE_LIMIT: usize = 16 * 1024 * 1024;
 
 /// What the configuration is, and so how workers get it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Source {
+pub enum SourceFormat {
     /// A `.json` file.
     Json,
     /// A `.json5` file.
@@ -40,7 +40,7 @@ pub enum Source {
 /// A configuration that was read, not yet validated.
 #[derive(Debug)]
 pub(super) struct Reading {
-    pub(super) source: Source,
+    pub(super) source: SourceFormat,
     pub(super) raw: RawConfig,
     /// The same as JSON, if nobody needs to run anything for it.
     pub(super) data: Option<String>,
@@ -53,13 +53,13 @@ pub(super) struct Reading {
 pub(super) fn read(
     file: &Path,
     name: &str,
-    request: &Request,
+    request: &ConfigRequest,
     evaluator: &mut dyn Evaluate,
 ) -> Result<Reading, Error> {
     if let Some(error) = syntax::of_other_notation(file, name) {
         return Err(error);
     }
-    let text = Text::decode(&bytes(file)?);
+    let text = SourceText::decode(&bytes(file)?);
     match file.extension().and_then(|extension| extension.to_str()) {
         Some("json") => json(name, text),
         Some("json5") => json5(name, text),
@@ -82,25 +82,25 @@ fn bytes(file: &Path) -> Result<Vec<u8>, Error> {
     Ok(bytes)
 }
 
-fn json(name: &str, text: Text) -> Result<Reading, Error> {
+fn json(name: &str, text: SourceText) -> Result<Reading, Error> {
     let tree = json5_parser::parse(text.as_str());
     match serde_json::from_str(text.as_str()) {
         Ok(value) => {
             let data = text.as_str().to_owned();
-            Ok(reading(Source::Json, name, text, RawConfig::plain(value), data, tree.ok()))
+            Ok(reading(SourceFormat::Json, name, text, RawConfig::plain(value), data, tree.ok()))
         }
         Err(error) => Err(syntax::of_json(name, &text, &error, tree.as_ref())),
     }
 }
 
-fn json5(name: &str, text: Text) -> Result<Reading, Error> {
+fn json5(name: &str, text: SourceText) -> Result<Reading, Error> {
     // First our own reader: the crate has no limit to nesting, and would overflow the stack.
     let tree = json5_parser::parse(text.as_str()).map_err(|fault| syntax::of_json5(name, &text, &fault))?;
     match json5::from_str::<Value>(text.as_str()) {
         Ok(value) => {
             let raw = RawConfig { value, ..RawConfig::from_tree(&tree) };
             let data = tree.to_json_text();
-            Ok(reading(Source::Json5, name, text, raw, data, Some(tree)))
+            Ok(reading(SourceFormat::Json5, name, text, raw, data, Some(tree)))
         }
         Err(error) => {
             let offset =
@@ -114,15 +114,15 @@ fn json5(name: &str, text: Text) -> Result<Reading, Error> {
 fn javascript(
     file: &Path,
     name: &str,
-    text: Text,
-    request: &Request,
+    text: SourceText,
+    request: &ConfigRequest,
     evaluator: &mut dyn Evaluate,
 ) -> Result<Reading, Error> {
     let flavour = find::flavour(file);
     if let Some(tree) = exported_literal(text.as_str(), flavour) {
         let raw = RawConfig::from_tree(&tree);
         let data = tree.to_json_text();
-        return Ok(reading(Source::Literal, name, text, raw, data, Some(tree)));
+        return Ok(reading(SourceFormat::Literal, name, text, raw, data, Some(tree)));
     }
     // To JavaScript an object alone is a block with labels, which exports nothing or is a puzzling syntax
     // error.
@@ -158,13 +158,13 @@ fn javascript(
         Exported::Object(raw) => (raw, None),
         Exported::Other(kind) => (RawConfig::plain(Value::Null), Some(kind)),
     };
-    Ok(Reading { source: Source::Module, raw, data: None, origins, not_an_object })
+    Ok(Reading { source: SourceFormat::Module, raw, data: None, origins, not_an_object })
 }
 
 fn reading(
-    source: Source,
+    source: SourceFormat,
     name: &str,
-    text: Text,
+    text: SourceText,
     raw: RawConfig,
     data: String,
     tree: Option<Node>,

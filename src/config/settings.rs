@@ -6,7 +6,7 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use crate::config::builtin_extensions::BuiltinExtensions;
+use crate::config::builtin_extensions::BuiltinOptions;
 use crate::core::Policy;
 
 /// The most workers that can be asked for: far above what one machine runs, far below what would exhaust it
@@ -30,7 +30,7 @@ pub struct Settings {
     /// The names of the extensions, in the order written (`extensions`).
     pub extensions: Vec<String>,
     /// The options of those whose work luster can do itself.
-    pub builtins: BuiltinExtensions,
+    pub builtins: BuiltinOptions,
     /// The absolute folder extensions are resolved from; the app's folder unless given (`extensionsPath`).
     pub extensions_path: PathBuf,
     /// For all extensions to be configured; `None` is no limit (`extensionsLoadTimeout`).

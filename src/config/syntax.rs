@@ -8,7 +8,7 @@ use crate::config::error::{Error, ModuleFailure};
 use crate::config::json5_parser::Node;
 use crate::config::lexer::Fault;
 use crate::config::origin::Origin;
-use crate::config::text::Text;
+use crate::config::text::SourceText;
 
 const JSON5_HINT: &str =
     "JSON has no comments, trailing commas, single quotes or bare keys; name the file `.json5` to use them";
@@ -19,7 +19,7 @@ const OTHER_NOTATIONS: [&str; 7] = ["yaml", "yml", "toml", "ini", "xml", "env", 
 /// The error at this place of the text.
 pub(super) fn fault(
     name: &str,
-    text: &Text,
+    text: &SourceText,
     offset: usize,
     message: String,
     hint: Option<&'static str>,
@@ -36,7 +36,7 @@ pub(super) fn fault(
 /// What is wrong with JSON; `tree` is what our own reader, which reads JSON5, makes of it.
 pub(super) fn of_json(
     name: &str,
-    text: &Text,
+    text: &SourceText,
     error: &serde_json::Error,
     tree: Result<&Node, &Fault>,
 ) -> Error {
@@ -57,11 +57,11 @@ pub(super) fn of_json(
 }
 
 /// What is wrong with JSON5.
-pub(super) fn of_json5(name: &str, text: &Text, found: &Fault) -> Error {
+pub(super) fn of_json5(name: &str, text: &SourceText, found: &Fault) -> Error {
     of_nothing(name, text).unwrap_or_else(|| fault(name, text, found.offset, found.message.to_owned(), None))
 }
 
-fn of_nothing(name: &str, text: &Text) -> Option<Error> {
+fn of_nothing(name: &str, text: &SourceText) -> Option<Error> {
     let hint = Some("a configuration is at least { \"app\": \"worker.js\" }");
     text.as_str().trim().is_empty().then(|| fault(name, text, 0, "the file is empty".to_owned(), hint))
 }
@@ -75,7 +75,7 @@ pub(super) fn of_other_notation(file: &Path, name: &str) -> Option<Error> {
 }
 
 /// The error of a program that was run: one that does not even parse is shown where it does not.
-pub(super) fn of_javascript(file: &Path, text: &Text, error: Error) -> Error {
+pub(super) fn of_javascript(file: &Path, text: &SourceText, error: Error) -> Error {
     let Error::Module { name, failure: ModuleFailure::Threw(stack) } = &error else { return error };
     match unparsable(file, stack) {
         Some((line, column, message)) => {

@@ -10,7 +10,7 @@ const SHOWN: usize = 100;
 
 /// A configuration file's text, decoded as Node does: no byte order mark, bad UTF-8 replaced.
 #[derive(Debug, Clone)]
-pub(super) struct Text {
+pub(super) struct SourceText {
     body: String,
 }
 
@@ -21,7 +21,7 @@ pub(super) struct Position {
     pub(super) column: usize,
 }
 
-impl Text {
+impl SourceText {
     pub(super) fn decode(bytes: &[u8]) -> Self {
         let body = String::from_utf8_lossy(bytes);
         let body = body.strip_prefix('\u{feff}').unwrap_or(&body);
@@ -99,26 +99,26 @@ mod tests {
 
     #[test]
     fn a_byte_order_mark_is_dropped_and_bad_bytes_are_replaced() {
-        assert_eq!(Text::decode(b"\xef\xbb\xbf{}").as_str(), "{}");
-        assert_eq!(Text::decode(b"\"\xff\"").as_str(), "\"\u{fffd}\"");
+        assert_eq!(SourceText::decode(b"\xef\xbb\xbf{}").as_str(), "{}");
+        assert_eq!(SourceText::decode(b"\"\xff\"").as_str(), "\"\u{fffd}\"");
     }
 
     #[test]
     fn columns_count_characters() {
-        let text = Text::decode("a\n  \"é\": 1".as_bytes());
+        let text = SourceText::decode("a\n  \"é\": 1".as_bytes());
         assert_eq!(text.position(text.as_str().find('1').unwrap()), Position { line: 2, column: 8 });
     }
 
     #[test]
     fn the_caret_is_under_the_value() {
-        let text = Text::decode(b"{\r\n\t\"workers\": \"four\",\r\n}");
+        let text = SourceText::decode(b"{\r\n\t\"workers\": \"four\",\r\n}");
         let at = text.as_str().find("\"four\"").unwrap();
         assert_eq!(text.excerpt(at..at + 6), "  2 | \t\"workers\": \"four\",\n    | \t           ^^^^^^");
     }
 
     #[test]
     fn a_long_line_is_cropped_around_the_place() {
-        let text = Text::decode(format!("{}X{}", "a".repeat(5000), "b".repeat(5000)).as_bytes());
+        let text = SourceText::decode(format!("{}X{}", "a".repeat(5000), "b".repeat(5000)).as_bytes());
         let excerpt = text.excerpt(5000..5001);
         assert!(excerpt.len() < 300, "{excerpt}");
         assert!(excerpt.contains('X'));
@@ -127,7 +127,7 @@ mod tests {
     proptest! {
         #[test]
         fn any_offset_of_any_text_can_be_shown(body in "\\PC{0,40}[\n\r\t]{0,3}\\PC{0,40}", from in 0..200usize, length in 0..50usize) {
-            let text = Text::decode(body.as_bytes());
+            let text = SourceText::decode(body.as_bytes());
             let _ = text.position(from);
             let _ = text.excerpt(from..from + length);
         }

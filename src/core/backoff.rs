@@ -46,7 +46,7 @@ pub(super) enum Blame {
     /// The worker.
     Worker,
     /// A listen that was refused while nobody has served yet.
-    Refusal,
+    ListenRefusal,
     /// A busy machine: it was slow to start, and luster ended it. Drives the back-off only.
     Slowness,
     /// A new version that a roll-out waits for. Drives the back-off only.
@@ -67,14 +67,14 @@ impl CrashCounter {
         jitter: u32,
     ) -> RestartDecision {
         self.refused = match blame {
-            Blame::Refusal => self.refused.saturating_add(1),
+            Blame::ListenRefusal => self.refused.saturating_add(1),
             Blame::Worker | Blame::Slowness | Blame::Version => 0,
         };
         if self.refused >= REFUSED_TRIES {
             return RestartDecision::NeverServed(self.refused);
         }
         let threshold = match blame {
-            Blame::Worker | Blame::Refusal => limits.exit_threshold,
+            Blame::Worker | Blame::ListenRefusal => limits.exit_threshold,
             Blame::Slowness | Blame::Version => None,
         };
         if let Some(threshold) = threshold {
@@ -206,15 +206,15 @@ mod tests {
         for _ in 0..2 {
             for _ in 1..REFUSED_TRIES {
                 assert!(matches!(
-                    crashes.count(None, Blame::Refusal, &limits, 0),
+                    crashes.count(None, Blame::ListenRefusal, &limits, 0),
                     RestartDecision::Again | RestartDecision::AgainAfter(_)
                 ));
             }
             assert!(matches!(crashes.count(None, Blame::Worker, &limits, 0), RestartDecision::AgainAfter(_)));
         }
         for _ in 1..REFUSED_TRIES {
-            crashes.count(None, Blame::Refusal, &limits, 0);
+            crashes.count(None, Blame::ListenRefusal, &limits, 0);
         }
-        assert_eq!(crashes.count(None, Blame::Refusal, &limits, 0), RestartDecision::NeverServed(5));
+        assert_eq!(crashes.count(None, Blame::ListenRefusal, &limits, 0), RestartDecision::NeverServed(5));
     }
 }

@@ -5,7 +5,7 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use super::event::{ExitStatus, OnDeath, Refusal, StopCause};
+use super::event::{ExitStatus, ListenRefusal, OnDeath, StopCause};
 use super::ids::{Endpoint, HostInstanceId, InstanceId, WorkerId};
 use super::policy::RestartOrder;
 
@@ -80,7 +80,7 @@ pub struct Death {
     /// How it ended.
     pub status: ExitStatus,
     /// The last listen it was refused, which is likely why.
-    pub refusal: Option<Refusal>,
+    pub refusal: Option<ListenRefusal>,
 }
 
 /// Something worth telling.
@@ -91,7 +91,7 @@ pub enum Notice {
     /// An instance listens.
     Listening(WorkerId, InstanceId, Endpoint),
     /// An instance was refused a listen.
-    Refused(WorkerId, InstanceId, Refusal),
+    Refused(WorkerId, InstanceId, ListenRefusal),
     /// An instance is ready, this long after its fork.
     Ready(WorkerId, InstanceId, Duration),
     /// An instance has not said for so long that it is ready, which it is to say itself.

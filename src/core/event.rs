@@ -33,7 +33,7 @@ pub enum Event {
     /// It has closed servers, their connections have ended, and it goes on.
     LivesOn(InstanceId),
     /// It was refused an endpoint it asked for.
-    Refused(InstanceId, Refusal),
+    Refused(InstanceId, ListenRefusal),
     /// It has answered our request to suspend.
     Suspended(InstanceId),
     /// It began to leave by itself: it drains and will exit.
@@ -162,7 +162,7 @@ pub enum Closing {
 
 /// A listen that was refused.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Refusal {
+pub struct ListenRefusal {
     /// What it wanted to listen on.
     pub endpoint: Endpoint,
     /// What stands in the way.

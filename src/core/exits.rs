@@ -101,7 +101,7 @@ impl Supervisor {
         if instance.was_late() {
             Blame::Slowness
         } else if !self.has_served && instance.dies_of_refusal(now) {
-            Blame::Refusal
+            Blame::ListenRefusal
         } else if on_trial || self.rollout.as_ref().is_some_and(holds) {
             Blame::Version
         } else {

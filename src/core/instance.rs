@@ -22,7 +22,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use super::effect::{Effect, Haste, Notice, Signal, StopReason};
-use super::event::{Closing, Refusal};
+use super::event::{Closing, ListenRefusal};
 use super::ids::{Endpoint, InstanceId, Moment};
 use super::policy::{ExitTimeout, LifecycleLimits};
 use super::readiness::ReadinessRule;
@@ -50,7 +50,7 @@ pub(super) struct Instance {
     /// What it has closed by itself, perhaps because it is about to end, and when.
     closed: BTreeMap<Endpoint, Moment>,
     /// The last listen it was refused, and when.
-    refusal: Option<(Moment, Refusal)>,
+    refusal: Option<(Moment, ListenRefusal)>,
     /// When it became ready, if it ever did.
     pub(super) ready_since: Option<Moment>,
     pub(super) readiness_rule: ReadinessRule,
@@ -146,13 +146,13 @@ impl Instance {
         self.asking.insert(endpoint);
     }
 
-    pub(super) fn is_refused(&mut self, now: Moment, refusal: Refusal) {
+    pub(super) fn is_refused(&mut self, now: Moment, refusal: ListenRefusal) {
         self.asking.remove(&refusal.endpoint);
         self.refusal = Some((now, refusal));
     }
 
     /// The last listen it was refused.
-    pub(super) fn refusal(&self) -> Option<&Refusal> {
+    pub(super) fn refusal(&self) -> Option<&ListenRefusal> {
         self.refusal.as_ref().map(|(_, refusal)| refusal)
     }
 

@@ -29,7 +29,8 @@ pub use effect::{
     Scope, Signal, StopReason,
 };
 pub use event::{
-    Closing, Event, ExitStatus, HostEvent, OnDeath, OneRequest, Refusal, RefusalCause, Request, StopCause,
+    Closing, Event, ExitStatus, HostEvent, ListenRefusal, OnDeath, OneRequest, RefusalCause, Request,
+    StopCause,
 };
 pub use fleet::Supervisor;
 pub use ids::{Endpoint, HostInstanceId, InstanceId, Moment, WorkerId};

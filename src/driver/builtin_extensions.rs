@@ -12,7 +12,7 @@ use tokio::sync::Notify;
 use tracing::{error, info, warn};
 
 use crate::core::{InstanceId, WorkerId};
-use crate::output::{LogFiles, Which};
+use crate::output::{LogFiles, OutputStream};
 use crate::watch::{Guard, OwnFiles, Patterns, Telling};
 
 /// The extension that writes log files.
@@ -171,5 +171,5 @@ pub(super) fn log_streams(
     instance: InstanceId,
 ) -> io::Result<[Option<OwnedFd>; 2]> {
     let stream = |which| files.stream(which, worker.0, instance.0);
-    Ok([stream(Which::Stdout)?, stream(Which::Stderr)?])
+    Ok([stream(OutputStream::Stdout)?, stream(OutputStream::Stderr)?])
 }

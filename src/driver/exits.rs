@@ -12,7 +12,7 @@ use super::exec_results::{Mended, Unstarted};
 use super::translate;
 use crate::core::{Event, ExitStatus, HostEvent, HostInstanceId, InstanceId, Moment};
 use crate::node::host::{ExitThen, HostNotification};
-use crate::process::{self, Left, Pid};
+use crate::process::{self, Pid, Remaining};
 
 /// The exit code of a process that could not run its program, as shells have it.
 const NOT_RUN: i32 = 127;
@@ -26,7 +26,7 @@ enum Whose {
 
 impl Driver {
     /// Collects the dead.
-    pub(super) fn reap(&mut self, now: Moment) -> Left {
+    pub(super) fn reap(&mut self, now: Moment) -> Remaining {
         // Made only when one of ours is dead, and then once for all of them.
         let ours = OnceCell::new();
         let reaped = process::reap(|pid| ours.get_or_init(|| self.pids()).get(&pid).copied());

@@ -13,7 +13,7 @@ use tracing::warn;
 
 use super::exec_results::{Begun, Unstarted};
 use crate::core::{HostInstanceId, InstanceId, Moment};
-use crate::node::host::{HostChannel, HostLauncher, HostNews, HostNotification, Told};
+use crate::node::host::{HostChannel, HostLauncher, HostNews, HostNotification, NotifyOutcome};
 use crate::node::ipc::{Progress, SendOutcome, UserHandle};
 use crate::process::{Child, Delivery, Forked, Pid, Signal};
 
@@ -263,11 +263,11 @@ impl HostHandle {
 
 impl HostHandle {
     /// Unfit once: what follows from that has begun then.
-    fn health(&mut self, told: Told) -> HostHealth {
+    fn health(&mut self, told: NotifyOutcome) -> HostHealth {
         match told {
-            Told::Taken => HostHealth::Healthy,
-            Told::Overflow if self.overflowed == Overflowed::Yes => HostHealth::Healthy,
-            Told::Overflow => {
+            NotifyOutcome::Taken => HostHealth::Healthy,
+            NotifyOutcome::Overflow if self.overflowed == Overflowed::Yes => HostHealth::Healthy,
+            NotifyOutcome::Overflow => {
                 self.overflowed = Overflowed::Yes;
                 HostHealth::Unresponsive
             }

@@ -78,7 +78,7 @@ impl Driver {
                 let by = if self.host.host_instance().is_some() {
                     SettingsFrom::Host
                 } else {
-                    SettingsFrom::Script
+                    SettingsFrom::CustomMaster
                 };
                 self.launcher.set_up(&settings, by);
                 if settings.balance.as_deref() == Some("shared") {

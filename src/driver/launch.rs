@@ -51,7 +51,7 @@ pub struct Launcher {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum SettingsFrom {
     Host,
-    Script,
+    CustomMaster,
 }
 
 /// A worker's process, and how it was started.
@@ -123,7 +123,7 @@ impl Launcher {
         match by {
             // Node's defaults name the script itself; for the extension host that is nothing to start.
             SettingsFrom::Host => {}
-            SettingsFrom::Script => {
+            SettingsFrom::CustomMaster => {
                 self.main = setup.exec.as_ref().map_or_else(|| self.main.clone(), PathBuf::from);
                 if let Some(args) = &setup.args {
                     self.args = args.iter().map(OsString::from).collect();

@@ -34,5 +34,5 @@ mod worker_messages;
 
 pub use builtin_extensions::{BuiltinExtensions, GUARD, LOG_FILE, Restart, Watching};
 pub use launch::Launcher;
-pub use run::{HostSetup, RunSpec, Script, run};
+pub use run::{CustomMaster, HostSetup, RunSpec, run};
 pub use spawn_overrides::SpawnOverrides;

@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 
 use tokio::sync::mpsc::{Receiver, Sender, channel};
 
-use crate::core::{Endpoint, ExitStatus, InstanceId, Moment, Refusal};
+use crate::core::{Endpoint, ExitStatus, InstanceId, ListenRefusal, Moment};
 use crate::node::cluster::{Obstacle, Site};
 use crate::process::{Bound, Owner, owner_of};
 
@@ -37,7 +37,7 @@ pub(super) struct Inquiries {
     answers: Receiver<Answer>,
     answer: Sender<Answer>,
     /// What is said if no answer comes in time.
-    open: BTreeMap<Case, Refusal>,
+    open: BTreeMap<Case, ListenRefusal>,
     /// Lives that have ended meanwhile, and when that is to be told at the latest.
     ended: BTreeMap<InstanceId, (ExitStatus, Moment)>,
 }
@@ -49,7 +49,7 @@ impl Inquiries {
     }
 
     /// Has somebody look for who is in the way, if that is worth it; the refusal is then told later.
-    pub(super) fn begin(&mut self, instance: InstanceId, refusal: &Refusal, obstacle: &Obstacle) {
+    pub(super) fn begin(&mut self, instance: InstanceId, refusal: &ListenRefusal, obstacle: &Obstacle) {
         let Obstacle::Somebody(site) = obstacle else { return };
         let case = (instance, refusal.endpoint.clone());
         if self.ask.is_none() {
@@ -112,12 +112,12 @@ impl Inquiries {
     }
 
     /// Ends an inquiry; the refusal it was about, if it has not been told.
-    pub(super) fn close(&mut self, case: &Case) -> Option<Refusal> {
+    pub(super) fn close(&mut self, case: &Case) -> Option<ListenRefusal> {
         self.open.remove(case)
     }
 
     /// Ends all port_holders of an instance, which is about to end.
-    pub(super) fn close_all_of(&mut self, instance: InstanceId) -> Vec<Refusal> {
+    pub(super) fn close_all_of(&mut self, instance: InstanceId) -> Vec<ListenRefusal> {
         let cases: Vec<_> = self.open.keys().filter(|(whose, _)| *whose == instance).cloned().collect();
         cases.iter().filter_map(|case| self.open.remove(case)).collect()
     }

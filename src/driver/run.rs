@@ -23,7 +23,7 @@ use crate::core::{
 use crate::node::cluster::{Balance, Cluster, SocketAccess};
 use crate::node::host::{HostChannel, HostLauncher, HostNews};
 use crate::node::ipc::Progress;
-use crate::process::{Asked, Child, Left, Received, Signals, Terminal};
+use crate::process::{Asked, Child, Received, Remaining, Signals, Terminal};
 
 /// What is to be run.
 #[derive(Debug)]
@@ -65,12 +65,12 @@ pub enum HostSetup {
         socket: OwnedFd,
     },
     /// A custom master, which has started us.
-    CustomMaster(Box<Script>),
+    CustomMaster(Box<CustomMaster>),
 }
 
 /// A custom master that has said who it is.
 #[derive(Debug)]
-pub struct Script {
+pub struct CustomMaster {
     /// Its channel.
     pub link: HostChannel,
     /// What it has said since.
@@ -90,7 +90,7 @@ pub fn run(job: RunSpec) -> anyhow::Result<Exit> {
 struct Rest {
     cluster: Progress,
     link: Progress,
-    dead: Left,
+    dead: Remaining,
 }
 
 async fn drive(job: RunSpec) -> anyhow::Result<Exit> {
@@ -102,7 +102,7 @@ async fn drive(job: RunSpec) -> anyhow::Result<Exit> {
     let channels = sys::watch(driver.cluster.as_fd().try_clone_to_owned()?)?;
     let link = sys::watch(driver.host.link().as_fd().try_clone_to_owned()?)?;
     // What came before anything was watched: lines behind an introduction, the end of a host.
-    let mut rest = Rest { cluster: Progress::Idle, link: Progress::More, dead: Left::More };
+    let mut rest = Rest { cluster: Progress::Idle, link: Progress::More, dead: Remaining::More };
     while driver.outcome.is_none() {
         if let Some(names) = driver.host.signals_wanted() {
             signals.pass_on(&names);
@@ -123,7 +123,7 @@ async fn drive(job: RunSpec) -> anyhow::Result<Exit> {
                 Received::Passed(passed) => driver.pass_on_signal(clock.now(), passed),
                 Received::ChildChanged => rest.dead = driver.reap(clock.now()),
             },
-            () = ready_now(rest.dead == Left::More) => rest.dead = driver.reap(clock.now()),
+            () = ready_now(rest.dead == Remaining::More) => rest.dead = driver.reap(clock.now()),
             () = clock.reaches(due) => if driver.wake(clock.now()) == Progress::More {
                 // Whose it is does not matter: asking in vain costs little.
                 (rest.cluster, rest.link) = (Progress::More, Progress::More);

@@ -13,7 +13,7 @@ use super::driver::{Driver, Process, Relayed};
 use super::spawn_overrides::StreamOverride;
 use crate::core::{InstanceId, WorkerId};
 use crate::node::ipc;
-use crate::output::{Relay, Which};
+use crate::output::{OutputStream, Relay};
 use crate::process::Stream;
 
 /// A process's stdin, stdout and stderr as they are to be.
@@ -87,7 +87,7 @@ fn relay(relay: &mut Relay, process: &mut Process) {
     }
     process.relayed = Relayed::Yes;
     let [_, stdout, stderr] = &process.streams;
-    for (which, stream) in [(Which::Stdout, stdout), (Which::Stderr, stderr)] {
+    for (which, stream) in [(OutputStream::Stdout, stdout), (OutputStream::Stderr, stderr)] {
         let Some(stream) = stream else { continue };
         if let Err(error) = stream.try_clone().and_then(|stream| relay.take(which, stream)) {
             let (wid, pid) = (process.worker.0, process.child.pid().as_raw());

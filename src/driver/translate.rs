@@ -3,7 +3,7 @@
 use std::io;
 use std::os::fd::RawFd;
 
-use crate::core::{Endpoint, ExitStatus, Refusal, RefusalCause, StopCause, WorkerId};
+use crate::core::{Endpoint, ExitStatus, ListenRefusal, RefusalCause, StopCause, WorkerId};
 use crate::node::cluster::Obstacle;
 use crate::process::{self, Owner, State};
 
@@ -27,7 +27,7 @@ pub(super) fn exit_status(status: process::ExitStatus) -> ExitStatus {
 }
 
 /// Why a listen was refused, with what the operator can do about it.
-pub(super) fn refusal(endpoint: Endpoint, error: &io::Error, obstacle: &Obstacle) -> Refusal {
+pub(super) fn refusal(endpoint: Endpoint, error: &io::Error, obstacle: &Obstacle) -> ListenRefusal {
     let (cause, hint) = match (error.kind(), obstacle) {
         (io::ErrorKind::PermissionDenied, _) if endpoint.to_string().starts_with("unix ") => (
             RefusalCause::NotPermitted,
@@ -61,7 +61,7 @@ pub(super) fn refusal(endpoint: Endpoint, error: &io::Error, obstacle: &Obstacle
     let text = error.to_string();
     let what = text.split(" (os error").next().unwrap_or(&text).to_lowercase();
     let reason = if hint.is_empty() { what } else { format!("{what}; {hint}") };
-    Refusal { endpoint, cause, reason }
+    ListenRefusal { endpoint, cause, reason }
 }
 
 /// Our own program, which is seldom where one thinks: npm puts it deep into node_modules.
@@ -83,10 +83,10 @@ fn not_inherited(sockets: &[RawFd]) -> String {
 
 /// The same, now that it is known who has the address; `worker` gives the number of the worker with a pid.
 pub(super) fn refusal_by(
-    refusal: Refusal,
+    refusal: ListenRefusal,
     owner: &Owner,
     worker: impl Fn(i32) -> Option<WorkerId>,
-) -> Refusal {
+) -> ListenRefusal {
     let what = "address already in use";
     let reason = match owner {
         Owner::Process { pid, name, state } => match (worker(*pid), state) {
@@ -110,5 +110,5 @@ pub(super) fn refusal_by(
         }
         Owner::NoSocket => format!("{what}; there is a file of this name, and it is no socket"),
     };
-    Refusal { reason, ..refusal }
+    ListenRefusal { reason, ..refusal }
 }

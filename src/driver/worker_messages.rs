@@ -106,7 +106,7 @@ pub(super) fn opens_direct_channel(message: &RawValue) -> bool {
 
 /// A command to a worker.
 #[derive(Debug, Serialize)]
-pub(super) struct Command<T> {
+pub(super) struct WorkerCommand<T> {
     cmd: &'static str,
     args: T,
 }
@@ -118,8 +118,8 @@ pub(super) struct ForeignProperties {
 }
 
 /// Tells a worker its foreign properties.
-pub(super) const fn foreign_properties(pid: i32) -> Command<[ForeignProperties; 1]> {
-    Command { cmd: "luster_core.worker.applyForeignProperties", args: [ForeignProperties { pid }] }
+pub(super) const fn foreign_properties(pid: i32) -> WorkerCommand<[ForeignProperties; 1]> {
+    WorkerCommand { cmd: "luster_core.worker.applyForeignProperties", args: [ForeignProperties { pid }] }
 }
 
 /// What a worker has to know of a stop.
@@ -130,27 +130,27 @@ pub(super) struct Stop {
 }
 
 /// Asks a worker to run its suspend functions and answer.
-pub(super) const fn suspend(haste: Haste) -> Command<(Option<Stop>, &'static str)> {
+pub(super) const fn suspend(haste: Haste) -> WorkerCommand<(Option<Stop>, &'static str)> {
     let stop = match haste {
         Haste::None => None,
         Haste::Some => Some(Stop { hasty: true }),
     };
-    Command { cmd: "luster_core.worker.suspend", args: (stop, SUSPEND_CALLBACK) }
+    WorkerCommand { cmd: "luster_core.worker.suspend", args: (stop, SUSPEND_CALLBACK) }
 }
 
 /// Tells a worker to let its connections end in their own time from now on.
-pub(super) const fn drain() -> Command<[(); 0]> {
-    Command { cmd: "luster_core.worker.drain", args: [] }
+pub(super) const fn drain() -> WorkerCommand<[(); 0]> {
+    WorkerCommand { cmd: "luster_core.worker.drain", args: [] }
 }
 
 /// Asks a worker to bind what we may not.
-pub(super) const fn bind(request: &BindRequest) -> Command<[&BindRequest; 1]> {
-    Command { cmd: "luster_core.worker.bind", args: [request] }
+pub(super) const fn bind(request: &BindRequest) -> WorkerCommand<[&BindRequest; 1]> {
+    WorkerCommand { cmd: "luster_core.worker.bind", args: [request] }
 }
 
 /// Gives a worker its end of a direct channel, which comes along.
-pub(super) const fn direct_channel() -> Command<[(); 0]> {
-    Command { cmd: "luster_core.worker.direct_channel", args: [] }
+pub(super) const fn direct_channel() -> WorkerCommand<[(); 0]> {
+    WorkerCommand { cmd: "luster_core.worker.direct_channel", args: [] }
 }
 
 /// What a worker says when it is ready, for a host that comes later.

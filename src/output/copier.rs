@@ -37,14 +37,14 @@ const BELL: u64 = 0;
 /// The owner's side of a copier.
 #[derive(Debug)]
 pub(super) struct Copier {
-    commands: Option<SyncSender<Command>>,
+    commands: Option<SyncSender<CopierCommand>>,
     bell: Arc<EventFd>,
     /// Closed when the thread has ended.
     over: Receiver<()>,
 }
 
 /// What is read from, by a number its owner chooses, from 1 on.
-pub(super) type Key = u64;
+pub(super) type SourceKey = u64;
 
 /// What becomes of what a source prints.
 #[derive(Debug)]
@@ -56,8 +56,8 @@ pub(super) enum Form {
 }
 
 #[derive(Debug)]
-enum Command {
-    Take(Key, OwnedFd, Form),
+enum CopierCommand {
+    Take(SourceKey, OwnedFd, Form),
     Reopen,
 }
 
@@ -83,15 +83,15 @@ impl Copier {
     }
 
     /// Reads from this source, which must be non-blocking, until it ends.
-    pub(super) fn take(&self, key: Key, source: OwnedFd, form: Form) -> Result<(), Stuck> {
-        self.send(Command::Take(key, source, form))
+    pub(super) fn take(&self, key: SourceKey, source: OwnedFd, form: Form) -> Result<(), Stuck> {
+        self.send(CopierCommand::Take(key, source, form))
     }
 
     pub(super) fn reopen(&self) -> Result<(), Stuck> {
-        self.send(Command::Reopen)
+        self.send(CopierCommand::Reopen)
     }
 
-    fn send(&self, command: Command) -> Result<(), Stuck> {
+    fn send(&self, command: CopierCommand) -> Result<(), Stuck> {
         let sent = self.commands.as_ref().map(|commands| commands.try_send(command));
         let _ = self.bell.write(1);
         if matches!(sent, Some(Ok(()))) { Ok(()) } else { Err(Stuck) }
@@ -120,14 +120,14 @@ impl Drop for Copier {
 struct Work {
     epoll: Epoll,
     bell: Arc<EventFd>,
-    commands: Receiver<Command>,
-    sources: BTreeMap<Key, Source>,
+    commands: Receiver<CopierCommand>,
+    sources: BTreeMap<SourceKey, CopySource>,
     sink: Sink,
     /// What is to be written at the end of the turn; kept from turn to turn.
     out: Vec<u8>,
 }
 
-struct Source {
+struct CopySource {
     stream: OwnedFd,
     form: Form,
     /// Since when there is a line without its end.
@@ -195,14 +195,14 @@ impl Work {
         let _ = self.bell.read();
         loop {
             match self.commands.try_recv() {
-                Ok(Command::Take(key, stream, form)) => {
+                Ok(CopierCommand::Take(key, stream, form)) => {
                     let event = EpollEvent::new(EpollFlags::EPOLLIN, key);
                     // One that cannot be watched is closed, and who prints there told so by the kernel.
                     if self.epoll.add(stream.as_fd(), event).is_ok() {
-                        self.sources.insert(key, Source { stream, form, unfinished: None });
+                        self.sources.insert(key, CopySource { stream, form, unfinished: None });
                     }
                 }
-                Ok(Command::Reopen) => {
+                Ok(CopierCommand::Reopen) => {
                     self.write();
                     self.sink.reopen();
                 }
@@ -212,7 +212,7 @@ impl Work {
         }
     }
 
-    fn read(&mut self, key: Key, buffer: &mut [u8]) -> Found {
+    fn read(&mut self, key: SourceKey, buffer: &mut [u8]) -> Found {
         let Some(source) = self.sources.get_mut(&key) else { return Found::Nothing };
         match nix::unistd::read(&source.stream, buffer) {
             Ok(length @ 1..) => {
@@ -227,7 +227,7 @@ impl Work {
         }
     }
 
-    fn close(&mut self, key: Key) {
+    fn close(&mut self, key: SourceKey) {
         if let Some(mut source) = self.sources.remove(&key) {
             source.finish(&mut self.out);
             let _ = self.epoll.delete(&source.stream);
@@ -236,7 +236,7 @@ impl Work {
 
     /// Reads what is there now; more may come for ever.
     fn read_the_rest(&mut self, buffer: &mut [u8]) {
-        let keys: Vec<Key> = self.sources.keys().copied().collect();
+        let keys: Vec<SourceKey> = self.sources.keys().copied().collect();
         for key in keys {
             // A little more than what a pipe or socket holds.
             let _ = (0..16).take_while(|_| self.read(key, buffer) == Found::Something).count();
@@ -258,7 +258,7 @@ enum Left {
     No,
 }
 
-impl Source {
+impl CopySource {
     fn take(&mut self, bytes: &[u8], out: &mut Vec<u8>) {
         match &mut self.form {
             Form::Lines(lines) => {

@@ -11,7 +11,7 @@ use nix::fcntl::{FcntlArg, OFlag, fcntl};
 use nix::unistd::{dup2_stderr, dup2_stdout, pipe2};
 use thiserror::Error;
 
-use super::copier::{Copier, Form, Key, Stuck};
+use super::copier::{Copier, Form, SourceKey, Stuck};
 use super::lines::{Lines, Objects};
 use super::sink::Sink;
 
@@ -19,7 +19,7 @@ use super::sink::Sink;
 /// socket that JS luster's workers print into, and few enough for a hundred of them (pipe(7), `pipe-user-pages-soft`).
 const LAST_WORDS: i32 = 256 << 10;
 /// The key of luster's own output; workers' instances count from 1.
-const OWN: Key = Key::MAX;
+const OWN: SourceKey = SourceKey::MAX;
 
 /// Where one stream's output goes.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -34,7 +34,7 @@ pub enum Destination {
 
 /// One of the two streams.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Which {
+pub enum OutputStream {
     /// Standard output.
     Stdout,
     /// Standard error.
@@ -74,7 +74,7 @@ pub struct LogFiles {
 /// Where one stream goes.
 #[derive(Debug)]
 struct Log {
-    which: Which,
+    which: OutputStream,
     /// The file, if it is one.
     path: Option<PathBuf>,
     /// luster's own stream, as it was; given back at the end.
@@ -95,7 +95,11 @@ impl LogFiles {
             };
             Ok(sink(which, destination)?.map(|sink| Log::start(which, path, sink)).transpose()?)
         };
-        Ok(Self { stdout: log(Which::Stdout, stdout)?, stderr: log(Which::Stderr, stderr)?, own_objects })
+        Ok(Self {
+            stdout: log(OutputStream::Stdout, stdout)?,
+            stderr: log(OutputStream::Stderr, stderr)?,
+            own_objects,
+        })
     }
 
     /// Sends luster's own output there, and that of processes started from now on that inherit its streams.
@@ -114,14 +118,17 @@ impl LogFiles {
     ///
     /// # Errors
     /// The kernel gives no pipe, or a log file is stuck: its disk does not answer.
-    pub fn stream(&self, which: Which, worker: u32, instance: u32) -> io::Result<Option<OwnedFd>> {
+    pub fn stream(&self, which: OutputStream, worker: u32, instance: u32) -> io::Result<Option<OwnedFd>> {
         let log = match which {
-            Which::Stdout => &self.stdout,
-            Which::Stderr => &self.stderr,
+            OutputStream::Stdout => &self.stdout,
+            OutputStream::Stderr => &self.stderr,
         };
         log.as_ref()
             .map(|log| {
-                log.source(Key::from(instance), Lines::marked(format!("[work:{worker}]"), Objects::Marked))
+                log.source(
+                    SourceKey::from(instance),
+                    Lines::marked(format!("[work:{worker}]"), Objects::Marked),
+                )
             })
             .transpose()
     }
@@ -150,8 +157,8 @@ impl LogFiles {
     }
 }
 
-fn sink(which: Which, destination: &Destination) -> Result<Option<Sink>, OpenError> {
-    let complaints = Which::Stderr.own()?;
+fn sink(which: OutputStream, destination: &Destination) -> Result<Option<Sink>, OpenError> {
+    let complaints = OutputStream::Stderr.own()?;
     match destination {
         Destination::Nothing => Ok(None),
         Destination::Own => Ok(Some(Sink::stream(which.own()?, complaints))),
@@ -162,7 +169,7 @@ fn sink(which: Which, destination: &Destination) -> Result<Option<Sink>, OpenErr
     }
 }
 
-impl Which {
+impl OutputStream {
     /// A duplicate of luster's own stream.
     pub(super) fn own(self) -> io::Result<OwnedFd> {
         match self {
@@ -180,12 +187,12 @@ impl Which {
 }
 
 impl Log {
-    fn start(which: Which, path: Option<PathBuf>, sink: Sink) -> io::Result<Self> {
+    fn start(which: OutputStream, path: Option<PathBuf>, sink: Sink) -> io::Result<Self> {
         Ok(Self { which, path, original: which.own()?, copier: Copier::start(sink)? })
     }
 
     /// A pipe whose lines are logged like this: its end for writing.
-    fn source(&self, key: Key, lines: Lines) -> io::Result<OwnedFd> {
+    fn source(&self, key: SourceKey, lines: Lines) -> io::Result<OwnedFd> {
         let (reader, writer) = pipe2(OFlag::O_CLOEXEC)?;
         // Where a user has many pipes already the kernel refuses, and it stays as it is.
         let _ = fcntl(&reader, FcntlArg::F_SETPIPE_SZ(LAST_WORDS));
@@ -199,8 +206,8 @@ impl Log {
     /// Makes luster's own stream this one.
     fn redirect(&self, stream: &OwnedFd) -> io::Result<()> {
         match self.which {
-            Which::Stdout => dup2_stdout(stream)?,
-            Which::Stderr => dup2_stderr(stream)?,
+            OutputStream::Stdout => dup2_stdout(stream)?,
+            OutputStream::Stderr => dup2_stderr(stream)?,
         }
         Ok(())
     }

@@ -13,6 +13,6 @@ mod lines;
 mod relay;
 mod sink;
 
-pub use files::{Destination, LogFiles, OpenError, Which};
+pub use files::{Destination, LogFiles, OpenError, OutputStream};
 pub use lines::Objects;
 pub use relay::Relay;

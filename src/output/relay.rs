@@ -6,8 +6,8 @@
 use std::io;
 use std::os::fd::OwnedFd;
 
-use super::Which;
-use super::copier::{Copier, Form, Key};
+use super::OutputStream;
+use super::copier::{Copier, Form, SourceKey};
 use super::sink::Sink;
 
 /// Reads what is printed, as long as it exists.
@@ -16,7 +16,7 @@ pub struct Relay {
     stdout: Option<Copier>,
     stderr: Option<Copier>,
     /// The source taken last.
-    last: Key,
+    last: SourceKey,
 }
 
 impl Relay {
@@ -31,14 +31,14 @@ impl Relay {
     ///
     /// # Errors
     /// The kernel refuses what it takes, or luster's own stream is stuck.
-    pub fn take(&mut self, which: Which, stream: OwnedFd) -> io::Result<()> {
+    pub fn take(&mut self, which: OutputStream, stream: OwnedFd) -> io::Result<()> {
         let copier = match which {
-            Which::Stdout => &mut self.stdout,
-            Which::Stderr => &mut self.stderr,
+            OutputStream::Stdout => &mut self.stdout,
+            OutputStream::Stderr => &mut self.stderr,
         };
         let copier = match copier {
             Some(copier) => copier,
-            None => copier.insert(Copier::start(Sink::stream(which.own()?, Which::Stderr.own()?))?),
+            None => copier.insert(Copier::start(Sink::stream(which.own()?, OutputStream::Stderr.own()?))?),
         };
         self.last += 1;
         copier.take(self.last, stream, Form::Raw).map_err(|_| io::ErrorKind::TimedOut.into())

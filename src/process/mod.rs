@@ -34,7 +34,7 @@ pub use limits::DescriptorLimit;
 pub use orphans::{StopTimeouts, adopt_orphans, end_orphans};
 pub use pid::Pid;
 pub use program::{ProgramError, find_program};
-pub use reap::{Exited, Left, Reaped, reap};
+pub use reap::{Exited, Reaped, Remaining, reap};
 pub use reserve::{Fill, Reserve};
 pub use sealed::Sealed;
 pub use signals::{Asked, Passed, Received, Signals};

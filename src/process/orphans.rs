@@ -49,26 +49,26 @@ pub fn adopt_orphans() -> io::Result<()> {
 /// rights we do not have.
 #[must_use]
 pub fn end_orphans(patience: StopTimeouts) -> Vec<Pid> {
-    if end_by(Signal::SIGTERM, patience.terminate) == Outcome::Survivors {
+    if end_by(Signal::SIGTERM, patience.terminate) == OrphanOutcome::Survivors {
         let _ = end_by(Signal::SIGKILL, patience.kill);
     }
     match reap_all() {
-        Outcome::Nobody => Vec::new(),
-        Outcome::Survivors => children(),
+        OrphanOutcome::Nobody => Vec::new(),
+        OrphanOutcome::Survivors => children(),
     }
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Outcome {
+enum OrphanOutcome {
     Nobody,
     Survivors,
 }
 
 /// Signals each child once, those that turn up meanwhile too, until there is none or the time is over.
-fn end_by(signal: Signal, patience: Duration) -> Outcome {
+fn end_by(signal: Signal, patience: Duration) -> OrphanOutcome {
     let start = Instant::now();
     let mut told = Vec::new();
-    while reap_all() == Outcome::Survivors {
+    while reap_all() == OrphanOutcome::Survivors {
         let living = children();
         // A number not listed any more may come back as another process.
         told.retain(|pid| living.contains(pid));
@@ -79,11 +79,11 @@ fn end_by(signal: Signal, patience: Duration) -> Outcome {
             }
         }
         if start.elapsed() >= patience {
-            return Outcome::Survivors;
+            return OrphanOutcome::Survivors;
         }
         std::thread::sleep(NAP);
     }
-    Outcome::Nobody
+    OrphanOutcome::Nobody
 }
 
 fn tell(pid: Pid, signal: Signal) {
@@ -93,13 +93,13 @@ fn tell(pid: Pid, signal: Signal) {
     let _ = kill(pid.for_nix(), Signal::SIGCONT);
 }
 
-fn reap_all() -> Outcome {
+fn reap_all() -> OrphanOutcome {
     loop {
         let mut registry = registry::lock();
         match registry.find(Which::Any) {
             Ok(Some(dead)) => registry.reap(&dead, Group::Stays),
-            Ok(None) => return Outcome::Survivors,
-            Err(_) => return Outcome::Nobody,
+            Ok(None) => return OrphanOutcome::Survivors,
+            Err(_) => return OrphanOutcome::Nobody,
         }
     }
 }

@@ -22,7 +22,7 @@ pub struct Reaped<Name> {
     /// Orphans that had come to us, and how they ended.
     pub strangers: Vec<(Pid, ExitStatus)>,
     /// Whether to call again.
-    pub left: Left,
+    pub left: Remaining,
 }
 
 /// A process of ours that ended. Its number may be given to another process from now on.
@@ -38,7 +38,7 @@ pub struct Exited<Name> {
 
 /// Whether there may be more dead children.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Left {
+pub enum Remaining {
     /// All were reaped; the next SIGCHLD tells of more.
     Nothing,
     /// The bound of one call was reached: call again, soon, without waiting for SIGCHLD.
@@ -51,11 +51,11 @@ pub enum Left {
 /// `known` tells the caller's name for the process with this pid, if it is one of the caller's. It is asked only about
 /// processes that were started here; the end of one that somebody else has started is kept for [`wait_or_kill`](super::wait_or_kill()).
 pub fn reap<Name>(known: impl Fn(Pid) -> Option<Name>) -> Reaped<Name> {
-    let mut reaped = Reaped { exits: Vec::new(), strangers: Vec::new(), left: Left::More };
+    let mut reaped = Reaped { exits: Vec::new(), strangers: Vec::new(), left: Remaining::More };
     for _ in 0..AT_ONCE {
         let mut registry = registry::lock();
         let Ok(Some(dead)) = registry.find(Which::Any) else {
-            reaped.left = Left::Nothing;
+            reaped.left = Remaining::Nothing;
             break;
         };
         let (pid, status) = (dead.pid, dead.status);

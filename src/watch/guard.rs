@@ -48,7 +48,7 @@ pub enum Telling {
 
 /// Files cannot be watched.
 #[derive(Debug, Error)]
-pub enum StartError {
+pub enum GuardError {
     /// The kernel gives no inotify instance.
     #[error("files cannot be watched for changes: {0}; fs.inotify.max_user_instances may be too small")]
     Inotify(#[from] notify::Error),
@@ -59,7 +59,7 @@ pub enum StartError {
 
 /// What happened to a file, by chokidar's names.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Change {
+enum FileChange {
     Add,
     Modify,
     Unlink,
@@ -70,14 +70,14 @@ impl Guard {
     /// as `debounce`.
     ///
     /// # Errors
-    /// See [`StartError`].
+    /// See [`GuardError`].
     pub fn start(
         patterns: Patterns,
         own: OwnFiles,
         debounce: Duration,
         telling: Telling,
         changed: impl Fn() + Send + 'static,
-    ) -> Result<Self, StartError> {
+    ) -> Result<Self, GuardError> {
         let (sender, news) = sync_channel(NEWS);
         let (alive, storm) = (sender.clone(), Arc::new(AtomicBool::new(false)));
         let noted = Arc::clone(&storm);
@@ -119,7 +119,7 @@ struct Work {
     /// Whether something happened that was not told.
     storm: Arc<AtomicBool>,
     /// What was told last of files, and when.
-    told: HashMap<PathBuf, (Change, Instant)>,
+    told: HashMap<PathBuf, (FileChange, Instant)>,
     /// When to say that something has changed.
     due: Option<Instant>,
 }
@@ -191,7 +191,7 @@ impl Work {
                 // Told by its two halves.
                 EventKind::Modify(ModifyKind::Name(_)) => {}
                 EventKind::Modify(_) if path.is_dir() => {}
-                EventKind::Modify(_) => self.happened(Change::Modify, path),
+                EventKind::Modify(_) => self.happened(FileChange::Modify, path),
                 EventKind::Any | EventKind::Access(_) | EventKind::Other => {}
             }
         }
@@ -200,7 +200,7 @@ impl Work {
     /// Something has come: a file, or a folder with whatever is in it.
     fn come(&mut self, path: &Path) {
         if !path.is_dir() {
-            self.happened(Change::Add, path);
+            self.happened(FileChange::Add, path);
             return;
         }
         // One of this name may have gone unnoticed.
@@ -210,7 +210,7 @@ impl Work {
             false => self.tree.grow(path, &self.patterns),
         };
         for file in files.iter().filter(|file| file.starts_with(path)) {
-            self.happened(Change::Add, file);
+            self.happened(FileChange::Add, file);
         }
     }
 
@@ -223,11 +223,11 @@ impl Work {
         if was_watched || kind == EventKind::Remove(RemoveKind::Folder) {
             return Gone::Folder;
         }
-        self.happened(Change::Unlink, path);
+        self.happened(FileChange::Unlink, path);
         Gone::File
     }
 
-    fn happened(&mut self, change: Change, file: &Path) {
+    fn happened(&mut self, change: FileChange, file: &Path) {
         if !self.patterns.mean(file) || self.own.include(file) {
             return;
         }
@@ -239,7 +239,7 @@ impl Work {
     }
 
     /// Whether the same has not just been told of it.
-    fn is_new(&mut self, change: Change, file: &Path) -> bool {
+    fn is_new(&mut self, change: FileChange, file: &Path) -> bool {
         let now = Instant::now();
         if let Some((told, at)) = self.told.get(file)
             && *told == change
@@ -266,7 +266,7 @@ enum Gone {
     Folder,
 }
 
-impl Change {
+impl FileChange {
     const fn name(self) -> &'static str {
         match self {
             Self::Add => "add",

@@ -11,6 +11,6 @@ mod own;
 mod patterns;
 mod tree;
 
-pub use guard::{Guard, StartError, Telling};
+pub use guard::{Guard, GuardError, Telling};
 pub use own::OwnFiles;
 pub use patterns::{PatternError, Patterns};

@@ -17,7 +17,7 @@ const REMEMBERED: usize = 16;
 #[derive(Debug, Clone, Default)]
 pub struct OwnFiles {
     paths: Vec<PathBuf>,
-    files: VecDeque<Key>,
+    files: VecDeque<FileKey>,
 }
 
 impl OwnFiles {
@@ -64,9 +64,9 @@ impl OwnFiles {
 }
 
 /// What a file is, whatever its name: an inode's number is used again, but not with the same time of birth.
-type Key = (u64, u64, Option<SystemTime>);
+type FileKey = (u64, u64, Option<SystemTime>);
 
-fn key(metadata: &Metadata) -> Key {
+fn key(metadata: &Metadata) -> FileKey {
     (metadata.dev(), metadata.ino(), metadata.created().ok())
 }
 

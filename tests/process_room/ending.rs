@@ -5,7 +5,7 @@ use std::process::Stdio;
 use std::time::{Duration, Instant};
 
 use luster::process::{
-    ExitStatus, Left, Signal, StopTimeouts, adopt_orphans, end_orphans, reap, sanitize_inherited,
+    ExitStatus, Remaining, Signal, StopTimeouts, adopt_orphans, end_orphans, reap, sanitize_inherited,
     wait_or_kill,
 };
 
@@ -143,8 +143,8 @@ fn a_storm_of_orphans_is_reaped_in_bounded_steps() {
             dead.count() == 1100
         });
         let first = reap(|_| None::<InstanceId>);
-        assert_eq!((first.exits.len(), first.left), (0, Left::More));
-        assert_eq!(reap(|_| None::<InstanceId>).left, Left::Nothing);
+        assert_eq!((first.exits.len(), first.left), (0, Remaining::More));
+        assert_eq!(reap(|_| None::<InstanceId>).left, Remaining::Nothing);
         assert_eq!(children(), [worker.pid()]);
         drop(channel);
         assert_eq!(end_of(&worker).status, ExitStatus::Code(4));

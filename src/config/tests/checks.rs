@@ -5,7 +5,7 @@ use std::time::Duration;
 use crate::Exit;
 use crate::config::tests::{NoNode, Story, json_error, json_loaded};
 use crate::config::{
-    Balance, BuiltinExtensions, Guard, GuardRestart, LogFile, LogTarget, Port, Problem, Telling, render,
+    Balance, BuiltinOptions, Guard, GuardRestart, LogFile, LogTarget, Port, Problem, Telling, render,
 };
 use crate::core::{ExitTimeout, HostKind, LifecycleLimits, Policy, Readiness, RestartOrder};
 
@@ -385,7 +385,7 @@ fn the_options_of_the_extensions_luster_can_stand_in_for_are_those_of_the_module
         let body = format!(r#"{{"app": "worker.js", "extensions": {options}}}"#);
         Story::new().file("luster.conf.json", body).loaded().settings.builtins
     };
-    assert_eq!(builtins("{}"), BuiltinExtensions::default());
+    assert_eq!(builtins("{}"), BuiltinOptions::default());
     let options = r#"{"luster-log-file": {"stdout": "log/out.log", "stderr": true, "extendConsole": 1}}"#;
     let LogFile { stdout, stderr, .. } =
         builtins(options).log_file.expect("it is there").expect("it is right");

@@ -11,19 +11,20 @@ use std::time::Duration;
 use tempfile::TempDir;
 
 use crate::config::{
-    Balance, Defaults, EVALUATION_DEADLINE, Error, Evaluate, EvaluationError, Flavour, Loaded, Request, load,
+    Balance, ConfigRequest, Defaults, EVALUATION_DEADLINE, Error, Evaluate, EvaluationError, Flavour, Loaded,
+    load,
 };
 
 /// A folder with files, and the request to read a configuration there. It always holds `worker.js`.
 struct Story {
     root: TempDir,
-    request: Request,
+    request: ConfigRequest,
 }
 
 impl Story {
     fn new() -> Self {
         let root = tempfile::tempdir().unwrap();
-        let request = Request {
+        let request = ConfigRequest {
             config: None,
             cwd: root.path().to_owned(),
             luster_conf: None,

@@ -8,7 +8,7 @@ use proptest::strategy::ValueTree;
 use proptest::test_runner::TestRunner;
 use serde_json::Value;
 
-use crate::config::Source;
+use crate::config::SourceFormat;
 use crate::config::find::flavour;
 use crate::config::literal::{Flavour, exported_literal};
 use crate::config::tests::Story;
@@ -111,5 +111,5 @@ fn whatever_is_taken_for_a_literal_is_the_same_to_node() {
 fn the_plain_ones_need_no_node() {
     // The story has none.
     let story = Story::new().file("luster.conf.js", "module.exports = {app: 'worker'}");
-    assert_eq!(story.loaded().source, Source::Literal);
+    assert_eq!(story.loaded().source, SourceFormat::Literal);
 }

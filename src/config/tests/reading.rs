@@ -8,7 +8,7 @@ use serde_json::json;
 
 use crate::Exit;
 use crate::config::tests::{Story, json_error};
-use crate::config::{Error, Source};
+use crate::config::{Error, SourceFormat};
 
 #[test]
 fn luster_conf_in_the_working_directory_is_the_default() {
@@ -18,18 +18,18 @@ fn luster_conf_in_the_working_directory_is_the_default() {
         (loaded.path, loaded.base_dir),
         (story.path().join("luster.conf.json"), story.path().to_owned())
     );
-    assert_eq!(loaded.source, Source::Json);
+    assert_eq!(loaded.source, SourceFormat::Json);
 }
 
 #[test]
 fn each_kind_is_told_by_its_extension() {
     for (name, body, source) in [
-        ("c.json", "\u{feff}{\"app\": \"worker\"}", Source::Json),
-        ("c.json5", "// c\n{app: 'worker',}", Source::Json5),
-        ("c.js", "module.exports = {app: 'worker'}", Source::Literal),
-        ("c.cjs", "module.exports = {app: 'worker'}", Source::Literal),
-        ("c.mjs", "export default {app: 'worker'}", Source::Literal),
-        ("luster.conf", "module.exports = {app: 'worker'}", Source::Literal),
+        ("c.json", "\u{feff}{\"app\": \"worker\"}", SourceFormat::Json),
+        ("c.json5", "// c\n{app: 'worker',}", SourceFormat::Json5),
+        ("c.js", "module.exports = {app: 'worker'}", SourceFormat::Literal),
+        ("c.cjs", "module.exports = {app: 'worker'}", SourceFormat::Literal),
+        ("c.mjs", "export default {app: 'worker'}", SourceFormat::Literal),
+        ("luster.conf", "module.exports = {app: 'worker'}", SourceFormat::Literal),
     ] {
         let loaded = Story::new().file(name, body).config(name).loaded();
         assert_eq!((loaded.source, &loaded.raw), (source, &json!({"app": "worker"})), "{name} {body}");

@@ -4,9 +4,9 @@ use std::time::Duration;
 
 use super::harness::{Behaviour, World, ms, policy};
 use crate::core::{
-    Closing, Endpoint, Event, ExitStatus, ExitTimeout, InstanceId, LifecycleLimits, NextAction, Notice,
-    OnDeath, Outcome, Overdue, Policy, Readiness, Refusal, RefusalCause, Request, RestartOrder, Signal,
-    StopCause, WorkerId,
+    Closing, Endpoint, Event, ExitStatus, ExitTimeout, InstanceId, LifecycleLimits, ListenRefusal,
+    NextAction, Notice, OnDeath, Outcome, Overdue, Policy, Readiness, RefusalCause, Request, RestartOrder,
+    Signal, StopCause, WorkerId,
 };
 
 #[test]
@@ -75,7 +75,7 @@ fn a_death_remembers_the_listen_that_was_refused() {
     let mut world = World::new(policy);
     world.ask(Request::Start);
     world.pass(20);
-    let refusal = Refusal {
+    let refusal = ListenRefusal {
         endpoint: Endpoint::new("tcp *:80"),
         cause: RefusalCause::NotPermitted,
         reason: "permission denied".into(),
@@ -453,9 +453,9 @@ fn workers_ended_because_they_were_slow_to_start_are_tried_until_the_machine_is_
     }
 }
 
-fn refusal() -> Refusal {
+fn refusal() -> ListenRefusal {
     let reason = "address already in use".to_owned();
-    Refusal { endpoint: Endpoint::new("tcp *:80"), cause: RefusalCause::Other, reason }
+    ListenRefusal { endpoint: Endpoint::new("tcp *:80"), cause: RefusalCause::Other, reason }
 }
 
 /// Workers 1 to `refused` are refused what they ask for, and die of it.

@@ -13,14 +13,14 @@ use nix::sys::socket::{
     bind, getsockname, setsockopt, socket, sockopt,
 };
 
-use crate::node::cluster::bind_address::{Families, Host, Place};
+use crate::node::cluster::bind_address::{BindAddress, Families, Host};
 use crate::node::cluster::query::{Options, Reuse};
 use crate::node::cluster::sys;
 use crate::node::cluster::unix_path::{self, SocketFile};
 
 /// An open socket and what is to be known of it.
 #[derive(Debug)]
-pub(super) struct Bound {
+pub(super) struct BoundSocket {
     pub(super) socket: OwnedFd,
     /// Its file, if it has one.
     pub(super) file: Option<SocketFile>,
@@ -36,31 +36,31 @@ pub(super) enum Sharing {
 }
 
 /// Binds, and listens where that has a meaning.
-pub(super) fn open(place: &Place, options: Options, sharing: Sharing) -> Result<Bound, Errno> {
+pub(super) fn open(place: &BindAddress, options: Options, sharing: Sharing) -> Result<BoundSocket, Errno> {
     match place {
-        Place::Tcp { host, port, families } => {
-            tcp(host.at(*port), *families, options, sharing).map(Bound::without_file)
+        BindAddress::Tcp { host, port, families } => {
+            tcp(host.at(*port), *families, options, sharing).map(BoundSocket::without_file)
         }
-        Place::TcpAnywhere { port, families } => {
-            tcp_anywhere(*port, *families, options, sharing).map(Bound::without_file)
+        BindAddress::TcpAnywhere { port, families } => {
+            tcp_anywhere(*port, *families, options, sharing).map(BoundSocket::without_file)
         }
-        Place::Udp { host, port, families } => {
-            udp(host.at(*port), *families, options.reuse).map(Bound::without_file)
+        BindAddress::Udp { host, port, families } => {
+            udp(host.at(*port), *families, options.reuse).map(BoundSocket::without_file)
         }
-        Place::Path(path) => unix_path::open(path, options),
-        Place::Abstract(name) => abstract_name(name, options),
+        BindAddress::Path(path) => unix_path::open(path, options),
+        BindAddress::Abstract(name) => abstract_name(name, options),
         // It is bound already.
-        Place::Inherited { .. } => Err(Errno::EINVAL),
+        BindAddress::Inherited { .. } => Err(Errno::EINVAL),
     }
 }
 
 /// One more socket of a reuseport group, where its first one is.
-pub(super) fn open_beside(first: &OwnedFd, place: &Place, options: Options) -> Result<OwnedFd, Errno> {
+pub(super) fn open_beside(first: &OwnedFd, place: &BindAddress, options: Options) -> Result<OwnedFd, Errno> {
     let families = match place {
-        Place::Tcp { families, .. } | Place::TcpAnywhere { families, .. } | Place::Udp { families, .. } => {
-            *families
-        }
-        Place::Path(_) | Place::Abstract(_) | Place::Inherited { .. } => Families::Both,
+        BindAddress::Tcp { families, .. }
+        | BindAddress::TcpAnywhere { families, .. }
+        | BindAddress::Udp { families, .. } => *families,
+        BindAddress::Path(_) | BindAddress::Abstract(_) | BindAddress::Inherited { .. } => Families::Both,
     };
     let address = address_of(first).ok_or(Errno::EINVAL)?;
     tcp(address, families, options, Sharing::Group)
@@ -78,7 +78,7 @@ pub(super) fn new_socket(family: AddressFamily, kind: SockType) -> Result<OwnedF
     socket(family, kind, SockFlag::SOCK_NONBLOCK | SockFlag::SOCK_CLOEXEC, None)
 }
 
-impl Bound {
+impl BoundSocket {
     pub(super) fn without_file(socket: OwnedFd) -> Self {
         Self { socket, file: None, alias: None }
     }
@@ -144,7 +144,7 @@ fn family_of(address: SocketAddr) -> AddressFamily {
 
 /// Node 20 binds and connects to a name padded with NULs to the full length, Node 22 and everybody else to the bare
 /// one. Which of them its clients are a listener cannot know, so it has both.
-fn abstract_name(name: &str, options: Options) -> Result<Bound, Errno> {
+fn abstract_name(name: &str, options: Options) -> Result<BoundSocket, Errno> {
     let listener = |name: &[u8]| {
         let socket = new_socket(AddressFamily::Unix, SockType::Stream)?;
         bind_socket(&socket, &UnixAddr::new_abstract(name)?)?;
@@ -155,7 +155,7 @@ fn abstract_name(name: &str, options: Options) -> Result<Bound, Errno> {
     let mut padded = name.as_bytes().to_vec();
     padded.resize(ABSTRACT_NAME.max(padded.len()), 0);
     let alias = if padded.len() > name.len() { Some(listener(&padded)?) } else { None };
-    Ok(Bound { socket, file: None, alias })
+    Ok(BoundSocket { socket, file: None, alias })
 }
 
 /// The bytes of a unix address after the leading NUL.

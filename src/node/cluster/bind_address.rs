@@ -11,7 +11,7 @@ use crate::node::cluster::news::Site;
 
 /// Something to bind.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) enum Place {
+pub(super) enum BindAddress {
     /// TCP on one address.
     Tcp { host: Host, port: u16, families: Families },
     /// TCP with no host given: both families if there is IPv6.
@@ -50,12 +50,12 @@ pub(super) enum Families {
 /// What makes two requests one listener: the place, and for port 0 which of the worker's several it is.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct ListenerKey {
-    pub(super) place: Place,
+    pub(super) place: BindAddress,
     /// Set for port 0 only. For other ports an index could keep workers apart whose earlier requests went differently.
     pub(super) index: Option<u64>,
 }
 
-impl Place {
+impl BindAddress {
     /// The port asked for; `None` where there are no ports.
     pub(super) fn port(&self) -> Option<u16> {
         match self {
@@ -65,7 +65,7 @@ impl Place {
     }
 }
 
-impl Place {
+impl BindAddress {
     /// Where somebody else may be found who has it.
     pub(super) fn site(&self) -> Option<Site> {
         match self {
@@ -96,7 +96,7 @@ impl Host {
 
 impl ListenerKey {
     /// The listener a request for `place` means, the worker's `index`th like it.
-    pub(super) fn of(place: Place, index: u64) -> Self {
+    pub(super) fn of(place: BindAddress, index: u64) -> Self {
         let index = (place.port() == Some(0)).then_some(index);
         Self { place, index }
     }
@@ -104,19 +104,19 @@ impl ListenerKey {
     /// What users see.
     pub(super) fn endpoint(&self) -> Endpoint {
         let text = match &self.place {
-            Place::Tcp { host, port, families } => {
+            BindAddress::Tcp { host, port, families } => {
                 format!("tcp {}{}", address(*host, *port), note(*families))
             }
-            Place::TcpAnywhere { port, families } => format!("tcp *:{port}{}", note(*families)),
-            Place::Udp { host, port, families } if *host == Host::ANY4 => {
+            BindAddress::TcpAnywhere { port, families } => format!("tcp *:{port}{}", note(*families)),
+            BindAddress::Udp { host, port, families } if *host == Host::ANY4 => {
                 format!("udp *:{port}{}", note(*families))
             }
-            Place::Udp { host, port, families } => {
+            BindAddress::Udp { host, port, families } => {
                 format!("udp {}{}", address(*host, *port), note(*families))
             }
-            Place::Path(path) => format!("unix {path}"),
-            Place::Abstract(name) => format!("unix @{name}"),
-            Place::Inherited { number, .. } => format!("fd {number}"),
+            BindAddress::Path(path) => format!("unix {path}"),
+            BindAddress::Abstract(name) => format!("unix @{name}"),
+            BindAddress::Inherited { number, .. } => format!("fd {number}"),
         };
         match self.index {
             Some(index) => Endpoint::new(&format!("{text} (#{index})")),

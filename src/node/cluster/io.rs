@@ -13,7 +13,7 @@ use crate::node::cluster::listener::ListenerId;
 use crate::node::cluster::worker::{ServingState, Watch};
 use crate::node::cluster::{Cluster, News};
 use crate::node::ipc::{
-    Flow, FrameBuffer, PAUSE, Progress, ProtocolError, ReadOutcome, Readiness, WriteBlock,
+    Flow, FrameBuffer, PAUSE, Progress, ProtocolError, ReadOutcome, SocketReadiness, WriteBlock,
 };
 
 /// Events taken at once. Those beyond wait in the kernel, which does not tell of them a second time.
@@ -173,9 +173,10 @@ impl Cluster {
         let Some(worker) = self.workers.get_mut(&instance) else { return };
         let ending = EpollFlags::EPOLLRDHUP | EpollFlags::EPOLLHUP | EpollFlags::EPOLLERR;
         if events.intersects(ending) {
-            worker.channel.readiness = Readiness::HungUp;
-        } else if events.contains(EpollFlags::EPOLLIN) && worker.channel.readiness == Readiness::Drained {
-            worker.channel.readiness = Readiness::Readable;
+            worker.channel.readiness = SocketReadiness::HungUp;
+        } else if events.contains(EpollFlags::EPOLLIN) && worker.channel.readiness == SocketReadiness::Drained
+        {
+            worker.channel.readiness = SocketReadiness::Readable;
         }
         if events.contains(EpollFlags::EPOLLOUT) {
             worker.send_queue.unblock(worker.channel.socket.as_fd(), now);
@@ -213,7 +214,7 @@ impl Cluster {
             ReadTurn::Cut => {
                 if let Some(worker) = self.workers.get_mut(&instance) {
                     // What there is now is not its own.
-                    worker.channel.readiness = Readiness::Drained;
+                    worker.channel.readiness = SocketReadiness::Drained;
                 }
             }
         }
@@ -291,9 +292,9 @@ impl Cluster {
     /// A turn cut short may leave whole lines in the buffer, of which the socket will not tell.
     fn end_turn(&mut self, instance: InstanceId, turn: ReadTurn) -> ReadTurn {
         if let (ReadTurn::Cut, Some(worker)) = (turn, self.workers.get_mut(&instance))
-            && worker.channel.readiness == Readiness::Drained
+            && worker.channel.readiness == SocketReadiness::Drained
         {
-            worker.channel.readiness = Readiness::Readable;
+            worker.channel.readiness = SocketReadiness::Readable;
         }
         turn
     }

@@ -11,8 +11,8 @@ use nix::sys::epoll::{EpollEvent, EpollFlags};
 use serde_json::value::RawValue;
 
 use crate::core::{InstanceId, Moment, WorkerId};
-use crate::node::cluster::bind::{self, Bound, Sharing};
-use crate::node::cluster::bind_address::{Place, Transport};
+use crate::node::cluster::bind::{self, BoundSocket, Sharing};
+use crate::node::cluster::bind_address::{BindAddress, Transport};
 use crate::node::cluster::group::{Group, Membership, Retap};
 use crate::node::cluster::io::Token;
 use crate::node::cluster::listener::{
@@ -80,7 +80,7 @@ impl Cluster {
     }
 
     /// What is in the way of a request that was refused, as far as we know.
-    fn obstacle(&self, instance: InstanceId, place: &Place, errno: Errno) -> Obstacle {
+    fn obstacle(&self, instance: InstanceId, place: &BindAddress, errno: Errno) -> Obstacle {
         match (errno, place) {
             (Errno::EADDRINUSE, _) => {
                 let ours = self.listeners.values().find(|listener| {
@@ -96,7 +96,9 @@ impl Cluster {
                     (None, None) => Obstacle::Unknown,
                 }
             }
-            (Errno::EINVAL, Place::Inherited { .. }) => Obstacle::NotInherited(self.inherited.numbers()),
+            (Errno::EINVAL, BindAddress::Inherited { .. }) => {
+                Obstacle::NotInherited(self.inherited.numbers())
+            }
             (_, _) => Obstacle::Unknown,
         }
     }
@@ -154,7 +156,7 @@ impl Cluster {
     /// Sees to it that a slot has its part in an open listener.
     fn take_part(&mut self, slot: WorkerId, id: ListenerId, target: &Target) -> Result<(), Errno> {
         let listener = self.listeners.get_mut(&id).ok_or(Errno::ESRCH)?;
-        if let Place::Path(path) = &listener.share.place {
+        if let BindAddress::Path(path) = &listener.share.place {
             unix_path::widen(path, target.options.mode)?;
         }
         match &mut listener.distribution {
@@ -186,8 +188,8 @@ impl Cluster {
         };
         let options = Options { access: self.access, ..target.options };
         let bound = match target.share.place {
-            Place::Inherited { number, transport } => {
-                Bound::without_file(self.inherited.open(number, transport)?)
+            BindAddress::Inherited { number, transport } => {
+                BoundSocket::without_file(self.inherited.open(number, transport)?)
             }
             _ => bind::open(&target.share.place, options, sharing)?,
         };
@@ -200,7 +202,7 @@ impl Cluster {
         slot: WorkerId,
         target: Target,
         data: &RawValue,
-        bound: Bound,
+        bound: BoundSocket,
         now: Moment,
     ) -> Result<ListenerId, Errno> {
         let manner = match Manner::of(self.balance, &target.share.place) {
@@ -215,10 +217,10 @@ impl Cluster {
         slot: WorkerId,
         target: Target,
         data: &RawValue,
-        (manner, bound): (Manner, Bound),
+        (manner, bound): (Manner, BoundSocket),
         now: Moment,
     ) -> Result<ListenerId, Errno> {
-        let Bound { socket, file, alias } = bound;
+        let BoundSocket { socket, file, alias } = bound;
         let id = ListenerId(self.next_listener);
         let distribution = match manner {
             Manner::Dealt => {
@@ -253,12 +255,14 @@ impl Cluster {
             Distribution::ReusePort(group) => group.socket_of(worker.slot),
         };
         let kind = match listener.share.place {
-            Place::Udp { .. } | Place::Inherited { transport: Transport::Datagram, .. } => "dgram.Native",
-            Place::Tcp { .. }
-            | Place::TcpAnywhere { .. }
-            | Place::Path(_)
-            | Place::Abstract(_)
-            | Place::Inherited { transport: Transport::Stream, .. } => "net.Native",
+            BindAddress::Udp { .. } | BindAddress::Inherited { transport: Transport::Datagram, .. } => {
+                "dgram.Native"
+            }
+            BindAddress::Tcp { .. }
+            | BindAddress::TcpAnywhere { .. }
+            | BindAddress::Path(_)
+            | BindAddress::Abstract(_)
+            | BindAddress::Inherited { transport: Transport::Stream, .. } => "net.Native",
         };
         let bytes = granted.handed(kind);
         let attachment = socket.map(|socket| Attachment {
@@ -320,17 +324,18 @@ enum Manner {
 }
 
 impl Manner {
-    fn of(balance: Balance, place: &Place) -> Self {
+    fn of(balance: Balance, place: &BindAddress) -> Self {
         match (place, balance) {
             // Datagrams cannot be accepted.
-            (Place::Udp { .. } | Place::Inherited { transport: Transport::Datagram, .. }, _)
+            (BindAddress::Udp { .. } | BindAddress::Inherited { transport: Transport::Datagram, .. }, _)
             | (_, Balance::Shared) => Self::Handed,
             (_, Balance::RoundRobin) => Self::Dealt,
-            (Place::Tcp { .. } | Place::TcpAnywhere { .. }, Balance::Reuseport) => Self::Grouped,
+            (BindAddress::Tcp { .. } | BindAddress::TcpAnywhere { .. }, Balance::Reuseport) => Self::Grouped,
             // A path cannot be bound twice, nor what others have bound.
-            (Place::Path(_) | Place::Abstract(_) | Place::Inherited { .. }, Balance::Reuseport) => {
-                Self::Handed
-            }
+            (
+                BindAddress::Path(_) | BindAddress::Abstract(_) | BindAddress::Inherited { .. },
+                Balance::Reuseport,
+            ) => Self::Handed,
         }
     }
 }

@@ -16,7 +16,7 @@ use serde_json::value::RawValue;
 
 use crate::core::{Endpoint, InstanceId, Moment, WorkerId};
 use crate::node::cluster::bind;
-use crate::node::cluster::bind_address::{ListenerKey, Place};
+use crate::node::cluster::bind_address::{BindAddress, ListenerKey};
 use crate::node::cluster::group::Group;
 use crate::node::cluster::query::Options;
 use crate::node::cluster::unix_path::SocketFile;
@@ -188,13 +188,15 @@ impl Listener {
         }
         let mut asked = share.place.clone();
         match &mut asked {
-            Place::Tcp { port, .. } | Place::TcpAnywhere { port, .. } | Place::Udp { port, .. } => {
+            BindAddress::Tcp { port, .. }
+            | BindAddress::TcpAnywhere { port, .. }
+            | BindAddress::Udp { port, .. } => {
                 if self.address.is_none_or(|address| address.port() != *port) {
                     return false;
                 }
                 *port = 0;
             }
-            Place::Path(_) | Place::Abstract(_) | Place::Inherited { .. } => return false,
+            BindAddress::Path(_) | BindAddress::Abstract(_) | BindAddress::Inherited { .. } => return false,
         }
         self.share == ListenerKey::of(asked, index)
     }
@@ -238,23 +240,25 @@ impl Listener {
     }
 
     /// Whether it keeps `place` from being bound.
-    pub(super) fn occupies(&self, place: &Place) -> bool {
+    pub(super) fn occupies(&self, place: &BindAddress) -> bool {
         let has_port = |port: u16| port != 0 && self.address.is_some_and(|address| address.port() == port);
         match (place, &self.share.place) {
             (
-                Place::Tcp { port, .. } | Place::TcpAnywhere { port, .. },
-                Place::Tcp { .. } | Place::TcpAnywhere { .. },
+                BindAddress::Tcp { port, .. } | BindAddress::TcpAnywhere { port, .. },
+                BindAddress::Tcp { .. } | BindAddress::TcpAnywhere { .. },
             )
-            | (Place::Udp { port, .. }, Place::Udp { .. }) => has_port(*port),
-            (Place::Path(path), Place::Path(_)) => self.file.as_ref().is_some_and(|file| file.is_at(path)),
-            (Place::Abstract(name), Place::Abstract(ours)) => name == ours,
+            | (BindAddress::Udp { port, .. }, BindAddress::Udp { .. }) => has_port(*port),
+            (BindAddress::Path(path), BindAddress::Path(_)) => {
+                self.file.as_ref().is_some_and(|file| file.is_at(path))
+            }
+            (BindAddress::Abstract(name), BindAddress::Abstract(ours)) => name == ours,
             (
-                Place::Tcp { .. }
-                | Place::TcpAnywhere { .. }
-                | Place::Udp { .. }
-                | Place::Path(_)
-                | Place::Abstract(_)
-                | Place::Inherited { .. },
+                BindAddress::Tcp { .. }
+                | BindAddress::TcpAnywhere { .. }
+                | BindAddress::Udp { .. }
+                | BindAddress::Path(_)
+                | BindAddress::Abstract(_)
+                | BindAddress::Inherited { .. },
                 _,
             ) => false,
         }

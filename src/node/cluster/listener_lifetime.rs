@@ -7,9 +7,9 @@
 use std::time::Duration;
 
 use crate::core::{Closing, InstanceId, Moment, WorkerId};
-use crate::node::cluster::bind_address::Place;
+use crate::node::cluster::bind_address::BindAddress;
 use crate::node::cluster::listener::{Closed, Distribution, Listener, ListenerId};
-use crate::node::cluster::worker::{Stage, Worker};
+use crate::node::cluster::worker::{TakeoverStage, Worker};
 use crate::node::cluster::{Cluster, News};
 
 /// How long a listener that its last holder closed is kept at most, in case that holder ends: long enough to finish
@@ -84,7 +84,7 @@ impl Cluster {
 
     /// Closes what nobody serves where a slot wants to listen: what is only kept, and what waits for that very slot,
     /// which has come and wants something else. Says whether there was any.
-    pub(super) fn makes_way(&mut self, slot: WorkerId, place: &Place) -> bool {
+    pub(super) fn makes_way(&mut self, slot: WorkerId, place: &BindAddress) -> bool {
         let idle = |listener: &&Listener| {
             listener.holders.is_empty() && listener.awaited.iter().all(|awaited| *awaited == slot)
         };
@@ -189,7 +189,7 @@ impl Cluster {
         let mut others =
             self.workers.iter().filter(|(other, worker)| **other != instance && worker.slot == slot);
         let settled = others.any(|(other, worker)| {
-            let took_over = *other > instance && worker.stage == Stage::Ready;
+            let took_over = *other > instance && worker.stage == TakeoverStage::Ready;
             worker.is_heard() && (listener.is_held_by(*other) || took_over)
         });
         if !settled {

@@ -12,7 +12,7 @@ use serde::Deserialize;
 use serde_json::value::RawValue;
 
 use crate::core::Endpoint;
-use crate::node::cluster::bind_address::{Families, Host, ListenerKey, Place, Transport};
+use crate::node::cluster::bind_address::{BindAddress, Families, Host, ListenerKey, Transport};
 use crate::node::cluster::news::SocketAccess;
 
 /// `backlog: 0`, `false` or nothing means this.
@@ -131,16 +131,16 @@ impl Fields<'_> {
     }
 
     /// Descriptor numbers mean the parent's.
-    fn inherited(&self, fd: i64) -> Result<Place, Refusal> {
+    fn inherited(&self, fd: i64) -> Result<BindAddress, Refusal> {
         let number = i32::try_from(fd).map_err(|_| Refusal::of(Errno::EINVAL, &format!("fd {fd}")))?;
         let transport = match self.address_type.map_or("", RawValue::get) {
             "\"udp4\"" | "\"udp6\"" => Transport::Datagram,
             _ => Transport::Stream,
         };
-        Ok(Place::Inherited { number, transport })
+        Ok(BindAddress::Inherited { number, transport })
     }
 
-    fn place(&self, address: Option<&str>) -> Result<Place, Refusal> {
+    fn place(&self, address: Option<&str>) -> Result<BindAddress, Refusal> {
         let kind = self.address_type.map_or("", RawValue::get);
         let families =
             if integer(self.flags).unwrap_or(0) & ONLY_6 == 0 { Families::Both } else { Families::Only6 };
@@ -148,10 +148,10 @@ impl Fields<'_> {
         match (kind, address) {
             ("-1", None) => Err(Refusal { errno: Errno::EINVAL, endpoint: None }),
             ("-1", Some(address)) => unix_place(address),
-            ("4", None) => Ok(Place::TcpAnywhere { port: port_number("tcp *", port)?, families }),
+            ("4", None) => Ok(BindAddress::TcpAnywhere { port: port_number("tcp *", port)?, families }),
             ("4" | "6", Some(address)) => {
                 let port = port_number(&format!("tcp {address}"), port)?;
-                Ok(Place::Tcp { host: host("tcp", kind == "6", address)?, port, families })
+                Ok(BindAddress::Tcp { host: host("tcp", kind == "6", address)?, port, families })
             }
             ("\"udp4\"" | "\"udp6\"", address) => {
                 let port = port_number("udp", Some(port.unwrap_or(0)))?;
@@ -161,7 +161,7 @@ impl Fields<'_> {
                     None if v6 => Host::ANY6,
                     None => Host::ANY4,
                 };
-                Ok(Place::Udp { host, port, families })
+                Ok(BindAddress::Udp { host, port, families })
             }
             (kind, address) => {
                 Err(Refusal::of(Errno::EINVAL, &format!("{} of type {kind}", address.unwrap_or("*"))))
@@ -193,10 +193,10 @@ impl Refusal {
 }
 
 /// A path, or a name without a file: the worker makes the name of `listen("\0name")` into `<its cwd>/\0name`.
-fn unix_place(address: &str) -> Result<Place, Refusal> {
+fn unix_place(address: &str) -> Result<BindAddress, Refusal> {
     match address.split_once('\0') {
-        Some((_cwd, name)) => Ok(Place::Abstract(name.to_owned())),
-        None if address.starts_with('/') => Ok(Place::Path(address.to_owned())),
+        Some((_cwd, name)) => Ok(BindAddress::Abstract(name.to_owned())),
+        None if address.starts_with('/') => Ok(BindAddress::Path(address.to_owned())),
         None => Err(Refusal::of(Errno::EINVAL, &format!("unix {address}"))),
     }
 }

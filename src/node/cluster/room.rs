@@ -21,7 +21,7 @@ use crate::node::cluster::listener::{Listener, ListenerId};
 use crate::node::cluster::news::{Balance, News, SocketAccess};
 use crate::node::cluster::reply;
 use crate::node::cluster::wake_timer::WakeTimer;
-use crate::node::cluster::worker::{DisconnectHandshake, PendingAck, ServingState, Stage, Worker};
+use crate::node::cluster::worker::{DisconnectHandshake, PendingAck, ServingState, TakeoverStage, Worker};
 use crate::node::cluster::worker_bind::Binding;
 use crate::node::ipc::{self, Attachment, Descriptor, Progress, SendOutcome, UserHandle};
 
@@ -253,7 +253,7 @@ impl Cluster {
     /// An instance has taken over what it is going to: its slot's claims on anything else expire.
     pub fn instance_ready(&mut self, instance: InstanceId) {
         let Some(worker) = self.workers.get_mut(&instance) else { return };
-        worker.stage = Stage::Ready;
+        worker.stage = TakeoverStage::Ready;
         let slot = worker.slot;
         self.drop_claims(slot);
     }

@@ -14,7 +14,7 @@ use std::path::{Component, Path, PathBuf};
 use nix::errno::Errno;
 use nix::sys::socket::{AddressFamily, SockType, UnixAddr, connect};
 
-use crate::node::cluster::bind::{Bound, bind_socket, new_socket};
+use crate::node::cluster::bind::{BoundSocket, bind_socket, new_socket};
 use crate::node::cluster::news::SocketAccess;
 use crate::node::cluster::query::Options;
 use crate::node::cluster::sys;
@@ -28,7 +28,7 @@ pub(super) struct SocketFile {
 }
 
 /// Binds a path and listens; in place of a stale socket, if there is one.
-pub(super) fn open(path: &str, options: Options) -> Result<Bound, Errno> {
+pub(super) fn open(path: &str, options: Options) -> Result<BoundSocket, Errno> {
     match bind_and_listen(path, options) {
         Err(Errno::EADDRINUSE) if is_stale(path) => {
             fs::remove_file(path).map_err(|error| errno_of(&error))?;
@@ -82,7 +82,7 @@ impl SocketFile {
     }
 }
 
-fn bind_and_listen(path: &str, options: Options) -> Result<Bound, Errno> {
+fn bind_and_listen(path: &str, options: Options) -> Result<BoundSocket, Errno> {
     let socket = new_socket(AddressFamily::Unix, SockType::Stream)?;
     bind_socket(&socket, &address(path)?)?;
     let file = fs::symlink_metadata(path).ok().map(|found| SocketFile::of(path, &found));
@@ -90,7 +90,7 @@ fn bind_and_listen(path: &str, options: Options) -> Result<Bound, Errno> {
         .and_then(|()| widen(path, options.mode))
         .and_then(|()| sys::listen(socket.as_fd(), options.backlog));
     match (listening, file) {
-        (Ok(()), file) => Ok(Bound { socket, file, alias: None }),
+        (Ok(()), file) => Ok(BoundSocket { socket, file, alias: None }),
         (Err(errno), Some(file)) => {
             file.remove();
             Err(errno)

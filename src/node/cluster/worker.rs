@@ -13,7 +13,7 @@ use crate::core::{Moment, WorkerId};
 use crate::node::cluster::listener::{Listener, ListenerId};
 use crate::node::cluster::reply;
 use crate::node::ipc::{
-    Attachment, Channel, FrameBuffer, Readiness, SendQueue, Sent, SocketCounts, TokenBucket,
+    Attachment, Channel, FrameBuffer, SendQueue, Sent, SocketCounts, SocketReadiness, TokenBucket,
 };
 
 /// How many connections a worker may have on offer. More than one hides the time a reply takes to come back and be
@@ -33,7 +33,7 @@ pub(super) struct Worker {
     pub(super) offers: VecDeque<Offer>,
     pub(super) serving_state: ServingState,
     pub(super) handshake: DisconnectHandshake,
-    pub(super) stage: Stage,
+    pub(super) stage: TakeoverStage,
     pub(super) rate_limiter: TokenBucket,
     pub(super) paused: Option<Moment>,
     pub(super) counts: SocketCounts,
@@ -97,7 +97,7 @@ pub(super) enum DisconnectHandshake {
 
 /// Whether an instance has taken over all it is going to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Stage {
+pub(super) enum TakeoverStage {
     Starting,
     Ready,
 }
@@ -121,7 +121,7 @@ impl Worker {
             offers: VecDeque::new(),
             serving_state: ServingState::Serving,
             handshake: DisconnectHandshake::None,
-            stage: Stage::Starting,
+            stage: TakeoverStage::Starting,
             rate_limiter: TokenBucket::new(),
             paused: None,
             counts: SocketCounts::default(),
@@ -146,7 +146,7 @@ impl Worker {
     pub(super) fn is_heard_out(&self) -> bool {
         match self.serving_state {
             ServingState::Serving | ServingState::Suspending | ServingState::Draining => {
-                self.channel.readiness == Readiness::Drained
+                self.channel.readiness == SocketReadiness::Drained
             }
             ServingState::Left => true,
             ServingState::Broken => false,
@@ -162,7 +162,7 @@ impl Worker {
     pub(super) fn may_be_read(&self) -> bool {
         self.is_heard()
             && self.paused.is_none()
-            && self.channel.readiness != Readiness::Drained
+            && self.channel.readiness != SocketReadiness::Drained
             && !self.send_queue.is_over()
     }
 

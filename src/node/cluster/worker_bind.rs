@@ -13,7 +13,7 @@ use nix::sys::socket::{SockType, getsockopt, sockopt};
 use serde::Serialize;
 
 use crate::core::{InstanceId, Moment};
-use crate::node::cluster::bind_address::{Families, Place};
+use crate::node::cluster::bind_address::{BindAddress, Families};
 use crate::node::cluster::listener::ListenerId;
 use crate::node::cluster::query::{ListenRequest, Target};
 use crate::node::cluster::{Cluster, News, bind, sys};
@@ -51,15 +51,15 @@ pub(super) struct Binding {
 
 impl BindRequest {
     /// What is to be asked for a place; nothing for those that no privilege of a worker helps with.
-    fn of(place: &Place, id: u32) -> Option<Self> {
+    fn of(place: &BindAddress, id: u32) -> Option<Self> {
         let (address, port, families) = match place {
-            Place::Tcp { host, port, families } if host.scope == 0 => (Some(host.ip), *port, *families),
-            Place::TcpAnywhere { port, families } => (None, *port, *families),
-            Place::Tcp { .. }
-            | Place::Udp { .. }
-            | Place::Path(_)
-            | Place::Abstract(_)
-            | Place::Inherited { .. } => return None,
+            BindAddress::Tcp { host, port, families } if host.scope == 0 => (Some(host.ip), *port, *families),
+            BindAddress::TcpAnywhere { port, families } => (None, *port, *families),
+            BindAddress::Tcp { .. }
+            | BindAddress::Udp { .. }
+            | BindAddress::Path(_)
+            | BindAddress::Abstract(_)
+            | BindAddress::Inherited { .. } => return None,
         };
         let address_type = if address.is_some_and(|ip| ip.is_ipv6()) { 6 } else { 4 };
         let flags = match families {
@@ -207,7 +207,7 @@ impl Cluster {
         let slot = self.workers.get(&instance).ok_or(Errno::ESRCH)?.slot;
         is_as_asked(&socket, &target.share.place)?;
         sys::listen(socket.as_fd(), target.options.backlog)?;
-        self.install_alone(slot, target, &ask.data, bind::Bound::without_file(socket), now)
+        self.install_alone(slot, target, &ask.data, bind::BoundSocket::without_file(socket), now)
     }
 }
 
@@ -220,16 +220,19 @@ fn errno_of(said: i32) -> Errno {
 }
 
 /// Whether a socket is what a worker was asked for: anything else would be shared by all of them.
-fn is_as_asked(socket: &OwnedFd, place: &Place) -> Result<(), Errno> {
+fn is_as_asked(socket: &OwnedFd, place: &BindAddress) -> Result<(), Errno> {
     if getsockopt(socket, sockopt::SockType)? != SockType::Stream {
         return Err(Errno::EINVAL);
     }
     let (ip, port) =
         bind::address_of(socket).map(|address| (address.ip(), address.port())).ok_or(Errno::EINVAL)?;
     let expected = match place {
-        Place::Tcp { host, port, .. } => (Some(host.ip), *port),
-        Place::TcpAnywhere { port, .. } => (None, *port),
-        Place::Udp { .. } | Place::Path(_) | Place::Abstract(_) | Place::Inherited { .. } => {
+        BindAddress::Tcp { host, port, .. } => (Some(host.ip), *port),
+        BindAddress::TcpAnywhere { port, .. } => (None, *port),
+        BindAddress::Udp { .. }
+        | BindAddress::Path(_)
+        | BindAddress::Abstract(_)
+        | BindAddress::Inherited { .. } => {
             return Err(Errno::EINVAL);
         }
     };

@@ -16,8 +16,8 @@ use crate::core::{InstanceId, Moment};
 use crate::node::host::HostRequest;
 use crate::node::ipc::{
     self, Attachment, Channel, Descriptor, Flow, FrameBuffer, Incoming, PAUSE, Progress, ProtocolError,
-    ReadOutcome, Readiness, SEND_QUEUE_LIMIT, SendOutcome, SendQueue, SocketCounts, TokenBucket, UserHandle,
-    Wrapper, WriteBlock,
+    ReadOutcome, SEND_QUEUE_LIMIT, SendOutcome, SendQueue, SocketCounts, SocketReadiness, TokenBucket,
+    UserHandle, Wrapper, WriteBlock,
 };
 
 /// Messages and bytes heard in one turn.
@@ -95,9 +95,9 @@ impl Connection {
     pub(super) fn ready(&mut self, events: EpollFlags, now: Moment) {
         let ending = EpollFlags::EPOLLRDHUP | EpollFlags::EPOLLHUP | EpollFlags::EPOLLERR;
         if events.intersects(ending) {
-            self.channel.readiness = Readiness::HungUp;
-        } else if events.contains(EpollFlags::EPOLLIN) && self.channel.readiness == Readiness::Drained {
-            self.channel.readiness = Readiness::Readable;
+            self.channel.readiness = SocketReadiness::HungUp;
+        } else if events.contains(EpollFlags::EPOLLIN) && self.channel.readiness == SocketReadiness::Drained {
+            self.channel.readiness = SocketReadiness::Readable;
         }
         if events.contains(EpollFlags::EPOLLOUT) {
             self.send_queue.unblock(self.channel.socket.as_fd(), now);
@@ -211,8 +211,8 @@ impl Connection {
             }
         }
         // Whole lines may be left in the buffer, of which the socket will not tell.
-        if progress == Progress::More && self.channel.readiness == Readiness::Drained {
-            self.channel.readiness = Readiness::Readable;
+        if progress == Progress::More && self.channel.readiness == SocketReadiness::Drained {
+            self.channel.readiness = SocketReadiness::Readable;
         }
         self.frames = frames;
         self.measure(bytes, messages, now, news);
@@ -221,7 +221,9 @@ impl Connection {
 
     /// What it says may need an answer, so one that does not read is not read.
     fn may_be_read(&self) -> bool {
-        self.paused.is_none() && self.channel.readiness != Readiness::Drained && !self.send_queue.is_over()
+        self.paused.is_none()
+            && self.channel.readiness != SocketReadiness::Drained
+            && !self.send_queue.is_over()
     }
 
     /// Reads once; answers with the number of bytes.

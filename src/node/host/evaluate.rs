@@ -31,7 +31,7 @@ pub struct Candidate {
 
 /// Why there is no answer.
 #[derive(Debug, thiserror::Error)]
-pub enum Failure {
+pub enum EvaluationFailure {
     /// It has ended.
     #[error("it ended")]
     Ended(ExitStatus),
@@ -57,7 +57,7 @@ impl Candidate {
     ///
     /// # Errors
     /// There is none; the process is to be dropped.
-    pub fn answer(&mut self, allowed: Duration, size_limit: usize) -> Result<Vec<u8>, Failure> {
+    pub fn answer(&mut self, allowed: Duration, size_limit: usize) -> Result<Vec<u8>, EvaluationFailure> {
         let deadline = Instant::now() + allowed;
         let mut bytes = Vec::new();
         loop {
@@ -79,9 +79,9 @@ impl Candidate {
         question: &Value,
         allowed: Duration,
         size_limit: usize,
-    ) -> Result<Vec<u8>, Failure> {
+    ) -> Result<Vec<u8>, EvaluationFailure> {
         let written = self.socket.write_all(format!("{question}\n").as_bytes());
-        written.map_err(|error| Failure::Garbled(error.to_string()))?;
+        written.map_err(|error| EvaluationFailure::Garbled(error.to_string()))?;
         self.answer(allowed, size_limit)
     }
 
@@ -99,12 +99,12 @@ impl Candidate {
     }
 
     /// Reads once, waiting until the deadline; answers with the number of bytes.
-    fn more(&mut self, bytes: &mut Vec<u8>, deadline: Instant) -> Result<usize, Failure> {
-        let garbled = |error: io::Error| Failure::Garbled(error.to_string());
+    fn more(&mut self, bytes: &mut Vec<u8>, deadline: Instant) -> Result<usize, EvaluationFailure> {
+        let garbled = |error: io::Error| EvaluationFailure::Garbled(error.to_string());
         loop {
             let left = deadline.saturating_duration_since(Instant::now());
             if left.is_zero() {
-                return Err(Failure::TimedOut);
+                return Err(EvaluationFailure::TimedOut);
             }
             // Rounded up, or the last fraction of a millisecond would be spent spinning.
             let timeout = PollTimeout::try_from(left + Duration::from_millis(1)).unwrap_or(PollTimeout::MAX);
@@ -126,11 +126,11 @@ impl Candidate {
         }
     }
 
-    fn ended(&mut self) -> Failure {
+    fn ended(&mut self) -> EvaluationFailure {
         match self.child.take().map(|child| wait_or_kill(&child, LEAVING)) {
-            Some(Ok(status)) => Failure::Ended(status),
-            Some(Err(error)) => Failure::Garbled(error.to_string()),
-            None => Failure::Garbled("it is gone".into()),
+            Some(Ok(status)) => EvaluationFailure::Ended(status),
+            Some(Err(error)) => EvaluationFailure::Garbled(error.to_string()),
+            None => EvaluationFailure::Garbled("it is gone".into()),
         }
     }
 }
@@ -146,18 +146,18 @@ impl Drop for Candidate {
 }
 
 /// The body, once its whole length is there.
-fn body(bytes: &[u8], size_limit: usize) -> Result<Option<Vec<u8>>, Failure> {
+fn body(bytes: &[u8], size_limit: usize) -> Result<Option<Vec<u8>>, EvaluationFailure> {
     let Some(end) = bytes.iter().take(LENGTH_LIMIT).position(|&byte| byte == b'\n') else {
         return match bytes.len() < LENGTH_LIMIT {
             true => Ok(None),
-            false => Err(Failure::Garbled("it does not begin with its length".to_owned())),
+            false => Err(EvaluationFailure::Garbled("it does not begin with its length".to_owned())),
         };
     };
     let length = std::str::from_utf8(&bytes[..end]).ok().and_then(|text| text.parse::<usize>().ok());
     let body = &bytes[end + 1..];
     match length {
-        None => Err(Failure::Garbled("its length is not a number".to_owned())),
-        Some(length) if length > size_limit => Err(Failure::TooLarge),
+        None => Err(EvaluationFailure::Garbled("its length is not a number".to_owned())),
+        Some(length) if length > size_limit => Err(EvaluationFailure::TooLarge),
         Some(length) => Ok(body.get(..length).map(<[u8]>::to_vec)),
     }
 }
@@ -171,9 +171,9 @@ mod tests {
         assert!(body(b"", 9).unwrap().is_none());
         assert!(body(b"12\n{}", 99).unwrap().is_none());
         assert_eq!(body(b"2\n{}x", 9).unwrap().unwrap(), b"{}");
-        assert!(matches!(body(b"x\n", 9), Err(Failure::Garbled(_))));
+        assert!(matches!(body(b"x\n", 9), Err(EvaluationFailure::Garbled(_))));
         assert!(body(&[b'1'; 31], 9).unwrap().is_none());
-        assert!(matches!(body(&[b'1'; 32], 9), Err(Failure::Garbled(_))));
-        assert!(matches!(body(b"10\n", 9), Err(Failure::TooLarge)));
+        assert!(matches!(body(&[b'1'; 32], 9), Err(EvaluationFailure::Garbled(_))));
+        assert!(matches!(body(b"10\n", 9), Err(EvaluationFailure::TooLarge)));
     }
 }

@@ -28,7 +28,7 @@ const ARRIVAL: u64 = 2;
 /// Whether news was taken.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[must_use]
-pub enum Told {
+pub enum NotifyOutcome {
     /// It was, or there is nobody to tell.
     Taken,
     /// So much waits to be read that the other side is unfit.
@@ -42,11 +42,11 @@ pub struct HostChannel {
     epoll: Epoll,
     /// Rung by handles of the other side's sockets when they are closed.
     close_notify: Arc<EventFd>,
-    state: State,
+    state: ConnectionState,
 }
 
 #[derive(Debug)]
-enum State {
+enum ConnectionState {
     /// Nobody is there.
     Vacant,
     /// A process is there that will open a channel and send it through this socket.
@@ -73,7 +73,7 @@ impl HostChannel {
             close_notify.as_fd(),
             EpollEvent::new(EpollFlags::EPOLLIN | EpollFlags::EPOLLET, CLOSE_NOTIFY),
         )?;
-        Ok(Self { epoll, close_notify, state: State::Vacant })
+        Ok(Self { epoll, close_notify, state: ConnectionState::Vacant })
     }
 
     /// Readable when [`HostChannel::process`] has something to do.
@@ -90,7 +90,7 @@ impl HostChannel {
         self.hang_up();
         ipc::set_nonblocking(&channel)?;
         self.epoll.add(channel.as_fd(), EpollEvent::new(input(), CHANNEL))?;
-        self.state = State::Connected(
+        self.state = ConnectionState::Connected(
             Box::new(Connection::new(channel, Arc::clone(&self.close_notify))),
             Watch::Input,
         );
@@ -105,32 +105,32 @@ impl HostChannel {
         self.hang_up();
         ipc::set_nonblocking(&socket)?;
         self.epoll.add(socket.as_fd(), EpollEvent::new(input(), ARRIVAL))?;
-        self.state = State::Expecting(socket);
+        self.state = ConnectionState::Expecting(socket);
         Ok(())
     }
 
     /// Closes the channel.
     pub fn hang_up(&mut self) {
         match &self.state {
-            State::Vacant => return,
-            State::Expecting(socket) => self.unwatch(socket.as_fd()),
-            State::Connected(connection, _) => self.unwatch(connection.as_fd()),
+            ConnectionState::Vacant => return,
+            ConnectionState::Expecting(socket) => self.unwatch(socket.as_fd()),
+            ConnectionState::Connected(connection, _) => self.unwatch(connection.as_fd()),
         }
-        self.state = State::Vacant;
+        self.state = ConnectionState::Vacant;
     }
 
     /// Whether somebody is connected.
     #[must_use]
     pub fn is_connected(&self) -> bool {
-        matches!(self.state, State::Connected(..))
+        matches!(self.state, ConnectionState::Connected(..))
     }
 
     /// Reads what there is, within bounds, and appends what was said.
     pub fn process(&mut self, now: Moment, news: &mut Vec<HostNews>) -> Progress {
         self.gather(now, news);
         let progress = match &mut self.state {
-            State::Connected(connection, _) => connection.read(now, news),
-            State::Vacant | State::Expecting(_) => Progress::Idle,
+            ConnectionState::Connected(connection, _) => connection.read(now, news),
+            ConnectionState::Vacant | ConnectionState::Expecting(_) => Progress::Idle,
         };
         if matches!(news.last(), Some(HostNews::Left(_))) {
             self.hang_up();
@@ -142,7 +142,7 @@ impl HostChannel {
     /// The process at the other end is dead: appends all it has said, whatever limits hold for the living.
     pub fn hear_out(&mut self, now: Moment, news: &mut Vec<HostNews>) {
         self.gather(now, news);
-        if let State::Connected(connection, _) = &mut self.state {
+        if let ConnectionState::Connected(connection, _) = &mut self.state {
             connection.hear_out(now, news);
         }
         if matches!(news.last(), Some(HostNews::Left(_))) {
@@ -154,38 +154,48 @@ impl HostChannel {
     #[must_use]
     pub fn next_wake(&self) -> Option<Moment> {
         match &self.state {
-            State::Connected(connection, _) => connection.next_wake(),
-            State::Vacant | State::Expecting(_) => None,
+            ConnectionState::Connected(connection, _) => connection.next_wake(),
+            ConnectionState::Vacant | ConnectionState::Expecting(_) => None,
         }
     }
 
     /// Does what the time has come for.
     pub fn wake(&mut self, now: Moment, news: &mut Vec<HostNews>) -> Progress {
-        if let State::Connected(connection, _) = &mut self.state {
+        if let ConnectionState::Connected(connection, _) = &mut self.state {
             connection.wake(now);
         }
         self.process(now, news)
     }
 
     /// Tells news of workers.
-    pub fn tell(&mut self, tell: &HostNotification<'_>, handle: Option<UserHandle>, now: Moment) -> Told {
+    pub fn tell(
+        &mut self,
+        tell: &HostNotification<'_>,
+        handle: Option<UserHandle>,
+        now: Moment,
+    ) -> NotifyOutcome {
         self.send_surely(tell, handle, now)
     }
 
     /// Passes on what a worker says of its instance: taken as what we tell of it ourselves is.
-    pub fn pass_on_surely(&mut self, from: InstanceId, message: &RawValue, now: Moment) -> Told {
-        self.send_surely(&Passed { from: from.0, message }, None, now)
+    pub fn pass_on_surely(&mut self, from: InstanceId, message: &RawValue, now: Moment) -> NotifyOutcome {
+        self.send_surely(&ForwardOutcome { from: from.0, message }, None, now)
     }
 
-    fn send_surely(&mut self, message: &impl Serialize, handle: Option<UserHandle>, now: Moment) -> Told {
-        let State::Connected(connection, _) = &mut self.state else { return Told::Taken };
+    fn send_surely(
+        &mut self,
+        message: &impl Serialize,
+        handle: Option<UserHandle>,
+        now: Moment,
+    ) -> NotifyOutcome {
+        let ConnectionState::Connected(connection, _) = &mut self.state else { return NotifyOutcome::Taken };
         if connection.queued() > TELL_LIMIT {
-            return Told::Overflow;
+            return NotifyOutcome::Overflow;
         }
         // It is ours or has been parsed, so it can be written.
         let _ = connection.send(message, handle, now);
         self.watch_room();
-        Told::Taken
+        NotifyOutcome::Taken
     }
 
     /// Passes a worker's message on.
@@ -196,9 +206,11 @@ impl HostChannel {
         handle: Option<UserHandle>,
         now: Moment,
     ) -> SendOutcome {
-        let State::Connected(connection, _) = &mut self.state else { return SendOutcome::Unreachable };
+        let ConnectionState::Connected(connection, _) = &mut self.state else {
+            return SendOutcome::Unreachable;
+        };
         let outcome = match connection.keeps_up(message.get().len()) {
-            true => connection.send(&Passed { from: from.0, message }, handle, now),
+            true => connection.send(&ForwardOutcome { from: from.0, message }, handle, now),
             false => SendOutcome::Full,
         };
         self.watch_room();
@@ -211,34 +223,41 @@ impl HostChannel {
         let count = self.epoll.wait(&mut events, EpollTimeout::ZERO).unwrap_or(0);
         for event in &events[..count] {
             match (event.data(), &mut self.state) {
-                (ARRIVAL, State::Expecting(socket)) => match channel_handoff::receive(socket.as_fd()) {
-                    ChannelHandoff::Channel(channel) => match self.connect(channel) {
-                        // It waits for this before it runs anything that might end it.
-                        Ok(()) => _ = self.tell(&HostNotification::Connected, None, now),
-                        Err(error) => {
-                            news.push(HostNews::Nonsense(format!("its channel cannot be watched: {error}")));
-                        }
-                    },
-                    ChannelHandoff::NotYet => {}
-                    // Its end will be reported by whoever waits for the process.
-                    ChannelHandoff::Never => self.hang_up(),
-                },
-                (CHANNEL, State::Connected(connection, _)) => connection.ready(event.events(), now),
+                (ARRIVAL, ConnectionState::Expecting(socket)) => {
+                    match channel_handoff::receive(socket.as_fd()) {
+                        ChannelHandoff::Channel(channel) => match self.connect(channel) {
+                            // It waits for this before it runs anything that might end it.
+                            Ok(()) => _ = self.tell(&HostNotification::Connected, None, now),
+                            Err(error) => {
+                                news.push(HostNews::Nonsense(format!(
+                                    "its channel cannot be watched: {error}"
+                                )));
+                            }
+                        },
+                        ChannelHandoff::NotYet => {}
+                        // Its end will be reported by whoever waits for the process.
+                        ChannelHandoff::Never => self.hang_up(),
+                    }
+                }
+                (CHANNEL, ConnectionState::Connected(connection, _)) => connection.ready(event.events(), now),
                 (CLOSE_NOTIFY, state) => {
                     let _ = self.close_notify.read();
-                    if let State::Connected(connection, _) = state {
+                    if let ConnectionState::Connected(connection, _) = state {
                         connection.answer_closed_sockets(now);
                     }
                 }
                 // Of a channel or socket that is not there any more.
-                (_, State::Vacant | State::Expecting(_) | State::Connected(..)) => {}
+                (
+                    _,
+                    ConnectionState::Vacant | ConnectionState::Expecting(_) | ConnectionState::Connected(..),
+                ) => {}
             }
         }
     }
 
     /// Watches for room while something could not be written.
     fn watch_room(&mut self) {
-        let State::Connected(connection, watch) = &mut self.state else { return };
+        let ConnectionState::Connected(connection, watch) = &mut self.state else { return };
         let (wanted, flags) = match connection.waits_for_room() {
             true => (Watch::InputAndRoom, input() | EpollFlags::EPOLLOUT),
             false => (Watch::Input, input()),
@@ -258,7 +277,7 @@ impl HostChannel {
 
 /// A worker's message, as it is passed on.
 #[derive(Serialize)]
-struct Passed<'a> {
+struct ForwardOutcome<'a> {
     from: u32,
     message: &'a RawValue,
 }

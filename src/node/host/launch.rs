@@ -154,8 +154,8 @@ impl HostLauncher {
 }
 
 /// A script, as something a process needs.
-pub(crate) fn needed(path: &Path, seen: scripts::Identity) -> Needed {
-    let scripts::Identity { device, inode, size, changed } = seen;
+pub(crate) fn needed(path: &Path, seen: scripts::FileIdentity) -> Needed {
+    let scripts::FileIdentity { device, inode, size, changed } = seen;
     Needed { path: path.to_owned(), device, inode, size, changed }
 }
 

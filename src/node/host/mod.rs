@@ -18,8 +18,8 @@ mod request;
 
 pub use channel_handoff::hand_over;
 pub use connection::HostNews;
-pub use evaluate::{Candidate, Failure};
-pub use host_channel::{HostChannel, Told};
+pub use evaluate::{Candidate, EvaluationFailure};
+pub use host_channel::{HostChannel, NotifyOutcome};
 pub(crate) use launch::needed;
 pub use launch::{HostLaunchError, HostLauncher};
 pub use notification::{ExitThen, HostNotification};

@@ -26,12 +26,12 @@ pub(crate) struct Channel {
     pub(crate) socket: OwnedFd,
     /// Arrived, and not yet claimed by a wrapper.
     pub(crate) descriptors: VecDeque<OwnedFd>,
-    pub(crate) readiness: Readiness,
+    pub(crate) readiness: SocketReadiness,
 }
 
 /// What is known of the socket.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Readiness {
+pub(crate) enum SocketReadiness {
     /// Empty: there will be an edge.
     Drained,
     /// There may be something.
@@ -74,13 +74,13 @@ pub(crate) fn set_nonblocking(socket: &OwnedFd) -> io::Result<()> {
 
 impl Channel {
     pub(crate) fn new(socket: OwnedFd) -> Self {
-        Self { socket, descriptors: VecDeque::new(), readiness: Readiness::Drained }
+        Self { socket, descriptors: VecDeque::new(), readiness: SocketReadiness::Drained }
     }
 
     /// The peer is dead: how many bytes to read until all is known that it has written, its end included. Whoever else
     /// writes, having inherited its end, is not waited for.
     pub(crate) fn outlive(&mut self) -> usize {
-        self.readiness = Readiness::HungUp;
+        self.readiness = SocketReadiness::HungUp;
         // It fails for no socket. One more than there are, so that the end is met.
         sys::unread(self.socket.as_fd()).unwrap_or(SEND_BUFFER) + 1
     }
@@ -92,7 +92,7 @@ impl Channel {
         let received = match sys::receive(self.socket.as_fd(), space, &mut self.descriptors) {
             Ok(received) => received,
             Err(Errno::EAGAIN) => {
-                self.readiness = Readiness::Drained;
+                self.readiness = SocketReadiness::Drained;
                 return Ok(ReadOutcome::Nothing);
             }
             Err(Errno::EINTR) => return Ok(ReadOutcome::Bytes(0)),
@@ -108,8 +108,8 @@ impl Channel {
             return Err(ProtocolError::StrayDescriptors);
         }
         // A short read means empty, but the kernel also stops behind a descriptor, and the end gives no second edge.
-        if received.len < room && received.descriptors == 0 && self.readiness == Readiness::Readable {
-            self.readiness = Readiness::Drained;
+        if received.len < room && received.descriptors == 0 && self.readiness == SocketReadiness::Readable {
+            self.readiness = SocketReadiness::Drained;
         }
         Ok(ReadOutcome::Bytes(received.len))
     }

@@ -11,5 +11,5 @@ mod script;
 mod tests;
 
 pub use flags::{NodeFlags, readable_arg};
-pub use place::{Error, Identity, Placed, Places};
+pub use place::{Error, FileIdentity, Placed, Places};
 pub use script::Script;

@@ -46,12 +46,12 @@ pub struct Placed {
     script: Script,
     places: Places,
     path: PathBuf,
-    seen: Identity,
+    seen: FileIdentity,
 }
 
 /// What one `stat` tells of a file: another value means somebody touched it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Identity {
+pub struct FileIdentity {
     /// The device it is on.
     pub device: u64,
     /// Its number there.
@@ -64,7 +64,7 @@ pub struct Identity {
 
 /// Why one folder will not do.
 #[derive(Debug, thiserror::Error)]
-enum Refusal {
+enum FolderRefusal {
     #[error("{0}")]
     Io(#[from] io::Error),
     #[error("not a folder")]
@@ -123,7 +123,7 @@ impl Placed {
     /// Where it was put, and what it was like there. Programs that clean up temporary folders do not ask, so it has to be
     /// looked at before it is used: by somebody who may wait for the file system.
     #[must_use]
-    pub fn seen(&self) -> (&Path, Identity) {
+    pub fn seen(&self) -> (&Path, FileIdentity) {
         (&self.path, self.seen)
     }
 
@@ -140,7 +140,7 @@ impl Placed {
 }
 
 /// The file in `folder`, found right or written.
-fn place_in(script: Script, folder: &Path) -> Result<(PathBuf, Identity), Refusal> {
+fn place_in(script: Script, folder: &Path) -> Result<(PathBuf, FileIdentity), FolderRefusal> {
     prepare(folder)?;
     let path = folder.join(script.file_name());
     if !is_right(script, &path) {
@@ -151,7 +151,7 @@ fn place_in(script: Script, folder: &Path) -> Result<(PathBuf, Identity), Refusa
 }
 
 /// Makes the folder if it is absent, and refuses one that others control.
-fn prepare(folder: &Path) -> Result<(), Refusal> {
+fn prepare(folder: &Path) -> Result<(), FolderRefusal> {
     match DirBuilder::new().mode(FOLDER_MODE).create(folder) {
         Err(error) if error.kind() != io::ErrorKind::AlreadyExists => return Err(error.into()),
         _ => {}
@@ -159,17 +159,17 @@ fn prepare(folder: &Path) -> Result<(), Refusal> {
     // Of the name itself: a symbolic link would lead wherever its owner likes, later.
     let metadata = fs::symlink_metadata(folder)?;
     if !metadata.is_dir() {
-        return Err(Refusal::NotAFolder);
+        return Err(FolderRefusal::NotAFolder);
     }
     check_owner(&metadata)
 }
 
-fn check_owner(metadata: &Metadata) -> Result<(), Refusal> {
+fn check_owner(metadata: &Metadata) -> Result<(), FolderRefusal> {
     if metadata.uid() != Uid::effective().as_raw() {
-        return Err(Refusal::Foreign(metadata.uid()));
+        return Err(FolderRefusal::Foreign(metadata.uid()));
     }
     if metadata.mode() & WRITABLE_BY_OTHERS != 0 {
-        return Err(Refusal::WritableByOthers);
+        return Err(FolderRefusal::WritableByOthers);
     }
     Ok(())
 }
@@ -197,9 +197,9 @@ fn write_new(script: Script, draft: &Path) -> io::Result<()> {
     file.write_all(script.text().as_bytes())
 }
 
-fn identity(path: &Path) -> io::Result<Identity> {
+fn identity(path: &Path) -> io::Result<FileIdentity> {
     let metadata = fs::symlink_metadata(path)?;
-    Ok(Identity {
+    Ok(FileIdentity {
         device: metadata.dev(),
         inode: metadata.ino(),
         size: metadata.size(),
