@@ -28,7 +28,7 @@ pub enum Exit {
     Config,
     /// A second stop signal, with this number, killed everything.
     Killed(u8),
-    /// What the JavaScript beside the workers ended its process with while luster stopped.
+    /// What the host ended its process with while luster stopped.
     Chosen(u8),
 }
 

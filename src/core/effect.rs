@@ -1,6 +1,6 @@
 //! What the supervisor answers: effects for the driver, and notices for whoever watches.
 //!
-//! Invariant: an order that touches a process names the instance it is meant for.
+//! Invariant: an effect that touches a process names the instance it is meant for.
 
 use std::collections::BTreeSet;
 use std::time::Duration;

@@ -67,7 +67,7 @@ pub enum HostEvent {
     Exited(ExitStatus),
 }
 
-/// What can be asked, by an operator or by the JavaScript beside the fleet.
+/// What can be asked, by an operator or by the host.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Request {
     /// Start every worker that has not been stopped on request and is not dead.

@@ -19,7 +19,7 @@ pub struct Policy {
     pub ready_timeout: Option<Duration>,
     /// How long a worker may live on that has left and has nothing to do [`control.exitTimeout`].
     pub exit_timeout: ExitTimeout,
-    /// The JavaScript beside the fleet.
+    /// The host.
     pub host_kind: HostKind,
 }
 

@@ -1,4 +1,4 @@
-//! What is asked of the supervisor, by an operator or by the JavaScript beside the fleet, and whether it may be asked now.
+//! What is asked of the supervisor, by an operator or by the host, and whether it may be asked now.
 //!
 //! Invariants: a request that makes no sense now changes nothing (who asks sees the state it would have meant); a stop
 //! wins over whatever is asked after it, and asked twice it is one stop.

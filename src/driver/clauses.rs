@@ -1,4 +1,4 @@
-//! The clauses that log lines and the JavaScript beside the fleet have in common: how something ended, and why.
+//! The clauses that log lines and the host have in common: how something ended, and why.
 
 use std::time::Duration;
 

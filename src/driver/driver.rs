@@ -1,6 +1,6 @@
 //! Everything the loop owns, and what every part of it needs: who is who, and speaking to workers.
 //!
-//! `perform` carries out orders, `bury` takes leave of the dead, `worker_news` takes in what workers say, `beside` what the JavaScript beside the fleet says, and
+//! `perform` carries out orders, `bury` takes leave of the dead, `worker_news` takes in what workers say, `beside` what the host says, and
 //! `publish` tells that what happens.
 
 use std::collections::{BTreeMap, VecDeque};
@@ -54,7 +54,7 @@ pub(super) enum Engaged {
     Yes,
 }
 
-/// A living worker process, and what the JavaScript beside the fleet has to know of it.
+/// A living worker process, and what the host has to know of it.
 pub(super) struct Process {
     pub(super) worker: WorkerId,
     pub(super) child: Child,
@@ -94,7 +94,7 @@ pub(super) enum Voluntary {
     No,
 }
 
-/// Whether there is a direct channel between the worker and the JavaScript beside the fleet.
+/// Whether there is a direct channel between the worker and the host.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum DirectChannel {
     No,
@@ -199,7 +199,7 @@ impl Driver {
         self.news = news;
     }
 
-    /// Hears what the JavaScript beside the fleet has said.
+    /// Hears what the host has said.
     pub(super) fn listen(&mut self, now: Moment) -> Progress {
         let (news, progress) = self.host.listen(now);
         self.take_in_beside(now, news);

@@ -1,4 +1,4 @@
-//! The JavaScript beside the fleet as the loop holds it: its link, its process if that is ours, and what is known of how
+//! The host as the loop holds it: its link, its process if that is ours, and what is known of how
 //! well it keeps up.
 //!
 //! Invariants: a host's process is known by its instance, so late news of an earlier one changes nothing; a host that does not

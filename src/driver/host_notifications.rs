@@ -1,4 +1,4 @@
-//! Tells the JavaScript beside the fleet what happens to workers.
+//! Tells the host what happens to workers.
 //!
 //! Invariants: everything about an instance is told in the order it happened; where there is nobody, nothing is made up to be
 //! told; a host that comes later is told the present state as if it happened now.
@@ -77,7 +77,7 @@ impl Driver {
         }
     }
 
-    /// Hands our ends of its streams to whoever reads them.
+    /// Driver our ends of its streams to whoever reads them.
     pub(super) fn tell_streams(&mut self, now: Moment, instance: InstanceId) {
         let Self { children, host, .. } = self;
         let Some(process) = children.get_mut(&instance) else { return };
@@ -175,7 +175,7 @@ impl Driver {
         }
     }
 
-    /// Makes a direct channel between a worker and the JavaScript beside the fleet, unless there is one.
+    /// Makes a direct channel between a worker and the host, unless there is one.
     pub(super) fn open_direct_channel(&mut self, now: Moment, instance: InstanceId) {
         let Some(process) = self.children.get_mut(&instance) else { return };
         if process.direct != DirectChannel::No || process.past.online.is_none() {

@@ -1,4 +1,4 @@
-//! Takes in what the JavaScript beside the fleet says: asks, and messages for workers.
+//! Takes in what the host says: asks, and messages for workers.
 //!
 //! Invariant: it can ask for whatever an operator can, and nothing it asks for makes us wait.
 

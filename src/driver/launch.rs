@@ -43,7 +43,7 @@ pub struct Launcher {
     pub inspect_port: Option<u16>,
     /// The limit on descriptors luster was started with.
     pub limit: DescriptorLimit,
-    /// What the JavaScript beside the fleet wants otherwise.
+    /// What the host wants otherwise.
     pub overrides: SpawnOverrides,
 }
 
@@ -117,7 +117,7 @@ impl Launcher {
         Ok(Launched { forked: start.fork()?, argv, serialization: self.overrides.serialization })
     }
 
-    /// Takes what the JavaScript beside the fleet wants from now on.
+    /// Takes what the host wants from now on.
     pub(super) fn set_up(&mut self, setup: &Setup, by: SettingsFrom) {
         self.overrides.set_up(setup);
         match by {

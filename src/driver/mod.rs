@@ -1,7 +1,7 @@
 //! The one loop: news in, the supervisor's orders out, and the log line for both.
 //!
 //! Owns everything mutable: the supervisor, the cluster's channels and listeners, the child processes, the link to the
-//! JavaScript beside the fleet. Decides nothing: a branch on a worker's state here is a bug.
+//! The host. Decides nothing: a branch on a worker's state here is a bug.
 //! Reading goes `run` (the loop), `hands` (what it owns), `worker_news` and `beside` (news in), `perform` (orders out),
 //! `listens` and `inquiry` (what became of overrides to listen), `narrate` and `publish` (what is told, to people and to
 //! JavaScript). `builtins` does the work of extensions that are not

@@ -40,7 +40,7 @@ pub struct RunSpec {
     pub sockets: BTreeMap<RawFd, OwnedFd>,
     /// How they are started.
     pub launcher: Launcher,
-    /// The JavaScript beside them.
+    /// The host.
     pub host_setup: HostSetup,
     /// What is done in place of extensions.
     pub builtins: BuiltinExtensions,
@@ -50,7 +50,7 @@ pub struct RunSpec {
     pub last_words: fn(),
 }
 
-/// The JavaScript beside the fleet, by how it came to be there.
+/// The host, by how it came to be there.
 #[derive(Debug)]
 pub enum HostSetup {
     /// There is none.

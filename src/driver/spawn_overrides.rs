@@ -1,4 +1,4 @@
-//! What the JavaScript beside the fleet wants workers to be started with: Node's `cluster.settings`, and changes of the
+//! What the host wants workers to be started with: Node's `cluster.settings`, and changes of the
 //! environment.
 //!
 //! Invariant: it changes workers that are started from now on, and nothing else.
@@ -42,7 +42,7 @@ pub(super) enum StreamOverride {
     #[default]
     Inherited,
     Null,
-    /// Piped to the JavaScript beside the fleet.
+    /// Piped to the host.
     Piped,
 }
 

@@ -1,4 +1,4 @@
-//! The streams of workers that do not go where ours go: to the JavaScript beside the fleet, or into log files.
+//! The streams of workers that do not go where ours go: to the host, or into log files.
 //!
 //! Invariants: our end never makes us wait, and closes at exec; a stream that an extension host reads is read by us while
 //! there is no host.

@@ -18,7 +18,7 @@ pub(super) enum Said {
     Event {
         /// Which.
         name: String,
-        /// Whether the JavaScript beside the fleet has heard of it already.
+        /// Whether the host has heard of it already.
         way: Way,
     },
     /// It begins to leave by itself (`cluster.worker.disconnect()`); said before it closes anything.
@@ -40,7 +40,7 @@ pub(super) enum Said {
     Call(String),
     /// It uses the direct channel from now on.
     LineOpen,
-    /// Of luster's own, between a worker and the JavaScript beside the fleet.
+    /// Of luster's own, between a worker and the host.
     Internal,
     /// A message of the app's own.
     Foreign,

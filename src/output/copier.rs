@@ -31,14 +31,14 @@ const UNFINISHED: Duration = Duration::from_secs(1);
 /// How long the end may take: the sink may be stuck.
 const LAST_WORDS: Duration = Duration::from_secs(2);
 
-/// The epoll datum of the bell; sources count from 1.
-const BELL: u64 = 0;
+/// The epoll datum of the wake; sources count from 1.
+const CLOSE_NOTIFY: u64 = 0;
 
 /// The owner's side of a copier.
 #[derive(Debug)]
 pub(super) struct Copier {
     commands: Option<SyncSender<CopierCommand>>,
-    bell: Arc<EventFd>,
+    wake: Arc<EventFd>,
     /// Closed when the thread has ended.
     over: Receiver<()>,
 }
@@ -69,17 +69,17 @@ impl Copier {
     /// Starts the thread.
     pub(super) fn start(sink: Sink) -> io::Result<Self> {
         let epoll = Epoll::new(EpollCreateFlags::EPOLL_CLOEXEC)?;
-        let bell = Arc::new(EventFd::from_flags(EfdFlags::EFD_CLOEXEC | EfdFlags::EFD_NONBLOCK)?);
-        epoll.add(bell.as_fd(), EpollEvent::new(EpollFlags::EPOLLIN, BELL))?;
+        let wake = Arc::new(EventFd::from_flags(EfdFlags::EFD_CLOEXEC | EfdFlags::EFD_NONBLOCK)?);
+        epoll.add(wake.as_fd(), EpollEvent::new(EpollFlags::EPOLLIN, CLOSE_NOTIFY))?;
         let (commands, received) = sync_channel(COMMANDS);
         let (ends, over) = channel();
-        let bell_inside = Arc::clone(&bell);
+        let wake_inside = Arc::clone(&wake);
         let work = move || {
             let sources = BTreeMap::new();
-            Work { epoll, bell: bell_inside, commands: received, sources, sink, out: Vec::new() }.run(ends);
+            Work { epoll, wake: wake_inside, commands: received, sources, sink, out: Vec::new() }.run(ends);
         };
         thread::Builder::new().name("output".into()).stack_size(256 << 10).spawn(work)?;
-        Ok(Self { commands: Some(commands), bell, over })
+        Ok(Self { commands: Some(commands), wake, over })
     }
 
     /// Reads from this source, which must be non-blocking, until it ends.
@@ -93,7 +93,7 @@ impl Copier {
 
     fn send(&self, command: CopierCommand) -> Result<(), Stuck> {
         let sent = self.commands.as_ref().map(|commands| commands.try_send(command));
-        let _ = self.bell.write(1);
+        let _ = self.wake.write(1);
         if matches!(sent, Some(Ok(()))) { Ok(()) } else { Err(Stuck) }
     }
 
@@ -106,7 +106,7 @@ impl Copier {
 
     fn let_go(&mut self) {
         drop(self.commands.take());
-        let _ = self.bell.write(1);
+        let _ = self.wake.write(1);
     }
 }
 
@@ -119,7 +119,7 @@ impl Drop for Copier {
 /// The thread's side.
 struct Work {
     epoll: Epoll,
-    bell: Arc<EventFd>,
+    wake: Arc<EventFd>,
     commands: Receiver<CopierCommand>,
     sources: BTreeMap<SourceKey, CopySource>,
     sink: Sink,
@@ -155,7 +155,7 @@ impl Work {
             let mut left = Left::No;
             for event in &events[..ready] {
                 match event.data() {
-                    BELL => left = self.obey(),
+                    CLOSE_NOTIFY => left = self.obey(),
                     key => _ = self.read(key, &mut buffer),
                 }
             }
@@ -192,7 +192,7 @@ impl Work {
 
     /// Carries out the commands there are; says whether there will be no more.
     fn obey(&mut self) -> Left {
-        let _ = self.bell.read();
+        let _ = self.wake.read();
         loop {
             match self.commands.try_recv() {
                 Ok(CopierCommand::Take(key, stream, form)) => {

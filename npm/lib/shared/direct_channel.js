@@ -1,4 +1,4 @@
-// The direct channel between a worker and the JavaScript beside the fleet: a socket of their own for luster's remote
+// The direct channel between a worker and the host: a socket of their own for luster's remote
 // calls, so that these do not pass through the supervisor. One JSON value a line, packed if the worker's messages are.
 //
 // Invariants: it keeps no process alive; an end that is gone is noticed, not an error; nothing is read before `listen`;

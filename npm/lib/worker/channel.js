@@ -15,7 +15,7 @@ const OPEN_THERE = 'core.master.directChannelOpen';
 
 let line = null;
 
-/** A call for the JavaScript beside the fleet. */
+/** A call for the host. */
 exports.send = function send(name, args) {
     if (line !== null && line.isOpen) {
         line.send(message(name, args));
@@ -24,7 +24,7 @@ exports.send = function send(name, args) {
     }
 };
 
-/** What both the supervisor and the JavaScript beside the fleet have to know. */
+/** What both the supervisor and the host have to know. */
 exports.report = function report(name, args) {
     if (line !== null && line.isOpen) {
         line.send(message(name, args));

@@ -1,6 +1,6 @@
-//! What is known of one instance: its channel, what it was offered, and how far its farewell has gone.
+//! What is known of one instance: its channel, what it was offered, and how far its disconnect handshake has gone.
 //!
-//! Invariant: at most one farewell per instance, begun by one side (a second crashes the worker): see [`DisconnectHandshake`].
+//! Invariant: at most one disconnect handshake per instance, begun by one side (a second crashes the worker): see [`DisconnectHandshake`].
 
 use std::collections::VecDeque;
 use std::io::Write;
@@ -84,7 +84,7 @@ pub(super) enum ServingState {
     Broken,
 }
 
-/// Who began the farewell.
+/// Who began the disconnect handshake.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum DisconnectHandshake {
     /// Nobody.

@@ -1,4 +1,4 @@
-//! One channel to the JavaScript beside the fleet: read in turns, written at once or queued.
+//! One channel to the host: read in turns, written at once or queued.
 //!
 //! Invariants: after the end or a protocol_error nothing more is heard; a descriptor that arrived is acknowledged once; what
 //! one turn reads has a bound.

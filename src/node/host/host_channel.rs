@@ -1,4 +1,4 @@
-//! The channel to the JavaScript beside the fleet, whichever process that is now.
+//! The channel to the host, whichever process that is now.
 //!
 //! Invariants: what is told of workers is always taken, up to a limit beyond which the other side is unfit, and
 //! messages of workers are taken only while it keeps up; without a connection everything told is forgotten.

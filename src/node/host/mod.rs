@@ -1,4 +1,4 @@
-//! The JavaScript beside the fleet - the extension host, or a custom master's script - as the supervisor speaks with it:
+//! The host - the extension host, or a custom master's script - as the supervisor speaks with it:
 //! what it may ask, what it is told, and the messages between it and workers.
 //!
 //! It is at the other end of a Node IPC channel, of which ours is the child's end. `link` reads and writes, `ask` is what

@@ -1,4 +1,4 @@
-//! What the JavaScript beside the fleet is told, as it is written.
+//! What the host is told, as it is written.
 //!
 //! Invariant: whatever is told of a process names its instance.
 

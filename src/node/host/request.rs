@@ -1,4 +1,4 @@
-//! What the JavaScript beside the fleet may ask, as it writes it.
+//! What the host may ask, as it writes it.
 //!
 //! Invariant: an ask we cannot make sense of is an error for the log, and changes nothing. Numbers are JavaScript's:
 //! anything that is no time in milliseconds means "no limit". What may be a secret (values of environment variables and
@@ -139,7 +139,7 @@ pub struct Setup {
     pub args: Option<Vec<String>>,
     /// The working directory.
     pub cwd: Option<PathBuf>,
-    /// Whether stdio is piped to the JavaScript beside the fleet.
+    /// Whether stdio is piped to the host.
     pub silent: bool,
     /// What stdio is, in place of `silent`; as Node's `stdio`.
     pub stdio: Option<Value>,

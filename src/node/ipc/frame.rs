@@ -10,7 +10,7 @@ use crate::node::ipc::ProtocolError;
 /// The longest message a peer may send, in bytes. Node has no limit; without one a peer could fill our memory.
 pub const MAX_FRAME: usize = 16 << 20;
 
-/// The longest message of the JavaScript beside the fleet, in bytes: it hands data to workers.
+/// The longest message of the host, in bytes: it hands data to workers.
 pub(crate) const MAX_FRAME_BESIDE: usize = 64 << 20;
 
 /// How much room one read is given at least.

@@ -12,7 +12,7 @@ const BYTES_PER_MILLISECOND: i64 = (32 << 20) / 1000;
 const MESSAGES_PER_MILLISECOND: i64 = 200;
 /// How many milliseconds' worth may come at once: a worker's longest message must be possible.
 const BUCKET: i64 = 600;
-/// The same for the JavaScript beside the fleet.
+/// The same for the host.
 const BUCKET_BESIDE: i64 = 2400;
 /// How long reading pauses once the bucket is empty.
 pub(crate) const PAUSE: Duration = Duration::from_millis(100);
@@ -46,7 +46,7 @@ impl TokenBucket {
         Self::holding(BUCKET)
     }
 
-    /// Of the JavaScript beside the fleet.
+    /// Of the host.
     pub(crate) fn beside() -> Self {
         Self::holding(BUCKET_BESIDE)
     }
