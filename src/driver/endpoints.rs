@@ -10,7 +10,7 @@ use tracing::info;
 
 use crate::core::{Endpoint, InstanceId, Notice, WorkerId};
 
-use super::driver::Driver;
+use super::state::Driver;
 
 /// Of how many endpoints it is remembered that they were told; more are not told.
 const MOST: usize = 1024;

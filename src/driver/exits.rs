@@ -7,8 +7,8 @@ use std::collections::BTreeMap;
 
 use tracing::{debug, warn};
 
-use super::driver::Driver;
 use super::exec_results::{Mended, Unstarted};
+use super::state::Driver;
 use super::translate;
 use crate::core::{Event, ExitStatus, HostEvent, HostInstanceId, InstanceId, Moment};
 use crate::node::host::{ExitThen, HostNotification};

@@ -16,10 +16,10 @@ use crate::node::host::{ExitThen, HostNotification};
 use crate::node::ipc::UserHandle;
 
 use super::clauses;
-use super::driver::{DirectChannel, DirectChannelUse, Driver, Online, Process, Voluntary};
 use super::host_handle::HostHealth;
 use super::run;
 use super::spawn_overrides::Serialization;
+use super::state::{DirectChannel, DirectChannelUse, Driver, Online, Process, Voluntary};
 use super::worker_messages;
 
 impl Driver {

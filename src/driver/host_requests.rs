@@ -14,8 +14,8 @@ use crate::node::ipc::UserHandle;
 use crate::process::{self, Asked, Passed};
 
 use super::builtin_extensions::Restart;
-use super::driver::{DirectChannel, Driver};
 use super::launch::SettingsFrom;
+use super::state::{DirectChannel, Driver};
 use super::worker_messages;
 
 /// How long workers may take to end when the script that started us is gone.

@@ -9,8 +9,8 @@ use crate::core::{Closing, Endpoint, Event, ExitStatus, InstanceId, Moment};
 use crate::node::cluster::{BindRequest, Obstacle};
 use crate::node::ipc::{SendOutcome, UserHandle};
 
-use super::driver::Driver;
 use super::port_holder::Answer;
+use super::state::Driver;
 use super::{translate, worker_messages};
 
 impl Driver {

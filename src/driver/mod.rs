@@ -11,7 +11,6 @@
 
 mod builtin_extensions;
 mod clauses;
-mod driver;
 mod endpoints;
 mod exec_results;
 mod exit_lines;
@@ -26,6 +25,7 @@ mod perform;
 mod port_holder;
 mod run;
 mod spawn_overrides;
+mod state;
 mod streams;
 mod sys;
 mod translate;

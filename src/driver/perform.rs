@@ -9,10 +9,10 @@ use crate::node::cluster::Cluster;
 use crate::node::host::HostNotification;
 use crate::process::{self, Delivery, Forked};
 
-use super::driver::{DirectChannel, DirectChannelUse, Driver, Engaged, Past, Process, Relayed, Voluntary};
 use super::exec_results::{Begun, Mended};
 use super::launch::{LaunchError, Launched};
 use super::log_lines;
+use super::state::{DirectChannel, DirectChannelUse, Driver, Engaged, Past, Process, Relayed, Voluntary};
 use super::streams::{self, Streams};
 use super::worker_messages;
 

@@ -10,9 +10,9 @@ use tracing::{error, info, warn};
 
 use super::builtin_extensions::BuiltinExtensions;
 use super::clauses;
-use super::driver::Driver;
 use super::host_handle::HostHandle;
 use super::launch::Launcher;
+use super::state::Driver;
 use super::sys;
 use super::translate;
 use crate::Exit;

@@ -9,8 +9,8 @@ use std::os::fd::OwnedFd;
 use tracing::warn;
 
 use super::builtin_extensions::{BuiltinExtensions, log_streams};
-use super::driver::{Driver, Process, Relayed};
 use super::spawn_overrides::StreamOverride;
+use super::state::{Driver, Process, Relayed};
 use crate::core::{InstanceId, WorkerId};
 use crate::node::ipc;
 use crate::output::{OutputStream, Relay};

@@ -7,8 +7,8 @@ use crate::core::{Event, InstanceId, Moment};
 use crate::node::cluster::News;
 use crate::node::ipc::UserHandle;
 
-use super::driver::{DirectChannel, DirectChannelUse, Driver, Online, Voluntary};
 use super::exec_results::Begun;
+use super::state::{DirectChannel, DirectChannelUse, Driver, Online, Voluntary};
 use super::worker_messages::{self, Said};
 
 impl Driver {

@@ -5,7 +5,7 @@ const net = require('net');
 const os = require('os');
 const path = require('path');
 const { test, until } = require('./parent');
-const Line = require('../lib/shared/direct_channel');
+const DirectChannel = require('../lib/shared/direct_channel');
 
 /** Both ends of a connection. */
 async function pair() {
@@ -21,7 +21,7 @@ async function pair() {
 test('a line that is cut into pieces arrives whole, and in order', async () => {
     const [socket, other] = await pair();
     const heard = [];
-    new Line(socket).listen(message => heard.push(message));
+    new DirectChannel(socket).listen(message => heard.push(message));
     for (const piece of ['{"a":', '1}\n"b', '"\nnull\n', '7\n']) {
         other.write(piece);
         await new Promise(resolve => setImmediate(resolve));
@@ -37,7 +37,7 @@ for (const nonsense of ['nonsense', '', '{"cmd":', '{}{}', '\u0000']) {
         const [heard, warnings] = [[], []];
         const warned = warning => warnings.push(warning);
         process.on('warning', warned);
-        const line = new Line(socket);
+        const line = new DirectChannel(socket);
         let closed = false;
         line.listen(message => heard.push(message));
         line.onceClosed(() => {
