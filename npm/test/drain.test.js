@@ -426,6 +426,8 @@ function load(port, users, { keepAlive, secure }) {
     const user = async () => {
         while (!result.stopped) {
             await once();
+            // Without a rest they take the cores from the workers that are to be replaced under their load.
+            await new Promise(resolve => setTimeout(resolve, 2));
         }
     };
     result.done = Promise.all(Array.from({ length: users }, user)).then(() => agent.destroy());

@@ -129,7 +129,12 @@ fn the_systemd_unit_is_valid_and_does_what_it_says() {
     assert_eq!(value("ExecStart"), "/usr/local/bin/luster /srv/app/current/luster.conf.json");
     let luster = luster.start();
     luster.await_ready(1);
-    sh(luster.path(), &here(&value("ExecReload"), &[("$MAINPID", &luster.pid().to_string())]));
+    let reloads = text.lines().filter_map(|line| line.strip_prefix("ExecReload="));
+    for reload in reloads {
+        let reload =
+            reload.replace("/usr/local/bin/luster", binary).replace("$MAINPID", &luster.pid().to_string());
+        sh(luster.path(), &reload.replace("/srv/app/current/", ""));
+    }
     luster.await_event("roll_out_finished", 1);
     assert_eq!(luster.stop().0, 0);
     let refused: Vec<_> =
