@@ -194,8 +194,11 @@ declare namespace luster {
         emitToAll(event: string, ...args: any[]): void;
 
         on(event: 'configured' | 'initialized' | 'running' | 'restarted' | 'shutdown', listener: () => void): this;
-        /** A rolling restart has been given up, because the replacement of this worker failed. */
-        on(event: 'restart aborted', listener: (worker: WorkerWrapper, reason: string) => void): this;
+        /**
+         * A restart has been given up, because the replacement of this worker failed, or, if it is null, because the
+         * configuration, read anew, was refused.
+         */
+        on(event: 'restart aborted', listener: (worker: WorkerWrapper | null, reason: string) => void): this;
         on(event: 'extension loaded', listener: (name: string) => void): this;
         on(event: 'error', listener: (error: Error) => void): this;
         on(event: 'worker exit', listener: (

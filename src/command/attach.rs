@@ -13,13 +13,14 @@ use serde_json::json;
 use tracing::{error, warn};
 
 use super::builtin_extensions;
+use super::generation::worker_boot;
 use super::run_spec::{self, Program, utf8};
 use crate::Exit;
 use crate::cli;
 use crate::cli::{LogFormat, Output};
 use crate::config::{self, Held};
 use crate::core::{HostKind, Moment};
-use crate::driver::{self, HostSetup, RunSpec};
+use crate::driver::{self, Configured, HostSetup, RunSpec};
 use crate::logging;
 use crate::node::host::{CustomMasterSpec, Hello, HostChannel, HostNews, HostRequest};
 use crate::node::ipc::Progress;
@@ -151,10 +152,15 @@ fn prepare(spec: &CustomMasterSpec, host_setup: HostSetup) -> Result<RunSpec, (E
     let program = Program {
         node: script.node.clone(),
         node_args: script.exec_argv.iter().map(OsString::from).collect(),
-        main: script.exec.clone(),
+        configured: Configured {
+            main: script.exec.clone(),
+            boot: worker_boot(json!({"format": "script"}), &settings),
+            readable: Vec::new(),
+            data: None,
+        },
         args: script.args.iter().map(OsString::from).collect(),
     };
-    let mut job = run_spec::prepare(&settings, program, json!({"format": "script"}), None, host_setup)?;
+    let mut job = run_spec::prepare(&settings, program, host_setup)?;
     job.builtins = builtins;
     job.policy.host_kind = HostKind::CustomMaster;
     job.launcher.ports = workers.iter().map(|worker| worker.port.clone()).collect();

@@ -10,15 +10,18 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
+use super::generation;
 use super::node_program;
 use crate::config::{EVALUATION_DEADLINE, Evaluate, EvaluationError, Flavour, SIZE_LIMIT};
-use crate::driver::SpawnOverrides;
+use crate::driver::{SpawnOverrides, Starter};
 use crate::node::host::{Candidate, EnvChanges, EvaluationFailure, HostLaunchError, HostLauncher, Setup};
 use crate::node::scripts::{NodeFlags, Placed, Places, Script};
 use crate::process::{DescriptorLimit, SpawnError};
 
 /// What is needed to run a configuration.
-pub(super) struct Evaluator {
+pub(super) struct Evaluator<'a> {
+    /// Who starts processes, if the loop runs already.
+    pub(super) starter: Option<&'a Starter>,
     /// What was found of Node, or asked for.
     pub(super) node: Option<PathBuf>,
     pub(super) node_args: Vec<OsString>,
@@ -27,6 +30,8 @@ pub(super) struct Evaluator {
     pub(super) boot: Value,
     /// Our parent's channel.
     pub(super) parent: Option<OwnedFd>,
+    /// The limit on descriptors luster was started with.
+    pub(super) limit: DescriptorLimit,
     /// What runs, once something does.
     pub(super) running: Option<Running>,
 }
@@ -38,7 +43,7 @@ pub(super) struct Running {
     pub(super) left: Left,
 }
 
-impl Evaluator {
+impl Evaluator<'_> {
     /// How Nodes for luster's own JavaScript are started.
     pub(super) fn launcher(&self) -> Result<HostLauncher, EvaluationError> {
         let node = self.node.clone().ok_or(EvaluationError::NoNode)?;
@@ -52,13 +57,27 @@ impl Evaluator {
             folder: self.folder.clone(),
             parent: self.parent.as_ref().map(OwnedFd::try_clone).transpose().map_err(not_started)?,
             data: None,
-            limit: DescriptorLimit::current().map_err(not_started)?,
+            limit: self.limit,
             node: node.clone(),
         })
     }
+
+    fn start(&self, launcher: &mut HostLauncher, boot: &Value) -> Result<Candidate, EvaluationError> {
+        let started = match self.starter {
+            None => launcher.launch(boot),
+            Some(starter) => launcher.launch_by(boot, |start| starter.start(start)),
+        };
+        match started {
+            Ok((child, socket)) => Ok(Candidate::new(child, socket)),
+            Err(error) => {
+                let error = io::Error::other(reason(&error));
+                Err(EvaluationError::NotStarted(launcher.node.clone(), error))
+            }
+        }
+    }
 }
 
-impl Evaluate for Evaluator {
+impl Evaluate for Evaluator<'_> {
     fn evaluate(
         &mut self,
         file: &Path,
@@ -66,18 +85,17 @@ impl Evaluate for Evaluator {
         deadline: Duration,
     ) -> Result<Vec<u8>, EvaluationError> {
         let mut launcher = self.launcher()?;
-        if let Err((_, reason)) = node_program::check(&launcher.node) {
+        // Workers run it, if they do; and it is started by whoever may.
+        if self.starter.is_none()
+            && let Err((_, reason)) = node_program::check(&launcher.node)
+        {
             return Err(EvaluationError::NotStarted(launcher.node, io::Error::other(reason)));
         }
         launcher.boot["config"] = file.to_string_lossy().into();
         launcher.boot["format"] = "module".into();
-        launcher.boot["flavour"] = match flavour {
-            Flavour::CommonJs => "commonjs",
-            Flavour::EsModule => "es",
-        }
-        .into();
+        launcher.boot["flavour"] = generation::flavour(flavour).into();
         let evaluate = json!({"evaluate": true, "sizeLimit": SIZE_LIMIT});
-        let mut candidate = start(&mut launcher, &evaluate)?;
+        let mut candidate = self.start(&mut launcher, &evaluate)?;
         let answer = candidate.answer(deadline, SIZE_LIMIT).map_err(|failure| match failure {
             EvaluationFailure::Ended(status) => EvaluationError::Ended(status.to_string()),
             EvaluationFailure::TimedOut => EvaluationError::TimedOut,
@@ -96,9 +114,8 @@ impl Evaluate for Evaluator {
         let answer = match &mut self.running {
             Some(running) => running.candidate.ask(&question, EVALUATION_DEADLINE, SIZE_LIMIT),
             None if NodeFlags::from_environment(&self.node_args).has_resolvers() => {
-                let mut candidate =
-                    start(&mut self.launcher().ok()?, &json!({"sizeLimit": SIZE_LIMIT, "listens": true}))
-                        .ok()?;
+                let listens = json!({"sizeLimit": SIZE_LIMIT, "listens": true});
+                let mut candidate = self.start(&mut self.launcher().ok()?, &listens).ok()?;
                 candidate.ask(&question, EVALUATION_DEADLINE, SIZE_LIMIT)
             }
             None => return None,
@@ -112,16 +129,6 @@ impl Evaluate for Evaluator {
 #[derive(serde::Deserialize)]
 struct Reply {
     found: Option<PathBuf>,
-}
-
-fn start(launcher: &mut HostLauncher, boot: &Value) -> Result<Candidate, EvaluationError> {
-    match launcher.launch(boot) {
-        Ok((child, socket)) => Ok(Candidate::new(child, socket)),
-        Err(error) => {
-            let error = io::Error::other(reason(&error));
-            Err(EvaluationError::NotStarted(launcher.node.clone(), error))
-        }
-    }
 }
 
 /// What a configuration leaves behind besides its value: the rest of the answer.

@@ -6,19 +6,21 @@ use std::ffi::{OsStr, OsString};
 use std::os::fd::OwnedFd;
 use std::path::PathBuf;
 
-use serde_json::json;
+use serde_json::{Value, json};
 use tracing::{error, warn};
 
 use super::builtin_extensions::{self, Plan};
 use super::evaluator::Evaluator;
 use super::extensions::{self, ExtensionPlan, Resolution};
 use super::npm_launcher::NpmLauncher;
+use super::reread::Reread;
 use super::run_spec::utf8;
 use crate::Exit;
 use crate::cli::{self, Arguments, LogFormat, Output, Source};
 use crate::config::{self, Loaded, Problem, Settings};
 use crate::logging;
-use crate::process::{self, Pid, Terminal};
+use crate::node::scripts::NodeFlags;
+use crate::process::{self, DescriptorLimit, Pid, Terminal};
 
 /// What becomes of warnings.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -40,13 +42,15 @@ pub(super) fn with_config(
     let Some(environment) = Environment::new(source) else { return Exit::Stopped };
     let mut evaluator = environment.evaluator();
     tell_misplaced(&source.words);
-    let request = config::ConfigRequest::from_environment(source.config.clone());
-    let loaded = match request.map(|request| config::load(&request, &mut evaluator)) {
-        Ok(Ok(loaded)) => loaded,
-        Ok(Err(error)) => return refuse_config(arguments, error, &environment),
+    let request = match environment.request(source) {
+        Ok(request) => request,
         Err(error) => {
             return refuse(output, Exit::Config, &format!("there is no working directory: {error}"));
         }
+    };
+    let loaded = match config::load(&request, &mut evaluator) {
+        Ok(loaded) => loaded,
+        Err(error) => return refuse_config(arguments, error, &environment),
     };
     if warnings == Warnings::Logged || *print_config {
         tell_warnings(&loaded.warnings);
@@ -63,6 +67,7 @@ pub(super) fn with_config(
             }
             then(Found {
                 environment: &environment,
+                request,
                 loaded: &loaded,
                 extension_plan: &extension_plan,
                 plan,
@@ -115,10 +120,11 @@ fn refuse_config(arguments: &Arguments, mut error: config::Error, environment: &
 /// A configuration without mistakes, and what is needed to run it.
 pub(super) struct Found<'a> {
     pub(super) environment: &'a Environment,
+    pub(super) request: config::ConfigRequest,
     pub(super) loaded: &'a Loaded,
     pub(super) extension_plan: &'a ExtensionPlan,
     pub(super) plan: Plan<'a>,
-    pub(super) evaluator: Evaluator,
+    pub(super) evaluator: Evaluator<'static>,
 }
 
 /// What we were started with.
@@ -130,6 +136,8 @@ pub(super) struct Environment {
     pub(super) node: Result<PathBuf, process::ProgramError>,
     /// What was asked for, in place of one that was not found: it then says best what is missing.
     wanted_node: Option<PathBuf>,
+    /// The limit on descriptors that workers get.
+    limit: DescriptorLimit,
     /// CONFIG and what follows it: what JavaScript finds in `process.argv` behind its script, as under JS luster.
     pub(super) words: Vec<OsString>,
 }
@@ -147,7 +155,41 @@ impl Environment {
         let parent = process::inherited_channel();
         let config = source.config.clone().map(PathBuf::into_os_string);
         let words = config.into_iter().chain(source.words.iter().cloned()).collect();
-        Some(Self { launched, terminal, parent, node, wanted_node, words })
+        // Every kernel knows it.
+        let limit = DescriptorLimit::current().ok()?;
+        Some(Self { launched, terminal, parent, node, wanted_node, limit, words })
+    }
+
+    fn request(&self, source: &Source) -> std::io::Result<config::ConfigRequest> {
+        let keeps = ["--preserve-symlinks", "--preserve-symlinks-main"];
+        let links = match NodeFlags::from_environment(&self.launched.node_args).has_any(&keeps) {
+            true => config::Links::Kept,
+            false => config::Links::Followed,
+        };
+        let request = config::ConfigRequest::from_environment(source.config.clone())?;
+        Ok(config::ConfigRequest { links, ..request })
+    }
+
+    /// How the configuration is read again while workers run; a host has our parent's channel.
+    pub(super) fn reread(
+        &self,
+        request: config::ConfigRequest,
+        loaded: &Loaded,
+        node: PathBuf,
+        has_host: bool,
+    ) -> Reread {
+        let channel = self.parent.as_ref().filter(|_| !has_host);
+        Reread {
+            request,
+            before: loaded.clone(),
+            node,
+            node_args: self.launched.node_args.clone(),
+            package: self.launched.package.clone(),
+            boot: self.boot(),
+            parent: channel.and_then(|channel| channel.try_clone().ok()),
+            limit: self.limit,
+            has_host,
+        }
     }
 
     fn resolution(&self) -> Resolution<'_> {
@@ -158,28 +200,33 @@ impl Environment {
         }
     }
 
-    fn evaluator(&self) -> Evaluator {
-        // One that is missing is told when it is needed: a configuration that is no program needs none.
-        let node = self.node.as_ref().ok().cloned().or_else(|| self.wanted_node.clone());
+    fn evaluator(&self) -> Evaluator<'static> {
+        Evaluator {
+            starter: None,
+            // One that is missing is told when it is needed: a configuration that is no program needs none.
+            node: self.node.as_ref().ok().cloned().or_else(|| self.wanted_node.clone()),
+            node_args: self.launched.node_args.clone(),
+            folder: std::env::current_dir().unwrap_or_default(),
+            boot: self.boot(),
+            parent: self.parent.as_ref().and_then(|channel| channel.try_clone().ok()),
+            limit: self.limit,
+            running: None,
+        }
+    }
+
+    /// What scripts of ours are told whatever happens.
+    fn boot(&self) -> Value {
         let program = self.launched.program.clone().or_else(|| std::env::current_exe().ok());
-        let boot = json!({
+        json!({
             "v": 1,
             "program": program.as_deref().map(utf8),
             "args": self.words.iter().map(|word| word.to_string_lossy()).collect::<Vec<_>>(),
             "package": self.launched.package.as_deref().map(utf8),
-        });
-        Evaluator {
-            node,
-            node_args: self.launched.node_args.clone(),
-            folder: std::env::current_dir().unwrap_or_default(),
-            boot,
-            parent: self.parent.as_ref().and_then(|channel| channel.try_clone().ok()),
-            running: None,
-        }
+        })
     }
 }
 
-/// What SIGHUP means. If another process stands in for us, we follow it, and leave its group: it passes on what a
+/// What SIGHUP means. If another process stands in for us, we die with it, and leave its group: it passes on what a
 /// terminal sends there. Nothing if it is gone already.
 fn terminal(stand_in: Option<Pid>) -> Option<Terminal> {
     let terminal = Terminal::at_start();

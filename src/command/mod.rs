@@ -11,9 +11,11 @@ mod check;
 mod evaluator;
 mod extensions;
 mod found;
+mod generation;
 mod link;
 mod node_program;
 mod npm_launcher;
+mod reread;
 mod run_spec;
 mod serve;
 #[cfg(test)]

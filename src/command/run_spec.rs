@@ -4,31 +4,26 @@ use std::ffi::OsString;
 use std::io;
 use std::path::{Path, PathBuf};
 
-use serde_json::{Value, json};
-
 use crate::Exit;
 use crate::config::{Balance, Settings};
-use crate::driver::{BuiltinExtensions, HostSetup, Launcher, RunSpec, SpawnOverrides};
+use crate::driver::{BuiltinExtensions, Configured, HostSetup, Launcher, RunSpec, SpawnOverrides};
 use crate::logging;
 use crate::node::cluster;
 use crate::node::scripts::{Placed, Places, Script};
-use crate::process::{self, DescriptorLimit, Sealed, Terminal};
+use crate::process::{self, DescriptorLimit, Terminal};
 
 /// What workers run.
 pub(super) struct Program {
     pub(super) node: PathBuf,
     pub(super) node_args: Vec<OsString>,
-    pub(super) main: PathBuf,
+    pub(super) configured: Configured,
     pub(super) args: Vec<OsString>,
 }
 
-/// Makes a clean master of this process and finds what workers are started with. `boot` is what their script is told
-/// besides what it always is.
+/// Makes a clean master of this process and finds what workers are started with.
 pub(super) fn prepare(
     settings: &Settings,
     program: Program,
-    boot: Value,
-    data: Option<Sealed>,
     host_setup: HostSetup,
 ) -> Result<RunSpec, (Exit, String)> {
     let internal = |what: &str, error: io::Error| (Exit::Internal, format!("{what}: {error}"));
@@ -37,16 +32,12 @@ pub(super) fn prepare(
         DescriptorLimit::raise().map_err(|error| internal("the descriptor limit cannot be raised", error))?;
     let preload = Placed::place(Script::Worker, Places::of_this_process())
         .map_err(|error| (Exit::ForkOrExec, error.to_string()))?;
-    let readable = boot["config"].as_str().map(PathBuf::from).into_iter().collect();
     let launcher = Launcher {
         node: program.node,
         node_args: program.node_args,
-        main: program.main,
+        configured: program.configured,
         args: program.args,
         preload,
-        boot: worker_boot(boot, settings).to_string(),
-        readable,
-        data,
         ports: settings.server.layout(settings.policy.workers).into_iter().map(|seat| seat.port).collect(),
         inspect_port: settings.master_inspect_port,
         limit,
@@ -65,20 +56,11 @@ pub(super) fn prepare(
         sockets: process::activated_sockets(),
         launcher,
         host_setup,
+        read: None,
         builtins: BuiltinExtensions::default(),
         terminal: Terminal::Unwatched,
         last_words: logging::finish,
     })
-}
-
-/// What every worker's script is told (`LUSTER_BOOT`): its own file's name, that the validation on a connection
-/// acknowledges its descriptor, and whether Node is to keep what it has compiled.
-fn worker_boot(mut boot: Value, settings: &Settings) -> Value {
-    boot["cache"] = settings.compile_cache.into();
-    boot["v"] = 1.into();
-    boot["preload"] = Script::Worker.file_name().into();
-    boot["acks"] = json!("by verdict");
-    boot
 }
 
 /// Node itself only knows paths that are UTF-8.

@@ -8,6 +8,7 @@ use tracing::{error, info};
 use super::evaluator::{Evaluator, Running};
 use super::extensions::{self, ExtensionPlan};
 use super::found::{self, Found, Warnings};
+use super::generation;
 use super::node_program;
 use super::run_spec::{self, Program, utf8};
 use crate::Exit;
@@ -17,7 +18,7 @@ use crate::core::HostKind;
 use crate::driver::{self, HostSetup, LOG_FILE, RunSpec};
 use crate::logging;
 use crate::node::host::HostLauncher;
-use crate::process::{self, Child, Sealed};
+use crate::process::Child;
 
 /// What extensions may take beyond `extensionsLoadTimeout` until we give their process up: it has to say so itself, and
 /// Node has to start.
@@ -57,7 +58,7 @@ fn serve(found: Found<'_>) -> Exit {
 }
 
 fn prepare(found: Found<'_>) -> Result<RunSpec, (Exit, String)> {
-    let Found { environment, loaded, extension_plan, plan, mut evaluator } = found;
+    let Found { environment, request, loaded, extension_plan, plan, mut evaluator } = found;
     let settings = &loaded.settings;
     let node = environment.node.as_ref().map_err(|error| (Exit::ForkOrExec, error.to_string()))?.clone();
     node_program::check(&node)?;
@@ -66,18 +67,15 @@ fn prepare(found: Found<'_>) -> Result<RunSpec, (Exit, String)> {
     extension_plan.native.iter().for_each(|name| builtins.begin(name));
     let overrides = evaluator.running.as_mut().map(|running| running.left.overrides()).unwrap_or_default();
     let host_setup = host_setup(loaded, extension_plan, evaluator)?;
+    let package = environment.launched.package.as_deref();
     let program = Program {
-        node,
+        node: node.clone(),
         node_args: environment.launched.node_args.clone(),
-        main: settings.app.clone(),
+        configured: generation::for_workers(loaded, package).map_err(|error| (Exit::Internal, error))?,
         args: environment.words.clone(),
     };
-    let mut boot = config_boot(loaded);
-    let data = sealed(loaded).map_err(|error| (Exit::Internal, error))?;
-    if let Some(data) = &data {
-        boot["data"] = json!({"descriptor": process::FURTHER, "size": data.size()});
-    }
-    boot["package"] = environment.launched.package.as_deref().map(utf8).into();
+    let has_host = matches!(host_setup, HostSetup::ExtensionHost { .. });
+    let read = environment.reread(request, loaded, node, has_host);
     let host_kind = match &host_setup {
         HostSetup::None => HostKind::None,
         HostSetup::ExtensionHost { .. } => HostKind::ExtensionHost {
@@ -85,7 +83,8 @@ fn prepare(found: Found<'_>) -> Result<RunSpec, (Exit, String)> {
         },
         HostSetup::CustomMaster(_) => HostKind::CustomMaster,
     };
-    let mut job = run_spec::prepare(settings, program, boot, data, host_setup)?;
+    let mut job = run_spec::prepare(settings, program, host_setup)?;
+    job.read = Some(read.into_read());
     job.policy.host_kind = host_kind;
     job.terminal = environment.terminal;
     job.launcher.overrides = overrides;
@@ -98,7 +97,7 @@ fn prepare(found: Found<'_>) -> Result<RunSpec, (Exit, String)> {
 fn host_setup(
     loaded: &Loaded,
     extension_plan: &ExtensionPlan,
-    mut evaluator: Evaluator,
+    mut evaluator: Evaluator<'_>,
 ) -> Result<HostSetup, (Exit, String)> {
     let running = evaluator.running.take();
     let stays = running.as_ref().is_some_and(|running| running.left.stays);
@@ -141,15 +140,11 @@ fn start(
     loaded: &Loaded,
     validation: Value,
 ) -> (HostLauncher, Result<(Child, OwnedFd), String>) {
-    let config = config_boot(loaded);
-    for (name, value) in config.as_object().into_iter().flatten() {
-        launcher.boot[name.as_str()] = value.clone();
-    }
     launcher.boot["validation"] = validation;
-    launcher.data = match sealed(loaded) {
-        Ok(data) => data,
+    match generation::sealed(loaded) {
+        Ok(data) => launcher.configure(&generation::about(loaded), data),
         Err(error) => return (launcher, Err(error)),
-    };
+    }
     let started = launcher.launch(&json!({})).map_err(|error| error.to_string());
     (launcher, started)
 }
@@ -159,22 +154,9 @@ fn traces() -> bool {
     std::env::var("NODE_DEBUG").is_ok_and(|sections| sections.to_ascii_lowercase().contains("luster:eex"))
 }
 
-/// How JavaScript gets the configuration: it runs a program itself, and is given what is none.
-fn config_boot(loaded: &Loaded) -> Value {
-    let format = if loaded.data.is_some() { "data" } else { "module" };
-    json!({"config": utf8(&loaded.path), "baseDir": utf8(&loaded.base_dir), "format": format})
-}
-
-/// A configuration that is data, for processes to be given as it was when it was read.
-fn sealed(loaded: &Loaded) -> Result<Option<Sealed>, String> {
-    let seal = |data: &String| Sealed::new("luster-configuration", data.as_bytes());
-    let sealed = loaded.data.as_ref().map(seal).transpose();
-    sealed.map_err(|error| format!("the configuration cannot be kept in memory for workers: {error}"))
-}
-
 fn announce(job: &RunSpec, extension_plan: &ExtensionPlan) {
     let (workers, pid, version) = (job.policy.workers, std::process::id(), env!("CARGO_PKG_VERSION"));
-    let (app, node) = (job.launcher.main.display(), job.launcher.node.display());
+    let (app, node) = (job.launcher.configured.main.display(), job.launcher.node.display());
     let s = if workers == 1 { "" } else { "s" };
     info!(
         event = "start",

@@ -10,8 +10,10 @@ use tempfile::TempDir;
 use super::evaluator::Evaluator;
 use crate::Exit;
 use crate::config::{
-    Balance, ConfigRequest, Defaults, EVALUATION_DEADLINE, Error, Loaded, ModuleFailure, SourceFormat, load,
+    Balance, ConfigRequest, Defaults, EVALUATION_DEADLINE, Error, Links, Loaded, ModuleFailure, SourceFormat,
+    load,
 };
+use crate::process::DescriptorLimit;
 
 /// A folder with files, and what is needed to read a configuration there. It always holds `worker.js`.
 struct Story {
@@ -62,13 +64,16 @@ impl Story {
             luster_conf: self.luster_conf.clone(),
             defaults: Defaults { workers: 4, balance: Balance::RoundRobin },
             evaluation_deadline: self.deadline,
+            links: Links::Followed,
         };
         let mut evaluator = Evaluator {
+            starter: None,
             node: self.node.clone(),
             node_args: self.node_args.clone(),
             folder: self.path().to_owned(),
             boot: json!({"v": 1, "program": "/usr/bin/luster", "args": Vec::from_iter(&self.config)}),
             parent: None,
+            limit: DescriptorLimit::current().unwrap(),
             running: None,
         };
         let loaded = load(&request, &mut evaluator);

@@ -15,6 +15,7 @@ use crate::config::check::check;
 use crate::config::error::{Error, Problem, Rest};
 use crate::config::evaluate::{EVALUATION_DEADLINE, Evaluate};
 use crate::config::find::{self, NotFound};
+use crate::config::literal::Flavour;
 use crate::config::origin::{Origin, Origins};
 use crate::config::overrides;
 use crate::config::pm2;
@@ -39,6 +40,17 @@ pub struct ConfigRequest {
     pub defaults: Defaults,
     /// How long such programs may take.
     pub evaluation_deadline: Duration,
+    /// Whether Node follows symbolic links to where files really are.
+    pub links: Links,
+}
+
+/// What becomes of symbolic links.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Links {
+    /// They are followed, as Node does: a release that a link leads to when the configuration is read stays that release.
+    Followed,
+    /// They stay, as `--preserve-symlinks` has it.
+    Kept,
 }
 
 impl ConfigRequest {
@@ -53,6 +65,7 @@ impl ConfigRequest {
             luster_conf: env::var_os("LUSTER_CONF"),
             defaults: Defaults::from_environment(),
             evaluation_deadline: EVALUATION_DEADLINE,
+            links: Links::Followed,
         })
     }
 }
@@ -93,10 +106,25 @@ pub struct Loaded {
     pub raw: Value,
     /// What it means.
     pub settings: Settings,
+    /// Where its files really were when it was read.
+    pub real: Real,
     /// What looked odd.
     pub warnings: Vec<Problem>,
     /// Where each value came from.
     pub origins: Origins,
+}
+
+/// Where files really are: what a symbolic link leads to is another release tomorrow.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Real {
+    /// The configuration file.
+    pub config: PathBuf,
+    /// The app.
+    pub app: PathBuf,
+    /// The folder extensions are resolved from.
+    pub extensions: PathBuf,
+    /// How Node loads the configuration, if it is a program.
+    pub flavour: Option<Flavour>,
 }
 
 impl Loaded {
@@ -115,6 +143,16 @@ impl Loaded {
 /// # Errors
 /// It cannot be found or read, or it is wrong: then all mistakes are told at once.
 pub fn load(request: &ConfigRequest, evaluator: &mut dyn Evaluate) -> Result<Loaded, Error> {
+    let loaded = load_once(request, evaluator)?;
+    // A link was moved meanwhile: configuration and app might be of two releases.
+    if request.links.real(&loaded.path) == loaded.real.config {
+        Ok(loaded)
+    } else {
+        load_once(request, evaluator)
+    }
+}
+
+fn load_once(request: &ConfigRequest, evaluator: &mut dyn Evaluate) -> Result<Loaded, Error> {
     let config = request.config.as_deref().unwrap_or(Path::new(DEFAULT_CONFIG));
     let wanted = find::resolve(&request.cwd, config);
     let path = match find::find(&wanted, find::CONFIG_EXTENSIONS) {
@@ -122,10 +160,11 @@ pub fn load(request: &ConfigRequest, evaluator: &mut dyn Evaluate) -> Result<Loa
         Err(NotFound::Missing(tried)) => return Err(Error::NotFound { wanted, tried }),
         Err(NotFound::Denied(path, source)) => return Err(Error::Unreadable { path, source }),
     };
+    let real = request.links.real(&path);
     let base_dir = wanted.parent().unwrap_or(&wanted).to_owned();
     let name = path.strip_prefix(&request.cwd).unwrap_or(&path).display().to_string();
-    let Reading { source, mut raw, data, mut origins, not_an_object } =
-        read(&path, &name, request, evaluator)?;
+    let reading = read(&path, &real, &name, request, evaluator)?;
+    let Reading { source, mut raw, data, mut origins, not_an_object } = reading;
     if let Some(kind) = not_an_object {
         return Err(not_an_object_error(&kind, name));
     }
@@ -139,7 +178,22 @@ pub fn load(request: &ConfigRequest, evaluator: &mut dyn Evaluate) -> Result<Loa
     let surroundings =
         Surroundings { base_dir: &base_dir, defaults: request.defaults, find_app: &mut find_app };
     let (settings, warnings) = decide(overridden, &raw, &origins, surroundings)?;
-    Ok(Loaded { path, base_dir, source, data, raw: raw.value, settings, warnings, origins })
+    let real = Real {
+        app: request.links.real(&settings.app),
+        extensions: request.links.real(&settings.extensions_path),
+        flavour: (source == SourceFormat::Module).then(|| find::flavour(&real)),
+        config: real,
+    };
+    Ok(Loaded { path, base_dir, source, data, raw: raw.value, settings, real, warnings, origins })
+}
+
+impl Links {
+    fn real(self, path: &Path) -> PathBuf {
+        match self {
+            Self::Followed => path.canonicalize().unwrap_or_else(|_| path.to_owned()),
+            Self::Kept => path.to_owned(),
+        }
+    }
 }
 
 /// A configuration that JavaScript holds.

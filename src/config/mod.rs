@@ -36,11 +36,11 @@ pub use builtin_extensions::{BuiltinOptions, Guard, GuardRestart, LogFile, LogTa
 pub use error::{Error, ModuleFailure, Problem, Rest};
 pub use evaluate::{EVALUATION_DEADLINE, Evaluate, EvaluationError};
 pub use literal::Flavour;
-pub use load::{ConfigRequest, Defaults, Held, Loaded, load, validate};
+pub use load::{ConfigRequest, Defaults, Held, Links, Loaded, Real, load, validate};
 pub use origin::{Origin, Origins};
 pub use ports::Seat;
 pub use read::{SIZE_LIMIT, SourceFormat};
-pub use render::render;
+pub use render::{changed_keys, render};
 pub use settings::{Balance, MAX_WORKERS, Port, Server, Settings};
 
 #[cfg(test)]

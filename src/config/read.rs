@@ -49,9 +49,10 @@ pub(super) struct Reading {
     pub(super) not_an_object: Option<String>,
 }
 
-/// Reads the file; `name` is the file as the user would name it.
+/// Reads the file; `name` is the file as the user would name it, `real` where it really is.
 pub(super) fn read(
     file: &Path,
+    real: &Path,
     name: &str,
     request: &ConfigRequest,
     evaluator: &mut dyn Evaluate,
@@ -59,23 +60,23 @@ pub(super) fn read(
     if let Some(error) = syntax::of_other_notation(file, name) {
         return Err(error);
     }
-    let text = SourceText::decode(&bytes(file)?);
+    let text = SourceText::decode(&bytes(file, real)?);
     match file.extension().and_then(|extension| extension.to_str()) {
         Some("json") => json(name, text),
         Some("json5") => json5(name, text),
-        _ => javascript(file, name, text, request, evaluator),
+        _ => javascript(real, name, text, request, evaluator),
     }
 }
 
-fn bytes(file: &Path) -> Result<Vec<u8>, Error> {
+fn bytes(file: &Path, real: &Path) -> Result<Vec<u8>, Error> {
     let unreadable = |source: io::Error| Error::Unreadable { path: file.to_owned(), source };
     // Asked before opening: opening a pipe would wait for its writer.
-    if !fs::metadata(file).map_err(unreadable)?.is_file() {
+    if !fs::metadata(real).map_err(unreadable)?.is_file() {
         return Err(Error::NotAFile { path: file.to_owned() });
     }
     let mut bytes = Vec::new();
     let limit = SIZE_LIMIT as u64 + 1;
-    File::open(file).and_then(|file| file.take(limit).read_to_end(&mut bytes)).map_err(unreadable)?;
+    File::open(real).and_then(|file| file.take(limit).read_to_end(&mut bytes)).map_err(unreadable)?;
     if bytes.len() > SIZE_LIMIT {
         return Err(Error::TooLarge { path: file.to_owned(), limit: SIZE_LIMIT });
     }

@@ -3,6 +3,7 @@
 //! Invariant: the output is valid JSON: dotted keys in the order of the documentation, then unknown keys as
 //! written, each with its `value` and `from`.
 
+use std::path::Path;
 use std::time::Duration;
 
 use serde_json::{Map, Value, json};
@@ -25,10 +26,37 @@ pub fn render(loaded: &Loaded) -> String {
         .chain(others)
         .map(|(key, value)| {
             let from = loaded.origin(&key).to_string();
-            (key, json!({ "value": value, "from": from }))
+            let mut entry = json!({ "value": value, "from": from });
+            if let Some(real) = real(loaded, &key) {
+                entry["real"] = json!(real.to_string_lossy());
+            }
+            (key, entry)
         })
         .collect();
     format!("{:#}\n", Value::Object(entries))
+}
+
+/// Where the file is that this key names, if a symbolic link leads there.
+fn real<'a>(loaded: &'a Loaded, key: &str) -> Option<&'a Path> {
+    let (settings, real) = (&loaded.settings, &loaded.real);
+    let (given, real) = match key {
+        "app" => (&settings.app, &real.app),
+        "extensionsPath" => (&settings.extensions_path, &real.extensions),
+        _ => return None,
+    };
+    (given != real).then_some(real)
+}
+
+/// The keys, `app` apart, whose values in force differ.
+#[must_use]
+pub fn changed_keys(before: &Loaded, now: &Loaded) -> Vec<&'static str> {
+    let differs = |key: &&'static str| match *key {
+        // Each worker takes these by itself; the folder follows the app unless somebody names one.
+        "app" | "maxEventListeners" | "control.compileCache" => false,
+        "extensionsPath" => before.raw.get(*key) != now.raw.get(*key),
+        key => in_force(before, key) != in_force(now, key),
+    };
+    KEYS.iter().copied().filter(|key| differs(key)).collect()
 }
 
 /// The value that luster goes by.

@@ -6,7 +6,7 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use super::event::{ExitStatus, ListenRefusal, OnDeath, StopCause};
-use super::ids::{Endpoint, HostInstanceId, InstanceId, WorkerId};
+use super::ids::{Endpoint, Generation, HostInstanceId, InstanceId, WorkerId};
 use super::policy::RestartOrder;
 
 /// One thing for the driver to do, in the order given.
@@ -25,6 +25,11 @@ pub enum Effect {
     ReleaseStaleListeners(InstanceId),
     /// The slot has no process and gets none: its listeners are given up.
     ReleaseSlotListeners(WorkerId),
+    /// Read the configuration anew, with every check; answer
+    /// [`Event::ConfigurationRead`](super::Event::ConfigurationRead).
+    ReadConfiguration(Generation),
+    /// What is started from now on gets this configuration, which was read without a fault.
+    AdoptConfiguration(Generation),
     /// Start the extension host; answer [`HostEvent::Exited`](super::HostEvent::Exited) if that fails.
     StartHost(HostInstanceId),
     /// Tell the extension host that it is over, so that it ends by itself.
@@ -156,6 +161,8 @@ pub enum Notice {
         /// Whether it waits for as long as it takes.
         on_death: OnDeath,
     },
+    /// The configuration was read anew and is refused, for this reason: nobody is restarted.
+    ConfigurationRefused(String),
     /// A roll-out was cut short by a stop.
     RolloutCancelled,
     /// Every worker is dead, of this.

@@ -5,7 +5,7 @@
 use std::fmt;
 use std::time::Duration;
 
-use super::ids::{Endpoint, HostInstanceId, InstanceId, WorkerId};
+use super::ids::{Endpoint, Generation, HostInstanceId, InstanceId, WorkerId};
 use super::policy::LifecycleLimits;
 
 /// Something that happened.
@@ -46,6 +46,8 @@ pub enum Event {
     Broken(InstanceId, String),
     /// Its process has ended and was reaped.
     Exited(InstanceId, ExitStatus),
+    /// The configuration has been read anew, or is refused: why, for the operator.
+    ConfigurationRead(Generation, Result<(), String>),
     /// The extension host.
     Host(HostInstanceId, HostEvent),
 }

@@ -14,6 +14,7 @@ use super::ids::{Endpoint, InstanceId, Moment, WorkerId};
 use super::instance::{Instance, Leaves};
 use super::policy::{HostKind, LifecycleLimits, Policy, Readiness};
 use super::readiness::Readied;
+use super::reload::Reload;
 use super::rollout::Rollout;
 use super::slot::{DesiredState, Slot, SlotState};
 
@@ -25,6 +26,7 @@ pub struct Supervisor {
     /// Which slot each living instance is in.
     pub(super) homes: HashMap<InstanceId, WorkerId>,
     pub(super) rollout: Option<Rollout>,
+    pub(super) reload: Reload,
     pub(super) host: Host,
     pub(super) goal: Goal,
     /// Whether an instance has ever been ready that had been refused nothing.
@@ -61,6 +63,7 @@ impl Supervisor {
             slots,
             homes: HashMap::new(),
             rollout: None,
+            reload: Reload::default(),
             host,
             goal: Goal::Serve,
             has_served: false,
@@ -80,6 +83,9 @@ impl Supervisor {
                 self.ended(now, id, ExitStatus::NotStarted(reason), &mut effects);
             }
             Event::Exited(id, status) => self.ended(now, id, status, &mut effects),
+            Event::ConfigurationRead(generation, result) => {
+                self.configuration_read(now, generation, result, &mut effects);
+            }
             Event::Host(id, event) => self.host_did(now, id, event, &mut effects),
             Event::Online(id) => {
                 let readiness = self.policy.readiness;

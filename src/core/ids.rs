@@ -18,6 +18,10 @@ pub struct InstanceId(pub u32);
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct HostInstanceId(pub u32);
 
+/// One reading of the configuration; 0 is that of the start. Like an [`InstanceId`], never given twice.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
+pub struct Generation(pub u32);
+
 /// A point on the monotonic clock, in milliseconds since an origin only the driver knows.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
 pub struct Moment(pub u64);

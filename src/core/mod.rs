@@ -16,6 +16,7 @@ mod ids;
 mod instance;
 mod policy;
 mod readiness;
+mod reload;
 mod requests;
 mod rollout;
 mod slot;
@@ -33,5 +34,5 @@ pub use event::{
     StopCause,
 };
 pub use fleet::Supervisor;
-pub use ids::{Endpoint, HostInstanceId, InstanceId, Moment, WorkerId};
+pub use ids::{Endpoint, Generation, HostInstanceId, InstanceId, Moment, WorkerId};
 pub use policy::{ExitTimeout, HostKind, LifecycleLimits, Persistence, Policy, Readiness, RestartOrder};

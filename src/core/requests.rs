@@ -21,14 +21,12 @@ impl Supervisor {
     pub(super) fn asked(&mut self, now: Moment, request: Request, effects: &mut Vec<Effect>) {
         match (&self.goal, request) {
             (Goal::Serve, Request::Start) => self.start_idle(now, effects),
-            (Goal::Serve, Request::Rollout(on_death)) => {
-                let (order, width) = (self.policy.restart, self.policy.parallel as usize);
-                self.rollout(now, order, width, Scope::All, on_death, effects);
-            }
-            (Goal::Serve, Request::RestartAll) => {
-                let width = self.slots.len();
-                self.rollout(now, RestartOrder::StopFirst, width, Scope::All, OnDeath::Continue, effects);
-            }
+            (
+                Goal::Serve,
+                request @ (Request::Rollout(_)
+                | Request::RestartAll
+                | Request::One(_, OneRequest::Restart | OneRequest::Rollout)),
+            ) => self.reload(now, request, effects),
             (Goal::Serve, Request::One(worker, request)) => self.asked_of_one(now, worker, request, effects),
             (Goal::Serve, Request::Add(limits)) => {
                 let worker = WorkerId(u32::try_from(self.slots.len()).unwrap_or(u32::MAX).saturating_add(1));
@@ -83,6 +81,27 @@ impl Supervisor {
         }
     }
 
+    /// Restarts workers, on the configuration that was read last.
+    pub(super) fn restart(&mut self, now: Moment, request: Request, effects: &mut Vec<Effect>) {
+        match request {
+            Request::Rollout(on_death) => {
+                let (order, width) = (self.policy.restart, self.policy.parallel as usize);
+                self.rollout(now, order, width, Scope::All, on_death, effects);
+            }
+            Request::RestartAll => {
+                let width = self.slots.len();
+                self.rollout(now, RestartOrder::StopFirst, width, Scope::All, OnDeath::Continue, effects);
+            }
+            Request::One(worker, request) => self.asked_of_one(now, worker, request, effects),
+            Request::Start
+            | Request::Stop
+            | Request::StopBy(_)
+            | Request::StopWithin(_)
+            | Request::Kill
+            | Request::Add(_) => {}
+        }
+    }
+
     fn start_idle(&mut self, now: Moment, effects: &mut Vec<Effect>) {
         let idle =
             |slot: &&Slot| matches!(slot.state, SlotState::Empty) && slot.desired == DesiredState::Running;
@@ -133,6 +152,7 @@ impl Supervisor {
     }
 
     fn stop_one(&mut self, now: Moment, worker: WorkerId, effects: &mut Vec<Effect>) {
+        self.forget_restart(worker);
         if let Some(rollout) = &mut self.rollout {
             rollout.forget(worker);
         }
@@ -217,6 +237,7 @@ impl Supervisor {
             effects.push(Notify(Notice::RolloutCancelled));
         }
         self.host.give_up_pause();
+        self.give_up_reload();
         for slot in &mut self.slots {
             if matches!(slot.state, SlotState::BackingOff { .. }) {
                 slot.state = SlotState::Empty;

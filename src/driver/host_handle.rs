@@ -8,6 +8,7 @@ use std::io;
 use std::os::fd::OwnedFd;
 use std::time::Duration;
 
+use serde_json::Value;
 use serde_json::value::RawValue;
 use tracing::warn;
 
@@ -15,7 +16,7 @@ use super::exec_results::{Begun, Unstarted};
 use crate::core::{HostInstanceId, InstanceId, Moment};
 use crate::node::host::{HostChannel, HostLauncher, HostNews, HostNotification, NotifyOutcome};
 use crate::node::ipc::{Progress, SendOutcome, UserHandle};
-use crate::process::{Child, Delivery, Forked, Pid, Signal};
+use crate::process::{Child, Delivery, Forked, Pid, Sealed, Signal};
 
 /// Lost messages are told this often at most.
 const TELL_EVERY: Duration = Duration::from_secs(60);
@@ -182,6 +183,18 @@ impl HostHandle {
     pub(super) fn mend(&mut self, instance: HostInstanceId) -> bool {
         let first = self.mended.replace(instance) != Some(instance);
         first && self.launcher.as_mut().is_some_and(|launcher| launcher.mend().is_ok())
+    }
+
+    /// A host that is started from now on gets this configuration.
+    pub(super) fn configure(&mut self, about: &Value, data: Option<Sealed>) {
+        if let Some(launcher) = &mut self.launcher {
+            launcher.configure(about, data);
+        }
+    }
+
+    /// Whether there is, or will be again, a host that says how workers are started.
+    pub(super) const fn is_host(&self) -> bool {
+        self.launcher.is_some()
     }
 
     pub(super) fn kill(&mut self, instance: HostInstanceId) {

@@ -7,7 +7,9 @@ use std::time::Duration;
 use serde_json::value::RawValue;
 use tracing::{trace, warn};
 
-use crate::core::{Event, HostEvent, InstanceId, Moment, OnDeath, OneRequest, Request, StopCause, WorkerId};
+use crate::core::{
+    Event, Generation, HostEvent, InstanceId, Moment, OnDeath, OneRequest, Request, StopCause, WorkerId,
+};
 use crate::node::cluster::Balance;
 use crate::node::host::{HostNews, HostRequest, WorkerSettings};
 use crate::node::ipc::UserHandle;
@@ -15,6 +17,7 @@ use crate::process::{self, Asked, Passed};
 
 use super::builtin_extensions::Restart;
 use super::launch::SettingsFrom;
+use super::reader::Word;
 use super::state::{DirectChannel, Driver};
 use super::worker_messages;
 
@@ -72,6 +75,7 @@ impl Driver {
             HostRequest::One { wid, what } => self.request_of(now, WorkerId(wid), what.request()),
             HostRequest::Rollout { hold: true } => self.request(now, Request::Rollout(OnDeath::Hold)),
             HostRequest::Rollout { hold: false } => self.request(now, Request::Rollout(OnDeath::Continue)),
+            HostRequest::Restart => self.request(now, Request::RestartAll),
             HostRequest::Limits(about) => self.limit(now, about),
             HostRequest::Add(about) => self.add(now, about),
             HostRequest::Setup { settings } => {
@@ -133,6 +137,20 @@ impl Driver {
         match self.builtins.restart() {
             Restart::Soft => self.request(now, Request::Rollout(OnDeath::Hold)),
             Restart::Hard => self.request(now, Request::RestartAll),
+        }
+    }
+
+    /// Hears what the thread that reads the configuration has said.
+    pub(super) fn hear_reader(&mut self, now: Moment, generation: Generation, word: Word) {
+        match word {
+            Word::Start(start, answer) => {
+                // Who asked waits for this.
+                let _ = answer.send(self.reserve.lend(|| start.fork()));
+            }
+            Word::Done(result) => {
+                let result = result.map(|reading| self.reader.keep(generation, reading));
+                self.handle(now, Event::ConfigurationRead(generation, result));
+            }
         }
     }
 

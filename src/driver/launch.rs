@@ -25,18 +25,12 @@ pub struct Launcher {
     pub node: PathBuf,
     /// Flags for Node, before the preload.
     pub node_args: Vec<OsString>,
-    /// The main module: the app, or a custom master's script.
-    pub main: PathBuf,
+    /// What they run.
+    pub configured: Configured,
     /// The main module's arguments.
     pub args: Vec<OsString>,
     /// The workers' script.
     pub preload: scripts::Placed,
-    /// What that is told, as JSON (`LUSTER_BOOT`).
-    pub boot: String,
-    /// What that reads besides, whatever else a worker may read.
-    pub readable: Vec<PathBuf>,
-    /// The configuration, if it is data: the first of what a worker is given besides its channel.
-    pub data: Option<Sealed>,
     /// The value of `port` for each worker, from worker 1 on.
     pub ports: Vec<String>,
     /// `properties.masterInspectPort`.
@@ -45,6 +39,19 @@ pub struct Launcher {
     pub limit: DescriptorLimit,
     /// What the host wants otherwise.
     pub overrides: SpawnOverrides,
+}
+
+/// What one reading of the configuration means to workers, whole: the app and the configuration belong together.
+#[derive(Debug)]
+pub struct Configured {
+    /// The main module: the app, or a custom master's script.
+    pub main: PathBuf,
+    /// What the workers' script is told, as JSON (`LUSTER_BOOT`).
+    pub boot: String,
+    /// What that reads besides, whatever else a worker may read.
+    pub readable: Vec<PathBuf>,
+    /// The configuration, if it is data: the first of what a worker is given besides its channel.
+    pub data: Option<Sealed>,
 }
 
 /// Who wants something.
@@ -105,6 +112,7 @@ impl Launcher {
             stdio,
             channel,
             further: self
+                .configured
                 .data
                 .iter()
                 .map(Sealed::share)
@@ -124,7 +132,8 @@ impl Launcher {
             // Node's defaults name the script itself; for the extension host that is nothing to start.
             SettingsFrom::Host => {}
             SettingsFrom::CustomMaster => {
-                self.main = setup.exec.as_ref().map_or_else(|| self.main.clone(), PathBuf::from);
+                self.configured.main =
+                    setup.exec.as_ref().map_or_else(|| self.configured.main.clone(), PathBuf::from);
                 if let Some(args) = &setup.args {
                     self.args = args.iter().map(OsString::from).collect();
                 }
@@ -145,10 +154,10 @@ impl Launcher {
         }
         if flags.has_permissions() {
             // The script's own first: the script takes all from there on out of what the app sees.
-            let ours = [preload].into_iter().chain(self.readable.iter().map(PathBuf::as_path));
+            let ours = [preload].into_iter().chain(self.configured.readable.iter().map(PathBuf::as_path));
             args.extend(ours.map(readable_arg));
         }
-        args.extend([OsString::from("-r"), preload.into(), self.main.clone().into()]);
+        args.extend([OsString::from("-r"), preload.into(), self.configured.main.clone().into()]);
         args.extend(self.args.iter().cloned());
         args
     }
@@ -187,7 +196,7 @@ impl Launcher {
             ("NODE_UNIQUE_ID", instance.0.to_string()),
             ("LUSTER_WID", worker.to_string()),
             ("port", port.to_owned()),
-            ("LUSTER_BOOT", self.boot.clone()),
+            ("LUSTER_BOOT", self.configured.boot.clone()),
         ];
         let set = set.into_iter().map(|(name, value)| (name.into(), Change::Set(value.into())));
         // Ours, if luster itself was started by a Node.

@@ -63,6 +63,7 @@ pub(super) fn tell(notice: &Notice, pid: impl Fn(InstanceId) -> i32) {
         | Notice::RolloutFinished { .. }
         | Notice::RolloutAborted { .. }
         | Notice::RolloutHeld { .. }
+        | Notice::ConfigurationRefused(_)
         | Notice::RolloutCancelled => rollout(notice, pid),
         Notice::AllDead(deaths) => {
             let causes = causes(deaths);
@@ -188,6 +189,12 @@ fn signalled(wid: WorkerId, pid: i32, signal: Signal, overdue: Overdue) {
 
 fn rollout(notice: &Notice, pid: impl Fn(InstanceId) -> i32) {
     match notice {
+        Notice::ConfigurationRefused(reason) => {
+            error!(
+                event = "config_refused",
+                reason, "the configuration is refused, and the workers run on as they are: {reason}"
+            );
+        }
         Notice::RolloutBegan(workers, order) => {
             let order = match order {
                 RestartOrder::StopFirst => "stop-first",

@@ -23,6 +23,7 @@ mod listens;
 mod log_lines;
 mod perform;
 mod port_holder;
+mod reader;
 mod run;
 mod spawn_overrides;
 mod state;
@@ -33,6 +34,7 @@ mod worker_events;
 mod worker_messages;
 
 pub use builtin_extensions::{BuiltinExtensions, GUARD, LOG_FILE, Restart, Watching};
-pub use launch::Launcher;
+pub use launch::{Configured, Launcher};
+pub use reader::{Read, Reading, Starter};
 pub use run::{CustomMaster, HostSetup, RunSpec, run};
 pub use spawn_overrides::SpawnOverrides;

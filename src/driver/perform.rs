@@ -3,7 +3,8 @@
 use tracing::{info, warn};
 
 use crate::core::{
-    Effect, Event, ExitStatus, HostEvent, HostInstanceId, InstanceId, Moment, Notice, Signal, WorkerId,
+    Effect, Event, ExitStatus, Generation, HostEvent, HostInstanceId, InstanceId, Moment, Notice, Signal,
+    WorkerId,
 };
 use crate::node::cluster::Cluster;
 use crate::node::host::HostNotification;
@@ -12,6 +13,7 @@ use crate::process::{self, Delivery, Forked};
 use super::exec_results::{Begun, Mended};
 use super::launch::{LaunchError, Launched};
 use super::log_lines;
+use super::reader::Reading;
 use super::state::{DirectChannel, DirectChannelUse, Driver, Engaged, Past, Process, Relayed, Voluntary};
 use super::streams::{self, Streams};
 use super::worker_messages;
@@ -52,6 +54,13 @@ impl Driver {
             Effect::Signal(instance, signal) => self.signal(instance, signal),
             Effect::ReleaseStaleListeners(instance) => self.cluster.instance_ready(instance),
             Effect::ReleaseSlotListeners(worker) => self.cluster.slot_abandoned(worker),
+            Effect::ReadConfiguration(generation) => {
+                if let Err(error) = self.reader.begin(generation) {
+                    let reason = format!("it cannot be read: {error}");
+                    self.events.push_back(Event::ConfigurationRead(generation, Err(reason)));
+                }
+            }
+            Effect::AdoptConfiguration(generation) => self.adopt_configuration(generation),
             Effect::StartHost(instance) => self.start_host(instance),
             Effect::DismissHost(_) => self.tell(now, &HostNotification::End { exit: None }),
             Effect::KillHost(instance) => self.host.kill(instance),
@@ -115,6 +124,27 @@ impl Driver {
         self.tell_streams(now, instance);
         self.tell_fork(now, instance);
         Ok(())
+    }
+
+    /// What is started from now on gets what was read.
+    fn adopt_configuration(&mut self, generation: Generation) {
+        let Some(reading) = self.reader.take(generation) else { return };
+        let Reading { configured, host: (about, data), overrides, warnings, unapplied } = reading;
+        for warning in warnings {
+            warn!(event = "config_warning", "{warning}");
+        }
+        if !unapplied.is_empty() {
+            let keys = unapplied.join(", ");
+            warn!(
+                event = "config_unapplied",
+                keys, "changed, but applied only by a full restart of luster: {keys}"
+            );
+        }
+        self.launcher.configured = configured;
+        self.host.configure(&about, data);
+        if !self.host.is_host() {
+            self.launcher.overrides = overrides;
+        }
     }
 
     pub(super) fn start_host(&mut self, instance: HostInstanceId) {

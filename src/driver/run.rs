@@ -12,6 +12,7 @@ use super::builtin_extensions::BuiltinExtensions;
 use super::clauses;
 use super::host_handle::HostHandle;
 use super::launch::Launcher;
+use super::reader::{Read, Reader};
 use super::state::Driver;
 use super::sys;
 use super::translate;
@@ -26,7 +27,6 @@ use crate::node::ipc::Progress;
 use crate::process::{Asked, Child, Received, Remaining, Signals, Terminal};
 
 /// What is to be run.
-#[derive(Debug)]
 pub struct RunSpec {
     /// How workers are kept.
     pub policy: Policy,
@@ -42,6 +42,8 @@ pub struct RunSpec {
     pub launcher: Launcher,
     /// The host.
     pub host_setup: HostSetup,
+    /// How the configuration is read anew, if there is one to be read.
+    pub read: Option<Read>,
     /// What is done in place of extensions.
     pub builtins: BuiltinExtensions,
     /// What SIGHUP means.
@@ -135,6 +137,7 @@ async fn drive(job: RunSpec) -> anyhow::Result<Exit> {
                 rest.cluster = driver.process(clock.now());
             }
             answer = driver.port_holders.next() => driver.hear_of_owner(clock.now(), answer),
+            (generation, word) = driver.reader.next() => driver.hear_reader(clock.now(), generation, word),
             () = driver.builtins.changed() => driver.files_changed(clock.now()),
             () = ready_now(rest.link == Progress::More) => rest.link = driver.listen(clock.now()),
             guard = link.readable() => {
@@ -160,6 +163,7 @@ fn prepare(job: RunSpec, clock: &Clock) -> anyhow::Result<Driver> {
         sockets,
         launcher,
         host_setup,
+        read,
         builtins,
         terminal: _,
         last_words: _,
@@ -177,7 +181,7 @@ fn prepare(job: RunSpec, clock: &Clock) -> anyhow::Result<Driver> {
         HostSetup::CustomMaster(script) => (Ok(HostHandle::script(script.link)), script.backlog),
     };
     let host = host.context("the extension host cannot be watched")?;
-    let mut driver = Driver::new(supervisor, cluster, launcher, host, builtins);
+    let mut driver = Driver::new(supervisor, cluster, launcher, host, builtins, Reader::new(read));
     for (worker, limits) in limits {
         // A script may have added some to those of its configuration.
         let request = match worker.0 > workers {

@@ -24,6 +24,7 @@ use super::exec_results::{Begun, Mended};
 use super::host_handle::HostHandle;
 use super::launch::Launcher;
 use super::port_holder::Inquiries;
+use super::reader::Reader;
 use super::spawn_overrides::Serialization;
 
 /// Everything the loop owns.
@@ -33,6 +34,7 @@ pub(super) struct Driver {
     pub(super) launcher: Launcher,
     pub(super) host: HostHandle,
     pub(super) builtins: BuiltinExtensions,
+    pub(super) reader: Reader,
     pub(super) relay: Relay,
     pub(super) reserve: Reserve,
     pub(super) port_holders: Inquiries,
@@ -124,6 +126,7 @@ impl Driver {
         launcher: Launcher,
         host: HostHandle,
         builtins: BuiltinExtensions,
+        reader: Reader,
     ) -> Self {
         Self {
             supervisor,
@@ -131,6 +134,7 @@ impl Driver {
             launcher,
             host,
             builtins,
+            reader,
             relay: Relay::default(),
             reserve: Reserve::take(),
             port_holders: Inquiries::new(),

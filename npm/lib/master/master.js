@@ -91,6 +91,11 @@ class Master extends ClusterProcess {
 
     /** Restarts all workers at once; emits `restarted` when all are ready. */
     restart() {
+        if (this._supervision.isServing) {
+            // The supervisor reads the configuration first, and does nothing if it is refused.
+            this._ask('restart');
+            return this;
+        }
         const ready = this.waitForAllWorkers('worker ready');
         this.forEach(worker => worker.restart());
         ready.then(() => process.nextTick(() => this.emit('restarted')));

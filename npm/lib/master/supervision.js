@@ -359,7 +359,7 @@ const TOLD = {
         }
     },
     rollOutAborted(news) {
-        this._master.emit('restart aborted', this._workerOf(news), news.reason);
+        this._master.emit('restart aborted', news.wid === null ? null : this._workerOf(news), news.reason);
     },
     /** Every worker is dead. Whoever listens may revive one; the supervisor waits for our word. */
     allDead(news) {

@@ -27,6 +27,12 @@ exports.lookBeside = folder => {
     packageFolder = folder;
 };
 
+/** Where a folder was that a link leads to, when the configuration was read. */
+let pinned = {};
+exports.lookInPlaceOf = (given, real) => {
+    pinned = { given, real };
+};
+
 /** Calls `done` when every extension (there is at least one) is configured; reports through the process's events. */
 exports.load = function load(clusterProcess, done) {
     const { config } = clusterProcess;
@@ -148,10 +154,12 @@ function armTimer(clusterProcess, waiting) {
 
 /** A module to require from that sees the extensions' folder itself and every `node_modules` above it. */
 function placeOfExtensions(config) {
-    const folder = config.resolve('extensionsPath', path.dirname(config.resolve('app')));
+    const given = config.resolve('extensionsPath', path.dirname(config.resolve('app')));
+    const folder = given === pinned.given ? pinned.real : given;
     const place = new Module(path.join(folder, 'luster extensions'));
     place.filename = place.id;
-    place.paths = [folder, ...Module._nodeModulePaths(folder), ...besideLuster()];
+    const folders = new Set([folder, ...Module._nodeModulePaths(folder), ...Module._nodeModulePaths(given), ...besideLuster()]);
+    place.paths = Array.from(folders);
     return place;
 }
 

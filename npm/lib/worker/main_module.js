@@ -11,7 +11,7 @@ const Module = require('module');
 const imports = require('./imports');
 
 /** The file of this process's main module. */
-exports.file = () => fileOf(process.argv[1]);
+exports.file = () => exports.fileOf(process.argv[1]);
 
 /**
  * Replaces `Module.runMain` until Node calls it; then calls `start(mainFile, load)`, after what Node was told to import
@@ -23,13 +23,16 @@ exports.hold = function hold(start) {
         Module.runMain = runMain;
         const begin = () => {
             const mainFile = exports.file();
-            start(mainFile, loaded => {
+            start(mainFile, (loaded, main = mainFile) => {
+                if (main !== mainFile) {
+                    process.argv[1] = args[0] = main;
+                }
                 runMain.apply(this, args);
                 // Set only for a CommonJS main, and complete only when it did not turn out to be an ES module.
                 if (process.mainModule && process.mainModule.loaded) {
                     loaded();
                 } else {
-                    awaitModule(mainFile, loaded);
+                    awaitModule(main, loaded);
                 }
             });
         };
@@ -44,9 +47,9 @@ exports.hold = function hold(start) {
 };
 
 /** The file Node will take for `main`: extension added, symbolic links followed as its flags say. */
-function fileOf(main) {
+exports.fileOf = function fileOf(main) {
     return Module._findPath(path.resolve(main), null, true) || main;
-}
+};
 
 async function awaitModule(mainFile, loaded) {
     try {

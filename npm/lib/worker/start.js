@@ -8,6 +8,7 @@ const drain = require('./drain');
 const compileCache = require('./compile_cache');
 const names = require('../shared/names');
 const mainModule = require('./main_module');
+const release = require('./release');
 const withoutPreload = require('./exec_argv');
 const configSource = require('../shared/config_source');
 
@@ -49,8 +50,9 @@ if (boot.format === 'script') {
     worker.runsBy(loaded => require('./script_app').load(worker.config.resolve('app'), loaded));
 } else {
     mainModule.hold((mainFile, load) => {
-        require('./esm_names').installFor(mainFile);
-        worker.runsBy(load);
+        worker.runsBy(release.enter(boot, mainFile) ? load : loaded => {
+            load(loaded, release.given(boot, worker.config.resolve('app')));
+        });
         configSource.read(boot, config => worker.configure(config, true, boot.baseDir).run());
     });
 }

@@ -112,7 +112,7 @@ class Worker extends ClusterProcess {
      * whoever configures this process anew must leave it the one thing it needs itself.
      */
     _refusalOf(config, ...circumstances) {
-        const isRefused = typeof new Configuration(config).get('app') !== 'string'
+        const isRefused = typeof new Configuration(config, '/').get('app') !== 'string'
             || (this._validate !== null && this._validate(config, ...circumstances).problems !== undefined);
         return isRefused ? refusal() : null;
     }

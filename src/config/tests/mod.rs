@@ -11,8 +11,8 @@ use std::time::Duration;
 use tempfile::TempDir;
 
 use crate::config::{
-    Balance, ConfigRequest, Defaults, EVALUATION_DEADLINE, Error, Evaluate, EvaluationError, Flavour, Loaded,
-    load,
+    Balance, ConfigRequest, Defaults, EVALUATION_DEADLINE, Error, Evaluate, EvaluationError, Flavour, Links,
+    Loaded, load,
 };
 
 /// A folder with files, and the request to read a configuration there. It always holds `worker.js`.
@@ -30,6 +30,7 @@ impl Story {
             luster_conf: None,
             defaults: Defaults { workers: 4, balance: Balance::RoundRobin },
             evaluation_deadline: EVALUATION_DEADLINE,
+            links: Links::Followed,
         };
         Self { root, request }.file("worker.js", "")
     }

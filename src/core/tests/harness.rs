@@ -6,9 +6,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use crate::core::{
-    Effect, Endpoint, Event, ExitStatus, ExitTimeout, Haste, HostEvent, HostInstanceId, HostKind, InstanceId,
-    LifecycleLimits, Moment, Notice, Outcome, Policy, Readiness, Request, RestartOrder, Signal, Supervisor,
-    WorkerId,
+    Effect, Endpoint, Event, ExitStatus, ExitTimeout, Generation, Haste, HostEvent, HostInstanceId, HostKind,
+    InstanceId, LifecycleLimits, Moment, Notice, Outcome, Policy, Readiness, Request, RestartOrder, Signal,
+    Supervisor, WorkerId,
 };
 
 /// A policy without any timer, as an empty configuration gives.
@@ -105,6 +105,12 @@ pub(super) struct World {
     /// When each host process was started.
     pub(super) hosts_started: Vec<Moment>,
     pub(super) hosts_killed: u32,
+    /// What comes of reading the configuration, at once; nothing if the story tells it later.
+    pub(super) configuration: Option<Result<(), String>>,
+    /// What was to be read.
+    pub(super) readings: Vec<Generation>,
+    /// What was read and taken.
+    pub(super) adopted: Vec<Generation>,
     slots: u32,
     processes: BTreeMap<InstanceId, Process>,
     starts: BTreeMap<WorkerId, u32>,
@@ -125,6 +131,9 @@ impl World {
             hosts_started: host.iter().map(|_| now).collect(),
             hosts_killed: 0,
             host,
+            configuration: Some(Ok(())),
+            readings: Vec::new(),
+            adopted: Vec::new(),
             slots: policy.workers,
             policy,
             now,
@@ -293,6 +302,7 @@ impl World {
             | Event::Suspended(_)
             | Event::Drained(_)
             | Event::Broken(..)
+            | Event::ConfigurationRead(..)
             | Event::Host(..)
             | Event::Exited(..) => {}
         }
@@ -305,6 +315,7 @@ impl World {
     }
 
     fn perform(&mut self, effects: Vec<Effect>) {
+        let mut read = Vec::new();
         for order in effects {
             assert!(self.outcome.is_none(), "ordered after the end: {order:?}");
             match order {
@@ -326,17 +337,13 @@ impl World {
                         self.later(after, Event::Left(id));
                     }
                 }
-                Effect::Signal(id, signal) => {
-                    let process = self.processes.get_mut(&id).expect("only the living get signals");
-                    process.signals.push(signal);
-                    let after = match signal {
-                        Signal::Terminate => process.behaviour.heeds_sigterm,
-                        Signal::Kill => Some(0),
-                    };
-                    if let Some(after) = after {
-                        self.later(after, Event::Exited(id, ExitStatus::Signal(format!("{signal:?}"))));
-                    }
+                Effect::Signal(id, signal) => self.signal(id, signal),
+                Effect::ReadConfiguration(generation) => {
+                    assert!(!self.stop_asked, "nothing is read after a stop");
+                    self.readings.push(generation);
+                    read.extend(self.configuration.clone().map(|result| (generation, result)));
                 }
+                Effect::AdoptConfiguration(generation) => self.adopted.push(generation),
                 Effect::StartHost(id) => {
                     assert!(self.host.is_none(), "one host at a time");
                     assert!(!self.stop_asked, "nothing is started after a stop");
@@ -363,6 +370,21 @@ impl World {
             }
         }
         self.check();
+        for (generation, result) in read {
+            self.news(Event::ConfigurationRead(generation, result));
+        }
+    }
+
+    fn signal(&mut self, id: InstanceId, signal: Signal) {
+        let process = self.processes.get_mut(&id).expect("only the living get signals");
+        process.signals.push(signal);
+        let after = match signal {
+            Signal::Terminate => process.behaviour.heeds_sigterm,
+            Signal::Kill => Some(0),
+        };
+        if let Some(after) = after {
+            self.later(after, Event::Exited(id, ExitStatus::Signal(format!("{signal:?}"))));
+        }
     }
 
     fn spawn(&mut self, worker: WorkerId, id: InstanceId) {
@@ -423,7 +445,7 @@ impl World {
 
 fn instance_of(event: &Event) -> Option<InstanceId> {
     match event {
-        Event::Asked(_) | Event::Host(..) => None,
+        Event::Asked(_) | Event::ConfigurationRead(..) | Event::Host(..) => None,
         Event::NotStarted { instance: id, .. }
         | Event::Online(id)
         | Event::SaidReady(id)

@@ -4,5 +4,6 @@ mod harness;
 mod random;
 mod stories_of_hosts;
 mod stories_of_lives;
+mod stories_of_reloads;
 mod stories_of_requests;
 mod stories_of_roll_outs;

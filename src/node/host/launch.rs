@@ -62,16 +62,36 @@ impl HostLauncher {
     /// # Errors
     /// Nothing is left behind.
     pub fn launch(&mut self, more: &Value) -> Result<(Child, OwnedFd), HostLaunchError> {
+        self.launch_by(more, |start| Ok(start.spawn()?))
+    }
+
+    /// The same, where another thread starts the process.
+    ///
+    /// # Errors
+    /// Nothing is left behind.
+    pub fn launch_by(
+        &mut self,
+        more: &Value,
+        spawn: impl Fn(Start) -> Result<Child, HostLaunchError>,
+    ) -> Result<(Child, OwnedFd), HostLaunchError> {
         let mut tries = 0;
         loop {
             self.script.ensure()?;
             let (start, ours) = self.start(more)?;
-            match start.spawn() {
+            match spawn(start) {
                 // Another luster has put the same script there at the same moment.
-                Err(SpawnError::Lacking { .. }) if tries < TRIES => tries += 1,
+                Err(HostLaunchError::Spawn(SpawnError::Lacking { .. })) if tries < TRIES => tries += 1,
                 spawned => return Ok((spawned?, ours)),
             }
         }
+    }
+
+    /// Whoever is started from now on gets this configuration.
+    pub fn configure(&mut self, about: &Value, data: Option<Sealed>) {
+        for (name, value) in about.as_object().into_iter().flatten() {
+            self.boot[name.as_str()] = value.clone();
+        }
+        self.data = data;
     }
 
     /// The same without waiting. If its script is gone that is told as [`SpawnError::Lacking`]: [`Self::mend`] helps.

@@ -102,8 +102,8 @@ pub enum HostNotification<'a> {
     },
     /// A rolling restart has been given up.
     RollOutAborted {
-        /// Whose replacement failed.
-        wid: u32,
+        /// Whose replacement failed; nothing if the configuration was refused.
+        wid: Option<u32>,
         /// Why.
         reason: &'a str,
     },

@@ -41,6 +41,8 @@ pub enum HostRequest {
         #[serde(default)]
         hold: bool,
     },
+    /// Replace every worker, all at once.
+    Restart,
     /// A worker has these limits, and listens there, from now on.
     Limits(WorkerSettings),
     /// One worker more.

@@ -3,11 +3,14 @@
 //! A program that lies on a file system which does not answer keeps only its own process from going on.
 
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::time::Duration;
 
 use nix::errno::Errno;
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 
 use super::error::{Failure, SpawnError, Subject};
 use crate::process::Child;
+use crate::process::wait_or_kill::{collect, has_ended};
 
 /// A process that was forked and may not run its program yet.
 #[derive(Debug)]
@@ -24,6 +27,30 @@ pub struct Exec {
     /// Closed by exec, and by the process's end; what is written there before is why it cannot go on.
     answer: OwnedFd,
     subject: Subject,
+}
+
+impl Forked {
+    /// Waits until it runs its program or could not. Blocks.
+    ///
+    /// # Errors
+    /// See [`SpawnError`]; no process is left behind.
+    pub fn begun(self) -> Result<Child, SpawnError> {
+        let Self { child, mut exec } = self;
+        loop {
+            match exec.outcome() {
+                Some(Ok(())) => return Ok(child),
+                Some(Err(error)) => {
+                    // It is on its way out; one that is not to be reaped by us has been.
+                    while matches!(collect(&child), Ok(None)) {
+                        let _ = has_ended(&child, Duration::from_millis(5));
+                    }
+                    return Err(error);
+                }
+                // It fails only when interrupted.
+                None => _ = poll(&mut [PollFd::new(exec.as_fd(), PollFlags::POLLIN)], PollTimeout::NONE),
+            }
+        }
+    }
 }
 
 impl Exec {

@@ -11,17 +11,14 @@ use std::io::IsTerminal;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::PathBuf;
-use std::time::Duration;
 
 use nix::fcntl::{OFlag, open};
-use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::stat::Mode;
 use nix::sys::termios::{LocalFlags, tcgetattr};
 
 use super::error::{Failure, SpawnError, Step, Subject};
 use super::exec::{Exec, Forked};
 use super::sys::{self, Image, Isolation, Plan};
-use crate::process::wait_or_kill::{collect, has_ended};
 use crate::process::{Child, DescriptorLimit};
 
 /// Where a process finds its channel; the caller says so in its environment.
@@ -149,21 +146,7 @@ impl Start {
     /// # Errors
     /// See [`SpawnError`]; no process is left behind.
     pub fn spawn(self) -> Result<Child, SpawnError> {
-        let Forked { child, mut exec } = self.fork()?;
-        loop {
-            match exec.outcome() {
-                Some(Ok(())) => return Ok(child),
-                Some(Err(error)) => {
-                    // It is on its way out; one that is not to be reaped by us has been.
-                    while matches!(collect(&child), Ok(None)) {
-                        let _ = has_ended(&child, Duration::from_millis(5));
-                    }
-                    return Err(error);
-                }
-                // It fails only when interrupted.
-                None => _ = poll(&mut [PollFd::new(exec.as_fd(), PollFlags::POLLIN)], PollTimeout::NONE),
-            }
-        }
+        self.fork()?.begun()
     }
 
     fn fork_image(&self, image: &Image) -> Result<(Child, OwnedFd), Failure> {

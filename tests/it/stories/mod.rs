@@ -55,3 +55,4 @@ mod slow_hosts;
 mod socket_access;
 mod startup_faults;
 mod stop_faults;
+mod symlink_deploys;

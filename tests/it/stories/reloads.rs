@@ -1,10 +1,14 @@
-//! What workers get when the configuration's file has changed: nothing of it before somebody asks for a reload.
+//! What workers get when the configuration's file has changed: nothing of it before somebody asks for a reload, nothing of
+//! a wrong one ever.
 
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use serde_json::{Value, json};
 
-use crate::harness::{HTTP, Luster, Running, TELL, free_port};
+use crate::harness::{
+    HTTP, Load, Luster, Running, Style, TELL, Target, children, eventually, free_port, free_ports,
+    on_every_node, processes_in,
+};
 
 /// Serves, and tells which configuration it has.
 fn app() -> String {
@@ -54,4 +58,239 @@ fn workers_that_crash_after_an_edit_nobody_asked_to_take_get_what_was_read_at_th
         assert_eq!(versions(&luster, 9), vec![json!(1); 9], "{file}");
         assert_eq!(luster.stop().0, 0);
     }
+}
+
+fn program(port: u16, version: u32) -> String {
+    format!(
+        "module.exports = {{ app: require.resolve('./worker.js'), workers: 1 + 1, version: {version}, server: {{ port: {port} }},
+            control: {{ stopTimeout: 5000 }} }};"
+    )
+}
+
+/// Asks for a reload; the line about its refusal.
+#[track_caller]
+fn is_refused(luster: &Running) -> String {
+    let count = luster.events("config_refused").len();
+    luster.signal(Signal::SIGHUP);
+    let line = luster.await_event("config_refused", count + 1);
+    assert_eq!(line["level"], "ERROR", "{line}");
+    let message = line["message"].as_str().expect("text").to_owned();
+    assert!(
+        message.starts_with("the configuration is refused, and the workers run on as they are: "),
+        "{message}"
+    );
+    message
+}
+
+#[test]
+fn a_wrong_configuration_is_refused_before_any_worker_is_touched_and_costs_no_request() {
+    let port = free_port();
+    let luster = Luster::new().file("worker.js", &app()).file("luster.conf.js", &program(port, 1)).start();
+    luster.await_ready(2);
+    luster.await_listening(2);
+    let loads = [Style::KEEP_ALIVE, Style::NEW].map(|style| Load::begin(&Target::Tcp(port), style));
+    let old = luster.all_pids();
+    for (text, expected) in [
+        ("throw new Error('no DATABASE_URL');", "no DATABASE_URL"),
+        ("module.exports = { app: ", "SyntaxError"),
+        ("process.exit(3);", "exited with code 3"),
+        ("module.exports = { app: './nowhere.js' };", "there is no such file"),
+        ("module.exports = { app: './worker.js', workers: 'many' };", "workers"),
+        (
+            "module.exports = { app: './worker.js', extensions: { nowhere: {} } };",
+            "Extension \"nowhere\" is not found",
+        ),
+        ("module.exports = { app: './worker.js', x: 'x'.repeat(20 << 20) };", "16 MiB"),
+        ("module.exports = new Promise((_, no) => setTimeout(no, 10, new Error('no vault')));", "no vault"),
+    ] {
+        luster.put("luster.conf.js", text);
+        let message = is_refused(&luster);
+        assert!(message.contains(expected), "{expected:?} in {message}");
+        loads.iter().for_each(|load| load.await_answers(5));
+    }
+    std::fs::remove_file(luster.path().join("luster.conf.js")).expect("there");
+    assert!(is_refused(&luster).contains("luster.conf.js"), "where it was looked for");
+    loads.iter().for_each(|load| load.await_answers(20));
+    assert_eq!(luster.all_pids(), old);
+    assert!(luster.events("stopping").is_empty());
+    assert_eq!(children(luster.pid()), old, "nothing that has read configurations is left");
+
+    luster.put("luster.conf.js", &program(port, 2));
+    assert_eq!(luster.rollout()["event"], "roll_out_finished");
+    assert_eq!(versions(&luster, 4), [1, 1, 2, 2]);
+    loads.into_iter().for_each(Load::end_without_a_failure);
+    assert_eq!(luster.stop().0, 0);
+}
+
+#[test]
+fn a_right_one_reaches_workers_with_its_app_and_what_needs_a_full_restart_is_named() {
+    for index in 0..3 {
+        let ports = free_ports(2);
+        let (file, text) = data(ports, 1)[index].clone();
+        let luster = Luster::new().file("worker.js", &app()).file(file, &text).start();
+        luster.await_ready(2);
+        let other = app().replace("tell({ version", "tell({ other: true, version");
+        luster.put("other.js", &other);
+        let text = data(ports + 1, 2)[index].1.replace("./worker.js", "./other.js");
+        let text = text.replace("workers: 2", "workers: 3").replace("\"workers\":2", "\"workers\":3");
+        luster.put(file, &text);
+        assert_eq!(luster.rollout()["event"], "roll_out_finished");
+        assert_eq!(versions(&luster, 4), [1, 1, 2, 2], "{file}");
+        assert!(luster.await_told(4)[2..].iter().all(|told| told["other"] == true), "{file}");
+        let warned = luster.await_event("config_unapplied", 1);
+        assert_eq!(
+            (&warned["level"], &warned["keys"]),
+            (&json!("WARN"), &json!("workers, server.port")),
+            "{file}"
+        );
+        // As of now, a crash is followed by the new one, too.
+        kill(Pid::from_raw(luster.worker_pid(1)), Signal::SIGKILL).expect("it runs");
+        assert_eq!(versions(&luster, 5)[4], 2, "{file}");
+        assert_eq!(luster.stop().0, 0);
+    }
+}
+
+#[test]
+fn workers_serve_while_a_program_hangs_and_a_stop_does_not_wait_for_it() {
+    let port = free_port();
+    let mut luster =
+        Luster::new().file("worker.js", &app()).file("luster.conf.js", &program(port, 1)).start();
+    luster.await_ready(2);
+    luster.await_listening(2);
+    let load = Load::begin(&Target::Tcp(port), Style::KEEP_ALIVE);
+    luster.put("luster.conf.js", "require('fs').writeSync(1, 'it is run\\n'); for (;;);");
+    for _ in 0..3 {
+        luster.signal(Signal::SIGHUP);
+    }
+    eventually("it is run", || luster.stdout().contains("it is run").then_some(()));
+    load.await_answers(50);
+    assert_eq!((luster.events("fork").len(), children(luster.pid()).len()), (2, 3));
+    luster.signal(Signal::SIGTERM);
+    drop(load.end());
+    assert_eq!(luster.await_end(), 0);
+    assert_eq!(processes_in(luster.path()), []);
+}
+
+#[test]
+fn a_program_that_prints_without_end_is_heard_and_holds_nobody_up() {
+    let port = free_port();
+    let luster = Luster::new().file("worker.js", &app()).file("luster.conf.js", &program(port, 1)).start();
+    luster.await_ready(2);
+    luster.await_listening(2);
+    let load = Load::begin(&Target::Tcp(port), Style::KEEP_ALIVE);
+    let noise = "const line = 'x'.repeat(1 << 20); for (let i = 0; i < 64; i++) { require('fs').writeSync(1, line + '\\n'); }";
+    luster.put("luster.conf.js", &format!("{noise}\n{}", program(port, 2)));
+    load.await_answers(20);
+    luster.signal(Signal::SIGHUP);
+    luster.await_event("roll_out_began", 1);
+    load.end_without_a_failure();
+    assert_eq!(luster.stop().0, 0);
+}
+
+#[test]
+fn a_working_directory_that_is_gone_is_told_at_a_reload() {
+    let luster = Luster::new()
+        .file("conf/worker.js", &app())
+        .file("conf/luster.conf.js", "module.exports = { app: './worker.js', workers: 0 + 1, version: 1 };")
+        .file("cwd/luster.conf.json", "{}");
+    let (config, cwd) = (luster.path().join("conf/luster.conf.js"), luster.path().join("cwd"));
+    let luster = luster.config_file(config).current_dir(&cwd).start();
+    luster.await_ready(1);
+    std::fs::remove_dir_all(&cwd).expect("there");
+    assert_eq!(luster.rollout()["event"], "roll_out_finished");
+    let warned = luster.await_event("config_warning", 1)["message"].as_str().expect("text").to_owned();
+    assert!(
+        warned.contains("the working directory luster was started in") && warned.contains("/cwd"),
+        "{warned}"
+    );
+    assert_eq!(versions(&luster, 2), [1, 1]);
+    assert_eq!(luster.stop().0, 0);
+
+    let luster = Luster::new()
+        .file("cwd/worker.js", &app())
+        .file("cwd/luster.conf.json", r#"{"app": "./worker.js", "workers": 1, "version": 1}"#);
+    let cwd = luster.path().join("cwd");
+    let luster = luster.current_dir(&cwd).start();
+    luster.await_ready(1);
+    let old = luster.all_pids();
+    std::fs::remove_dir_all(&cwd).expect("there");
+    assert!(is_refused(&luster).contains("the working directory luster was started in"));
+    assert_eq!(luster.all_pids(), old);
+    assert_eq!(luster.stop().0, 0);
+}
+
+/// An extension that restarts workers by the method named when a file called `go` is there.
+fn restarter(method: &str) -> String {
+    format!(
+        "{TELL}exports.configure = (config, luster) => {{
+            if (!luster.isMaster) {{ return; }}
+            tell({{ host: luster.config.get('version') }});
+            luster.on('restart aborted', (worker, reason) => tell({{ aborted: String(worker), reason }}));
+            luster.on('restarted', () => tell({{ restarted: true }}));
+            setInterval(() => {{
+                try {{ require('fs').unlinkSync('go'); }} catch {{ return; }}
+                luster.{method}();
+            }}, 20);
+        }};"
+    )
+}
+
+#[test]
+fn extensions_restart_workers_on_the_configuration_of_now_and_not_on_a_wrong_one() {
+    for method in ["softRestart", "restart"] {
+        let port = free_port();
+        let config = |version: u32| {
+            json!({"app": "./worker.js", "workers": 2, "version": version, "server": {"port": port}, "extensions": {"mine": {}}})
+                .to_string()
+        };
+        let luster = Luster::new()
+            .file("worker.js", &app())
+            .file("luster.conf.json", &config(1))
+            .file("node_modules/mine/index.js", &restarter(method))
+            .start();
+        luster.await_ready(2);
+        let old = luster.all_pids();
+        luster.put("luster.conf.json", "{ \"app\": ");
+        luster.put("go", "");
+        let aborted = luster.await_told_where(1, "it is given up", |told| told.get("aborted").is_some());
+        assert_eq!(aborted[0]["aborted"], "null");
+        assert!(aborted[0]["reason"].as_str().expect("text").contains("luster.conf.json"), "{aborted:?}");
+        assert_eq!(luster.events("config_refused").len(), 1);
+        assert_eq!(luster.all_pids(), old, "{method}");
+
+        luster.put("luster.conf.json", &config(2));
+        luster.put("go", "");
+        luster.await_told_where(1, "it is over", |told| told.get("restarted").is_some());
+        assert_eq!(versions(&luster, 4), [1, 1, 2, 2], "{method}");
+
+        // A host that comes later has it, too.
+        let host =
+            i32::try_from(luster.await_event("host_fork", 1)["pid"].as_i64().expect("a pid")).expect("a pid");
+        kill(Pid::from_raw(host), Signal::SIGKILL).expect("it runs");
+        let hosts = luster.await_told_where(2, "a host", |told| told.get("host").is_some());
+        assert_eq!((&hosts[0]["host"], &hosts[1]["host"]), (&json!(1), &json!(2)), "{method}");
+        assert_eq!(luster.stop().0, 0);
+    }
+}
+
+#[test]
+fn a_reload_is_the_same_on_every_node_and_by_the_npm_command() {
+    on_every_node(|node| {
+        let port = free_port();
+        for by_package in [false, true] {
+            let luster = Luster::new()
+                .file("worker.js", &app())
+                .file("luster.conf.js", &program(port, 1))
+                .arg("luster.conf.js");
+            let luster = if by_package { luster.by_package(node, &[]) } else { luster.node(node) };
+            let luster = luster.start();
+            luster.await_ready(2);
+            luster.put("luster.conf.js", "throw new Error('broken');");
+            assert!(is_refused(&luster).contains("Error: broken"), "Node {}", node.major);
+            luster.put("luster.conf.js", &program(port, 2));
+            assert_eq!(luster.rollout()["event"], "roll_out_finished");
+            assert_eq!(versions(&luster, 4), [1, 1, 2, 2], "Node {}", node.major);
+            assert_eq!(luster.stop().0, 0);
+        }
+    });
 }

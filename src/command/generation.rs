@@ -1,0 +1,68 @@
+//! One reading of the configuration, as workers and the extension host get it.
+//!
+//! Invariant: configuration and app are those of one release: both are named by where they really were when it was read.
+
+use std::path::Path;
+
+use serde_json::{Value, json};
+
+use super::run_spec::utf8;
+use crate::config::{Flavour, Loaded, Settings};
+use crate::driver::Configured;
+use crate::node::scripts::Script;
+use crate::process::{self, Sealed};
+
+/// What workers get; `package` is luster's own npm package.
+pub(super) fn for_workers(loaded: &Loaded, package: Option<&Path>) -> Result<Configured, String> {
+    let data = sealed(loaded)?;
+    let mut boot = about(loaded);
+    if let Some(data) = &data {
+        boot["data"] = json!({"descriptor": process::FURTHER, "size": data.size()});
+    }
+    boot["package"] = package.map(utf8).into();
+    boot["extensionsPath"] = utf8(&loaded.real.extensions).into();
+    // What is tried when the release is gone.
+    boot["given"] =
+        json!({"config": utf8(&loaded.path), "extensions": utf8(&loaded.settings.extensions_path)});
+    let config = data.is_none().then(|| loaded.real.config.clone());
+    Ok(Configured {
+        main: loaded.real.app.clone(),
+        boot: worker_boot(boot, &loaded.settings),
+        readable: config.into_iter().collect(),
+        data,
+    })
+}
+
+/// What every worker's script is told (`LUSTER_BOOT`): its own file's name, that the validation on a connection
+/// acknowledges its descriptor, and whether Node is to keep what it has compiled.
+pub(super) fn worker_boot(mut boot: Value, settings: &Settings) -> String {
+    boot["cache"] = settings.compile_cache.into();
+    boot["v"] = 1.into();
+    boot["preload"] = Script::Worker.file_name().into();
+    boot["acks"] = json!("by verdict");
+    boot.to_string()
+}
+
+/// How JavaScript gets the configuration: it runs a program itself, and is given what is none.
+pub(super) fn about(loaded: &Loaded) -> Value {
+    let format = if loaded.data.is_some() { "data" } else { "module" };
+    let flavour = loaded.real.flavour.map(flavour);
+    json!({
+        "config": utf8(&loaded.real.config), "baseDir": utf8(&loaded.base_dir), "format": format, "flavour": flavour,
+    })
+}
+
+/// The host's word for it.
+pub(super) const fn flavour(flavour: Flavour) -> &'static str {
+    match flavour {
+        Flavour::CommonJs => "commonjs",
+        Flavour::EsModule => "es",
+    }
+}
+
+/// A configuration that is data, for processes to be given as it was when it was read.
+pub(super) fn sealed(loaded: &Loaded) -> Result<Option<Sealed>, String> {
+    let seal = |data: &String| Sealed::new("luster-configuration", data.as_bytes());
+    let sealed = loaded.data.as_ref().map(seal).transpose();
+    sealed.map_err(|error| format!("the configuration cannot be kept in memory for workers: {error}"))
+}

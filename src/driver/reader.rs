@@ -1,0 +1,114 @@
+//! Reads the configuration anew, in a thread: a file system that hangs or a program that never ends holds up nobody.
+//!
+//! Invariants: the loop forks whatever processes the reading needs, because the kernel would take the end of another thread
+//! for luster's; one reading at a time; what comes of one that nobody waits for changes nothing.
+
+use std::io;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+use std::sync::mpsc::{Sender, channel};
+
+use serde_json::Value;
+use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
+
+use super::launch::Configured;
+use super::spawn_overrides::SpawnOverrides;
+use crate::core::Generation;
+use crate::node::host::HostLaunchError;
+use crate::process::{Child, Forked, Sealed, SpawnError, Start};
+
+/// Reads the configuration with every check; a refusal is told as it is.
+pub type Read = Arc<dyn Fn(&Starter) -> Result<Reading, String> + Send + Sync>;
+
+/// What was read.
+#[derive(Debug)]
+pub struct Reading {
+    /// How workers get it.
+    pub configured: Configured,
+    /// How an extension host that is started later gets it: what its script is told, and what is data.
+    pub host: (Value, Option<Sealed>),
+    /// What it overrides for workers where no extension host does.
+    pub overrides: SpawnOverrides,
+    /// What looked odd.
+    pub warnings: Vec<String>,
+    /// The keys whose change needs a full restart.
+    pub unapplied: Vec<&'static str>,
+}
+
+/// Has processes started where they must be: by the loop.
+#[derive(Debug)]
+pub struct Starter {
+    words: UnboundedSender<(Generation, Word)>,
+    generation: Generation,
+}
+
+/// What the thread says.
+#[derive(Debug)]
+pub(super) enum Word {
+    Start(Box<Start>, Sender<Result<Forked, SpawnError>>),
+    Done(Box<Result<Reading, String>>),
+}
+
+/// The reading of configurations, as the loop holds it.
+pub(super) struct Reader {
+    read: Option<Read>,
+    words: UnboundedReceiver<(Generation, Word)>,
+    sender: UnboundedSender<(Generation, Word)>,
+    /// What has been read and not been taken yet.
+    done: Option<(Generation, Reading)>,
+}
+
+impl Starter {
+    /// Starts a process; waits until it runs.
+    ///
+    /// # Errors
+    /// It could not be started, or everything ends.
+    pub fn start(&self, start: Start) -> Result<Child, HostLaunchError> {
+        let over = || HostLaunchError::Socket(io::Error::other("luster is stopping"));
+        let (answer, answered) = channel();
+        let word = Word::Start(Box::new(start), answer);
+        self.words.send((self.generation, word)).map_err(|_| over())?;
+        Ok(answered.recv().map_err(|_| over())??.begun()?)
+    }
+}
+
+impl Reader {
+    pub(super) fn new(read: Option<Read>) -> Self {
+        let (sender, words) = unbounded_channel();
+        Self { read, words, sender, done: None }
+    }
+
+    /// Begins to read.
+    pub(super) fn begin(&self, generation: Generation) -> io::Result<()> {
+        let Some(read) = self.read.clone() else {
+            return Err(io::Error::other("there is no configuration file"));
+        };
+        let starter = Starter { words: self.sender.clone(), generation };
+        let thread = std::thread::Builder::new().name("configuration".to_owned());
+        thread.spawn(move || {
+            // A panic has been told by now; whoever waits is to worker_news of it, too.
+            let fault = |_| Err("luster failed to read it, by a fault of its own".to_owned());
+            let result = catch_unwind(AssertUnwindSafe(|| read(&starter))).unwrap_or_else(fault);
+            let _ = starter.words.send((generation, Word::Done(Box::new(result))));
+        })?;
+        Ok(())
+    }
+
+    /// The thread's next word. Cancel-safe.
+    pub(super) async fn next(&mut self) -> (Generation, Word) {
+        match self.words.recv().await {
+            Some(word) => word,
+            // We hold a sender ourselves.
+            None => std::future::pending().await,
+        }
+    }
+
+    pub(super) fn keep(&mut self, generation: Generation, reading: Reading) {
+        self.done = Some((generation, reading));
+    }
+
+    /// What was read, if it was this.
+    pub(super) fn take(&mut self, generation: Generation) -> Option<Reading> {
+        self.done.take().filter(|(of, _)| *of == generation).map(|(_, reading)| reading)
+    }
+}
