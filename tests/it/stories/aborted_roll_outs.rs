@@ -25,7 +25,7 @@ fn start(port: u16, manual: bool) -> Running {
     let config = json!({
         "workers": 2,
         "control": {
-            "restart": "start-first", "readyTimeout": 6000, "stopTimeout": 5000, "triggerReadyStateManually": manual,
+            "restart": "start-first", "readyTimeout": 8000, "stopTimeout": 5000, "triggerReadyStateManually": manual,
         },
         "server": {"port": port},
     });
