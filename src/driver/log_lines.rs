@@ -24,13 +24,7 @@ pub(super) fn tell(notice: &Notice, pid: impl Fn(InstanceId) -> i32) {
         Notice::Listening(wid, instance, endpoint) => {
             let pid = pid(*instance);
             let on = endpoint.to_string();
-            debug!(
-                event = "listening",
-                wid = wid.0,
-                pid,
-                on,
-                "worker {wid} (pid {pid}) listens on {endpoint}"
-            );
+            debug!(event = "listening", wid = wid.0, pid, on, "worker {wid} (pid {pid}) listens on {on}");
         }
         Notice::Refused(wid, instance, refusal) => {
             let (pid, on, reason) = (pid(*instance), &refusal.endpoint, &refusal.reason);
@@ -190,10 +184,8 @@ fn signalled(wid: WorkerId, pid: i32, signal: Signal, overdue: Overdue) {
 fn rollout(notice: &Notice, pid: impl Fn(InstanceId) -> i32) {
     match notice {
         Notice::ConfigurationRefused(reason) => {
-            error!(
-                event = "config_refused",
-                reason, "the configuration is refused, and the workers run on as they are: {reason}"
-            );
+            let kept = "the configuration is refused, and the workers run on as they are";
+            error!(event = "config_refused", reason, "{kept}: {reason}");
         }
         Notice::RolloutBegan(workers, order) => {
             let order = match order {
