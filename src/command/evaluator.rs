@@ -94,7 +94,8 @@ impl Evaluate for Evaluator<'_> {
         launcher.boot["config"] = file.to_string_lossy().into();
         launcher.boot["format"] = "module".into();
         launcher.boot["flavour"] = generation::flavour(flavour).into();
-        let evaluate = json!({"evaluate": true, "sizeLimit": SIZE_LIMIT});
+        let again = self.starter.is_some();
+        let evaluate = json!({"evaluate": true, "again": again, "sizeLimit": SIZE_LIMIT});
         let mut candidate = self.start(&mut launcher, &evaluate)?;
         let answer = candidate.answer(deadline, SIZE_LIMIT).map_err(|failure| match failure {
             EvaluationFailure::Ended(status) => EvaluationError::Ended(status.to_string()),

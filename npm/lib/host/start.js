@@ -33,6 +33,9 @@ names.install(master, {
 });
 const main = evaluate.become(boot);
 
+if (boot.again) {
+    require('./quiet').install();
+}
 if (boot.evaluate) {
     const stays = residualHandles.since(master);
     // Of its own: the master's tells the same again if this process stays.

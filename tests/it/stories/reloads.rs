@@ -6,7 +6,7 @@ use nix::unistd::Pid;
 use serde_json::{Value, json};
 
 use crate::harness::{
-    HTTP, Load, Luster, Running, Style, TELL, Target, children, eventually, free_port, free_ports,
+    HTTP, Load, Luster, Running, Style, TELL, Target, children, eventually, free_port, free_ports, get,
     on_every_node, processes_in,
 };
 
@@ -178,7 +178,7 @@ fn a_program_that_prints_without_end_is_heard_and_holds_nobody_up() {
     luster.await_ready(2);
     luster.await_listening(2);
     let load = Load::begin(&Target::Tcp(port), Style::KEEP_ALIVE);
-    let noise = "const line = 'x'.repeat(1 << 20); for (let i = 0; i < 64; i++) { require('fs').writeSync(1, line + '\\n'); }";
+    let noise = "const line = 'x'.repeat(1 << 20); for (let i = 0; i < 64; i++) { console.log(line); }";
     luster.put("luster.conf.js", &format!("{noise}\n{}", program(port, 2)));
     load.await_answers(20);
     luster.signal(Signal::SIGHUP);
@@ -293,4 +293,32 @@ fn a_reload_is_the_same_on_every_node_and_by_the_npm_command() {
             assert_eq!(luster.stop().0, 0);
         }
     });
+}
+
+#[test]
+fn what_a_configuration_listens_on_in_the_master_is_not_in_the_way_of_reading_it_again() {
+    let (port, control) = (free_port(), free_port());
+    let text = |version: u32| {
+        format!(
+            "if (require('luster').isMaster) {{
+                const server = require('http').createServer((request, response) => response.end(String(process.pid)));
+                module.exports = new Promise(done => server.listen({control}, '127.0.0.1', () => {{
+                    require('dgram').createSocket('udp4').bind({control}, '127.0.0.1', () => done(settings(server.address().port)));
+                }}));
+            }} else {{
+                module.exports = settings(1);
+            }}
+            function settings(port) {{
+                return {{ app: './worker.js', workers: 1, version: {version}, isAt: port > 0, server: {{ port: {port} }} }};
+            }}"
+        )
+    };
+    let luster = Luster::new().file("worker.js", &app()).file("luster.conf.js", &text(1)).start();
+    luster.await_ready(1);
+    let host = get(&Target::Tcp(control)).expect("it is served").body;
+    luster.put("luster.conf.js", &text(2));
+    assert_eq!(luster.rollout()["event"], "roll_out_finished");
+    assert_eq!(versions(&luster, 2), [1, 2]);
+    assert_eq!(get(&Target::Tcp(control)).expect("it is served").body, host);
+    assert_eq!(luster.stop().0, 0);
 }
