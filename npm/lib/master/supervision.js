@@ -165,7 +165,7 @@ class Supervision {
         link.ask('hello', {
             protocol: links.PROTOCOL,
             version: require('../../package.json').version,
-            undertaking: {
+            spec: {
                 script: {
                     node: process.execPath,
                     execArgv: process.execArgv,

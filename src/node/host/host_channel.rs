@@ -179,7 +179,7 @@ impl HostChannel {
 
     /// Passes on what a worker says of its instance: taken as what we tell of it ourselves is.
     pub fn pass_on_surely(&mut self, from: InstanceId, message: &RawValue, now: Moment) -> NotifyOutcome {
-        self.send_surely(&ForwardOutcome { from: from.0, message }, None, now)
+        self.send_surely(&ForwardedMessage { from: from.0, message }, None, now)
     }
 
     fn send_surely(
@@ -210,7 +210,7 @@ impl HostChannel {
             return SendOutcome::Unreachable;
         };
         let outcome = match connection.keeps_up(message.get().len()) {
-            true => connection.send(&ForwardOutcome { from: from.0, message }, handle, now),
+            true => connection.send(&ForwardedMessage { from: from.0, message }, handle, now),
             false => SendOutcome::Full,
         };
         self.watch_room();
@@ -277,7 +277,7 @@ impl HostChannel {
 
 /// A worker's message, as it is passed on.
 #[derive(Serialize)]
-struct ForwardOutcome<'a> {
+struct ForwardedMessage<'a> {
     from: u32,
     message: &'a RawValue,
 }
