@@ -96,7 +96,7 @@ fn bound(args: &[&RawValue]) -> Option<Said> {
 /// Whether a message to a worker is a remote call.
 pub(super) fn is_call(message: &RawValue) -> bool {
     message.get().starts_with(r#"{"cmd":"luster_"#)
-        && !message.get().starts_with(r#"{"cmd":"luster_core.worker.direct_channel"#)
+        && !message.get().starts_with(r#"{"cmd":"luster_core.worker.directChannel"#)
 }
 
 /// Whether a message to a worker says that the direct channel is used from now on.
@@ -150,7 +150,7 @@ pub(super) const fn bind(request: &BindRequest) -> WorkerCommand<[&BindRequest; 
 
 /// Gives a worker its end of a direct channel, which comes along.
 pub(super) const fn direct_channel() -> WorkerCommand<[(); 0]> {
-    WorkerCommand { cmd: "luster_core.worker.direct_channel", args: [] }
+    WorkerCommand { cmd: "luster_core.worker.directChannel", args: [] }
 }
 
 /// What a worker says when it is ready, for a host that comes later.
