@@ -94,7 +94,7 @@ impl Origins {
         let Some((text, tree)) = &self.source else { return Vec::new() };
         let doubled = tree.doubled().into_iter();
         let problem = |(path, span): (String, Range<usize>)| {
-            let message = format!("\"{path}\" is raw more than once; the last one counts");
+            let message = format!("\"{path}\" is written more than once; the last one counts");
             self.problem_at(text, &path, span, message)
         };
         doubled.map(problem).collect()

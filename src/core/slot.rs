@@ -50,7 +50,7 @@ pub(super) enum DesiredState {
 
 /// Who sits in a slot.
 #[derive(Debug)]
-#[expect(clippy::large_enum_variant, reason = "nearly every state is taken nearly all the time")]
+#[expect(clippy::large_enum_variant, reason = "nearly every slot is occupied nearly all the time")]
 pub(super) enum SlotState {
     /// Nobody: not started, or stopped.
     Empty,

@@ -183,7 +183,7 @@ impl World {
 
     /// Something happens to the extension host that is alive.
     pub(super) fn host_news(&mut self, event: HostEvent) {
-        let id = self.host.as_ref().expect("the host instances").id;
+        let id = self.host.as_ref().expect("the host lives").id;
         self.news(Event::Host(id, event));
     }
 
@@ -351,7 +351,7 @@ impl World {
                     self.host = Some(HostProcess { id, dismissed: false, leaves: Some(3) });
                 }
                 Effect::DismissHost(id) => {
-                    let host = self.host.as_mut().filter(|host| host.id == id).expect("it instances");
+                    let host = self.host.as_mut().filter(|host| host.id == id).expect("it lives");
                     assert!(!host.dismissed && self.processes.is_empty(), "once, when the workers are gone");
                     host.dismissed = true;
                     if let Some(after) = host.leaves {
@@ -389,7 +389,7 @@ impl World {
 
     fn spawn(&mut self, worker: WorkerId, id: InstanceId) {
         assert!(!self.stop_asked, "nothing is started after a stop");
-        assert!(self.spawned.iter().all(|(_, _, earlier)| *earlier < id), "a id is never given twice");
+        assert!(self.spawned.iter().all(|(_, _, earlier)| *earlier < id), "an id is never given twice");
         let start = self.starts.entry(worker).or_default();
         *start += 1;
         let behaviour = (self.script)(worker, *start);

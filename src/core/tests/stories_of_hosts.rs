@@ -217,7 +217,7 @@ fn a_host_that_ends_after_having_stopped_everyone_ends_luster() {
         }
         world.run_until("the workers are gone", |world| world.processes() == 0);
         world.pass(60_000);
-        assert_eq!(world.outcome, None, "as long as the host instances it may start them again");
+        assert_eq!(world.outcome, None, "as long as the host lives it may start them again");
         world.host_news(HostEvent::Exited(ExitStatus::Code(code)));
         assert_eq!(world.outcome, Some(outcome));
     }

@@ -325,7 +325,7 @@ fn many_requests_during_a_roll_out_are_one_more_pass_at_most() {
 fn a_request_after_a_new_life_was_forked_replaces_that_life_again() {
     let mut world = World::serving(policy(2));
     world.ask(Request::Rollout(OnDeath::Hold));
-    world.run_until("worker 1 has a new id", |world| world.starts(1) == 2);
+    world.run_until("worker 1 has a new instance", |world| world.starts(1) == 2);
     world.ask(Request::Rollout(OnDeath::Hold));
     world.run_until("done", |world| world.said(is_finished));
     assert_eq!((world.starts(1), world.starts(2)), (3, 2));

@@ -398,7 +398,7 @@ fn a_connection_not_accepted_yet_keeps_a_closed_port() {
     stage.settle();
     assert!(!is_free(port));
     stage.wake();
-    assert!(is_free(port), "its last worker instances on");
+    assert!(is_free(port), "its last worker lives on");
 }
 
 #[test]
