@@ -307,7 +307,8 @@ fn logrotate_loses_no_line() {
 
 #[test]
 fn a_moved_symlink_is_rolled_out() {
-    let javascript = "module.exports = { app: './worker.js', workers: 1 };";
+    let javascript = "const path = require('path');
+        module.exports = { app: path.join(__dirname, 'worker.js'), workers: 1 };";
     for (name, config) in [("json", r#"{"app": "worker.js", "workers": 1}"#), ("js", javascript)] {
         let (port, luster) = (free_port(), Luster::new());
         let luster = (1..=2).fold(luster, |luster, release| {
