@@ -12,7 +12,9 @@ use nix::sys::socket::{Shutdown, shutdown};
 
 use crate::core::{InstanceId, Moment};
 use crate::node::cluster::Cluster;
-use crate::node::cluster::listener::{Accepted, Listener, ListenerId, OfferState};
+use crate::node::cluster::accept::Accepted;
+use crate::node::cluster::listener::{Listener, OfferState};
+use crate::node::cluster::listener_id::ListenerId;
 use crate::node::cluster::message::Verdict;
 use crate::node::cluster::worker::Worker;
 use crate::node::ipc::Progress;

@@ -1,32 +1,20 @@
 //! Opens the sockets workers listen on, by the rules Node's primary has.
 //!
-//! Invariant: every socket is non-blocking and close-on-exec from birth (a blocking one would freeze the worker it
-//! is handed to), and is in the listening state when it leaves this file, so that connections wait instead of
-//! being refused while no worker has it.
+//! Invariant: every socket is in the listening state when it leaves this file, so that connections wait instead of being
+//! refused while no worker has it.
 
 use std::net::SocketAddr;
-use std::os::fd::{AsFd, AsRawFd, OwnedFd};
+use std::os::fd::{AsFd, OwnedFd};
 
 use nix::errno::Errno;
 use nix::sys::socket::{
-    AddressFamily, SockFlag, SockType, SockaddrIn, SockaddrIn6, SockaddrLike, SockaddrStorage, UnixAddr,
-    bind, getsockname, setsockopt, socket, sockopt,
+    AddressFamily, SockType, SockaddrIn, SockaddrIn6, SockaddrLike, UnixAddr, setsockopt, sockopt,
 };
 
 use crate::node::cluster::bind_address::{BindAddress, Families, Host};
-use crate::node::cluster::query::{Options, Reuse};
-use crate::node::cluster::sys;
-use crate::node::cluster::unix_path::{self, SocketFile};
-
-/// An open socket and what is to be known of it.
-#[derive(Debug)]
-pub(super) struct BoundSocket {
-    pub(super) socket: OwnedFd,
-    /// Its file, if it has one.
-    pub(super) file: Option<SocketFile>,
-    /// The same place under its other name, if it has one.
-    pub(super) alias: Option<OwnedFd>,
-}
+use crate::node::cluster::options::{Options, Reuse};
+use crate::node::cluster::socket::{BoundSocket, address_of, bind_socket, new_socket};
+use crate::node::cluster::{sys, unix_path};
 
 /// Whether a TCP port is bound once, or once per slot.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -64,24 +52,6 @@ pub(super) fn open_beside(first: &OwnedFd, place: &BindAddress, options: Options
     };
     let address = address_of(first).ok_or(Errno::EINVAL)?;
     tcp(address, families, options, Sharing::Group)
-}
-
-/// The address a TCP or UDP socket is bound to.
-pub(super) fn address_of(socket: &OwnedFd) -> Option<SocketAddr> {
-    let storage: SockaddrStorage = getsockname(socket.as_raw_fd()).ok()?;
-    let v4 = storage.as_sockaddr_in().map(|v4| SocketAddr::V4((*v4).into()));
-    v4.or_else(|| storage.as_sockaddr_in6().map(|v6| SocketAddr::V6((*v6).into())))
-}
-
-/// A new socket as all of ours are.
-pub(super) fn new_socket(family: AddressFamily, kind: SockType) -> Result<OwnedFd, Errno> {
-    socket(family, kind, SockFlag::SOCK_NONBLOCK | SockFlag::SOCK_CLOEXEC, None)
-}
-
-impl BoundSocket {
-    pub(super) fn without_file(socket: OwnedFd) -> Self {
-        Self { socket, file: None, alias: None }
-    }
 }
 
 fn tcp_anywhere(port: u16, families: Families, options: Options, sharing: Sharing) -> Result<OwnedFd, Errno> {
@@ -160,11 +130,6 @@ fn abstract_name(name: &str, options: Options) -> Result<BoundSocket, Errno> {
 
 /// The bytes of a unix address after the leading NUL.
 const ABSTRACT_NAME: usize = 107;
-
-/// Binds to an address of any family.
-pub(super) fn bind_socket(socket: &OwnedFd, address: &dyn SockaddrLike) -> Result<(), Errno> {
-    bind(socket.as_raw_fd(), address)
-}
 
 #[cfg(test)]
 mod tests {

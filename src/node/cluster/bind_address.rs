@@ -1,13 +1,9 @@
-//! Where a worker wants to listen, as a value: equal places can share a socket.
+//! Where to listen, as a value: equal places can share a socket.
 //!
-//! Invariant: a place is complete and plausible; what a worker asked that no socket could be bound to never
-//! becomes one.
+//! Invariant: a place is complete and plausible; what no socket could be bound to never becomes one.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV4, SocketAddrV6};
 use std::os::fd::RawFd;
-
-use crate::core::Endpoint;
-use crate::node::cluster::news::Site;
 
 /// Something to bind.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
@@ -24,6 +20,29 @@ pub(super) enum BindAddress {
     Abstract(String),
     /// A socket luster was started with, by its number.
     Inherited { number: RawFd, transport: Transport },
+}
+
+/// Where a socket is bound, to find out whose it is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Site {
+    /// TCP; without an address on all of them.
+    Tcp {
+        /// The address.
+        ip: Option<IpAddr>,
+        /// The port.
+        port: u16,
+    },
+    /// UDP.
+    Udp {
+        /// The address.
+        ip: IpAddr,
+        /// The port.
+        port: u16,
+    },
+    /// A unix socket's file.
+    Path(String),
+    /// A unix socket's name.
+    Name(String),
 }
 
 /// What kind of socket is meant.
@@ -47,14 +66,6 @@ pub(super) enum Families {
     Only6,
 }
 
-/// What makes two requests one listener: the place, and for port 0 which of the worker's several it is.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) struct ListenerKey {
-    pub(super) place: BindAddress,
-    /// Set for port 0 only. For other ports an index could keep workers apart whose earlier requests went differently.
-    pub(super) index: Option<u64>,
-}
-
 impl BindAddress {
     /// The port asked for; `None` where there are no ports.
     pub(super) fn port(&self) -> Option<u16> {
@@ -63,9 +74,7 @@ impl BindAddress {
             Self::Path(_) | Self::Abstract(_) | Self::Inherited { .. } => None,
         }
     }
-}
 
-impl BindAddress {
     /// Where somebody else may be found who has it.
     pub(super) fn site(&self) -> Option<Site> {
         match self {
@@ -75,6 +84,25 @@ impl BindAddress {
             Self::Path(path) => Some(Site::Path(path.clone())),
             Self::Abstract(name) => Some(Site::Name(name.clone())),
             Self::Inherited { .. } => None,
+        }
+    }
+
+    /// What users see.
+    pub(super) fn text(&self) -> String {
+        match self {
+            Self::Tcp { host, port, families } => {
+                format!("tcp {}{}", address(*host, *port), note(*families))
+            }
+            Self::TcpAnywhere { port, families } => format!("tcp *:{port}{}", note(*families)),
+            Self::Udp { host, port, families } if *host == Host::ANY4 => {
+                format!("udp *:{port}{}", note(*families))
+            }
+            Self::Udp { host, port, families } => {
+                format!("udp {}{}", address(*host, *port), note(*families))
+            }
+            Self::Path(path) => format!("unix {path}"),
+            Self::Abstract(name) => format!("unix @{name}"),
+            Self::Inherited { number, .. } => format!("fd {number}"),
         }
     }
 }
@@ -92,37 +120,6 @@ impl Host {
     pub(super) const ANY6: Self = Self { ip: IpAddr::V6(Ipv6Addr::UNSPECIFIED), scope: 0 };
     /// All IPv4 addresses.
     pub(super) const ANY4: Self = Self { ip: IpAddr::V4(Ipv4Addr::UNSPECIFIED), scope: 0 };
-}
-
-impl ListenerKey {
-    /// The listener a request for `place` means, the worker's `index`th like it.
-    pub(super) fn of(place: BindAddress, index: u64) -> Self {
-        let index = (place.port() == Some(0)).then_some(index);
-        Self { place, index }
-    }
-
-    /// What users see.
-    pub(super) fn endpoint(&self) -> Endpoint {
-        let text = match &self.place {
-            BindAddress::Tcp { host, port, families } => {
-                format!("tcp {}{}", address(*host, *port), note(*families))
-            }
-            BindAddress::TcpAnywhere { port, families } => format!("tcp *:{port}{}", note(*families)),
-            BindAddress::Udp { host, port, families } if *host == Host::ANY4 => {
-                format!("udp *:{port}{}", note(*families))
-            }
-            BindAddress::Udp { host, port, families } => {
-                format!("udp {}{}", address(*host, *port), note(*families))
-            }
-            BindAddress::Path(path) => format!("unix {path}"),
-            BindAddress::Abstract(name) => format!("unix @{name}"),
-            BindAddress::Inherited { number, .. } => format!("fd {number}"),
-        };
-        match self.index {
-            Some(index) => Endpoint::new(&format!("{text} (#{index})")),
-            None => Endpoint::new(&text),
-        }
-    }
 }
 
 fn address(host: Host, port: u16) -> String {

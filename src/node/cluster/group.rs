@@ -10,7 +10,7 @@ use std::sync::Arc;
 use nix::libc;
 
 use crate::core::WorkerId;
-use crate::node::cluster::listener::{AcceptSource, AcceptState, Accepted};
+use crate::node::cluster::accept::{AcceptSource, AcceptState, Accepted};
 use crate::node::cluster::sys;
 
 /// A reuseport group.

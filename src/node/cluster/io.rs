@@ -9,7 +9,8 @@ use std::os::fd::AsFd;
 use nix::sys::epoll::{EpollEvent, EpollFlags, EpollTimeout};
 
 use crate::core::{InstanceId, Moment};
-use crate::node::cluster::listener::ListenerId;
+use crate::node::cluster::listener_id::ListenerId;
+use crate::node::cluster::token::Token;
 use crate::node::cluster::worker::{ServingState, Watch};
 use crate::node::cluster::{Cluster, News};
 use crate::node::ipc::{
@@ -21,49 +22,13 @@ const EVENTS: usize = 64;
 
 /// What is read from one worker in one go, give or take one read.
 #[derive(Debug, Clone, Copy)]
-struct ListenerKey {
+struct ReadShare {
     messages: usize,
     bytes: usize,
 }
 
 /// So that none starves another.
-const TURN: ListenerKey = ListenerKey { messages: 256, bytes: 256 << 10 };
-
-/// What an event is about.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Token {
-    Channel(InstanceId),
-    /// A socket of a listener's, by its index.
-    AcceptSource(ListenerId, usize),
-    CloseNotify,
-}
-
-const ACCEPT_SOURCE: u64 = 1 << 63;
-const CLOSE_NOTIFY: u64 = 1 << 62;
-
-impl From<Token> for u64 {
-    fn from(token: Token) -> Self {
-        match token {
-            Token::Channel(instance) => Self::from(instance.0),
-            Token::AcceptSource(id, index) => ACCEPT_SOURCE | ((index as Self) << 32) | Self::from(id.0),
-            Token::CloseNotify => CLOSE_NOTIFY,
-        }
-    }
-}
-
-impl From<u64> for Token {
-    fn from(data: u64) -> Self {
-        #[expect(clippy::cast_possible_truncation, reason = "the low half is the number")]
-        let low = data as u32;
-        if data & ACCEPT_SOURCE != 0 {
-            Self::AcceptSource(ListenerId(low), ((data & !ACCEPT_SOURCE) >> 32) as usize)
-        } else if data & CLOSE_NOTIFY != 0 {
-            Self::CloseNotify
-        } else {
-            Self::Channel(InstanceId(low))
-        }
-    }
-}
+const TURN: ReadShare = ReadShare { messages: 256, bytes: 256 << 10 };
 
 /// How one worker's turn ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -208,7 +173,7 @@ impl Cluster {
         worker.paused = None;
         // Nobody reads our answers.
         worker.send_queue.sever();
-        let share = ListenerKey { messages: usize::MAX, bytes: worker.channel.outlive() };
+        let share = ReadShare { messages: usize::MAX, bytes: worker.channel.outlive() };
         match self.read(instance, share, now, news) {
             ReadTurn::Over => {}
             ReadTurn::Cut => {
@@ -224,7 +189,7 @@ impl Cluster {
     fn read(
         &mut self,
         instance: InstanceId,
-        share: ListenerKey,
+        share: ReadShare,
         now: Moment,
         news: &mut Vec<News>,
     ) -> ReadTurn {
@@ -241,7 +206,7 @@ impl Cluster {
     fn read_frames(
         &mut self,
         instance: InstanceId,
-        share: ListenerKey,
+        share: ReadShare,
         frames: &mut FrameBuffer,
         now: Moment,
         news: &mut Vec<News>,

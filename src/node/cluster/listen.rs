@@ -1,7 +1,7 @@
 //! Who listens on what: requests to listen, and the sockets they open or share.
 //!
 //! Invariants: every request is answered exactly once, unless the asker was told to go; an instance holds a listener once;
-//! what becomes of a listener whose holders go is in `claims`.
+//! what becomes of a listener whose holders go is in `listener_lifetime`.
 
 use std::os::fd::{AsFd, OwnedFd};
 use std::sync::Arc;
@@ -11,17 +11,19 @@ use nix::sys::epoll::{EpollEvent, EpollFlags};
 use serde_json::value::RawValue;
 
 use crate::core::{InstanceId, Moment, WorkerId};
-use crate::node::cluster::bind::{self, BoundSocket, Sharing};
+use crate::node::cluster::accept::{AcceptSource, AcceptState};
+use crate::node::cluster::bind::{self, Sharing};
 use crate::node::cluster::bind_address::{BindAddress, Transport};
 use crate::node::cluster::group::{Group, Membership, Retap};
-use crate::node::cluster::io::Token;
-use crate::node::cluster::listener::{
-    ALIAS, AcceptSource, AcceptState, Distribution, Holder, Listener, ListenerId,
-};
+use crate::node::cluster::listener::{ALIAS, Distribution, Holder, Listener};
+use crate::node::cluster::listener_id::ListenerId;
 use crate::node::cluster::news::Obstacle;
-use crate::node::cluster::query::{ListenRequest, Options, Refusal, Target};
+use crate::node::cluster::options::Options;
+use crate::node::cluster::query::{ListenRequest, Refusal, Target};
 use crate::node::cluster::reply::{self, Granted};
 use crate::node::cluster::room::ListenPolicy;
+use crate::node::cluster::socket::BoundSocket;
+use crate::node::cluster::token::Token;
 use crate::node::cluster::worker::{DisconnectHandshake, PendingAck, ServingState};
 use crate::node::cluster::{Balance, Cluster, News, unix_path};
 use crate::node::ipc::{Attachment, Descriptor};

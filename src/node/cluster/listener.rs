@@ -1,8 +1,7 @@
 //! A listening socket that outlives the workers who serve it.
 //!
-//! Invariants: it is open as long as an instance holds it, a slot's next instance is awaited, or it is not clear yet whether its
-//! last holder ends; a connection in `waiting` has
-//! been accepted and is owed to some worker.
+//! Invariants: it is open as long as an instance holds it, a slot's next instance is awaited, or it is not clear yet whether
+//! its last holder ends; a connection in `waiting` has been accepted and is owed to some worker.
 
 use std::collections::{BTreeSet, VecDeque};
 use std::net::SocketAddr;
@@ -10,21 +9,19 @@ use std::os::fd::{AsFd, OwnedFd};
 use std::sync::Arc;
 use std::time::Duration;
 
-use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use serde_json::value::RawValue;
 
 use crate::core::{Endpoint, InstanceId, Moment, WorkerId};
-use crate::node::cluster::bind;
-use crate::node::cluster::bind_address::{BindAddress, ListenerKey};
+use crate::node::cluster::accept::{AcceptSource, AcceptState, Accepted};
+use crate::node::cluster::bind_address::BindAddress;
 use crate::node::cluster::group::Group;
-use crate::node::cluster::query::Options;
-use crate::node::cluster::unix_path::SocketFile;
-use crate::node::cluster::{reply, sys};
-
-/// A listener's number, never given twice. It is its key on the wire, too.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) struct ListenerId(pub(super) u32);
+use crate::node::cluster::listener_id::ListenerId;
+use crate::node::cluster::listener_key::ListenerKey;
+use crate::node::cluster::options::Options;
+use crate::node::cluster::reply;
+use crate::node::cluster::socket::address_of;
+use crate::node::cluster::socket_file::SocketFile;
 
 /// A holder that refused is asked again after this at first, then ever later, up to [`REFUSAL_BACKOFF_MOST`].
 const REFUSAL_BACKOFF_FIRST: Duration = Duration::from_millis(1);
@@ -114,33 +111,6 @@ pub(super) enum Distribution {
     ReusePort(Group),
 }
 
-/// A socket we may accept from.
-#[derive(Debug)]
-pub(super) struct AcceptSource {
-    pub(super) socket: Arc<OwnedFd>,
-    pub(super) flow: AcceptState,
-}
-
-/// What is known of a tap.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum AcceptState {
-    /// It is not ours to accept from.
-    Shut,
-    /// Empty: there will be an edge.
-    Dry,
-    /// There may be connections.
-    Running,
-}
-
-/// What accepting brought.
-#[derive(Debug)]
-pub(super) enum Accepted {
-    Connection(OwnedFd),
-    Dry,
-    /// We are out of descriptors or memory.
-    Starved,
-}
-
 impl Listener {
     pub(super) fn new(
         id: ListenerId,
@@ -157,7 +127,7 @@ impl Listener {
             share,
             data,
             options,
-            address: distribution.first_socket().and_then(|socket| bind::address_of(socket)),
+            address: distribution.first_socket().and_then(|socket| address_of(socket)),
             newconn: reply::newconn_head(&key),
             key,
             holders: Vec::new(),
@@ -295,36 +265,6 @@ impl Distribution {
         }
     }
 }
-
-impl AcceptSource {
-    pub(super) fn new(socket: Arc<OwnedFd>, flow: AcceptState) -> Self {
-        Self { socket, flow }
-    }
-
-    /// Accepts one connection.
-    pub(super) fn accept(&mut self) -> Accepted {
-        // A connection that was reset while it waited is not an end of those behind it.
-        for _ in 0..MAX_ABORTED {
-            if self.flow != AcceptState::Running {
-                return Accepted::Dry;
-            }
-            match sys::accept(self.socket.as_fd()) {
-                Ok(connection) => return Accepted::Connection(connection),
-                Err(Errno::EAGAIN | Errno::EINVAL | Errno::EBADF | Errno::ENOTSOCK) => {
-                    self.flow = AcceptState::Dry
-                }
-                Err(Errno::EMFILE | Errno::ENFILE | Errno::ENOBUFS | Errno::ENOMEM) => {
-                    return Accepted::Starved;
-                }
-                Err(_) => {}
-            }
-        }
-        Accepted::Starved
-    }
-}
-
-/// So many failures in a row are a fault of the system's; it gets a pause.
-const MAX_ABORTED: usize = 64;
 
 impl Holder {
     pub(super) fn new(instance: InstanceId) -> Self {

@@ -3,13 +3,13 @@
 //! Invariant: every item of news names the instance it is about, and none about an instance follows its detachment.
 
 use std::io;
-use std::net::IpAddr;
 use std::os::fd::RawFd;
 
 use serde_json::value::RawValue;
 
 use crate::core::{Closing, Endpoint, InstanceId};
-use crate::node::cluster::worker_bind::BindRequest;
+use crate::node::cluster::bind_address::Site;
+use crate::node::cluster::bind_request::BindRequest;
 use crate::node::ipc::{ProtocolError, UserHandle};
 
 /// How new connections find a worker.
@@ -21,15 +21,6 @@ pub enum Balance {
     Shared,
     /// Each slot has a socket of its own on the port; the kernel picks one at random. TCP only: the rest is shared.
     Reuseport,
-}
-
-/// What the files of unix sockets are made with, besides what workers ask for.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct SocketAccess {
-    /// The permission bits in place of the umask's.
-    pub mode: Option<u32>,
-    /// The group in place of ours.
-    pub group: Option<u32>,
 }
 
 /// What is in the way of a listen, as far as this room knows.
@@ -45,29 +36,6 @@ pub enum Obstacle {
     Somebody(Site),
     /// The number is none of these, which luster was started with.
     NotInherited(Vec<RawFd>),
-}
-
-/// Where a socket is bound, to find out whose it is.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Site {
-    /// TCP; without an address on all of them.
-    Tcp {
-        /// The address.
-        ip: Option<IpAddr>,
-        /// The port.
-        port: u16,
-    },
-    /// UDP.
-    Udp {
-        /// The address.
-        ip: IpAddr,
-        /// The port.
-        port: u16,
-    },
-    /// A unix socket's file.
-    Path(String),
-    /// A unix socket's name.
-    Name(String),
 }
 
 /// What a worker did.

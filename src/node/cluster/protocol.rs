@@ -9,7 +9,7 @@ use nix::errno::Errno;
 use serde_json::value::RawValue;
 
 use crate::core::{InstanceId, Moment};
-use crate::node::cluster::listener::ListenerId;
+use crate::node::cluster::listener_id::ListenerId;
 use crate::node::cluster::message::{self, Message, Verdict};
 use crate::node::cluster::query::ListenRequest;
 use crate::node::cluster::worker::{DisconnectHandshake, PendingAck, ServingState};

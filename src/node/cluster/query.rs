@@ -1,7 +1,7 @@
 //! Reads a worker's request to listen, in all the forms its Node may write it.
 //!
 //! Invariant: an odd request is still an answerable one: whatever its fields hold, if it has a sequence number it
-//! becomes an [`ListenRequest`], whose place is then an errno.
+//! becomes a [`ListenRequest`], whose place is then an errno.
 
 use std::borrow::Cow;
 use std::net::IpAddr;
@@ -12,8 +12,9 @@ use serde::Deserialize;
 use serde_json::value::RawValue;
 
 use crate::core::Endpoint;
-use crate::node::cluster::bind_address::{BindAddress, Families, Host, ListenerKey, Transport};
-use crate::node::cluster::news::SocketAccess;
+use crate::node::cluster::bind_address::{BindAddress, Families, Host, Transport};
+use crate::node::cluster::listener_key::ListenerKey;
+use crate::node::cluster::options::{Options, Reuse, SocketAccess};
 
 /// `backlog: 0`, `false` or nothing means this.
 const DEFAULT_BACKLOG: i32 = 511;
@@ -41,24 +42,6 @@ pub(super) struct Target {
     /// Which of the worker's like it; told apart by this once port 0 has become a real one.
     pub(super) index: u64,
     pub(super) options: Options,
-}
-
-/// How to bind and listen; of several askers the first one's hold.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Options {
-    pub(super) backlog: i32,
-    pub(super) reuse: Reuse,
-    /// Permission bits to add to a unix socket's file.
-    pub(super) mode: u32,
-    /// Who may connect there besides.
-    pub(super) access: SocketAccess,
-}
-
-/// Whether a UDP address may be shared with other sockets.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Reuse {
-    No,
-    Address,
 }
 
 /// A request that cannot be met.

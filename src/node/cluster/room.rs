@@ -15,14 +15,16 @@ use nix::sys::resource::{Resource, getrlimit};
 use serde::Serialize;
 
 use crate::core::{Endpoint, InstanceId, Moment, WorkerId};
+use crate::node::cluster::bind_request::Binding;
 use crate::node::cluster::inherited::Inherited;
-use crate::node::cluster::io::Token;
-use crate::node::cluster::listener::{Listener, ListenerId};
-use crate::node::cluster::news::{Balance, News, SocketAccess};
+use crate::node::cluster::listener::Listener;
+use crate::node::cluster::listener_id::ListenerId;
+use crate::node::cluster::news::{Balance, News};
+use crate::node::cluster::options::SocketAccess;
 use crate::node::cluster::reply;
+use crate::node::cluster::token::Token;
 use crate::node::cluster::wake_timer::WakeTimer;
 use crate::node::cluster::worker::{DisconnectHandshake, PendingAck, ServingState, TakeoverStage, Worker};
-use crate::node::cluster::worker_bind::Binding;
 use crate::node::ipc::{self, Attachment, Descriptor, Progress, SendOutcome, UserHandle};
 
 /// How much may wait for a worker to read it before it is sent no more of the application's messages, in bytes.

@@ -19,7 +19,7 @@ use crate::node::ipc::{Progress, ProtocolError, SendOutcome, UserHandle, receive
 mod crowds;
 
 /// A cluster and the moment it is.
-struct TakeoverStage {
+struct Stage {
     cluster: Cluster,
     now: Moment,
     news: Vec<News>,
@@ -34,7 +34,7 @@ struct Puppet {
     seq: u32,
 }
 
-impl TakeoverStage {
+impl Stage {
     fn new(balance: Balance) -> Self {
         Self {
             cluster: Cluster::new(balance).unwrap(),
@@ -143,8 +143,8 @@ fn free_port() -> u16 {
 }
 
 /// A cluster with workers 1..=count that listen on one port.
-fn listening(balance: Balance, count: u32) -> (TakeoverStage, Vec<Puppet>, u16) {
-    let (mut stage, port) = (TakeoverStage::new(balance), free_port());
+fn listening(balance: Balance, count: u32) -> (Stage, Vec<Puppet>, u16) {
+    let (mut stage, port) = (Stage::new(balance), free_port());
     let mut puppets: Vec<_> = (1..=count).map(|slot| stage.attach(slot, slot)).collect();
     for puppet in &mut puppets {
         puppet.ask(port);
@@ -356,7 +356,7 @@ fn two_lives_of_a_slot_hand_over_without_a_gap() {
 }
 
 /// A worker that has listened, has had a connection or not, and has closed the server.
-fn closed_by_its_only_worker(balance: Balance, connections: usize) -> (TakeoverStage, Vec<Puppet>, u16) {
+fn closed_by_its_only_worker(balance: Balance, connections: usize) -> (Stage, Vec<Puppet>, u16) {
     let (mut stage, mut puppets, port) = listening(balance, 1);
     drop((0..connections).map(|_| connect(port)).collect::<Vec<_>>());
     stage.settle();
@@ -433,7 +433,7 @@ fn what_waits_for_a_slot_makes_way_for_that_slot_alone() {
 
 #[test]
 fn few_listeners_are_kept_for_one_life_and_few_are_awaited_for_one_slot() {
-    let mut stage = TakeoverStage::new(Balance::RoundRobin);
+    let mut stage = Stage::new(Balance::RoundRobin);
     stage.cluster.most_listeners = 10;
     let mut puppet = stage.attach(1, 1);
     for number in 0..200 {
@@ -479,8 +479,8 @@ fn free_low_port() -> u16 {
 }
 
 /// A stage on which low ports may not be bound: worker 1 was asked to bind the port it wants, and worker 2 wants the same.
-fn asked_to_bind(port: u16) -> (TakeoverStage, Vec<Puppet>) {
-    let mut stage = TakeoverStage::new(Balance::RoundRobin);
+fn asked_to_bind(port: u16) -> (Stage, Vec<Puppet>) {
+    let mut stage = Stage::new(Balance::RoundRobin);
     let mut puppets = vec![stage.attach(1, 1), stage.attach(2, 2)];
     may_bind_low_ports(false);
     for puppet in &mut puppets {
@@ -548,7 +548,7 @@ fn a_worker_that_dies_or_is_silent_when_asked_to_bind_holds_nobody_up() {
 
 #[test]
 fn one_farewell_per_life() {
-    let mut stage = TakeoverStage::new(Balance::RoundRobin);
+    let mut stage = Stage::new(Balance::RoundRobin);
     let (mut ours, mut theirs) = (stage.attach(1, 1), stage.attach(2, 2));
     stage.cluster.disconnect(InstanceId(1), stage.now);
     stage.cluster.disconnect(InstanceId(1), stage.now);
@@ -569,7 +569,7 @@ fn one_farewell_per_life() {
 
 #[test]
 fn handles_are_answered_once_and_unwrapped_twice() {
-    let mut stage = TakeoverStage::new(Balance::RoundRobin);
+    let mut stage = Stage::new(Balance::RoundRobin);
     let mut puppet = stage.attach(1, 1);
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     puppet.say(r#"{"cmd":"NODE_HANDLE","type":"net.Socket","msg":{"up":1}}"#);
@@ -595,7 +595,7 @@ fn handles_are_answered_once_and_unwrapped_twice() {
 
 #[test]
 fn sockets_are_counted_until_they_are_dropped() {
-    let mut stage = TakeoverStage::new(Balance::RoundRobin);
+    let mut stage = Stage::new(Balance::RoundRobin);
     let mut puppet = stage.attach(1, 1);
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     puppet.say_with(r#"{"cmd":"NODE_HANDLE","type":"net.Socket","msg":1,"key":"4:a:1"}"#, &listener);
@@ -619,7 +619,7 @@ fn sockets_are_counted_until_they_are_dropped() {
 #[test]
 fn after_a_violation_nothing_is_heard() {
     for (bytes, reason) in [("{]\n", ProtocolError::NotJson), ("\n", ProtocolError::EmptyFrame)] {
-        let mut stage = TakeoverStage::new(Balance::RoundRobin);
+        let mut stage = Stage::new(Balance::RoundRobin);
         let mut puppet = stage.attach(1, 1);
         puppet.stream.write_all(b"\"before\"\n").unwrap();
         puppet.stream.write_all(bytes.as_bytes()).unwrap();
@@ -636,7 +636,7 @@ fn after_a_violation_nothing_is_heard() {
 
 #[test]
 fn stray_descriptors_are_a_violation() {
-    let mut stage = TakeoverStage::new(Balance::RoundRobin);
+    let mut stage = Stage::new(Balance::RoundRobin);
     let mut puppet = stage.attach(1, 1);
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     for _ in 0..40 {
@@ -651,7 +651,7 @@ fn a_flood_pauses_one_worker_and_is_reported_once() {
     let (mut stage, mut puppets, port) = listening(Balance::RoundRobin, 2);
     let mut flooder = stage.attach(3, 3);
     let burst = "1\n".repeat(10_000);
-    let mut flood = |stage: &mut TakeoverStage| {
+    let mut flood = |stage: &mut Stage| {
         for _ in 0..40 {
             let _ = flooder.stream.write(burst.as_bytes());
             stage.settle();
@@ -673,7 +673,7 @@ fn a_flood_pauses_one_worker_and_is_reported_once() {
 
 #[test]
 fn a_worker_that_does_not_read_is_not_read_and_nothing_grows() {
-    let mut stage = TakeoverStage::new(Balance::RoundRobin);
+    let mut stage = Stage::new(Balance::RoundRobin);
     let mut puppet = stage.attach(1, 1);
     let text = "x".repeat(1 << 20);
     let mut taken = 0;
@@ -702,7 +702,7 @@ fn a_worker_that_does_not_read_is_not_read_and_nothing_grows() {
 
 #[test]
 fn everything_before_the_end_is_heard_before_the_end() {
-    let mut stage = TakeoverStage::new(Balance::RoundRobin);
+    let mut stage = Stage::new(Balance::RoundRobin);
     let mut puppet = stage.attach(1, 1);
     for number in 0..1000 {
         puppet.say(&number.to_string());
@@ -718,8 +718,8 @@ fn everything_before_the_end_is_heard_before_the_end() {
 }
 
 /// A worker that was sent a wrapper too long for one kernel buffer, and another behind it.
-fn after_a_long_wrapper() -> (TakeoverStage, Puppet) {
-    let mut stage = TakeoverStage::new(Balance::RoundRobin);
+fn after_a_long_wrapper() -> (Stage, Puppet) {
+    let mut stage = Stage::new(Balance::RoundRobin);
     let puppet = stage.attach(1, 1);
     for text in ["x".repeat(100_000), "short".to_owned()] {
         assert_eq!(stage.cluster.send(InstanceId(1), &text, some_handle(), stage.now), SendOutcome::Taken);
@@ -768,7 +768,7 @@ fn an_answer_that_more_waits_for_than_may_wait_otherwise_is_heard() {
 
 #[test]
 fn a_listener_lost_on_the_way_is_an_error_in_the_worker() {
-    let mut stage = TakeoverStage::new(Balance::Shared);
+    let mut stage = Stage::new(Balance::Shared);
     let mut puppet = stage.attach(1, 1);
     let port = free_port();
     puppet.ask(port);
@@ -782,7 +782,7 @@ fn a_listener_lost_on_the_way_is_an_error_in_the_worker() {
 }
 
 /// What may happen to a cluster, by number: the second says to whom or how.
-fn disturb(stage: &mut TakeoverStage, puppets: &mut Vec<(u32, Puppet)>, port: u16, what: u8, how: u8) {
+fn disturb(stage: &mut Stage, puppets: &mut Vec<(u32, Puppet)>, port: u16, what: u8, how: u8) {
     let lines = [
         r#"{"cmd":"NODE_HANDLE_ACK"}"#,
         r#"{"cmd":"NODE_HANDLE_NACK"}"#,
@@ -836,7 +836,7 @@ proptest! {
         balance in prop_oneof![Just(Balance::RoundRobin), Just(Balance::Shared), Just(Balance::Reuseport)],
         events in prop::collection::vec((0_u8..34, any::<u8>()), 0..80),
     ) {
-        let (mut stage, port, mut puppets) = (TakeoverStage::new(balance), free_port(), Vec::new());
+        let (mut stage, port, mut puppets) = (Stage::new(balance), free_port(), Vec::new());
         for (what, how) in events {
             disturb(&mut stage, &mut puppets, port, what, how);
             stage.settle();

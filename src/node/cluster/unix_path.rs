@@ -1,31 +1,23 @@
-//! Unix sockets that have a file: binding in a short enough way, clearing a stale one away, removing ours.
+//! Unix sockets that have a file: binding in a short enough way, and clearing a stale one away.
 //!
-//! Invariants: a file is removed only if it is a socket nobody answers on, or the very one we made; a live socket
-//! and anything that is not a socket stay.
+//! Invariant: a file is cleared away only if it is a socket nobody answers on; a live socket and anything that is not a
+//! socket stay.
 
 use std::env;
 use std::ffi::OsStr;
-use std::fs::{self, Metadata, Permissions};
+use std::fs::{self, Permissions};
 use std::os::fd::{AsFd, AsRawFd};
 use std::os::unix::ffi::OsStrExt;
-use std::os::unix::fs::{FileTypeExt, MetadataExt, PermissionsExt, lchown};
+use std::os::unix::fs::{FileTypeExt, PermissionsExt, lchown};
 use std::path::{Component, Path, PathBuf};
 
 use nix::errno::Errno;
 use nix::sys::socket::{AddressFamily, SockType, UnixAddr, connect};
 
-use crate::node::cluster::bind::{BoundSocket, bind_socket, new_socket};
-use crate::node::cluster::news::SocketAccess;
-use crate::node::cluster::query::Options;
+use crate::node::cluster::options::{Options, SocketAccess};
+use crate::node::cluster::socket::{BoundSocket, bind_socket, new_socket};
+use crate::node::cluster::socket_file::SocketFile;
 use crate::node::cluster::sys;
-
-/// The file of a socket we bound.
-#[derive(Debug)]
-pub(super) struct SocketFile {
-    path: PathBuf,
-    device: u64,
-    inode: u64,
-}
 
 /// Binds a path and listens; in place of a stale socket, if there is one.
 pub(super) fn open(path: &str, options: Options) -> Result<BoundSocket, Errno> {
@@ -58,28 +50,6 @@ pub(super) fn widen(path: &str, mode: u32) -> Result<(), Errno> {
     }
     let now = fs::symlink_metadata(path).map_err(|error| errno_of(&error))?.permissions().mode();
     fs::set_permissions(path, Permissions::from_mode(now | mode)).map_err(|error| errno_of(&error))
-}
-
-impl SocketFile {
-    /// Removes the file, if it is still the one we made: someone may have put another in its place.
-    pub(super) fn remove(self) {
-        if let Ok(found) = fs::symlink_metadata(&self.path)
-            && found.dev() == self.device
-            && found.ino() == self.inode
-        {
-            // Nothing more can be done about it, and the next bind clears stale files away.
-            drop(fs::remove_file(&self.path));
-        }
-    }
-
-    /// Whether this path leads to it.
-    pub(super) fn is_at(&self, path: &str) -> bool {
-        fs::symlink_metadata(path).is_ok_and(|found| found.dev() == self.device && found.ino() == self.inode)
-    }
-
-    fn of(path: &str, found: &Metadata) -> Self {
-        Self { path: PathBuf::from(path), device: found.dev(), inode: found.ino() }
-    }
 }
 
 fn bind_and_listen(path: &str, options: Options) -> Result<BoundSocket, Errno> {
@@ -132,10 +102,11 @@ fn errno_of(error: &std::io::Error) -> Errno {
 
 #[cfg(test)]
 mod tests {
+    use std::os::unix::fs::MetadataExt;
     use std::os::unix::net::UnixListener;
 
     use super::*;
-    use crate::node::cluster::query::Reuse;
+    use crate::node::cluster::options::Reuse;
 
     const PLAIN: Options =
         Options { backlog: 5, reuse: Reuse::No, mode: 0, access: SocketAccess { mode: None, group: None } };

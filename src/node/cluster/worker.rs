@@ -10,7 +10,8 @@ use std::time::Duration;
 use serde_json::value::RawValue;
 
 use crate::core::{Moment, WorkerId};
-use crate::node::cluster::listener::{Listener, ListenerId};
+use crate::node::cluster::listener::Listener;
+use crate::node::cluster::listener_id::ListenerId;
 use crate::node::cluster::reply;
 use crate::node::ipc::{
     Attachment, Channel, FrameBuffer, SendQueue, Sent, SocketCounts, SocketReadiness, TokenBucket,

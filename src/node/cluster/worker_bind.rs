@@ -10,13 +10,14 @@ use std::time::Duration;
 
 use nix::errno::Errno;
 use nix::sys::socket::{SockType, getsockopt, sockopt};
-use serde::Serialize;
 
 use crate::core::{InstanceId, Moment};
-use crate::node::cluster::bind_address::{BindAddress, Families};
-use crate::node::cluster::listener::ListenerId;
+use crate::node::cluster::bind_address::BindAddress;
+use crate::node::cluster::bind_request::{BindRequest, Binding};
+use crate::node::cluster::listener_id::ListenerId;
 use crate::node::cluster::query::{ListenRequest, Target};
-use crate::node::cluster::{Cluster, News, bind, sys};
+use crate::node::cluster::socket::{BoundSocket, address_of};
+use crate::node::cluster::{Cluster, News, sys};
 use crate::node::ipc::UserHandle;
 
 /// How long a worker may take to bind.
@@ -24,58 +25,6 @@ const LIMIT: Duration = Duration::from_secs(10);
 
 /// How many places one worker may be binding at a time.
 const MOST: usize = 64;
-
-/// What a worker is asked to bind, in the terms of Node's `net`.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct BindRequest {
-    /// To be named in the answer.
-    id: u32,
-    /// Without one: any, of both families if there is IPv6.
-    address: Option<String>,
-    port: u16,
-    #[serde(rename = "addressType")]
-    address_type: u8,
-    flags: u32,
-}
-
-/// A request under way.
-#[derive(Debug)]
-pub(super) struct Binding {
-    id: u32,
-    instance: InstanceId,
-    ask: ListenRequest,
-    until: Moment,
-    /// Who wants to listen there as well.
-    waiting: Vec<(InstanceId, ListenRequest)>,
-}
-
-impl BindRequest {
-    /// What is to be asked for a place; nothing for those that no privilege of a worker helps with.
-    fn of(place: &BindAddress, id: u32) -> Option<Self> {
-        let (address, port, families) = match place {
-            BindAddress::Tcp { host, port, families } if host.scope == 0 => (Some(host.ip), *port, *families),
-            BindAddress::TcpAnywhere { port, families } => (None, *port, *families),
-            BindAddress::Tcp { .. }
-            | BindAddress::Udp { .. }
-            | BindAddress::Path(_)
-            | BindAddress::Abstract(_)
-            | BindAddress::Inherited { .. } => return None,
-        };
-        let address_type = if address.is_some_and(|ip| ip.is_ipv6()) { 6 } else { 4 };
-        let flags = match families {
-            Families::Both => 0,
-            Families::Only6 => 1,
-        };
-        let address = address.map(|ip| ip.to_string());
-        Some(Self { id, address, port, address_type, flags })
-    }
-
-    /// The number by which it is answered.
-    #[must_use]
-    pub fn id(&self) -> u32 {
-        self.id
-    }
-}
 
 impl Cluster {
     /// Has a request wait if somebody is just binding what it wants; else gives it back.
@@ -207,7 +156,7 @@ impl Cluster {
         let slot = self.workers.get(&instance).ok_or(Errno::ESRCH)?.slot;
         is_as_asked(&socket, &target.share.place)?;
         sys::listen(socket.as_fd(), target.options.backlog)?;
-        self.install_alone(slot, target, &ask.data, bind::BoundSocket::without_file(socket), now)
+        self.install_alone(slot, target, &ask.data, BoundSocket::without_file(socket), now)
     }
 }
 
@@ -224,8 +173,7 @@ fn is_as_asked(socket: &OwnedFd, place: &BindAddress) -> Result<(), Errno> {
     if getsockopt(socket, sockopt::SockType)? != SockType::Stream {
         return Err(Errno::EINVAL);
     }
-    let (ip, port) =
-        bind::address_of(socket).map(|address| (address.ip(), address.port())).ok_or(Errno::EINVAL)?;
+    let (ip, port) = address_of(socket).map(|address| (address.ip(), address.port())).ok_or(Errno::EINVAL)?;
     let expected = match place {
         BindAddress::Tcp { host, port, .. } => (Some(host.ip), *port),
         BindAddress::TcpAnywhere { port, .. } => (None, *port),

@@ -4,12 +4,12 @@ use std::os::unix::net::UnixStream;
 
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
 
-use super::{Puppet, TakeoverStage, connect, listening};
+use super::{Puppet, Stage, connect, listening};
 use crate::core::InstanceId;
 use crate::node::cluster::Balance;
 
 /// So many workers, attached; both ends of their channels are ours.
-fn crowd(stage: &mut TakeoverStage, count: u32) -> Vec<Puppet> {
+fn crowd(stage: &mut Stage, count: u32) -> Vec<Puppet> {
     let (_, hard) = getrlimit(Resource::RLIMIT_NOFILE).unwrap();
     setrlimit(Resource::RLIMIT_NOFILE, hard, hard).unwrap();
     (1..=count).map(|number| stage.attach(number, number)).collect()
@@ -18,7 +18,7 @@ fn crowd(stage: &mut TakeoverStage, count: u32) -> Vec<Puppet> {
 #[test]
 fn every_channel_that_is_ready_is_read_however_many_there_are() {
     for count in [64, 65, 200, 1_500] {
-        let mut stage = TakeoverStage::new(Balance::RoundRobin);
+        let mut stage = Stage::new(Balance::RoundRobin);
         let mut puppets = crowd(&mut stage, count);
         for puppet in &mut puppets {
             puppet.say("\"here\"");
@@ -31,7 +31,7 @@ fn every_channel_that_is_ready_is_read_however_many_there_are() {
 
 #[test]
 fn every_channel_that_is_closed_is_known_to_be_however_many_there_are() {
-    let mut stage = TakeoverStage::new(Balance::RoundRobin);
+    let mut stage = Stage::new(Balance::RoundRobin);
     drop(crowd(&mut stage, 1_100));
     stage.settle();
     assert_eq!(stage.was_told("Left"), 1_100);
@@ -40,7 +40,7 @@ fn every_channel_that_is_closed_is_known_to_be_however_many_there_are() {
 #[test]
 fn every_listener_that_is_ready_is_served_however_many_there_are() {
     let folder = tempfile::tempdir().unwrap();
-    let mut stage = TakeoverStage::new(Balance::RoundRobin);
+    let mut stage = Stage::new(Balance::RoundRobin);
     let mut puppets = crowd(&mut stage, 150);
     let path = |index: usize| folder.path().join(index.to_string());
     for (index, puppet) in puppets.iter_mut().enumerate() {
@@ -86,7 +86,7 @@ fn what_the_dead_had_taken_is_given_to_nobody_however_many_die_at_once() {
 /// More than one turn's worth, more than may come at once without being slowed down, and no answer of ours is read.
 #[test]
 fn the_last_words_of_the_dead_are_heard_to_the_last() {
-    let mut stage = TakeoverStage::new(Balance::RoundRobin);
+    let mut stage = Stage::new(Balance::RoundRobin);
     let mut puppet = stage.attach(1, 1);
     puppet.stream.set_nonblocking(true).unwrap();
     let line = format!("\"{}\"", "x".repeat(1_000));
