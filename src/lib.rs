@@ -10,6 +10,7 @@ mod logging;
 pub mod config;
 pub mod core;
 pub mod driver;
+pub mod listen;
 pub mod node;
 pub mod output;
 pub mod process;

@@ -11,8 +11,8 @@ use std::time::Duration;
 use nix::sys::socket::{Shutdown, shutdown};
 
 use crate::core::{InstanceId, Moment};
+use crate::listen::Accepted;
 use crate::node::cluster::Cluster;
-use crate::node::cluster::accept::Accepted;
 use crate::node::cluster::listener::{Listener, OfferState};
 use crate::node::cluster::listener_id::ListenerId;
 use crate::node::cluster::message::Verdict;

@@ -5,7 +5,7 @@
 use serde::Serialize;
 
 use crate::core::{InstanceId, Moment};
-use crate::node::cluster::bind_address::{BindAddress, Families};
+use crate::listen::{BindAddress, Families};
 use crate::node::cluster::query::ListenRequest;
 
 /// What a worker is asked to bind, in the terms of Node's `net`.

@@ -13,15 +13,12 @@ use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use serde_json::value::RawValue;
 
 use crate::core::{Endpoint, InstanceId, Moment, WorkerId};
-use crate::node::cluster::accept::{AcceptSource, AcceptState, Accepted};
-use crate::node::cluster::bind_address::BindAddress;
-use crate::node::cluster::group::Group;
+use crate::listen::{
+    AcceptSource, AcceptState, Accepted, BindAddress, Group, Options, SocketFile, address_of,
+};
 use crate::node::cluster::listener_id::ListenerId;
 use crate::node::cluster::listener_key::ListenerKey;
-use crate::node::cluster::options::Options;
 use crate::node::cluster::reply;
-use crate::node::cluster::socket::address_of;
-use crate::node::cluster::socket_file::SocketFile;
 
 /// A holder that refused is asked again after this at first, then ever later, up to [`REFUSAL_BACKOFF_MOST`].
 const REFUSAL_BACKOFF_FIRST: Duration = Duration::from_millis(1);

@@ -3,7 +3,7 @@
 //! Invariant: two requests with equal keys share a listener, whichever workers they come from.
 
 use crate::core::Endpoint;
-use crate::node::cluster::bind_address::BindAddress;
+use crate::listen::BindAddress;
 
 /// What makes two requests one listener: the place, and for port 0 which of the worker's several it is.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]

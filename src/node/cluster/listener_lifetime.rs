@@ -7,7 +7,7 @@
 use std::time::Duration;
 
 use crate::core::{Closing, InstanceId, Moment, WorkerId};
-use crate::node::cluster::bind_address::BindAddress;
+use crate::listen::BindAddress;
 use crate::node::cluster::listener::{Closed, Distribution, Listener};
 use crate::node::cluster::listener_id::ListenerId;
 use crate::node::cluster::worker::{TakeoverStage, Worker};

@@ -2,38 +2,29 @@
 //!
 //! One [`Cluster`] owns every worker's channel and every listening socket. It is driven: it does I/O only inside
 //! the calls its owner makes, never waits, reads no clock, starts no thread and logs nothing; what happened comes
-//! out as [`News`]. Reading goes `room` (what may be asked), `io` (what is ready), `protocol` (what was said), `listen`
-//! (who listens), `balancer` (who gets a connection); the wire is in the room `node/ipc`, `message`, `query` and `reply`.
+//! out as [`News`]. Reading goes `room` (what may be asked), `io` (what is ready), `protocol` (what was said),
+//! `listen_requests` (who listens), `listener_lifetime` (how long), `balancer` (who gets a connection); the sockets are in the
+//! room `listen`, the wire in the room `node/ipc`, `message`, `query` and `reply`.
 //!
 //! Invariants: nothing a worker writes can stop, crash or starve the others; every queue here has a bound; a
 //! connection that was accepted is closed by us only once a worker has taken it, or has ended without saying whether it
 //! did, or its listener is gone.
 
-mod accept;
 mod balancer;
-mod bind;
-mod bind_address;
 mod bind_request;
-mod group;
-mod inherited;
 mod io;
-mod listen;
+mod listen_requests;
 mod listener;
 mod listener_id;
 mod listener_key;
 mod listener_lifetime;
 mod message;
 mod news;
-mod options;
 mod protocol;
 mod query;
 mod reply;
 mod room;
-mod socket;
-mod socket_file;
-mod sys;
 mod token;
-mod unix_path;
 mod wake_timer;
 mod worker;
 mod worker_bind;
@@ -41,8 +32,9 @@ mod worker_bind;
 #[cfg(test)]
 mod tests;
 
-pub use bind_address::Site;
 pub use bind_request::BindRequest;
 pub use news::{Balance, News, Obstacle};
-pub use options::SocketAccess;
 pub use room::Cluster;
+
+// They are part of the news and of what a cluster is asked.
+pub use crate::listen::{Site, SocketAccess};

@@ -8,7 +8,7 @@ use std::os::fd::RawFd;
 use serde_json::value::RawValue;
 
 use crate::core::{Closing, Endpoint, InstanceId};
-use crate::node::cluster::bind_address::Site;
+use crate::listen::Site;
 use crate::node::cluster::bind_request::BindRequest;
 use crate::node::ipc::{ProtocolError, UserHandle};
 

@@ -12,9 +12,8 @@ use serde::Deserialize;
 use serde_json::value::RawValue;
 
 use crate::core::Endpoint;
-use crate::node::cluster::bind_address::{BindAddress, Families, Host, Transport};
+use crate::listen::{BindAddress, Families, Host, Options, Reuse, SocketAccess, Transport};
 use crate::node::cluster::listener_key::ListenerKey;
-use crate::node::cluster::options::{Options, Reuse, SocketAccess};
 
 /// `backlog: 0`, `false` or nothing means this.
 const DEFAULT_BACKLOG: i32 = 511;

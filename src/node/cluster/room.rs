@@ -15,12 +15,11 @@ use nix::sys::resource::{Resource, getrlimit};
 use serde::Serialize;
 
 use crate::core::{Endpoint, InstanceId, Moment, WorkerId};
+use crate::listen::{Inherited, SocketAccess};
 use crate::node::cluster::bind_request::Binding;
-use crate::node::cluster::inherited::Inherited;
 use crate::node::cluster::listener::Listener;
 use crate::node::cluster::listener_id::ListenerId;
 use crate::node::cluster::news::{Balance, News};
-use crate::node::cluster::options::SocketAccess;
 use crate::node::cluster::reply;
 use crate::node::cluster::token::Token;
 use crate::node::cluster::wake_timer::WakeTimer;

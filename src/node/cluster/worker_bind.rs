@@ -12,12 +12,11 @@ use nix::errno::Errno;
 use nix::sys::socket::{SockType, getsockopt, sockopt};
 
 use crate::core::{InstanceId, Moment};
-use crate::node::cluster::bind_address::BindAddress;
+use crate::listen::{self, BindAddress, BoundSocket, address_of};
 use crate::node::cluster::bind_request::{BindRequest, Binding};
 use crate::node::cluster::listener_id::ListenerId;
 use crate::node::cluster::query::{ListenRequest, Target};
-use crate::node::cluster::socket::{BoundSocket, address_of};
-use crate::node::cluster::{Cluster, News, sys};
+use crate::node::cluster::{Cluster, News};
 use crate::node::ipc::UserHandle;
 
 /// How long a worker may take to bind.
@@ -155,7 +154,7 @@ impl Cluster {
     ) -> Result<ListenerId, Errno> {
         let slot = self.workers.get(&instance).ok_or(Errno::ESRCH)?.slot;
         is_as_asked(&socket, &target.share.place)?;
-        sys::listen(socket.as_fd(), target.options.backlog)?;
+        listen::listen(socket.as_fd(), target.options.backlog)?;
         self.install_alone(slot, target, &ask.data, BoundSocket::without_file(socket), now)
     }
 }

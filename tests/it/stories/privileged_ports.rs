@@ -38,7 +38,7 @@ impl Drop for Permission {
     }
 }
 
-/// That authbind finds nothing amiss where it is not installed shows in `cluster::bind`'s own test.
+/// That authbind finds nothing amiss where it is not installed shows in `listen::bind`'s own test.
 #[test]
 fn authbind_lets_an_ordinary_user_serve_a_port() {
     if !Path::new("/etc/authbind/byport").is_dir() {

@@ -7,26 +7,26 @@ use std::collections::BTreeMap;
 use std::os::fd::{AsFd, OwnedFd, RawFd};
 
 use nix::errno::Errno;
+use nix::fcntl::{FcntlArg, OFlag, fcntl};
 use nix::sys::socket::{SockType, getsockopt, sockopt};
 
-use crate::node::cluster::bind_address::Transport;
-use crate::node::ipc::set_nonblocking;
+use crate::listen::bind_address::Transport;
 
 /// The sockets, by the numbers they had at the start.
 #[derive(Debug, Default)]
-pub(super) struct Inherited(BTreeMap<RawFd, OwnedFd>);
+pub(crate) struct Inherited(BTreeMap<RawFd, OwnedFd>);
 
 impl Inherited {
-    pub(super) fn new(sockets: BTreeMap<RawFd, OwnedFd>) -> Self {
+    pub(crate) fn new(sockets: BTreeMap<RawFd, OwnedFd>) -> Self {
         Self(sockets)
     }
 
-    pub(super) fn numbers(&self) -> Vec<RawFd> {
+    pub(crate) fn numbers(&self) -> Vec<RawFd> {
         self.0.keys().copied().collect()
     }
 
     /// One more descriptor of the socket with this number, if it is of this kind.
-    pub(super) fn open(&self, number: RawFd, transport: Transport) -> Result<OwnedFd, Errno> {
+    pub(crate) fn open(&self, number: RawFd, transport: Transport) -> Result<OwnedFd, Errno> {
         let socket = self.0.get(&number).ok_or(Errno::EINVAL)?;
         let expected = match transport {
             Transport::Stream => SockType::Stream,
@@ -37,7 +37,8 @@ impl Inherited {
         }
         let duplicate = socket.try_clone().map_err(|_| Errno::EMFILE)?;
         // Whoever made it may not have seen to that, and a blocking one freezes workers.
-        set_nonblocking(&duplicate).map_err(|_| Errno::EBADF)?;
+        let flags = OFlag::from_bits_retain(fcntl(&duplicate, FcntlArg::F_GETFL)?);
+        fcntl(&duplicate, FcntlArg::F_SETFL(flags | OFlag::O_NONBLOCK))?;
         Ok(duplicate)
     }
 }

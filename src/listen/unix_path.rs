@@ -14,10 +14,10 @@ use std::path::{Component, Path, PathBuf};
 use nix::errno::Errno;
 use nix::sys::socket::{AddressFamily, SockType, UnixAddr, connect};
 
-use crate::node::cluster::options::{Options, SocketAccess};
-use crate::node::cluster::socket::{BoundSocket, bind_socket, new_socket};
-use crate::node::cluster::socket_file::SocketFile;
-use crate::node::cluster::sys;
+use crate::listen::options::{Options, SocketAccess};
+use crate::listen::socket::{BoundSocket, bind_socket, new_socket};
+use crate::listen::socket_file::SocketFile;
+use crate::listen::sys;
 
 /// Binds a path and listens; in place of a stale socket, if there is one.
 pub(super) fn open(path: &str, options: Options) -> Result<BoundSocket, Errno> {
@@ -44,7 +44,7 @@ fn give_access(path: &str, access: SocketAccess) -> Result<(), Errno> {
 }
 
 /// Adds permission bits, as `readableAll` and `writableAll` ask.
-pub(super) fn widen(path: &str, mode: u32) -> Result<(), Errno> {
+pub(crate) fn widen_access(path: &str, mode: u32) -> Result<(), Errno> {
     if mode == 0 {
         return Ok(());
     }
@@ -57,7 +57,7 @@ fn bind_and_listen(path: &str, options: Options) -> Result<BoundSocket, Errno> {
     bind_socket(&socket, &address(path)?)?;
     let file = fs::symlink_metadata(path).ok().map(|found| SocketFile::of(path, &found));
     let listening = give_access(path, options.access)
-        .and_then(|()| widen(path, options.mode))
+        .and_then(|()| widen_access(path, options.mode))
         .and_then(|()| sys::listen(socket.as_fd(), options.backlog));
     match (listening, file) {
         (Ok(()), file) => Ok(BoundSocket { socket, file, alias: None }),
@@ -106,7 +106,7 @@ mod tests {
     use std::os::unix::net::UnixListener;
 
     use super::*;
-    use crate::node::cluster::options::Reuse;
+    use crate::listen::options::Reuse;
 
     const PLAIN: Options =
         Options { backlog: 5, reuse: Reuse::No, mode: 0, access: SocketAccess { mode: None, group: None } };

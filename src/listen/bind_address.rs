@@ -7,7 +7,7 @@ use std::os::fd::RawFd;
 
 /// Something to bind.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) enum BindAddress {
+pub(crate) enum BindAddress {
     /// TCP on one address.
     Tcp { host: Host, port: u16, families: Families },
     /// TCP with no host given: both families if there is IPv6.
@@ -47,28 +47,28 @@ pub enum Site {
 
 /// What kind of socket is meant.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) enum Transport {
+pub(crate) enum Transport {
     Stream,
     Datagram,
 }
 
 /// An address; link-local ones name their interface.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) struct Host {
-    pub(super) ip: IpAddr,
-    pub(super) scope: u32,
+pub(crate) struct Host {
+    pub(crate) ip: IpAddr,
+    pub(crate) scope: u32,
 }
 
 /// Whether an IPv6 socket takes IPv4 too.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) enum Families {
+pub(crate) enum Families {
     Both,
     Only6,
 }
 
 impl BindAddress {
     /// The port asked for; `None` where there are no ports.
-    pub(super) fn port(&self) -> Option<u16> {
+    pub(crate) fn port(&self) -> Option<u16> {
         match self {
             Self::Tcp { port, .. } | Self::TcpAnywhere { port, .. } | Self::Udp { port, .. } => Some(*port),
             Self::Path(_) | Self::Abstract(_) | Self::Inherited { .. } => None,
@@ -76,7 +76,7 @@ impl BindAddress {
     }
 
     /// Where somebody else may be found who has it.
-    pub(super) fn site(&self) -> Option<Site> {
+    pub(crate) fn site(&self) -> Option<Site> {
         match self {
             Self::Tcp { host, port, .. } => Some(Site::Tcp { ip: Some(host.ip), port: *port }),
             Self::TcpAnywhere { port, .. } => Some(Site::Tcp { ip: None, port: *port }),
@@ -88,7 +88,7 @@ impl BindAddress {
     }
 
     /// What users see.
-    pub(super) fn text(&self) -> String {
+    pub(crate) fn text(&self) -> String {
         match self {
             Self::Tcp { host, port, families } => {
                 format!("tcp {}{}", address(*host, *port), note(*families))
@@ -109,7 +109,7 @@ impl BindAddress {
 
 impl Host {
     /// The socket address of `port` on this host.
-    pub(super) fn at(self, port: u16) -> SocketAddr {
+    pub(crate) fn at(self, port: u16) -> SocketAddr {
         match self.ip {
             IpAddr::V4(ip) => SocketAddr::V4(SocketAddrV4::new(ip, port)),
             IpAddr::V6(ip) => SocketAddr::V6(SocketAddrV6::new(ip, port, 0, self.scope)),
@@ -117,9 +117,9 @@ impl Host {
     }
 
     /// All IPv6 addresses.
-    pub(super) const ANY6: Self = Self { ip: IpAddr::V6(Ipv6Addr::UNSPECIFIED), scope: 0 };
+    pub(crate) const ANY6: Self = Self { ip: IpAddr::V6(Ipv6Addr::UNSPECIFIED), scope: 0 };
     /// All IPv4 addresses.
-    pub(super) const ANY4: Self = Self { ip: IpAddr::V4(Ipv4Addr::UNSPECIFIED), scope: 0 };
+    pub(crate) const ANY4: Self = Self { ip: IpAddr::V4(Ipv4Addr::UNSPECIFIED), scope: 0 };
 }
 
 fn address(host: Host, port: u16) -> String {

@@ -4,18 +4,18 @@
 
 /// How to bind and listen; of several askers the first one's hold.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Options {
-    pub(super) backlog: i32,
-    pub(super) reuse: Reuse,
+pub(crate) struct Options {
+    pub(crate) backlog: i32,
+    pub(crate) reuse: Reuse,
     /// Permission bits to add to a unix socket's file.
-    pub(super) mode: u32,
+    pub(crate) mode: u32,
     /// Who may connect there besides.
-    pub(super) access: SocketAccess,
+    pub(crate) access: SocketAccess,
 }
 
 /// Whether a UDP address may be shared with other sockets.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Reuse {
+pub(crate) enum Reuse {
     No,
     Address,
 }

@@ -22,7 +22,7 @@ pub(super) fn accept(socket: BorrowedFd<'_>) -> Result<OwnedFd, Errno> {
 }
 
 /// Puts a socket into the listening state; the kernel caps the backlog.
-pub(super) fn listen(socket: BorrowedFd<'_>, backlog: i32) -> Result<(), Errno> {
+pub(crate) fn listen(socket: BorrowedFd<'_>, backlog: i32) -> Result<(), Errno> {
     // SAFETY: takes no pointers.
     Errno::result(unsafe { libc::listen(socket.as_raw_fd(), backlog) }).map(drop)
 }

@@ -10,12 +10,12 @@ use std::sync::Arc;
 use nix::libc;
 
 use crate::core::WorkerId;
-use crate::node::cluster::accept::{AcceptSource, AcceptState, Accepted};
-use crate::node::cluster::sys;
+use crate::listen::accept::{AcceptSource, AcceptState, Accepted};
+use crate::listen::sys;
 
 /// A reuseport group.
 #[derive(Debug)]
-pub(super) struct Group {
+pub(crate) struct Group {
     members: Vec<Member>,
 }
 
@@ -27,7 +27,7 @@ struct Member {
 
 /// What a slot is to its group at this moment.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Membership {
+pub(crate) enum Membership {
     /// An instance of it takes new connections.
     Serving,
     /// An instance of it still has the socket, and empties its queue.
@@ -38,41 +38,41 @@ pub(super) enum Membership {
 
 /// A change of what we accept from.
 #[derive(Debug)]
-pub(super) enum Retap {
+pub(crate) enum Retap {
     Open { index: usize, socket: Arc<OwnedFd> },
     Shut { socket: Arc<OwnedFd> },
 }
 
 impl Group {
-    pub(super) fn new(slot: WorkerId, socket: OwnedFd) -> Self {
+    pub(crate) fn new(slot: WorkerId, socket: OwnedFd) -> Self {
         let mut group = Self { members: Vec::new() };
         group.add(slot, socket);
         group
     }
 
     /// Adds a slot's socket, already listening.
-    pub(super) fn add(&mut self, slot: WorkerId, socket: OwnedFd) {
+    pub(crate) fn add(&mut self, slot: WorkerId, socket: OwnedFd) {
         self.members.push(Member { slot, source: AcceptSource::new(Arc::new(socket), AcceptState::Shut) });
     }
 
-    pub(super) fn first_socket(&self) -> Option<&Arc<OwnedFd>> {
+    pub(crate) fn first_socket(&self) -> Option<&Arc<OwnedFd>> {
         self.members.first().map(|member| &member.source.socket)
     }
 
-    pub(super) fn sockets(&self) -> impl Iterator<Item = &Arc<OwnedFd>> {
+    pub(crate) fn sockets(&self) -> impl Iterator<Item = &Arc<OwnedFd>> {
         self.members.iter().map(|member| &member.source.socket)
     }
 
-    pub(super) fn socket_of(&self, slot: WorkerId) -> Option<&Arc<OwnedFd>> {
+    pub(crate) fn socket_of(&self, slot: WorkerId) -> Option<&Arc<OwnedFd>> {
         self.members.iter().find(|member| member.slot == slot).map(|member| &member.source.socket)
     }
 
-    pub(super) fn tap_mut(&mut self, index: usize) -> Option<&mut AcceptSource> {
+    pub(crate) fn tap_mut(&mut self, index: usize) -> Option<&mut AcceptSource> {
         self.members.get_mut(index).map(|member| &mut member.source)
     }
 
     /// Accepts from whichever member is ours to accept from.
-    pub(super) fn accept(&mut self) -> Accepted {
+    pub(crate) fn accept(&mut self) -> Accepted {
         for member in &mut self.members {
             match member.source.accept() {
                 Accepted::Dry => {}
@@ -86,7 +86,7 @@ impl Group {
     ///
     /// With none serving the choice stays as it was: connections wait in some member's queue for its next instance, or for
     /// any other, whichever is first.
-    pub(super) fn rebalance(&mut self, membership: impl Fn(WorkerId) -> Membership) -> Vec<Retap> {
+    pub(crate) fn rebalance(&mut self, membership: impl Fn(WorkerId) -> Membership) -> Vec<Retap> {
         let standings: Vec<Membership> = self.members.iter().map(|member| membership(member.slot)).collect();
         let serving: Vec<u32> = (0..)
             .zip(&standings)
@@ -117,7 +117,7 @@ impl Group {
     }
 
     /// The sockets we accept from.
-    pub(super) fn open_taps(&self) -> impl Iterator<Item = &Arc<OwnedFd>> {
+    pub(crate) fn open_taps(&self) -> impl Iterator<Item = &Arc<OwnedFd>> {
         self.members
             .iter()
             .filter(|member| member.source.flow != AcceptState::Shut)

@@ -8,7 +8,7 @@ use std::path::PathBuf;
 
 /// The file of a socket we bound.
 #[derive(Debug)]
-pub(super) struct SocketFile {
+pub(crate) struct SocketFile {
     path: PathBuf,
     device: u64,
     inode: u64,
@@ -16,7 +16,7 @@ pub(super) struct SocketFile {
 
 impl SocketFile {
     /// Removes the file, if it is still the one we made: someone may have put another in its place.
-    pub(super) fn remove(self) {
+    pub(crate) fn remove(self) {
         if let Ok(found) = fs::symlink_metadata(&self.path)
             && found.dev() == self.device
             && found.ino() == self.inode
@@ -27,7 +27,7 @@ impl SocketFile {
     }
 
     /// Whether this path leads to it.
-    pub(super) fn is_at(&self, path: &str) -> bool {
+    pub(crate) fn is_at(&self, path: &str) -> bool {
         fs::symlink_metadata(path).is_ok_and(|found| found.dev() == self.device && found.ino() == self.inode)
     }
 

@@ -11,21 +11,19 @@ use nix::sys::epoll::{EpollEvent, EpollFlags};
 use serde_json::value::RawValue;
 
 use crate::core::{InstanceId, Moment, WorkerId};
-use crate::node::cluster::accept::{AcceptSource, AcceptState};
-use crate::node::cluster::bind::{self, Sharing};
-use crate::node::cluster::bind_address::{BindAddress, Transport};
-use crate::node::cluster::group::{Group, Membership, Retap};
+use crate::listen::{
+    self, AcceptSource, AcceptState, BindAddress, BoundSocket, Group, Membership, Options, Retap, Sharing,
+    Transport,
+};
 use crate::node::cluster::listener::{ALIAS, Distribution, Holder, Listener};
 use crate::node::cluster::listener_id::ListenerId;
 use crate::node::cluster::news::Obstacle;
-use crate::node::cluster::options::Options;
 use crate::node::cluster::query::{ListenRequest, Refusal, Target};
 use crate::node::cluster::reply::{self, Granted};
 use crate::node::cluster::room::ListenPolicy;
-use crate::node::cluster::socket::BoundSocket;
 use crate::node::cluster::token::Token;
 use crate::node::cluster::worker::{DisconnectHandshake, PendingAck, ServingState};
-use crate::node::cluster::{Balance, Cluster, News, unix_path};
+use crate::node::cluster::{Balance, Cluster, News};
 use crate::node::ipc::{Attachment, Descriptor};
 
 impl Cluster {
@@ -159,14 +157,14 @@ impl Cluster {
     fn take_part(&mut self, slot: WorkerId, id: ListenerId, target: &Target) -> Result<(), Errno> {
         let listener = self.listeners.get_mut(&id).ok_or(Errno::ESRCH)?;
         if let BindAddress::Path(path) = &listener.share.place {
-            unix_path::widen(path, target.options.mode)?;
+            listen::widen_access(path, target.options.mode)?;
         }
         match &mut listener.distribution {
             Distribution::RoundRobin(_) | Distribution::SharedHandle(_) => Ok(()),
             Distribution::ReusePort(group) if group.socket_of(slot).is_some() => Ok(()),
             Distribution::ReusePort(group) => {
                 let first = group.first_socket().ok_or(Errno::EINVAL)?;
-                let socket = bind::open_beside(first, &listener.share.place, listener.options)?;
+                let socket = listen::open_beside(first, &listener.share.place, listener.options)?;
                 group.add(slot, socket);
                 Ok(())
             }
@@ -193,7 +191,7 @@ impl Cluster {
             BindAddress::Inherited { number, transport } => {
                 BoundSocket::without_file(self.inherited.open(number, transport)?)
             }
-            _ => bind::open(&target.share.place, options, sharing)?,
+            _ => listen::open(&target.share.place, options, sharing)?,
         };
         self.install(slot, target, data, (manner, bound), now)
     }

@@ -11,20 +11,20 @@ use nix::sys::socket::{
     AddressFamily, SockType, SockaddrIn, SockaddrIn6, SockaddrLike, UnixAddr, setsockopt, sockopt,
 };
 
-use crate::node::cluster::bind_address::{BindAddress, Families, Host};
-use crate::node::cluster::options::{Options, Reuse};
-use crate::node::cluster::socket::{BoundSocket, address_of, bind_socket, new_socket};
-use crate::node::cluster::{sys, unix_path};
+use crate::listen::bind_address::{BindAddress, Families, Host};
+use crate::listen::options::{Options, Reuse};
+use crate::listen::socket::{BoundSocket, address_of, bind_socket, new_socket};
+use crate::listen::{sys, unix_path};
 
 /// Whether a TCP port is bound once, or once per slot.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Sharing {
+pub(crate) enum Sharing {
     Alone,
     Group,
 }
 
 /// Binds, and listens where that has a meaning.
-pub(super) fn open(place: &BindAddress, options: Options, sharing: Sharing) -> Result<BoundSocket, Errno> {
+pub(crate) fn open(place: &BindAddress, options: Options, sharing: Sharing) -> Result<BoundSocket, Errno> {
     match place {
         BindAddress::Tcp { host, port, families } => {
             tcp(host.at(*port), *families, options, sharing).map(BoundSocket::without_file)
@@ -43,7 +43,7 @@ pub(super) fn open(place: &BindAddress, options: Options, sharing: Sharing) -> R
 }
 
 /// One more socket of a reuseport group, where its first one is.
-pub(super) fn open_beside(first: &OwnedFd, place: &BindAddress, options: Options) -> Result<OwnedFd, Errno> {
+pub(crate) fn open_beside(first: &OwnedFd, place: &BindAddress, options: Options) -> Result<OwnedFd, Errno> {
     let families = match place {
         BindAddress::Tcp { families, .. }
         | BindAddress::TcpAnywhere { families, .. }

@@ -8,18 +8,18 @@ use std::sync::Arc;
 
 use nix::errno::Errno;
 
-use crate::node::cluster::sys;
+use crate::listen::sys;
 
 /// A socket we may accept from.
 #[derive(Debug)]
-pub(super) struct AcceptSource {
-    pub(super) socket: Arc<OwnedFd>,
-    pub(super) flow: AcceptState,
+pub(crate) struct AcceptSource {
+    pub(crate) socket: Arc<OwnedFd>,
+    pub(crate) flow: AcceptState,
 }
 
 /// What is known of a tap.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum AcceptState {
+pub(crate) enum AcceptState {
     /// It is not ours to accept from.
     Shut,
     /// Empty: there will be an edge.
@@ -30,7 +30,7 @@ pub(super) enum AcceptState {
 
 /// What accepting brought.
 #[derive(Debug)]
-pub(super) enum Accepted {
+pub(crate) enum Accepted {
     Connection(OwnedFd),
     Dry,
     /// We are out of descriptors or memory.
@@ -38,12 +38,12 @@ pub(super) enum Accepted {
 }
 
 impl AcceptSource {
-    pub(super) fn new(socket: Arc<OwnedFd>, flow: AcceptState) -> Self {
+    pub(crate) fn new(socket: Arc<OwnedFd>, flow: AcceptState) -> Self {
         Self { socket, flow }
     }
 
     /// Accepts one connection.
-    pub(super) fn accept(&mut self) -> Accepted {
+    pub(crate) fn accept(&mut self) -> Accepted {
         // A connection that was reset while it waited is not an end of those behind it.
         for _ in 0..MAX_ABORTED {
             if self.flow != AcceptState::Running {

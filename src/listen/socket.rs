@@ -11,26 +11,26 @@ use nix::sys::socket::{
     AddressFamily, SockFlag, SockType, SockaddrLike, SockaddrStorage, bind, getsockname, socket,
 };
 
-use crate::node::cluster::socket_file::SocketFile;
+use crate::listen::socket_file::SocketFile;
 
 /// An open socket and what is to be known of it.
 #[derive(Debug)]
-pub(super) struct BoundSocket {
-    pub(super) socket: OwnedFd,
+pub(crate) struct BoundSocket {
+    pub(crate) socket: OwnedFd,
     /// Its file, if it has one.
-    pub(super) file: Option<SocketFile>,
+    pub(crate) file: Option<SocketFile>,
     /// The same place under its other name, if it has one.
-    pub(super) alias: Option<OwnedFd>,
+    pub(crate) alias: Option<OwnedFd>,
 }
 
 impl BoundSocket {
-    pub(super) fn without_file(socket: OwnedFd) -> Self {
+    pub(crate) fn without_file(socket: OwnedFd) -> Self {
         Self { socket, file: None, alias: None }
     }
 }
 
 /// The address a TCP or UDP socket is bound to.
-pub(super) fn address_of(socket: &OwnedFd) -> Option<SocketAddr> {
+pub(crate) fn address_of(socket: &OwnedFd) -> Option<SocketAddr> {
     let storage: SockaddrStorage = getsockname(socket.as_raw_fd()).ok()?;
     let v4 = storage.as_sockaddr_in().map(|v4| SocketAddr::V4((*v4).into()));
     v4.or_else(|| storage.as_sockaddr_in6().map(|v6| SocketAddr::V6((*v6).into())))
