@@ -17,7 +17,7 @@ pub(crate) struct AcceptSource {
     pub(crate) flow: AcceptState,
 }
 
-/// What is known of a tap.
+/// What is known of an accept source.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum AcceptState {
     /// It is not ours to accept from.

@@ -38,7 +38,7 @@ pub(crate) enum Membership {
 
 /// A change of what we accept from.
 #[derive(Debug)]
-pub(crate) enum Retap {
+pub(crate) enum SourceChange {
     Open { index: usize, socket: Arc<OwnedFd> },
     Shut { socket: Arc<OwnedFd> },
 }
@@ -67,7 +67,7 @@ impl Group {
         self.members.iter().find(|member| member.slot == slot).map(|member| &member.source.socket)
     }
 
-    pub(crate) fn tap_mut(&mut self, index: usize) -> Option<&mut AcceptSource> {
+    pub(crate) fn source_mut(&mut self, index: usize) -> Option<&mut AcceptSource> {
         self.members.get_mut(index).map(|member| &mut member.source)
     }
 
@@ -86,7 +86,7 @@ impl Group {
     ///
     /// With none serving the choice stays as it was: connections wait in some member's queue for its next instance, or for
     /// any other, whichever is first.
-    pub(crate) fn rebalance(&mut self, membership: impl Fn(WorkerId) -> Membership) -> Vec<Retap> {
+    pub(crate) fn rebalance(&mut self, membership: impl Fn(WorkerId) -> Membership) -> Vec<SourceChange> {
         let standings: Vec<Membership> = self.members.iter().map(|member| membership(member.slot)).collect();
         let serving: Vec<u32> = (0..)
             .zip(&standings)
@@ -104,11 +104,11 @@ impl Group {
             match (member.source.flow, ours) {
                 (AcceptState::Shut, true) => {
                     member.source.flow = AcceptState::Running;
-                    changes.push(Retap::Open { index, socket });
+                    changes.push(SourceChange::Open { index, socket });
                 }
                 (AcceptState::Dry | AcceptState::Running, false) => {
                     member.source.flow = AcceptState::Shut;
-                    changes.push(Retap::Shut { socket });
+                    changes.push(SourceChange::Shut { socket });
                 }
                 (AcceptState::Shut, false) | (AcceptState::Dry | AcceptState::Running, true) => {}
             }
@@ -117,7 +117,7 @@ impl Group {
     }
 
     /// The sockets we accept from.
-    pub(crate) fn open_taps(&self) -> impl Iterator<Item = &Arc<OwnedFd>> {
+    pub(crate) fn open_sources(&self) -> impl Iterator<Item = &Arc<OwnedFd>> {
         self.members
             .iter()
             .filter(|member| member.source.flow != AcceptState::Shut)

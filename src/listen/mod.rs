@@ -24,7 +24,7 @@ pub use options::SocketAccess;
 pub(crate) use accept::{AcceptSource, AcceptState, Accepted};
 pub(crate) use bind::{Sharing, open, open_beside};
 pub(crate) use bind_address::{BindAddress, Families, Host, Transport};
-pub(crate) use group::{Group, Membership, Retap};
+pub(crate) use group::{Group, Membership, SourceChange};
 pub(crate) use inherited::Inherited;
 pub(crate) use options::{Options, Reuse};
 pub(crate) use socket::{BoundSocket, address_of};

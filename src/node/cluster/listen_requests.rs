@@ -12,8 +12,8 @@ use serde_json::value::RawValue;
 
 use crate::core::{InstanceId, Moment, WorkerId};
 use crate::listen::{
-    self, AcceptSource, AcceptState, BindAddress, BoundSocket, Group, Membership, Options, Retap, Sharing,
-    Transport,
+    self, AcceptSource, AcceptState, BindAddress, BoundSocket, Group, Membership, Options, Sharing,
+    SourceChange, Transport,
 };
 use crate::node::cluster::listener::{ALIAS, Distribution, Holder, Listener};
 use crate::node::cluster::listener_id::ListenerId;
@@ -294,11 +294,11 @@ impl Cluster {
         });
         for change in changes {
             match change {
-                Retap::Open { index, socket } => {
+                SourceChange::Open { index, socket } => {
                     // Should it not be watched, its queue is still emptied once, now.
                     let _ = self.watch(&socket, id, index);
                 }
-                Retap::Shut { socket } => self.unwatch(&socket),
+                SourceChange::Shut { socket } => self.unwatch(&socket),
             }
         }
         self.line_up_listener(id);

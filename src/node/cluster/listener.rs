@@ -237,7 +237,7 @@ impl Listener {
             (ALIAS, _) => self.alias.as_mut(),
             (_, Distribution::RoundRobin(source)) => Some(source),
             (_, Distribution::SharedHandle(_)) => None,
-            (_, Distribution::ReusePort(group)) => group.tap_mut(index),
+            (_, Distribution::ReusePort(group)) => group.source_mut(index),
         };
         if let Some(source) = source.filter(|source| source.flow == AcceptState::Dry) {
             source.flow = AcceptState::Running;

@@ -172,7 +172,7 @@ impl Cluster {
         match &listener.distribution {
             Distribution::RoundRobin(source) => self.unwatch(&source.socket),
             Distribution::SharedHandle(_) => {}
-            Distribution::ReusePort(group) => group.open_taps().for_each(|socket| self.unwatch(socket)),
+            Distribution::ReusePort(group) => group.open_sources().for_each(|socket| self.unwatch(socket)),
         }
         if let Some(alias) = &listener.alias {
             self.unwatch(&alias.socket);
