@@ -105,6 +105,11 @@ fn pause(young: u32, jitter: u32) -> Duration {
     full - full * (jitter % 256) / 1024
 }
 
+/// Knuth's linear congruential step: good enough to spread pauses, and reproducible.
+pub(super) const fn next_random(seed: u32) -> u32 {
+    seed.wrapping_mul(1_664_525).wrapping_add(1_013_904_223).rotate_left(16)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

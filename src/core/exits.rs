@@ -2,16 +2,17 @@
 //!
 //! Invariant: whatever follows an end is decided here once, and said together with it.
 
-use super::backoff::{Blame, RestartDecision};
+use super::backoff::{Blame, RestartDecision, next_random};
 use super::effect::Effect::{self, Notify};
 use super::effect::{Death, ExitCause, NextAction, Notice, Outcome};
 use super::event::ExitStatus;
-use super::fleet::{Goal, Supervisor, slot_index};
+use super::fleet::Supervisor;
+use super::goal::Goal;
 use super::ids::{InstanceId, Moment};
 use super::instance::Instance;
 use super::policy::{HostKind, Persistence};
 use super::rollout::Rollout;
-use super::slot::{DesiredState, Role, SlotState, Trial};
+use super::slot::{DesiredState, Role, SlotState, Trial, slot_index};
 
 impl Supervisor {
     /// A process has ended, or never began.
@@ -148,9 +149,4 @@ impl Supervisor {
             HostKind::CustomMaster => None,
         }
     }
-}
-
-/// Knuth's linear congruential step: good enough to spread pauses, and reproducible.
-pub(super) const fn next_random(seed: u32) -> u32 {
-    seed.wrapping_mul(1_664_525).wrapping_add(1_013_904_223).rotate_left(16)
 }

@@ -7,16 +7,17 @@
 use std::collections::HashMap;
 
 use super::effect::Effect::Notify;
-use super::effect::{AbortReason, Effect, IdleReason, Notice, Outcome, StopReason};
+use super::effect::{AbortReason, Effect, IdleReason, Notice, StopReason};
 use super::event::{Closing, Event, ExitStatus};
+use super::goal::Goal;
 use super::host::Host;
 use super::ids::{Endpoint, InstanceId, Moment, WorkerId};
 use super::instance::{Instance, Leaves};
 use super::policy::{HostKind, LifecycleLimits, Policy, Readiness};
 use super::readiness::Readied;
-use super::reload::Reload;
+use super::reload_state::Reload;
 use super::rollout::Rollout;
-use super::slot::{DesiredState, Slot, SlotState};
+use super::slot::{DesiredState, Slot, SlotState, slot_index};
 
 /// Decides what happens to each worker. See the module's head for what it never does.
 #[derive(Debug)]
@@ -33,20 +34,6 @@ pub struct Supervisor {
     pub(super) has_served: bool,
     last_instance: u32,
     pub(super) jitter: u32,
-}
-
-/// What it is all for.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum Goal {
-    Serve,
-    /// The end, which is this one; whoever is left at that moment is killed.
-    Stop {
-        outcome: Outcome,
-        kill: Option<Moment>,
-        /// When a signal first asked for it.
-        signalled: Option<Moment>,
-    },
-    Finished,
 }
 
 impl Supervisor {
@@ -273,8 +260,4 @@ impl Supervisor {
             }
         }
     }
-}
-
-pub(super) const fn slot_index(worker: WorkerId) -> usize {
-    worker.0 as usize - 1
 }

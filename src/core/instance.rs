@@ -25,7 +25,6 @@ use super::effect::{Effect, Haste, Notice, Signal, StopReason};
 use super::event::{Closing, ListenRefusal};
 use super::ids::{Endpoint, InstanceId, Moment};
 use super::policy::{ExitTimeout, LifecycleLimits};
-use super::readiness::ReadinessRule;
 use super::stop_deadlines::{Deadlines, Left};
 use super::{Effect::Notify, WorkerId};
 
@@ -58,6 +57,15 @@ pub(super) struct Instance {
     pub(super) nudge: Option<Moment>,
     /// Whether its connections have ended.
     left: Left,
+}
+
+/// What becomes of an instance that says it is ready but does not listen where it should.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum ReadinessRule {
+    /// After a while it counts as ready all the same: an app may have moved to another port.
+    Lenient,
+    /// Never: a roll-out waits for it with a deadline of its own, and fails.
+    Strict,
 }
 
 /// Where an instance is.

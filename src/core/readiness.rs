@@ -8,7 +8,7 @@ use std::time::Duration;
 use super::effect::Effect::{self, Notify};
 use super::effect::Notice;
 use super::ids::{Endpoint, Moment};
-use super::instance::{Instance, Stage};
+use super::instance::{Instance, ReadinessRule, Stage};
 use super::policy::Readiness;
 
 /// How long an instance that says it is ready may take to listen, where its predecessor did or where it was refused, before it
@@ -17,15 +17,6 @@ const SETTLE_LIMIT: Duration = Duration::from_secs(10);
 
 /// How long an app that is to call `ready()` itself may take before that is told.
 const WORD_LIMIT: Duration = Duration::from_secs(10);
-
-/// What becomes of an instance that says it is ready but does not listen where it should.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum ReadinessRule {
-    /// After a while it counts as ready all the same: an app may have moved to another port.
-    Lenient,
-    /// Never: a roll-out waits for it with a deadline of its own, and fails.
-    Strict,
-}
 
 /// Whether an instance has just become ready.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

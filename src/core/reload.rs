@@ -6,29 +6,11 @@
 use super::effect::Effect::{self, Notify};
 use super::effect::Notice;
 use super::event::Request;
-use super::fleet::{Goal, Supervisor};
+use super::fleet::Supervisor;
+use super::goal::Goal;
 use super::ids::{Generation, Moment, WorkerId};
 use super::policy::HostKind;
-
-/// Where the reading stands.
-#[derive(Debug, Default)]
-pub(super) struct Reload {
-    /// The newest reading that was asked for.
-    newest: Generation,
-    reading: Reading,
-}
-
-#[derive(Debug, Default)]
-enum Reading {
-    #[default]
-    None,
-    UnderWay {
-        /// What is done if the configuration is right.
-        then: Vec<Request>,
-        /// What was asked for meanwhile, for which it is read once more.
-        next: Vec<Request>,
-    },
-}
+use super::reload_state::Reading;
 
 impl Supervisor {
     /// Something that restarts workers is asked for.

@@ -161,3 +161,8 @@ pub(super) enum Role {
     Successor,
     Retiring,
 }
+
+/// Where a worker's slot is among all.
+pub(super) const fn slot_index(worker: WorkerId) -> usize {
+    worker.0 as usize - 1
+}

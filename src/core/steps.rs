@@ -10,13 +10,12 @@ use std::time::Duration;
 use super::effect::Effect::{self, Notify};
 use super::effect::{AbortReason, Haste, Notice, Scope, StopReason};
 use super::event::{ExitStatus, OnDeath};
-use super::fleet::{Supervisor, slot_index};
+use super::fleet::Supervisor;
 use super::ids::{InstanceId, Moment, WorkerId};
-use super::instance::{Instance, Stage};
+use super::instance::{Instance, ReadinessRule, Stage};
 use super::policy::RestartOrder;
-use super::readiness::ReadinessRule;
 use super::rollout::{PendingReplacement, Rollout, Step, StepResult};
-use super::slot::{DesiredState, Role, Slot, SlotState, Trial};
+use super::slot::{DesiredState, Role, Slot, SlotState, Trial, slot_index};
 
 /// How long a replacement has to live on after one that died, where `control.exitThreshold` says nothing.
 const PROOF: Duration = Duration::from_secs(1);
