@@ -111,7 +111,7 @@ fn a_stop_first_roll_out_onto_a_broken_version_waits_at_the_first_worker() {
     assert_eq!(luster.stop().0, 0);
 }
 
-/// A broken version, with the README's own limits: it never costs a worker that serves, and luster instances on.
+/// A broken version, with the README's own limits: it never costs a worker that serves, and luster lives on.
 #[track_caller]
 fn holds_at_the_first(workers: u32, parallel: u32, allowed: u32) {
     let port = free_port();

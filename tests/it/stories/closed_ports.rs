@@ -1,5 +1,5 @@
 //! Ports that a worker closes by itself: those it only tried out are free at once, those with clients as soon as it is clear
-//! that the worker instances on.
+//! that the worker goes on.
 
 use std::net::TcpListener;
 use std::time::{Duration, Instant};
