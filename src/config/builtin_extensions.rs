@@ -11,9 +11,9 @@ use std::time::Duration;
 
 use serde_json::Value;
 
-use crate::config::error::Problem;
 use crate::config::find;
 use crate::config::keys::is_near;
+use crate::config::problem::Problem;
 use crate::config::raw::Found;
 use crate::config::validator::Validator;
 

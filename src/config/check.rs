@@ -12,13 +12,21 @@ use crate::config::app::app;
 use crate::config::builtin_extensions::builtins;
 use crate::config::find;
 use crate::config::keys::{SECTIONS, warn_of_near_misses};
-use crate::config::load::Surroundings;
 use crate::config::pm2;
 use crate::config::raw::Found;
+use crate::config::request::Defaults;
 use crate::config::server::server;
 use crate::config::settings::{MAX_WORKERS, Settings};
 use crate::config::validator::{Validator, whole};
 use crate::core::{ExitTimeout, HostKind, LifecycleLimits, Persistence, Policy, Readiness, RestartOrder};
+
+/// What a configuration's meaning depends on besides itself.
+pub(super) struct Surroundings<'a> {
+    pub(super) base_dir: &'a Path,
+    pub(super) defaults: Defaults,
+    /// See [`Evaluate::find_app`].
+    pub(super) find_app: &'a mut dyn FnMut(&Path) -> Option<PathBuf>,
+}
 
 /// Judges everything; the settings are to be used only if the validator noted no problem.
 pub(super) fn check(validator: &mut Validator<'_>, surroundings: Surroundings<'_>) -> Settings {

@@ -2,13 +2,15 @@
 //!
 //! Invariant: every message names the file, key or variable at fault; nothing here is coloured or logged.
 
-use std::fmt::{self, Write as _};
+use std::fmt::Write as _;
 use std::io;
 use std::path::PathBuf;
 use std::time::Duration;
 
 use crate::Exit;
-use crate::config::origin::{Origin, Origins};
+use crate::config::origin::Origin;
+use crate::config::origins::Origins;
+use crate::config::problem::Problem;
 
 /// Why a configuration cannot be used. Displays as the full text for the user, often of several paragraphs.
 #[derive(Debug, thiserror::Error)]
@@ -154,19 +156,6 @@ pub struct Rest {
     pub origins: Option<Origins>,
 }
 
-/// One thing that is wrong.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Problem {
-    /// The dotted key, if one is at fault.
-    pub key: Option<String>,
-    /// What is wrong, quoting the key.
-    pub message: String,
-    /// Where the value was written.
-    pub origin: Origin,
-    /// The source line with the value marked, two lines of text.
-    pub excerpt: Option<String>,
-}
-
 impl Error {
     /// The exit code this should end luster with.
     #[must_use]
@@ -186,24 +175,6 @@ impl Error {
             | Self::Ecosystem { .. }
             | Self::Module { .. }
             | Self::Invalid { .. } => Exit::Config,
-        }
-    }
-}
-
-impl Problem {
-    /// The place and what is wrong, on one line.
-    #[must_use]
-    pub fn headline(&self) -> String {
-        format!("{}: {}", self.origin, self.message)
-    }
-}
-
-impl fmt::Display for Problem {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}: {}", self.origin, self.message)?;
-        match &self.excerpt {
-            Some(excerpt) => write!(f, "\n{excerpt}"),
-            None => Ok(()),
         }
     }
 }

@@ -12,12 +12,9 @@ use serde_json::Value;
 
 use crate::config::error::{Error, ModuleFailure};
 use crate::config::literal::Flavour;
-use crate::config::load::ConfigRequest;
 use crate::config::raw::{NonJsonValue, RawConfig};
-use crate::config::read::SIZE_LIMIT;
-
-/// How long a configuration that is a program may take to give its value.
-pub const EVALUATION_DEADLINE: Duration = Duration::from_secs(60);
+use crate::config::request::ConfigRequest;
+use crate::config::request::SIZE_LIMIT;
 
 /// Whoever runs configurations that are programs.
 pub trait Evaluate {

@@ -4,92 +4,28 @@
 //! it.
 
 use std::collections::BTreeMap;
-use std::ffi::OsString;
 use std::path::{Path, PathBuf};
-use std::time::Duration;
-use std::{env, io};
 
 use serde_json::Value;
 
-use crate::config::check::check;
-use crate::config::error::{Error, Problem, Rest};
-use crate::config::evaluate::{EVALUATION_DEADLINE, Evaluate};
+use crate::config::check::{Surroundings, check};
+use crate::config::error::{Error, Rest};
+use crate::config::evaluate::Evaluate;
 use crate::config::find::{self, NotFound};
 use crate::config::literal::Flavour;
-use crate::config::origin::{Origin, Origins};
+use crate::config::origin::Origin;
+use crate::config::origins::Origins;
 use crate::config::overrides;
 use crate::config::pm2;
+use crate::config::problem::Problem;
 use crate::config::raw::{RawConfig, type_name};
 use crate::config::read::{Reading, SourceFormat, read};
-use crate::config::settings::{Balance, Settings};
+use crate::config::request::{ConfigRequest, Defaults};
+use crate::config::settings::Settings;
 use crate::config::validator::{Validator, with_article};
 
 /// The file looked for when the command line names none; extensions are tried.
 const DEFAULT_CONFIG: &str = "luster.conf";
-
-/// What [`load()`] needs from outside.
-#[derive(Debug, Clone)]
-pub struct ConfigRequest {
-    /// The command line's CONFIG.
-    pub config: Option<PathBuf>,
-    /// The working directory, absolute.
-    pub cwd: PathBuf,
-    /// The environment variable `LUSTER_CONF`.
-    pub luster_conf: Option<OsString>,
-    /// What holds where the configuration says nothing.
-    pub defaults: Defaults,
-    /// How long such programs may take.
-    pub evaluation_deadline: Duration,
-    /// Whether Node follows symbolic links to where files really are.
-    pub links: Links,
-}
-
-/// What becomes of symbolic links.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Links {
-    /// They are followed, as Node does: a release that a link leads to when the configuration is read stays that release.
-    Followed,
-    /// They stay, as `--preserve-symlinks` has it.
-    Kept,
-}
-
-impl ConfigRequest {
-    /// A request from this process's surroundings.
-    ///
-    /// # Errors
-    /// There is no working directory.
-    pub fn from_environment(config: Option<PathBuf>) -> io::Result<Self> {
-        Ok(Self {
-            config,
-            cwd: env::current_dir()?,
-            luster_conf: env::var_os("LUSTER_CONF"),
-            defaults: Defaults::from_environment(),
-            evaluation_deadline: EVALUATION_DEADLINE,
-            links: Links::Followed,
-        })
-    }
-}
-
-/// Defaults that are not the same everywhere.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Defaults {
-    /// The number of workers.
-    pub workers: u32,
-    /// How connections are shared.
-    pub balance: Balance,
-}
-
-impl Defaults {
-    /// As many workers as CPUs that this process may use (by affinity and the cgroup's quota, unlike JS luster), and Node's
-    /// own variable for how its cluster module shares connections.
-    pub(super) fn from_environment() -> Self {
-        let none = env::var_os("NODE_CLUSTER_SCHED_POLICY").is_some_and(|policy| policy == "none");
-        Self {
-            workers: u32::try_from(num_cpus::get()).unwrap_or(1),
-            balance: if none { Balance::Shared } else { Balance::RoundRobin },
-        }
-    }
-}
 
 /// A configuration that can be used.
 #[derive(Debug, Clone)]
@@ -187,15 +123,6 @@ fn load_once(request: &ConfigRequest, evaluator: &mut dyn Evaluate) -> Result<Lo
     Ok(Loaded { path, base_dir, source, data, raw: raw.value, settings, real, warnings, origins })
 }
 
-impl Links {
-    fn real(self, path: &Path) -> PathBuf {
-        match self {
-            Self::Followed => path.canonicalize().unwrap_or_else(|_| path.to_owned()),
-            Self::Kept => path.to_owned(),
-        }
-    }
-}
-
 /// A configuration that JavaScript holds.
 #[derive(Debug)]
 pub struct Held {
@@ -228,14 +155,6 @@ pub fn validate(
     let mut find_app = |_: &Path| app.clone();
     let defaults = Defaults::from_environment();
     decide(overridden, &raw, &origins, Surroundings { base_dir, defaults, find_app: &mut find_app })
-}
-
-/// What a configuration's meaning depends on besides itself.
-pub(super) struct Surroundings<'a> {
-    pub(super) base_dir: &'a Path,
-    pub(super) defaults: Defaults,
-    /// See [`Evaluate::find_app`].
-    pub(super) find_app: &'a mut dyn FnMut(&Path) -> Option<PathBuf>,
 }
 
 /// The settings, if nothing is wrong, and what looked odd.

@@ -19,12 +19,15 @@ mod lexer;
 mod literal;
 mod load;
 mod origin;
+mod origins;
 mod overrides;
 mod pm2;
 mod ports;
+mod problem;
 mod raw;
 mod read;
 mod render;
+mod request;
 mod server;
 mod settings;
 mod socket;
@@ -33,14 +36,17 @@ mod text;
 mod validator;
 
 pub use builtin_extensions::{BuiltinOptions, Guard, GuardRestart, LogFile, LogTarget, Telling, Validated};
-pub use error::{Error, ModuleFailure, Problem, Rest};
-pub use evaluate::{EVALUATION_DEADLINE, Evaluate, EvaluationError};
+pub use error::{Error, ModuleFailure, Rest};
+pub use evaluate::{Evaluate, EvaluationError};
 pub use literal::Flavour;
-pub use load::{ConfigRequest, Defaults, Held, Links, Loaded, Real, load, validate};
-pub use origin::{Origin, Origins};
+pub use load::{Held, Loaded, Real, load, validate};
+pub use origin::Origin;
+pub use origins::Origins;
 pub use ports::Seat;
-pub use read::{SIZE_LIMIT, SourceFormat};
+pub use problem::Problem;
+pub use read::SourceFormat;
 pub use render::{changed_keys, render};
+pub use request::{ConfigRequest, Defaults, EVALUATION_DEADLINE, Links, SIZE_LIMIT};
 pub use settings::{Balance, MAX_WORKERS, Port, Server, Settings};
 
 #[cfg(test)]

@@ -5,8 +5,9 @@
 
 use serde_json::{Map, Value};
 
-use crate::config::error::Problem;
-use crate::config::origin::{Origin, Origins};
+use crate::config::origin::Origin;
+use crate::config::origins::Origins;
+use crate::config::problem::Problem;
 use crate::config::raw::{NonJsonValue, RawConfig};
 
 /// One item of the variable.

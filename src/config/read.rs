@@ -15,14 +15,11 @@ use crate::config::evaluate::{Evaluate, Exported, evaluate};
 use crate::config::find;
 use crate::config::json5_parser::{self, Content, Node};
 use crate::config::literal::exported_literal;
-use crate::config::load::ConfigRequest;
-use crate::config::origin::Origins;
+use crate::config::origins::Origins;
 use crate::config::raw::{RawConfig, type_name};
+use crate::config::request::{ConfigRequest, SIZE_LIMIT};
 use crate::config::syntax;
 use crate::config::text::SourceText;
-
-/// The largest configuration file, and the largest value a program may give as JSON, in bytes.
-pub const SIZE_LIMIT: usize = 16 * 1024 * 1024;
 
 /// What the configuration is, and so how workers get it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -8,8 +8,8 @@ use std::time::Duration;
 
 use serde_json::Value;
 
-use crate::config::error::Problem;
-use crate::config::origin::Origins;
+use crate::config::origins::Origins;
+use crate::config::problem::Problem;
 use crate::config::raw::{Found, NonJsonValue, RawConfig};
 
 /// The longest time Node's timers can measure, in milliseconds (24 days); JS luster's would fire at once
