@@ -10,8 +10,6 @@ use tracing::info;
 
 use crate::core::{Endpoint, InstanceId, Notice, WorkerId};
 
-use super::state::Driver;
-
 /// Of how many endpoints it is remembered that they were told; more are not told.
 const MOST: usize = 1024;
 
@@ -42,28 +40,30 @@ impl Endpoints {
         }
     }
 
+    /// Tells what is listened on, if it is the time for it; `all` is what there is.
+    pub(super) fn tell(
+        &mut self,
+        notice: &Notice,
+        all: impl FnOnce() -> Vec<(Endpoint, BTreeSet<WorkerId>)>,
+    ) {
+        if let Notice::Listening(worker, _, endpoint) = notice
+            && self.is_late(endpoint)
+        {
+            tell(endpoint, &BTreeSet::from([*worker]));
+        }
+        if !self.settles(notice) {
+            return;
+        }
+        for (endpoint, workers) in self.news(all()) {
+            tell(&endpoint, &workers);
+        }
+    }
+
     /// What has not been told yet of all there is; the rest is forgotten.
     fn news(&mut self, all: Vec<(Endpoint, BTreeSet<WorkerId>)>) -> Vec<(Endpoint, BTreeSet<WorkerId>)> {
         let before = std::mem::take(&mut self.told);
         self.told = all.iter().map(|(endpoint, _)| endpoint.clone()).collect();
         all.into_iter().filter(|(endpoint, _)| !before.contains(endpoint)).take(MOST).collect()
-    }
-}
-
-impl Driver {
-    /// Tells what is listened on, if it is the time for it.
-    pub(super) fn tell_endpoints(&mut self, notice: &Notice) {
-        if let Notice::Listening(worker, _, endpoint) = notice
-            && self.endpoints.is_late(endpoint)
-        {
-            tell(endpoint, &BTreeSet::from([*worker]));
-        }
-        if !self.endpoints.settles(notice) {
-            return;
-        }
-        for (endpoint, workers) in self.endpoints.news(self.cluster.endpoints()) {
-            tell(&endpoint, &workers);
-        }
     }
 }
 

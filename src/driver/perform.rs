@@ -71,7 +71,7 @@ impl Driver {
                         if self.port_holders.is_open(*instance, &refusal.endpoint) => {}
                     notice => log_lines::tell(notice, |instance| self.pid(instance)),
                 }
-                self.tell_endpoints(&notice);
+                self.endpoints.tell(&notice, || self.cluster.endpoints());
                 self.publish(now, &notice);
             }
             Effect::Finish(outcome) => {

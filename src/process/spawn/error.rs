@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use nix::errno::Errno;
 use thiserror::Error;
 
-use super::start::Identity;
+use super::identity::Identity;
 
 /// Why a worker could not be started.
 #[derive(Debug, Error)]

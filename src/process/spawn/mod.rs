@@ -2,9 +2,13 @@
 
 mod error;
 mod exec;
+mod identity;
+mod needed;
 mod start;
 mod sys;
 
 pub use error::{SpawnError, Step};
 pub use exec::{Exec, Forked};
-pub use start::{Change, FURTHER, Identity, Needed, Start, Stream};
+pub use identity::Identity;
+pub use needed::Needed;
+pub use start::{Change, FURTHER, Start, Stream};

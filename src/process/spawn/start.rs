@@ -18,6 +18,8 @@ use nix::sys::termios::{LocalFlags, tcgetattr};
 
 use super::error::{Failure, SpawnError, Step, Subject};
 use super::exec::{Exec, Forked};
+use super::identity::Identity;
+use super::needed::Needed;
 use super::sys::{self, Image, Isolation, Plan};
 use crate::process::{Child, DescriptorLimit};
 
@@ -52,22 +54,6 @@ pub struct Start {
     pub needed: Option<Needed>,
 }
 
-/// A file, and what it was like when it was seen last. The new process looks at it, because it may wait for a file system,
-/// and does not run its program if it is gone or another one.
-#[derive(Debug, Clone)]
-pub struct Needed {
-    /// Where it is.
-    pub path: PathBuf,
-    /// The device it is on.
-    pub device: u64,
-    /// Its number there.
-    pub inode: u64,
-    /// How long it is, in bytes.
-    pub size: u64,
-    /// When it was changed last, in seconds and nanoseconds.
-    pub changed: (i64, i64),
-}
-
 /// What one of the standard descriptors becomes.
 #[derive(Debug)]
 pub enum Stream {
@@ -77,26 +63,6 @@ pub enum Stream {
     Null,
     /// This.
     Given(OwnedFd),
-}
-
-/// A user and a group to become; what is `None` stays ours.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct Identity {
-    /// The user's number.
-    pub user: Option<u32>,
-    /// The group's number.
-    pub group: Option<u32>,
-}
-
-impl fmt::Display for Identity {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match (self.user, self.group) {
-            (Some(user), Some(group)) => write!(f, "user {user} and group {group}"),
-            (Some(user), None) => write!(f, "user {user}"),
-            (None, Some(group)) => write!(f, "group {group}"),
-            (None, None) => f.write_str("ourselves"),
-        }
-    }
 }
 
 /// What happens to one environment variable. `Debug`, which log lines use, does not show the value: it may be a secret.

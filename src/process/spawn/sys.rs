@@ -22,7 +22,8 @@ use nix::sys::signal::{SigSet, SigmaskHow, Signal};
 use nix::unistd::{ForkResult, fork};
 
 use super::error::{Failure, Step};
-use super::start::{Identity, Needed};
+use super::identity::Identity;
+use super::needed::Needed;
 use crate::process::{Child, DescriptorLimit, Pid, registry, sys};
 
 /// What the process is to become.
