@@ -221,6 +221,8 @@ pub enum Overdue {
     Stop(Duration),
     /// To exit, since it left its channel.
     Exit(Duration),
+    /// To say anything, since it was told to close its servers: its event loop is blocked.
+    Answer(Duration),
 }
 
 /// Who wanted an instance to end.

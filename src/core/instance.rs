@@ -177,6 +177,7 @@ impl Instance {
 
     /// It closed an endpoint. One on its way out closes them all, which says nothing.
     pub(super) fn closes(&mut self, now: Moment, endpoint: Endpoint, closing: Closing) {
+        self.answers();
         self.asking.remove(&endpoint);
         if self.is_stopping() || !self.endpoints.remove(&endpoint) {
             return;
@@ -296,8 +297,15 @@ impl Instance {
         }
     }
 
+    /// It shows that its event loop is not blocked.
+    fn answers(&mut self) {
+        let Stage::Stopping { deadlines, .. } = &mut self.stage else { return };
+        deadlines.answered();
+    }
+
     /// Its suspend functions are done.
     pub(super) fn suspended(&mut self, effects: &mut Vec<Effect>) {
+        self.answers();
         let id = self.id;
         if let Stage::Stopping { phase: phase @ StopPhase::Suspending { .. }, .. } = &mut self.stage {
             *phase = StopPhase::Draining;
@@ -306,12 +314,14 @@ impl Instance {
     }
 
     /// Its servers are closed and have no connection.
-    pub(super) const fn is_drained(&mut self) {
+    pub(super) fn is_drained(&mut self) {
+        self.answers();
         self.left = Left::Idle;
     }
 
     /// It began to leave by itself (`exitedAfterDisconnect`), or it closed its channel.
     pub(super) fn leaves(&mut self, now: Moment, how: Leaves, limits: &LifecycleLimits, exit: ExitTimeout) {
+        self.answers();
         match &mut self.stage {
             Stage::Stopping { phase, deadlines, .. } => match (how, &*phase) {
                 (Leaves::Channel, StopPhase::Suspending { .. } | StopPhase::Draining) => {
@@ -344,6 +354,7 @@ impl Instance {
             Stage::Stopping { phase, deadlines, .. } => {
                 if matches!(phase, StopPhase::Suspending { until } if *until <= now) {
                     *phase = StopPhase::Draining;
+                    deadlines.without_an_answer(now, limits);
                     effects.push(Notify(Notice::SuspendUnanswered(self.worker, self.id)));
                     effects.push(Effect::Disconnect(self.id));
                 }

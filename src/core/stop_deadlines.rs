@@ -20,6 +20,10 @@ const UNANNOUNCED: Duration = Duration::from_secs(2);
 /// From SIGTERM to SIGKILL for an instance that is not worth waiting for, where `control.killTimeout` says nothing.
 const LAST_WORDS: Duration = Duration::from_secs(5);
 
+/// From the second request without an answer, the one to close its servers, to SIGTERM, where `control.stopTimeout` says
+/// nothing. Node answers it at once, whatever the app does, unless its event loop is blocked.
+const UNRESPONSIVE: Duration = Duration::from_secs(10);
+
 /// When patience ends.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Deadlines {
@@ -37,6 +41,24 @@ impl Deadlines {
     pub(super) fn after_a_signal(now: Moment, limits: &LifecycleLimits) -> Self {
         let wait = limits.kill_timeout.unwrap_or(LAST_WORDS);
         Self { terminate: None, kill: Some((now.after(wait), Overdue::Stop(wait))) }
+    }
+
+    /// It has not answered, and is told to close its servers.
+    pub(super) fn without_an_answer(&mut self, now: Moment, limits: &LifecycleLimits) {
+        let at = |wait: Duration| Some((now.after(wait), Overdue::Answer(wait)));
+        if limits.stop_timeout.is_none() {
+            self.terminate = self.terminate.or_else(|| at(UNRESPONSIVE));
+            if limits.kill_timeout.is_none() {
+                self.kill = self.kill.or_else(|| at(UNRESPONSIVE.saturating_add(LINGER_KILL)));
+            }
+        }
+    }
+
+    /// It has answered after all: it may drain as long as it takes.
+    pub(super) fn answered(&mut self) {
+        for due in [&mut self.terminate, &mut self.kill] {
+            due.take_if(|(_, overdue)| matches!(overdue, Overdue::Answer(_)));
+        }
     }
 
     /// It has left its channel, and perhaps its last connection.

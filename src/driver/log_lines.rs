@@ -8,11 +8,11 @@ use tracing::{debug, error, info, warn};
 
 use super::clauses::{abort_reason, causes, count, how, millis, queued};
 use super::exit_lines::{End, Fields, exited};
-use crate::Exit;
 use crate::core::{
     AbortReason, Endpoint, ExitStatus, HostThen, InstanceId, Notice, OnDeath, Overdue, RestartOrder, Signal,
     StopReason, WorkerId,
 };
+use crate::exit::Exit;
 
 /// Writes the line for a notice. `pid` finds an instance's process number; 0 stands for none.
 pub(super) fn tell(notice: &Notice, pid: impl Fn(InstanceId) -> i32) {
@@ -41,8 +41,8 @@ pub(super) fn tell(notice: &Notice, pid: impl Fn(InstanceId) -> i32) {
                 event = "suspend_unanswered",
                 wid = wid.0,
                 pid,
-                "worker {wid} (pid {pid}) did not finish its suspend functions within 10 s; disconnecting it \
-                 anyway"
+                "worker {wid} (pid {pid}) did not finish its suspend functions within 10 s, or its event loop is blocked; \
+                 disconnecting it anyway"
             );
         }
         Notice::Signalled(wid, instance, signal, overdue) => {
@@ -160,6 +160,18 @@ fn signalled(wid: WorkerId, pid: i32, signal: Signal, overdue: Overdue) {
                 signal = name,
                 ms,
                 "worker {wid} (pid {pid}) has not exited within {ms} ms ({key}); sending {name}"
+            );
+        }
+        Overdue::Answer(limit) => {
+            let ms = millis(limit);
+            warn!(
+                event,
+                wid = wid.0,
+                pid,
+                signal = name,
+                ms,
+                "worker {wid} (pid {pid}) has not answered for {ms} ms since it was told to close its servers: its event \
+                 loop is blocked; sending {name} ({key} would set another limit)"
             );
         }
         Overdue::Exit(limit) => {

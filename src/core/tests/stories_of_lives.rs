@@ -151,6 +151,39 @@ fn a_suspend_without_an_answer_is_cut_after_ten_seconds() {
 }
 
 #[test]
+fn one_whose_event_loop_is_blocked_is_ended_although_no_timeout_is_set() {
+    let script =
+        |_, _| Behaviour { answers_suspend: None, drains: None, heeds_sigterm: None, ..Behaviour::default() };
+    let mut world = World::new(policy(1)).scripted(script);
+    world.ask(Request::Start);
+    world.pass(1000);
+    world.ask(Request::Stop);
+    world.pass(19_999);
+    assert_eq!(world.signals(InstanceId(1)), []);
+    world.pass(1);
+    assert_eq!(world.signals(InstanceId(1)), [Signal::Terminate]);
+    world.pass(9_999);
+    assert_eq!(world.outcome, None);
+    world.pass(1);
+    assert_eq!(world.outcome, Some(Outcome::Stopped));
+    assert!(world.said(|notice| matches!(notice, Notice::Signalled(_, _, Signal::Kill, Overdue::Answer(_)))));
+}
+
+#[test]
+fn one_that_answers_after_all_may_drain_as_long_as_it_takes() {
+    let script = |_, _| Behaviour { answers_suspend: None, drains: Some(3_600_000), ..Behaviour::default() };
+    let mut world = World::new(policy(1)).scripted(script);
+    world.ask(Request::Start);
+    world.pass(1000);
+    world.ask(Request::Stop);
+    world.pass(15_000);
+    let endpoint = Endpoint::new("tcp *:8080");
+    world.news(Event::Closed(InstanceId(1), endpoint, Closing::ForGood));
+    world.pass(3_000_000);
+    assert_eq!((world.signals(InstanceId(1)), world.outcome.clone()), (&[][..], None));
+}
+
+#[test]
 fn stop_and_kill_timeouts_count_from_the_stop() {
     let mut policy = policy(1);
     (policy.limits.stop_timeout, policy.limits.kill_timeout) = (ms(500), ms(900));

@@ -82,3 +82,20 @@ fn an_unfinished_suspend_function_holds_a_stop_for_ten_seconds_at_most() {
     assert_eq!(code, 0);
     assert!(log.iter().any(|line| line["event"] == "suspend_unanswered"), "{log:?}");
 }
+
+#[test]
+fn a_worker_whose_event_loop_is_blocked_is_ended_although_no_timeout_is_set() {
+    let app = "require('http').createServer((_, r) => r.end('x')).listen(process.env.port);
+        require('luster').once('ready', () => setTimeout(() => {
+            require('fs').writeSync(1, 'blocked');
+            Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0);
+        }, 200));";
+    let luster = Luster::with(app, json!({"workers": 1, "server": {"port": free_port()}})).start();
+    luster.await_ready(1);
+    eventually("it is blocked", || luster.stdout().contains("blocked").then_some(()));
+    let (code, log) = luster.stop();
+    assert_eq!(code, 0);
+    let signalled: Vec<_> = log.iter().filter(|line| line["event"] == "signalled").collect();
+    assert_eq!(signalled.len(), 1, "{log:?}");
+    assert_eq!((&signalled[0]["signal"], &signalled[0]["ms"]), (&json!("SIGTERM"), &json!(10_000)));
+}
