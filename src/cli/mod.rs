@@ -16,7 +16,7 @@ use clap::{ArgAction, Args, CommandFactory, Parser, Subcommand, ValueEnum};
 
 pub(crate) use self::not_commands::advice;
 use self::split::{Cut, cut};
-use crate::Exit;
+use crate::exit::Exit;
 
 const USAGE: &str = "luster [OPTIONS] [CONFIG [WORDS]...]\n       luster check [OPTIONS] [CONFIG [WORDS]...]";
 

@@ -2,10 +2,10 @@
 
 use std::path::PathBuf;
 
-use crate::Exit;
 use crate::cli::LogFormat;
 use crate::config::{self, Guard, GuardRestart, LogFile, LogTarget, Problem, Validated};
 use crate::driver::{BuiltinExtensions, GUARD, LOG_FILE, Restart, Watching};
+use crate::exit::Exit;
 use crate::output::{Destination, LogFiles, Objects, OpenError};
 use crate::watch::{OwnFiles, Patterns, Telling};
 

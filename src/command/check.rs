@@ -8,9 +8,9 @@ use std::path::Path;
 
 use super::extensions;
 use super::found::{self, Found, Warnings};
-use crate::Exit;
 use crate::cli::{self, Check, LogFormat, Output};
 use crate::config::{Loaded, LogTarget, Port, Problem};
+use crate::exit::Exit;
 
 /// Does it.
 pub(super) fn run(check: &Check) -> Exit {

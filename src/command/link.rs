@@ -2,8 +2,8 @@
 
 use std::os::fd::AsFd;
 
-use crate::Exit;
 use crate::cli;
+use crate::exit::Exit;
 use crate::node::host;
 use crate::process;
 

@@ -22,8 +22,8 @@ mod serve;
 mod tests;
 mod validate;
 
-use crate::Exit;
 use crate::cli::{Cli, Command};
+use crate::exit::Exit;
 
 /// Runs the command.
 pub(crate) fn run(cli: &Cli) -> Exit {

@@ -8,7 +8,7 @@ use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
-use crate::Exit;
+use crate::exit::Exit;
 
 /// How long it may take to say its version.
 const PATIENCE: Duration = Duration::from_secs(2);

@@ -4,9 +4,9 @@ use std::ffi::OsString;
 use std::io;
 use std::path::{Path, PathBuf};
 
-use crate::Exit;
 use crate::config::{Balance, Settings};
 use crate::driver::{BuiltinExtensions, Configured, HostSetup, Launcher, RunSpec, SpawnOverrides};
+use crate::exit::Exit;
 use crate::logging;
 use crate::node::cluster;
 use crate::node::scripts::{Placed, Places, Script};

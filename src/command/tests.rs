@@ -8,11 +8,11 @@ use serde_json::{Value, json};
 use tempfile::TempDir;
 
 use super::evaluator::Evaluator;
-use crate::Exit;
 use crate::config::{
     Balance, ConfigRequest, Defaults, EVALUATION_DEADLINE, Error, Links, Loaded, ModuleFailure, SourceFormat,
     load,
 };
+use crate::exit::Exit;
 use crate::process::DescriptorLimit;
 
 /// A folder with files, and what is needed to read a configuration there. It always holds `worker.js`.

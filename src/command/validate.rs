@@ -9,9 +9,9 @@ use std::path::PathBuf;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use crate::Exit;
 use crate::cli;
 use crate::config::{self, Held, Problem, SIZE_LIMIT};
+use crate::exit::Exit;
 
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]

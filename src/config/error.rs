@@ -7,10 +7,10 @@ use std::io;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use crate::Exit;
 use crate::config::origin::Origin;
 use crate::config::origins::Origins;
 use crate::config::problem::Problem;
+use crate::exit::Exit;
 
 /// Why a configuration cannot be used. Displays as the full text for the user, often of several paragraphs.
 #[derive(Debug, thiserror::Error)]

@@ -16,11 +16,11 @@ use super::reader::{Read, Reader};
 use super::state::Driver;
 use super::sys;
 use super::translate;
-use crate::Exit;
 use crate::core::{
     Death, Event, ExitStatus, HostKind, LifecycleLimits, Moment, OneRequest, Outcome, Policy, RefusalCause,
     Request, StopCause, Supervisor, WorkerId,
 };
+use crate::exit::Exit;
 use crate::node::cluster::{Balance, Cluster, SocketAccess};
 use crate::node::host::{HostChannel, HostLauncher, HostNews};
 use crate::node::ipc::Progress;

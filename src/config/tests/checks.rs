@@ -2,12 +2,12 @@
 
 use std::time::Duration;
 
-use crate::Exit;
 use crate::config::tests::{NoNode, Story, json_error, json_loaded};
 use crate::config::{
     Balance, BuiltinOptions, Guard, GuardRestart, LogFile, LogTarget, Port, Problem, Telling, render,
 };
 use crate::core::{ExitTimeout, HostKind, LifecycleLimits, Policy, Readiness, RestartOrder};
+use crate::exit::Exit;
 
 /// Asserts that the configuration with these members is wrong with this one message.
 fn wrong(members: &str, message: &str) {

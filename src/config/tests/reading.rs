@@ -6,9 +6,9 @@ use std::{fs, io};
 use nix::sys::stat::Mode;
 use serde_json::json;
 
-use crate::Exit;
 use crate::config::tests::{Story, json_error};
 use crate::config::{Error, SourceFormat};
+use crate::exit::Exit;
 
 #[test]
 fn luster_conf_in_the_working_directory_is_the_default() {
