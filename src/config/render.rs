@@ -52,7 +52,7 @@ fn real<'a>(loaded: &'a Loaded, key: &str) -> Option<&'a Path> {
 pub fn changed_keys(before: &Loaded, now: &Loaded) -> Vec<&'static str> {
     let differs = |key: &&'static str| match *key {
         // Each worker takes these by itself; the folder follows the app unless somebody names one.
-        "app" | "maxEventListeners" | "control.compileCache" => false,
+        "app" | "maxEventListeners" | "control.compileCache" | "control.idleTimeout" => false,
         "extensionsPath" => before.raw.get(*key) != now.raw.get(*key),
         key => in_force(before, key) != in_force(now, key),
     };

@@ -10,9 +10,9 @@ use crate::harness::{Luster, Running, children, eventually, node, processes_in};
 
 const PRINTING: &str = "
     const { wid } = require('luster');
+    process.on('SIGUSR2', () => console.log('again'));
     process.stdout.write('out of ' + wid + '\\nsecond line\\n');
     process.stderr.write('err of ' + wid + '\\n');
-    process.on('SIGUSR2', () => console.log('again'));
     setInterval(() => {}, 1000);";
 
 fn logging(app: &str, options: Value) -> Luster {
