@@ -1,4 +1,4 @@
-//! The extension host's instance: one process beside the fleet, whose end changes nothing for the workers.
+//! The extension host's instance: a process of its own, whose end changes nothing for the workers.
 //!
 //! ```text
 //!             initialized            ends          pause over

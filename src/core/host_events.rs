@@ -166,7 +166,7 @@ impl Supervisor {
         }
     }
 
-    /// Whether no worker instances and none will by itself.
+    /// Whether no worker is alive and none will be by itself.
     fn is_deserted(&self) -> bool {
         let is_idle = |slot: &Slot| matches!(slot.state, SlotState::Empty | SlotState::Dead);
         self.homes.is_empty() && self.slots.iter().all(is_idle)

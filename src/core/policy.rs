@@ -62,7 +62,7 @@ pub enum ExitTimeout {
     After(Duration),
 }
 
-/// Which JavaScript there is beside the fleet.
+/// Which host there is: JavaScript that belongs to the master.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum HostKind {
     /// None: all workers are started at once, and luster ends when all are dead.

@@ -124,7 +124,7 @@ class Supervision {
         this.ask('reopen');
     }
 
-    /** This process instances as long as a worker does, or is expected. */
+    /** This process stays as long as a worker does, or is expected. */
     hold() {
         if (this._link !== null) {
             const workers = this._roster.all();

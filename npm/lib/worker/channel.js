@@ -1,8 +1,8 @@
-// The ways from a worker to the other side: Node's channel to the supervisor, and the direct channel to the JavaScript
-// beside the fleet, once there is one.
+// The ways from a worker to the other side: Node's channel to the supervisor, and the direct channel to the
+// host, once there is one.
 //
-// Invariants: remote calls arrive in the order they were made, also when the line is opened between two of them: what
-// went by the channel is followed by a word that says so, and the line is not read before that word. Sending never throws
+// Invariants: remote calls arrive in the order they were made, also when it is opened between two of them: what
+// went by the channel is followed by a word that says so, and the direct channel is not read before that word. Sending never throws
 // or emits because the other side is gone: this process is then on its way out, and an error of ours must not decide its
 // exit code.
 

@@ -2,7 +2,7 @@
 //!
 //! Invariants: a connection is accepted only when some worker can be offered it, so the rest wait in the kernel;
 //! our copy is closed when a worker has taken it, and a refused or lost one goes first to the next worker, unless
-//! somebody may have read from it; nothing here repeats without news from a worker, the kernel or the wake_timer.
+//! somebody may have read from it; nothing here repeats without news from a worker, the kernel or the wake timer.
 
 use std::collections::BTreeMap;
 use std::os::fd::AsRawFd;

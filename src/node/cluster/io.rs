@@ -1,7 +1,7 @@
 //! Turns readiness into work: which channels are read, how much at a time, and when reading rests.
 //!
 //! Invariants: one call reads at most a turn's worth from each worker, so none starves another; what could not be
-//! done now is either in line, or has an edge or the wake_timer to bring it back.
+//! done now is either in line, or has an edge or the wake timer to bring it back.
 
 use std::mem;
 use std::os::fd::AsFd;

@@ -19,7 +19,7 @@ impl WakeTimer {
         self.0
     }
 
-    /// Takes a due wake_timer; those still wanted must be set again.
+    /// Takes a due wake-up; those still wanted must be set again.
     pub(super) fn take_due(&mut self, now: Moment) -> Option<Moment> {
         self.0.take_if(|at| *at <= now)
     }

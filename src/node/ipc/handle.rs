@@ -36,7 +36,7 @@ pub enum HandleKind {
     Udp6,
 }
 
-/// A descriptor that would crash a Node process, or write_block its channel for ever.
+/// A descriptor that would crash a Node process, or block its channel for ever.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
 #[error("only TCP, UDP and unix stream sockets can be sent to a worker")]
 pub struct UnsupportedHandle;

@@ -2,7 +2,7 @@
 //!
 //! Invariants: messages leave in order; a descriptor rides on the first byte of its own wrapper, one to a `sendmsg`;
 //! behind a wrapper too long for one kernel buffer no other descriptor follows until it is acknowledged (the kernel
-//! would hand them out crossed); every wrapper sent is remembered, as the pending_ack it was, until the peer answers it.
+//! would hand them out crossed); every wrapper sent is remembered, for what it is a pending acknowledgement, until the peer answers it.
 
 use std::collections::VecDeque;
 use std::io::IoSlice;
