@@ -85,8 +85,10 @@ fn what_workers_and_luster_print_is_stamped_marked_and_written_to_files() {
 fn with_text_for_people_lusters_lines_are_stamped_and_marked_as_the_workers_are() {
     let luster = logging(PRINTING, json!({"stdout": "all.log", "stderr": "all.log"})).start_as(&[]);
     let file = luster.path().join("all.log");
-    let lines = await_lines(&file, 1, "using the built-in one");
+    // From then on a stop is heard: before that SIGTERM ends it as it ends any program.
+    let lines = await_lines(&file, 2, ") started");
     assert!(lines.iter().all(|line| is_stamped(line)), "{lines:?}");
+    assert!(lines.iter().any(|line| line.contains("using the built-in one")), "{lines:?}");
     assert!(lines.iter().any(|line| line.contains(" [master]  INFO luster 3")), "{lines:?}");
     let only = luster.stderr_of_workers();
     assert!(only.ends_with(&format!("logging to {}", file.display())), "{only}");
