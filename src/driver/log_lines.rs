@@ -149,48 +149,35 @@ fn signalled(wid: WorkerId, pid: i32, signal: Signal, overdue: Overdue) {
         Signal::Terminate => ("SIGTERM", "control.stopTimeout"),
         Signal::Kill => ("SIGKILL", "control.killTimeout"),
     };
-    let event = "signalled";
-    match overdue {
-        Overdue::Stop(limit) => {
-            let ms = millis(limit);
-            warn!(
-                event,
-                wid = wid.0,
-                pid,
-                signal = name,
-                ms,
-                "worker {wid} (pid {pid}) has not exited within {ms} ms ({key}); sending {name}"
-            );
-        }
-        Overdue::Answer(limit) => {
-            let ms = millis(limit);
-            warn!(
-                event,
-                wid = wid.0,
-                pid,
-                signal = name,
-                ms,
-                "worker {wid} (pid {pid}) has not answered for {ms} ms since it was told to close its servers: its event \
-                 loop is blocked; sending {name} ({key} would set another limit)"
-            );
-        }
+    let (limit, what) = match overdue {
+        Overdue::Stop(limit) => (limit, format!("has not exited within {} ms ({key})", millis(limit))),
+        Overdue::Answer(limit) => (
+            limit,
+            format!(
+                "has not answered for {} ms since it was told to close its servers: its event loop is blocked",
+                millis(limit)
+            ),
+        ),
         Overdue::Exit(limit) => {
-            let ms = millis(limit);
-            let key = match signal {
-                Signal::Terminate => "control.exitTimeout",
-                Signal::Kill => key,
-            };
-            warn!(
-                event,
-                wid = wid.0,
-                pid,
-                signal = name,
-                ms,
-                "worker {wid} (pid {pid}) disconnected {ms} ms ago and is still running; sending {name} \
-                 ({key} would set another limit)"
-            );
+            (limit, format!("disconnected {} ms ago and is still running", millis(limit)))
         }
-    }
+    };
+    let advice = match (overdue, signal) {
+        (Overdue::Stop(_), _) => String::new(),
+        (Overdue::Exit(_), Signal::Terminate) => " (control.exitTimeout would set another limit)".to_owned(),
+        (Overdue::Exit(_), Signal::Kill) | (Overdue::Answer(_), _) => {
+            format!(" ({key} would set another limit)")
+        }
+    };
+    let (event, ms) = ("signalled", millis(limit));
+    warn!(
+        event,
+        wid = wid.0,
+        pid,
+        signal = name,
+        ms,
+        "worker {wid} (pid {pid}) {what}; sending {name}{advice}"
+    );
 }
 
 fn rollout(notice: &Notice, pid: impl Fn(InstanceId) -> i32) {
