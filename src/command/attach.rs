@@ -163,7 +163,7 @@ fn prepare(spec: &CustomMasterSpec, host_setup: HostSetup) -> Result<RunSpec, (E
     let mut job = run_spec::prepare(&settings, program, host_setup)?;
     job.builtins = builtins;
     job.policy.host_kind = HostKind::CustomMaster;
-    job.launcher.ports = workers.iter().map(|worker| worker.port.clone()).collect();
+    job.launcher.ports = workers.iter().map(|worker| (worker.worker(), worker.port.clone())).collect();
     job.limits = workers.iter().map(|worker| (worker.worker(), worker.limits())).collect();
     Ok(job)
 }

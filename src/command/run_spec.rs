@@ -32,13 +32,14 @@ pub(super) fn prepare(
         DescriptorLimit::raise().map_err(|error| internal("the descriptor limit cannot be raised", error))?;
     let preload = Placed::place(Script::Worker, Places::of_this_process())
         .map_err(|error| (Exit::ForkOrExec, error.to_string()))?;
+    let layout = settings.server.layout(settings.policy.workers);
     let launcher = Launcher {
         node: program.node,
         node_args: program.node_args,
         configured: program.configured,
         args: program.args,
         preload,
-        ports: settings.server.layout(settings.policy.workers).into_iter().map(|seat| seat.port).collect(),
+        ports: layout.into_iter().map(|seat| (seat.worker, seat.port)).collect(),
         inspect_port: settings.master_inspect_port,
         limit,
         overrides: SpawnOverrides::default(),

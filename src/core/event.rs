@@ -88,8 +88,9 @@ pub enum Request {
     Kill,
     /// One worker.
     One(WorkerId, OneRequest),
-    /// One worker more, with limits of its own; not started. Its number is the next one.
-    Add(LifecycleLimits),
+    /// There is to be this worker, with limits of its own; it is not started. One that is there already only gets its limits.
+    /// Numbers are given one after the other, so one that would leave a gap is nobody's.
+    Add(WorkerId, LifecycleLimits),
 }
 
 /// The signal that asks for a stop.

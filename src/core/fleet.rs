@@ -160,6 +160,12 @@ impl Supervisor {
         self.slots.iter().filter_map(|slot| Some((slot.worker, idle(slot)?))).collect()
     }
 
+    /// Whether there is this worker, with a process or without.
+    #[must_use]
+    pub fn knows(&self, worker: WorkerId) -> bool {
+        self.slots.iter().any(|slot| slot.worker == worker)
+    }
+
     /// How many processes there are.
     #[must_use]
     pub fn instances(&self) -> usize {

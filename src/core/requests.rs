@@ -11,7 +11,7 @@ use super::event::{OnDeath, OneRequest, Request, StopCause};
 use super::fleet::Supervisor;
 use super::goal::Goal;
 use super::ids::{Moment, WorkerId};
-use super::policy::RestartOrder;
+use super::policy::{LifecycleLimits, RestartOrder};
 use super::slot::{DesiredState, Slot, SlotState};
 
 /// One request to stop may come twice: a Ctrl-C from the terminal and from a parent that passes it on, as npm does; a
@@ -29,10 +29,7 @@ impl Supervisor {
                 | Request::One(_, OneRequest::Restart | OneRequest::Rollout)),
             ) => self.reload(now, request, effects),
             (Goal::Serve, Request::One(worker, request)) => self.asked_of_one(now, worker, request, effects),
-            (Goal::Serve, Request::Add(limits)) => {
-                let worker = WorkerId(u32::try_from(self.slots.len()).unwrap_or(u32::MAX).saturating_add(1));
-                self.slots.push(Slot { desired: DesiredState::Stopped, ..Slot::new(worker, limits) });
-            }
+            (Goal::Serve, Request::Add(worker, limits)) => self.add(worker, limits),
             (Goal::Serve, Request::Stop) => self.stop_all(now, Outcome::Stopped, Haste::None, effects),
             (Goal::Serve | Goal::Stop { .. }, Request::StopBy(cause)) => self.stop_by(now, cause, effects),
             (Goal::Serve | Goal::Stop { .. }, Request::StopWithin(patience)) => {
@@ -52,7 +49,7 @@ impl Supervisor {
                 | Request::RestartAll
                 | Request::Stop
                 | Request::One(..)
-                | Request::Add(_),
+                | Request::Add(..),
             )
             | (Goal::Finished, _) => {}
         }
@@ -99,8 +96,24 @@ impl Supervisor {
             | Request::StopBy(_)
             | Request::StopWithin(_)
             | Request::Kill
-            | Request::Add(_) => {}
+            | Request::Add(..) => {}
         }
+    }
+
+    fn add(&mut self, worker: WorkerId, limits: LifecycleLimits) {
+        let next = self.next_worker();
+        match self.slots.iter_mut().find(|slot| slot.worker == worker) {
+            Some(slot) => slot.limits = limits,
+            None if worker == next => {
+                self.slots.push(Slot { desired: DesiredState::Stopped, ..Slot::new(worker, limits) });
+            }
+            None => {}
+        }
+    }
+
+    /// The number that the next worker gets.
+    fn next_worker(&self) -> WorkerId {
+        self.slots.last().map_or(WorkerId(1), |last| WorkerId(last.worker.0.saturating_add(1)))
     }
 
     fn start_idle(&mut self, now: Moment, effects: &mut Vec<Effect>) {

@@ -168,21 +168,21 @@ impl Driver {
         }
     }
 
-    /// One worker more; one that is there already, because an earlier host has added it, only gets its limits.
+    /// One worker more, unless an earlier host has added it.
     fn add(&mut self, now: Moment, about: WorkerSettings) {
-        if about.worker().0 as usize <= self.launcher.ports.len() {
-            self.limit(now, about);
-        } else {
-            self.request(now, Request::Add(about.limits()));
-            self.launcher.ports.push(about.port);
-        }
+        self.request(now, Request::Add(about.worker(), about.limits()));
+        self.keep_port(about);
     }
 
     fn limit(&mut self, now: Moment, about: WorkerSettings) {
-        let (worker, limits) = (about.worker(), about.limits());
-        self.request_of(now, worker, OneRequest::Limit(limits));
-        if let Some(port) = self.launcher.ports.get_mut((worker.0 as usize).wrapping_sub(1)) {
-            *port = about.port;
+        self.request_of(now, about.worker(), OneRequest::Limit(about.limits()));
+        self.keep_port(about);
+    }
+
+    /// Its next process gets this port. Of who is no worker nothing is kept.
+    fn keep_port(&mut self, about: WorkerSettings) {
+        if self.supervisor.knows(about.worker()) {
+            self.launcher.ports.insert(about.worker(), about.port);
         }
     }
 

@@ -31,8 +31,8 @@ pub struct Launcher {
     pub args: Vec<OsString>,
     /// The workers' script.
     pub preload: scripts::Placed,
-    /// The value of `port` for each worker, from worker 1 on.
-    pub ports: Vec<String>,
+    /// The value of `port` for each worker. Which workers there are, the core knows.
+    pub ports: BTreeMap<WorkerId, String>,
     /// `properties.masterInspectPort`.
     pub inspect_port: Option<u16>,
     /// The limit on descriptors luster was started with.
@@ -190,7 +190,7 @@ impl Launcher {
     }
 
     fn env(&self, worker: WorkerId, instance: InstanceId) -> BTreeMap<OsString, Change> {
-        let port = self.ports.get(worker.0 as usize - 1).map_or("0", String::as_str);
+        let port = self.ports.get(&worker).map_or("0", String::as_str);
         let set = [
             ("NODE_CHANNEL_FD", "3".to_owned()),
             ("NODE_UNIQUE_ID", instance.0.to_string()),

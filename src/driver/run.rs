@@ -17,8 +17,8 @@ use super::state::Driver;
 use super::sys;
 use super::translate;
 use crate::core::{
-    Death, Event, ExitStatus, HostKind, LifecycleLimits, Moment, OneRequest, Outcome, Policy, RefusalCause,
-    Request, StopCause, Supervisor, WorkerId,
+    Death, Event, ExitStatus, HostKind, LifecycleLimits, Moment, Outcome, Policy, RefusalCause, Request,
+    StopCause, Supervisor, WorkerId,
 };
 use crate::exit::Exit;
 use crate::node::cluster::{Balance, Cluster, SocketAccess};
@@ -171,7 +171,7 @@ fn prepare(job: RunSpec, clock: &Clock) -> anyhow::Result<Driver> {
     let mut cluster = Cluster::new(balance).context("workers' channels cannot be watched")?;
     cluster.give_access(access);
     cluster.lend(sockets);
-    let (host_kind, workers) = (policy.host_kind, policy.workers);
+    let host_kind = policy.host_kind;
     let supervisor = Supervisor::new(clock.now(), policy, std::process::id());
     let (host, backlog) = match host_setup {
         HostSetup::None => (HostHandle::none(), Vec::new()),
@@ -184,11 +184,7 @@ fn prepare(job: RunSpec, clock: &Clock) -> anyhow::Result<Driver> {
     let mut driver = Driver::new(supervisor, cluster, launcher, host, builtins, Reader::new(read));
     for (worker, limits) in limits {
         // A script may have added some to those of its configuration.
-        let request = match worker.0 > workers {
-            true => Request::Add(limits),
-            false => Request::One(worker, OneRequest::Limit(limits)),
-        };
-        driver.handle(clock.now(), Event::Asked(request));
+        driver.handle(clock.now(), Event::Asked(Request::Add(worker, limits)));
     }
     for news in backlog {
         driver.host_news(clock.now(), news);

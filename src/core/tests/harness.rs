@@ -166,7 +166,7 @@ impl World {
     pub(super) fn ask(&mut self, request: Request) {
         self.stop_asked |=
             matches!(request, Request::Stop | Request::StopBy(_) | Request::StopWithin(_) | Request::Kill);
-        self.slots += u32::from(matches!(request, Request::Add(_)));
+        self.slots += u32::from(matches!(request, Request::Add(..)));
         self.news(Event::Asked(request));
     }
 

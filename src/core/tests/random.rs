@@ -89,15 +89,17 @@ fn requests() -> impl Strategy<Value = Vec<(u64, Request)>> {
     // Now and then about a worker that does not exist.
     let one = (1u32..7, one).prop_map(|(worker, request)| Request::One(WorkerId(worker), request));
     let persistence = prop_oneof![Just(Persistence::Persistent), Just(Persistence::OneLife)];
-    let add = persistence
-        .prop_map(|persistence| Request::Add(LifecycleLimits { persistence, ..LifecycleLimits::default() }));
+    // Now and then of one that is there, or out of turn.
+    let add = (1u32..8, persistence).prop_map(|(worker, persistence)| {
+        Request::Add(WorkerId(worker), LifecycleLimits { persistence, ..LifecycleLimits::default() })
+    });
     let request = prop_oneof![
         2 => Just(Request::Rollout(OnDeath::Hold)),
         2 => Just(Request::Rollout(OnDeath::Continue)),
         1 => Just(Request::RestartAll),
         1 => Just(Request::Start),
         5 => one,
-        1 => add,
+        2 => add,
     ];
     prop::collection::vec((0u64..4000, request), 0..12)
 }

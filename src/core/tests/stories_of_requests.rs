@@ -192,10 +192,8 @@ fn limits_of_one_worker_are_its_own() {
 #[test]
 fn a_worker_with_one_life_stays_stopped_after_it() {
     let mut world = World::serving(scripted(1));
-    world.ask(Request::Add(LifecycleLimits {
-        persistence: Persistence::OneLife,
-        ..LifecycleLimits::default()
-    }));
+    let one_life = LifecycleLimits { persistence: Persistence::OneLife, ..LifecycleLimits::default() };
+    world.ask(Request::Add(WorkerId(2), one_life));
     world.pass(1000);
     assert_eq!(world.processes(), 1, "an added worker is not started by itself");
     world.ask(one(2, OneRequest::Start));
@@ -205,6 +203,26 @@ fn a_worker_with_one_life_stays_stopped_after_it() {
     assert_eq!(after(&world, id), Some(NextAction::Stop));
     world.pass(60_000);
     assert_eq!(world.starts(2), 1);
+}
+
+#[test]
+fn a_worker_that_is_added_again_only_gets_its_limits_and_one_out_of_turn_is_nobody() {
+    let mut world = World::serving(scripted(1));
+    let added = |limits| Request::Add(WorkerId(2), limits);
+    world.ask(added(LifecycleLimits::default()));
+    world.ask(one(2, OneRequest::Start));
+    world.run_until("it is ready", |world| world.ready() == 2);
+    world.ask(added(LifecycleLimits { persistence: Persistence::OneLife, ..LifecycleLimits::default() }));
+    let id = world.id(2);
+    world.dies(id, ExitStatus::Code(0));
+    assert_eq!(after(&world, id), Some(NextAction::Stop), "it has the new limits");
+    for number in [0, 4, u32::MAX] {
+        world.ask(Request::Add(WorkerId(number), LifecycleLimits::default()));
+        world.ask(one(number, OneRequest::Start));
+        assert!(!world.supervisor.knows(WorkerId(number)), "{number}");
+    }
+    assert!(world.supervisor.knows(WorkerId(2)) && !world.supervisor.knows(WorkerId(3)));
+    assert_eq!(world.processes(), 1);
 }
 
 #[test]
@@ -233,7 +251,7 @@ fn what_is_asked_of_nobody_or_after_a_stop_changes_nothing() {
     assert_eq!(world.ready(), 1);
     world.ask(Request::Stop);
     world.ask(one(1, OneRequest::Start));
-    world.ask(Request::Add(LifecycleLimits::default()));
+    world.ask(Request::Add(WorkerId(2), LifecycleLimits::default()));
     world.run_until("the end", |world| world.outcome.is_some());
     assert_eq!(world.starts(1), 1);
 }
