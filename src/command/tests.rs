@@ -237,9 +237,9 @@ fn what_json_cannot_say_is_left_out_or_named() {
 
     let error = module("module.exports = {app() {}, workers: NaN, server: {port: /x/, groups: -Infinity}, extensions: new Date()}").error();
     for message in [
-        "luster.conf.js: \"app\" must be a string, not a function",
-        "\"workers\" must be a number from 1 to 10000, not NaN",
-        "\"server.port\" must be a number or a string, not a regexp",
+        "luster.conf.js: \"app\" must be the path of the worker's main module, not a function",
+        "\"workers\" must be a number from 1 to 10000, not NaN; leave it out for one worker per CPU",
+        "\"server.port\" must be a port from 1 to 65535 or the path of a unix socket (\"run/app.sock\"), not a regexp",
         "\"server.groups\" must be a number of groups from 1 to 10000, not -Infinity",
         "\"extensions\" must be an object, not a date",
     ] {
@@ -261,7 +261,14 @@ fn a_thrown_error_is_shown_with_its_own_stack() {
     let story =
         module("\nif (!process.env.NO_SUCH_VARIABLE)\n    throw new Error('NO_SUCH_VARIABLE is not set')");
     let error = story.error();
-    assert!(error.starts_with("luster.conf.js: the configuration threw an error\n"), "{error}");
+    assert!(
+        error.starts_with(
+            "luster.conf.js:3:11: the configuration threw an error\n\
+             \x20 3 |     throw new Error('NO_SUCH_VARIABLE is not set')\n\
+             \x20   |           ^\nError: NO_SUCH_VARIABLE is not set\n"
+        ),
+        "{error}"
+    );
     assert!(
         error.contains("Error: NO_SUCH_VARIABLE is not set\n    at Object.<anonymous> (luster.conf.js:3:11)"),
         "{error}"

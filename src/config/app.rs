@@ -29,9 +29,10 @@ pub(super) fn app(
         validator.fail(KEY, format!("\"app\" is missing: {example}"));
         return PathBuf::new();
     }
-    let Some(app) = validator.text(KEY) else { return PathBuf::new() };
+    let expected = "the path of the worker's main module";
+    let Some(app) = validator.text(KEY, expected) else { return PathBuf::new() };
     if app.is_empty() || app.contains('\0') {
-        validator.fail_value(KEY, "the path of the worker's main module");
+        validator.fail_value(KEY, expected);
         return PathBuf::new();
     }
     let wanted = find::resolve(base_dir, Path::new(app));

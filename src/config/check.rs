@@ -11,6 +11,7 @@ use serde_json::Value;
 use crate::config::app::app;
 use crate::config::builtin_extensions::builtins;
 use crate::config::find;
+use crate::config::hints::Kind;
 use crate::config::keys::{SECTIONS, warn_of_near_misses};
 use crate::config::pm2;
 use crate::config::raw::Found;
@@ -34,7 +35,7 @@ pub(super) fn check(validator: &mut Validator<'_>, surroundings: Surroundings<'_
     for section in SECTIONS {
         // JS luster takes null for an empty section.
         if !matches!(validator.at(section), Found::Absent | Found::Plain(Value::Null | Value::Object(_))) {
-            validator.fail_type(section, "an object");
+            validator.fail_type_of(section, Kind::of_section(section), "an object");
         }
     }
     let app = app(validator, base_dir, find_app);
@@ -63,17 +64,9 @@ pub(super) fn check(validator: &mut Validator<'_>, surroundings: Surroundings<'_
 fn workers(validator: &mut Validator<'_>, default: u32) -> f64 {
     const KEY: &str = "workers";
     let default = f64::from(default.clamp(1, MAX_WORKERS));
-    // Both words are other supervisors' for what is the default here.
-    if let Found::Plain(Value::String(text)) = validator.at(KEY)
-        && ["max", "auto"].contains(&text.as_str())
-    {
-        let expected = "a number (leave it out for one worker per CPU)";
-        validator.fail_type(KEY, expected);
-        return default;
-    }
-    let Some(number) = validator.number(KEY) else { return default };
+    let Some(number) = validator.number_of(KEY, Kind::Workers) else { return default };
     if !(0.0..=f64::from(MAX_WORKERS)).contains(&number) || number == 0.0 {
-        validator.fail_value(KEY, &format!("a number from 1 to {MAX_WORKERS}"));
+        validator.fail_value_of(KEY, Kind::Workers, &format!("a number from 1 to {MAX_WORKERS}"));
         return default;
     }
     if number.fract() != 0.0 {
@@ -194,14 +187,14 @@ fn extensions(validator: &mut Validator<'_>) -> Vec<String> {
         Found::Absent => Vec::new(),
         Found::Plain(Value::Object(extensions)) => extensions.keys().cloned().collect(),
         Found::Plain(_) | Found::NonJsonValue(_) => {
-            validator.fail_type("extensions", "an object");
+            validator.fail_type_of("extensions", Kind::Extensions, "an object");
             Vec::new()
         }
     }
 }
 
 fn extensions_path(validator: &mut Validator<'_>, base_dir: &Path) -> PathBuf {
-    if let Some(path) = validator.text("extensionsPath") {
+    if let Some(path) = validator.text("extensionsPath", "the path of a folder") {
         return find::resolve(base_dir, Path::new(path));
     }
     // The folder of what was written, not of the file found for it, as in JS luster.

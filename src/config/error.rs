@@ -97,6 +97,18 @@ pub enum Error {
         /// What happened.
         failure: ModuleFailure,
     },
+    /// The configuration is a program, and threw an error at a place that can be shown.
+    #[error("{at}: the configuration threw an error{inside}\n{excerpt}\n{stack}")]
+    Threw {
+        /// Where in the configuration, if it was there.
+        at: Origin,
+        /// Where in another file, as part of the sentence.
+        inside: String,
+        /// The line, with the place marked.
+        excerpt: String,
+        /// The error with its stack.
+        stack: String,
+    },
     /// The configuration is a program, and there is no `node` to run it.
     #[error("{name}: this configuration is a program, and no `node` was found on PATH to run it")]
     NoNode {
@@ -174,6 +186,7 @@ impl Error {
             | Self::ExportsNothing { .. }
             | Self::Ecosystem { .. }
             | Self::Module { .. }
+            | Self::Threw { .. }
             | Self::Invalid { .. } => Exit::Config,
         }
     }

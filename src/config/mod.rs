@@ -13,6 +13,7 @@ mod check;
 mod error;
 mod evaluate;
 mod find;
+mod hints;
 mod json5_parser;
 mod keys;
 mod lexer;
@@ -33,6 +34,7 @@ mod settings;
 mod socket;
 mod syntax;
 mod text;
+mod thrown;
 mod validator;
 
 pub use builtin_extensions::{BuiltinOptions, Guard, GuardRestart, LogFile, LogTarget, Telling, Validated};

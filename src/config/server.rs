@@ -5,11 +5,15 @@
 
 use serde_json::Value;
 
+use crate::config::hints::Kind;
 use crate::config::ports::divide;
 use crate::config::raw::Found;
 use crate::config::settings::{Balance, MAX_WORKERS, Port, Server};
 use crate::config::socket;
 use crate::config::validator::{Validator, whole};
+
+/// What `server.port` may be.
+const PORT: &str = "a port from 1 to 65535 or the path of a unix socket (\"run/app.sock\")";
 
 /// The most bytes of a unix socket's path: the kernel's 108 less the closing zero.
 const MAX_UNIX_PATH: usize = 107;
@@ -45,11 +49,15 @@ pub(super) fn server(validator: &mut Validator<'_>, workers: f64, balance: Balan
 /// How many groups there are, and how many workers each has.
 fn groups(validator: &mut Validator<'_>, workers: f64) -> (u32, u32) {
     const KEY: &str = "server.groups";
-    let wanted = match validator.number(KEY) {
+    let wanted = match validator.number_of(KEY, Kind::Groups) {
         None => 1.0,
         Some(wanted) if (0.0..=f64::from(MAX_WORKERS)).contains(&wanted) => wanted,
         Some(_) => {
-            validator.fail_value(KEY, &format!("a number of groups from 1 to {MAX_WORKERS}"));
+            validator.fail_value_of(
+                KEY,
+                Kind::Groups,
+                &format!("a number of groups from 1 to {MAX_WORKERS}"),
+            );
             1.0
         }
     };
@@ -104,7 +112,16 @@ fn port(validator: &mut Validator<'_>) -> Option<Port> {
                 validator.fail_value(KEY, "a path without zero bytes");
                 return None;
             }
-            None => return Some(Port::Unix(path.clone())),
+            None => {
+                if is_no_likely_path(path) {
+                    let taken = format!(
+                        "server.port is {}, which is taken for the path of a unix socket",
+                        validator.shown(KEY)
+                    );
+                    validator.warn(KEY, &format!("{taken}; for a TCP port write the number alone"));
+                }
+                return Some(Port::Unix(path.clone()));
+            }
         },
         Found::Plain(Value::Number(_)) | Found::NonJsonValue(_)
             if validator.at(KEY).type_name() == "number" =>
@@ -112,7 +129,7 @@ fn port(validator: &mut Validator<'_>) -> Option<Port> {
             validator.number(KEY)?
         }
         Found::Plain(_) | Found::NonJsonValue(_) => {
-            validator.fail_type(KEY, "a number or a string");
+            validator.fail_type_of(KEY, Kind::Port, PORT);
             return None;
         }
     };
@@ -120,10 +137,19 @@ fn port(validator: &mut Validator<'_>) -> Option<Port> {
         Some(Ok(0)) => None,
         Some(Ok(port)) => Some(Port::Tcp(port)),
         Some(Err(_)) | None => {
-            validator.fail_value(KEY, "a port from 1 to 65535");
+            validator.fail_value_of(KEY, Kind::Port, PORT);
             None
         }
     }
+}
+
+/// What was meant for a TCP port, in all likelihood: `localhost:8080`, `:8080`, `8080/tcp`, `http://localhost:8080/`.
+fn is_no_likely_path(path: &str) -> bool {
+    let is_file = path.starts_with(['/', '.']) || path.contains(".sock");
+    let after_colon = path.rsplit_once(':').map(|(_, port)| port.trim_end_matches('/'));
+    let has_port =
+        after_colon.is_some_and(|port| !port.is_empty() && port.bytes().all(|b| b.is_ascii_digit()));
+    !is_file && (has_port || path.trim_start().starts_with(|c: char| c.is_ascii_digit()))
 }
 
 /// JavaScript's `Number(text)` where `isNaN(text)` is false.

@@ -20,7 +20,7 @@ pub(super) fn mode(validator: &mut Validator<'_>) -> Option<u32> {
         // A plain 660, which is what JSON has, is another number in octal, and beyond 0o777.
         Found::Plain(Value::Number(number)) => number.as_u64().and_then(|mode| u32::try_from(mode).ok()),
         Found::Plain(_) | Found::NonJsonValue(_) => {
-            validator.fail_type(MODE, "a string");
+            validator.fail_type(MODE, expected);
             return None;
         }
     };
@@ -40,17 +40,18 @@ fn octal(digits: &str) -> Option<u32> {
 
 /// The number of the group, by its name or number.
 pub(super) fn group(validator: &mut Validator<'_>) -> Option<u32> {
+    let expected = "the name or number of a group of this system (`getent group`)";
     let group = match validator.at(GROUP) {
         Found::Absent => return None,
         Found::Plain(Value::String(name)) => by_name(name),
         Found::Plain(Value::Number(number)) => number.as_u64().and_then(|gid| u32::try_from(gid).ok()),
         Found::Plain(_) | Found::NonJsonValue(_) => {
-            validator.fail_type(GROUP, "a string or a number");
+            validator.fail_type(GROUP, expected);
             return None;
         }
     };
     if group.is_none() {
-        validator.fail_value(GROUP, "the name or number of a group of this system (`getent group`)");
+        validator.fail_value(GROUP, expected);
     }
     group
 }

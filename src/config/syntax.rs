@@ -9,6 +9,7 @@ use crate::config::json5_parser::Node;
 use crate::config::lexer::Fault;
 use crate::config::origin::Origin;
 use crate::config::text::SourceText;
+use crate::config::thrown::{self, Thrown};
 
 const JSON5_HINT: &str =
     "JSON has no comments, trailing commas, single quotes or bare keys; name the file `.json5` to use them";
@@ -74,7 +75,7 @@ pub(super) fn of_other_notation(file: &Path, name: &str) -> Option<Error> {
         .then(|| Error::OtherNotation { name: name.to_owned(), extension })
 }
 
-/// The error of a program that was run: one that does not even parse is shown where it does not.
+/// The error of a program that was run, shown where it does not parse, or where it threw.
 pub(super) fn of_javascript(file: &Path, text: &SourceText, error: Error) -> Error {
     let Error::Module { name, failure: ModuleFailure::Threw(stack) } = &error else { return error };
     match unparsable(file, stack) {
@@ -82,7 +83,25 @@ pub(super) fn of_javascript(file: &Path, text: &SourceText, error: Error) -> Err
             let offset = text.offset_of_character(line, column);
             fault(name, text, offset, format!("the configuration does not parse: {message}"), None)
         }
-        None => error,
+        None => match thrown::place(file, text, stack) {
+            Some(place) => thrown_at(name, place, stack),
+            None => error,
+        },
+    }
+}
+
+fn thrown_at(name: &str, place: Thrown, stack: &str) -> Error {
+    let Thrown { other_file, line, column, excerpt } = place;
+    let (stack, name) = (stack.to_owned(), name.to_owned());
+    match other_file {
+        None => {
+            let at = Origin::File { name, line, column };
+            Error::Threw { at, inside: String::new(), excerpt, stack }
+        }
+        Some(file) => {
+            let inside = format!(" in {}:{line}:{column}", file.display());
+            Error::Threw { at: Origin::WholeFile { name }, inside, excerpt, stack }
+        }
     }
 }
 

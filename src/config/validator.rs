@@ -8,6 +8,8 @@ use std::time::Duration;
 
 use serde_json::Value;
 
+use crate::config::hints::{Kind, Notation, hint};
+use crate::config::origin::Origin;
 use crate::config::origins::Origins;
 use crate::config::problem::Problem;
 use crate::config::raw::{Found, NonJsonValue, RawConfig};
@@ -47,14 +49,23 @@ impl<'a> Validator<'a> {
 
     /// Notes that the value is none of those expected.
     pub(super) fn fail_value(&mut self, key: &str, expected: &str) {
-        let message = format!("\"{key}\" must be {expected}, not {}", self.shown(key));
-        self.fail(key, message);
+        self.fail_value_of(key, Kind::Other, expected);
+    }
+
+    /// The same for a value of which more is known: the sentence ends with what was probably meant.
+    pub(super) fn fail_value_of(&mut self, key: &str, kind: Kind, expected: &str) {
+        self.refuse(key, kind, expected, &self.shown(key));
     }
 
     /// Notes that the value's type is none of those expected.
     pub(super) fn fail_type(&mut self, key: &str, expected: &str) {
+        self.fail_type_of(key, Kind::Other, expected);
+    }
+
+    /// The same for a value of which more is known: the sentence ends with what was probably meant.
+    pub(super) fn fail_type_of(&mut self, key: &str, kind: Kind, expected: &str) {
         let found = self.at(key);
-        let found = match found {
+        let shown = match found {
             Found::Plain(Value::String(_)) => format!("the string {}", self.shown(key)),
             Found::Plain(Value::Number(_)) => format!("the number {}", self.shown(key)),
             Found::Plain(Value::Null | Value::Bool(_)) => self.shown(key),
@@ -62,7 +73,17 @@ impl<'a> Validator<'a> {
                 with_article(found.type_name())
             }
         };
-        self.fail(key, format!("\"{key}\" must be {expected}, not {found}"));
+        self.refuse(key, kind, expected, &shown);
+    }
+
+    fn refuse(&mut self, key: &str, kind: Kind, expected: &str, shown: &str) {
+        let notation = match self.origins.of(key) {
+            Origin::File { .. } => Notation::Data,
+            Origin::WholeFile { .. } | Origin::Default => Notation::Program,
+            Origin::Environment => Notation::Variable,
+        };
+        let hint = hint(kind, self.at(key), notation).map(|hint| format!("; {hint}")).unwrap_or_default();
+        self.fail(key, format!("\"{key}\" must be {expected}, not {shown}{hint}"));
     }
 
     /// What is odd about there being such a key, for whom it may concern.
@@ -78,18 +99,24 @@ impl<'a> Validator<'a> {
         self.warnings.push(self.origins.problem_of_key(key, message));
     }
 
-    pub(super) fn text(&mut self, key: &str) -> Option<&'a str> {
+    /// Text; `expected` says of what.
+    pub(super) fn text(&mut self, key: &str, expected: &str) -> Option<&'a str> {
         match self.at(key) {
             Found::Absent => None,
             Found::Plain(Value::String(text)) => Some(text),
             Found::Plain(_) | Found::NonJsonValue(_) => {
-                self.fail_type(key, "a string");
+                self.fail_type(key, expected);
                 None
             }
         }
     }
 
     pub(super) fn number(&mut self, key: &str) -> Option<f64> {
+        self.number_of(key, Kind::Number)
+    }
+
+    /// A number that stands for this.
+    pub(super) fn number_of(&mut self, key: &str, kind: Kind) -> Option<f64> {
         match self.at(key) {
             Found::Absent => None,
             Found::Plain(Value::Number(number)) => number.as_f64(),
@@ -97,7 +124,8 @@ impl<'a> Validator<'a> {
             Found::NonJsonValue(NonJsonValue::MinusInfinity) => Some(f64::NEG_INFINITY),
             Found::NonJsonValue(NonJsonValue::NotANumber) => Some(f64::NAN),
             Found::Plain(_) | Found::NonJsonValue(NonJsonValue::Other(_)) => {
-                self.fail_type(key, "a number");
+                let expected = if kind == Kind::Millis { "a number of milliseconds" } else { "a number" };
+                self.fail_type_of(key, kind, expected);
                 None
             }
         }
@@ -126,9 +154,9 @@ impl<'a> Validator<'a> {
         if matches!(self.at(key), Found::Plain(Value::Bool(false))) {
             return None;
         }
-        let millis = self.number(key)?;
+        let millis = self.number_of(key, Kind::Millis)?;
         if !(0.0..=MAX_MILLIS).contains(&millis) {
-            self.fail_value(key, "a number of milliseconds from 0 to 2147483647");
+            self.fail_value_of(key, Kind::Millis, "a number of milliseconds from 0 to 2147483647");
             return None;
         }
         whole(millis.ceil()).filter(|&millis| millis > 0).map(|millis| Duration::from_millis(millis.into()))
@@ -140,7 +168,7 @@ impl<'a> Validator<'a> {
             Found::Absent => default,
             Found::Plain(Value::Bool(flag)) => *flag,
             Found::Plain(_) | Found::NonJsonValue(_) => {
-                self.fail_type(key, "true or false");
+                self.fail_type_of(key, Kind::Boolean, "true or false");
                 default
             }
         }
@@ -160,11 +188,12 @@ impl<'a> Validator<'a> {
     }
 
     pub(super) fn choice<T: Copy>(&mut self, key: &str, choices: &[(&str, T)]) -> Option<T> {
-        let text = self.text(key)?;
+        let names: Vec<String> = choices.iter().map(|(name, _)| format!("\"{name}\"")).collect();
+        let expected = names.join(" or ");
+        let text = self.text(key, &expected)?;
         let chosen = choices.iter().find(|(name, _)| *name == text).map(|(_, choice)| *choice);
         if chosen.is_none() {
-            let names: Vec<String> = choices.iter().map(|(name, _)| format!("\"{name}\"")).collect();
-            self.fail_value(key, &names.join(" or "));
+            self.fail_value(key, &expected);
         }
         chosen
     }

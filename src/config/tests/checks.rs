@@ -91,20 +91,55 @@ fn zero_and_false_and_null_sections_mean_no_timer() {
 fn a_wrong_type_is_told_with_the_place_marked() {
     assert_eq!(
         json_error("{\n  \"app\": \"worker\",\n  \"workers\": \"four\"\n}"),
-        "luster.conf.json:3:14: \"workers\" must be a number, not the string \"four\"\n\
+        "luster.conf.json:3:14: \"workers\" must be a number, not the string \"four\"; leave it out for one worker per CPU\n\
          \x20 3 |   \"workers\": \"four\"\n\
          \x20   |              ^^^^^^"
     );
-    wrong(r#""workers": null"#, "\"workers\" must be a number, not null");
+    wrong(
+        r#""workers": null"#,
+        "\"workers\" must be a number, not null; leave it out for one worker per CPU",
+    );
     wrong(
         r#""control": {"stopTimeout": "1"}"#,
-        "\"control.stopTimeout\" must be a number, not the string \"1\"",
+        "\"control.stopTimeout\" must be a number of milliseconds, not the string \"1\"; write 1 without quotes",
     );
-    wrong(r#""control": {"stopTimeout": true}"#, "\"control.stopTimeout\" must be a number, not true");
-    wrong(r#""server": {"port": []}"#, "\"server.port\" must be a number or a string, not an array");
-    wrong(r#""extensions": []"#, "\"extensions\" must be an object, not an array");
-    wrong(r#""extensionsPath": 1"#, "\"extensionsPath\" must be a string, not the number 1");
-    wrong(r#""server": 8080"#, "\"server\" must be an object, not the number 8080");
+    wrong(
+        r#""control": {"stopTimeout": true}"#,
+        "\"control.stopTimeout\" must be a number of milliseconds, not true; 0 turns it off",
+    );
+    wrong(
+        r#""control": {"killTimeout": "10s"}"#,
+        "\"control.killTimeout\" must be a number of milliseconds, not the string \"10s\"; 10s is 10000",
+    );
+    wrong(
+        r#""control": {"compileCache": "false"}"#,
+        "\"control.compileCache\" must be true or false, not the string \"false\"; write false without quotes",
+    );
+    wrong(
+        r#""control": {"restart": true}"#,
+        "\"control.restart\" must be \"stop-first\" or \"start-first\", not true",
+    );
+    wrong(
+        r#""server": {"groups": "2"}"#,
+        "\"server.groups\" must be a number, not the string \"2\"; write 2 without quotes",
+    );
+    wrong(
+        r#""server": {"groups": true}"#,
+        "\"server.groups\" must be a number, not true; leave it out for one group",
+    );
+    wrong(
+        r#""server": {"port": []}"#,
+        "\"server.port\" must be a port from 1 to 65535 or the path of a unix socket (\"run/app.sock\"), not an array",
+    );
+    wrong(
+        r#""extensions": []"#,
+        "\"extensions\" must be an object, not an array; name each with its options, as in { \"name\": {} }",
+    );
+    wrong(r#""extensionsPath": 1"#, "\"extensionsPath\" must be the path of a folder, not the number 1");
+    wrong(
+        r#""server": 8080"#,
+        "\"server\" must be an object, not the number 8080; for a port write { \"port\": 8080 }",
+    );
 }
 
 #[test]
@@ -116,9 +151,9 @@ fn all_mistakes_are_told_at_once_each_in_its_paragraph() {
         paragraphs,
         [
             "luster.conf.json: \"app\" is missing: it names the worker's main module, as in \"app\": \"worker.js\"",
-            "luster.conf.json:1:26: \"workers\" must be a number from 1 to 10000, not 0",
-            "luster.conf.json:1:56: \"control.killTimeout\" must be a number of milliseconds from 0 to 2147483647, not -1",
-            "luster.conf.json:1:80: \"server.port\" must be a port from 1 to 65535, not 0.5",
+            "luster.conf.json:1:26: \"workers\" must be a number from 1 to 10000, not 0; leave it out for one worker per CPU",
+            "luster.conf.json:1:56: \"control.killTimeout\" must be a number of milliseconds from 0 to 2147483647, not -1; 0 turns it off",
+            "luster.conf.json:1:80: \"server.port\" must be a port from 1 to 65535 or the path of a unix socket (\"run/app.sock\"), not 0.5",
         ]
     );
 }
@@ -126,12 +161,14 @@ fn all_mistakes_are_told_at_once_each_in_its_paragraph() {
 #[test]
 fn numbers_must_be_within_their_limits() {
     for workers in ["0", "-1", "10001", "1e300"] {
-        let message = format!("\"workers\" must be a number from 1 to 10000, not {workers}");
+        let message = format!(
+            "\"workers\" must be a number from 1 to 10000, not {workers}; leave it out for one worker per CPU"
+        );
         wrong(&format!(r#""workers": {workers}"#), &message.replace("1e300", "1e+300"));
     }
     wrong(
         r#""control": {"stopTimeout": 2147483648}"#,
-        "must be a number of milliseconds from 0 to 2147483647, not 2147483648",
+        "must be a number of milliseconds from 0 to 2147483647, not 2147483648; 0 turns it off",
     );
     wrong(r#""control": {"parallel": 0}"#, "must be a whole number from 1 to 10000, not 0");
     wrong(r#""maxEventListeners": -1"#, "must be a whole number, 0 or more, not -1");
@@ -139,7 +176,10 @@ fn numbers_must_be_within_their_limits() {
         r#""properties": {"masterInspectPort": 65535}"#,
         "must be a whole number from 0 to 65531, not 65535",
     );
-    wrong(r#""server": {"groups": -1}"#, "must be a number of groups from 1 to 10000, not -1");
+    wrong(
+        r#""server": {"groups": -1}"#,
+        "must be a number of groups from 1 to 10000, not -1; leave it out for one group",
+    );
     wrong(r#""server": {"portsPerGroup": -1}"#, "must be a whole number from 0 to 65535, not -1");
     wrong(r#""server": {"portsPerGroup": 1.5}"#, "must be a whole number from 0 to 65535, not 1.5");
     wrong(
@@ -154,7 +194,7 @@ fn words_must_be_among_those_known() {
     wrong(r#""server": {"balance": ""}"#, "must be \"round-robin\" or \"shared\" or \"reuseport\", not \"\"");
     for word in ["max", "auto"] {
         let message =
-            format!("must be a number (leave it out for one worker per CPU), not the string \"{word}\"");
+            format!("must be a number, not the string \"{word}\"; leave it out for one worker per CPU");
         wrong(&format!(r#""workers": "{word}""#), &message);
     }
 }
@@ -221,8 +261,14 @@ fn the_last_groups_port_must_be_possible_too() {
         "\"server.port\" gives the last of 3 groups port 65536, but at most 65535 is possible",
     );
     json_loaded(r#""workers": 3, "server": {"port": 65533, "groups": 3}"#);
-    wrong(r#""server": {"port": 65536}"#, "must be a port from 1 to 65535, not 65536");
-    wrong(r#""server": {"port": "70000"}"#, "must be a port from 1 to 65535, not \"70000\"");
+    wrong(
+        r#""server": {"port": 65536}"#,
+        "must be a port from 1 to 65535 or the path of a unix socket (\"run/app.sock\"), not 65536",
+    );
+    wrong(
+        r#""server": {"port": "70000"}"#,
+        "must be a port from 1 to 65535 or the path of a unix socket (\"run/app.sock\"), not \"70000\"",
+    );
 }
 
 #[test]
@@ -235,6 +281,15 @@ fn what_javascript_takes_for_a_number_is_a_port_and_all_else_a_path() {
     }
     for text in ["8080x", "/run/a.sock", "inf", "nan", "0x", "0x+1", "1 2"] {
         assert_eq!(port(&format!("\"{text}\"")), Some(Port::Unix(text.to_owned())));
+    }
+    let warned = |text: &str| !warnings(&format!(r#""server": {{"port": "{text}"}}"#)).is_empty();
+    for text in
+        ["localhost:8080", ":8080", "8080/tcp", "127.0.0.1:80", "http://a:80/", "[::]:80", "8080 # http"]
+    {
+        assert!(warned(text), "{text} was meant for a port");
+    }
+    for text in ["/run/a:80", "./8080x", "run/a.sock", "app.sock:1", "a", "80.sock", "tmp/a:b"] {
+        assert!(!warned(text), "{text} is a path");
     }
     for text in ["0", "\"\"", "\" \""] {
         assert_eq!(port(text), None, "{text}: what workers are told without a port");
@@ -350,7 +405,7 @@ fn the_environment_overrides_and_is_named_when_it_is_at_fault() {
         [
             "LUSTER_CONF: \"log.a\" cannot be set: \"log\" is there and is not an object",
             "LUSTER_CONF: \"app\" is missing: it names the worker's main module, as in \"app\": \"worker.js\"",
-            "LUSTER_CONF: \"workers\" must be a number from 1 to 10000, not -2",
+            "LUSTER_CONF: \"workers\" must be a number from 1 to 10000, not -2; leave it out for one worker per CPU",
         ]
     );
 }
@@ -441,7 +496,10 @@ fn wrong_options_of_such_an_extension_are_no_mistake_as_long_as_a_module_may_hav
             r#"{"patterns": 1}"#,
             "\"extensions.luster-guard.patterns\" must be a string or an array, not the number 1",
         ),
-        (r#"{"debounce": "soon"}"#, "\"extensions.luster-guard.debounce\" must be a number, not the string"),
+        (
+            r#"{"debounce": "1s"}"#,
+            "\"extensions.luster-guard.debounce\" must be a number of milliseconds, not the string \"1s\"; 1s is 1000",
+        ),
     ] {
         let wrong = of(&format!(r#"{{"luster-guard": {options}}}"#)).guard.expect("it is there");
         assert!(messages(wrong.expect_err("it is wrong")).contains(message), "{options}");

@@ -138,7 +138,7 @@ fn literal_files_tell_places_too() {
         Story::new().file("luster.conf.js", "module.exports = {\n    app: 'worker',\n    workers: 'x',\n};");
     assert_eq!(
         story.error(),
-        "luster.conf.js:3:14: \"workers\" must be a number, not the string \"x\"\n  \
+        "luster.conf.js:3:14: \"workers\" must be a number, not the string \"x\"; leave it out for one worker per CPU\n  \
          3 |     workers: 'x',\n    |              ^^^"
     );
 }

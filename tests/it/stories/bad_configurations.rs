@@ -100,13 +100,13 @@ fn all_mistakes_are_told_in_one_run() {
         "server": {"port": true, "groups": -0.5},
     });
     let named = [
-        "\"app\" must be a string, not the number 5",
+        "\"app\" must be the path of the worker's main module, not the number 5",
         "\"workers\" must be a number, not the string \"two\"",
-        "\"control.forkTimeout\" must be a number, not the string \"1s\"",
-        "\"control.stopTimeout\" must be a number of milliseconds from 0 to 2147483647, not -1",
-        "\"server.port\" must be a number or a string, not true",
-        "\"server.groups\" must be a number of groups from 1 to 10000, not -0.5",
-        "\"extensions\" must be an object, not an array",
+        "\"control.forkTimeout\" must be a number of milliseconds, not the string \"1s\"; 1s is 1000",
+        "\"control.stopTimeout\" must be a number of milliseconds from 0 to 2147483647, not -1; 0 turns it off",
+        "\"server.port\" must be a port from 1 to 65535 or the path of a unix socket (\"run/app.sock\"), not true",
+        "\"server.groups\" must be a number of groups from 1 to 10000, not -0.5; leave it out for one group",
+        "\"extensions\" must be an object, not an array; name each with its options, as in ",
         "luster.conf.json:3:",
     ];
     refuses_value(config, &named);
@@ -139,7 +139,9 @@ fn numbers_of_workers_that_make_no_sense_are_refused() {
 fn ports_that_no_machine_has_are_refused() {
     refuses_value(
         json!({"server": {"port": 70_000}}),
-        &["\"server.port\" must be a port from 1 to 65535, not 70000"],
+        &[
+            "\"server.port\" must be a port from 1 to 65535 or the path of a unix socket (\"run/app.sock\"), not 70000",
+        ],
     );
     let config = json!({"workers": 4, "server": {"port": 65_530, "groups": 4, "portsPerGroup": 2}});
     refuses_value(config, &["\"server.port\" gives the last of 4 groups port 65536"]);

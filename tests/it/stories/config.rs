@@ -204,7 +204,7 @@ fn check_lists_every_mistake_and_starts_nothing() {
     for expected in [
         "\"app\" is missing",
         "\"workers\" must be a number, not the string \"4\"",
-        "\"control.killTimeout\" must be a number, not the string \"soon\"",
+        "\"control.killTimeout\" must be a number of milliseconds, not the string \"soon\"",
         "server.portsPerGroup",
         "luster.conf.json:2:",
         "luster.conf.json:3:",

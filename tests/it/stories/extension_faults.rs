@@ -236,12 +236,12 @@ fn one_that_is_flooded_by_workers_and_does_not_read_loses_messages_and_luster_sa
 #[test]
 fn a_configuration_that_throws_shows_its_own_stack_and_leaves_nothing() {
     for (body, words) in [
-        ("throw new Error('no database')", "Error: no database"),
-        ("module.exports = Promise.reject(new Error('no database'))", "Error: no database"),
-        ("setInterval(() => {}, 1000); throw new Error('no database')", "luster.conf.js:1"),
+        ("throw new Error('no database')", "luster.conf.js:1:7: "),
+        ("module.exports = Promise.reject(new Error('no database'))", "luster.conf.js:1:33: "),
+        ("setInterval(() => {}, 1000); throw new Error('no database')", "luster.conf.js:1:36: "),
     ] {
         let luster = Luster::new().file("worker.js", "").file("luster.conf.js", body);
-        assert_ends(luster, 78, &["luster.conf.js: the configuration threw an error", words]);
+        assert_ends(luster, 78, &[words, "the configuration threw an error", "1 | ", "Error: no database"]);
     }
 }
 

@@ -185,6 +185,82 @@ fn a_program_that_does_not_parse_is_shown_where_it_does_not() {
 }
 
 #[test]
+fn a_program_that_throws_is_shown_where_it_does() {
+    on_every_node(|node| {
+        for (name, text, place) in [
+            (
+                "c.js",
+                "module.exports = {\n  app: './worker.js',\n  workers: os.cpus().length,\n};\n",
+                "c.js:3:12",
+            ),
+            ("c.mjs", "\n\nexport default { a: os.cpus() };\n", "c.mjs:3:21"),
+            ("c.js", "const port = () => nix;\n\nmodule.exports = { port: port() };\n", "c.js:1:20"),
+            ("c.js", "module.exports = (async () => {\n  await null;\n  nix();\n})();\n", "c.js:3:3"),
+            ("c.js", "\nmodule.exports = require('./nix');\n", "c.js:2:18"),
+        ] {
+            let line: usize = place.split(':').nth(1).and_then(|line| line.parse().ok()).expect("a line");
+            let shown = format!("{line} | {}\n", text.lines().nth(line - 1).expect("it is there"));
+            let headline = format!("{place}: the configuration threw an error\n");
+            refused(&check(name, text).node(node), &[&headline, &shown, "rror: ", "    at "]);
+        }
+        let luster = check("c.js", "module.exports = require('./lib/x.js');")
+            .file("lib/x.js", "exports.a = 1;\nnix();\n");
+        refused(
+            &luster.node(node),
+            &[
+                "c.js: the configuration threw an error in /",
+                "/lib/x.js:2:1\n",
+                "  2 | nix();\n",
+                "ReferenceError: nix",
+            ],
+        );
+    });
+}
+
+#[test]
+fn times_ports_and_counts_are_told_how_they_are_written() {
+    let of = |members: Value| Luster::with("", members).arg("check");
+    for (members, words) in [
+        (json!({"server": {"port": -1}}), "or the path of a unix socket (\"run/app.sock\"), not -1"),
+        (
+            json!({"control": {"stopTimeout": "10s"}}),
+            "must be a number of milliseconds, not the string \"10s\"; 10s is 10000",
+        ),
+        (json!({"extensionsLoadTimeout": "1 min"}), "1 min is 60000"),
+        (
+            json!({"workers": true}),
+            "\"workers\" must be a number, not true; leave it out for one worker per CPU",
+        ),
+        (
+            json!({"server": {"groups": "2"}}),
+            "\"server.groups\" must be a number, not the string \"2\"; write 2 without quotes",
+        ),
+        (
+            json!({"extensions": ["a", "b"]}),
+            "must be an object, not an array; name each with its options, as in { \"a\": {}, \"b\": {} }",
+        ),
+        (json!({"server": 8080}), "for a port write { \"port\": 8080 }"),
+    ] {
+        refused(&of(members), &[words]);
+    }
+    let program = check(
+        "c.js",
+        "module.exports = { app: './worker.js', workers: String(1), server: { port: Number(undefined) } };",
+    );
+    refused(
+        &program,
+        &[
+            "not the string \"1\"; Number(…) makes a number of it",
+            "not NaN; is an environment variable not set?",
+        ],
+    );
+    warned(
+        json!({"server": {"port": "localhost:8080"}}),
+        &["is taken for the path of a unix socket; for a TCP port write the number alone"],
+    );
+}
+
+#[test]
 fn every_mistake_is_told_at_once_missing_extensions_too() {
     let members = json!({"workers": "4", "extensions": {"nope": {}, "luster-guard": {}, "nix": 1}});
     let words =

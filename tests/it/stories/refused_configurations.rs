@@ -7,7 +7,8 @@ use crate::harness::{HTTP, Luster, Node, TELL, node, on_every_node};
 
 /// What is wrong with it, as luster says it.
 const WRONG: &str = "{ app: './other.js', workers: 'many', extensions: { absent: {} } }";
-const SENTENCE: &str = "master.js: \"workers\" must be a number, not the string \"many\"";
+const SENTENCE: &str =
+    "master.js: \"workers\" must be a number, not the string \"many\"; leave it out for one worker per CPU";
 
 /// A custom master that is this, with a `good` configuration at hand.
 fn script(body: &str) -> Luster {
@@ -123,7 +124,7 @@ fn every_mistake_is_told_at_once() {
     let (code, _, stderr) = luster.output();
     assert_eq!(code, 78);
     assert!(stderr.contains(SENTENCE), "{stderr}");
-    assert!(stderr.contains("\"server.port\" must be a number or a string, not a regexp"), "{stderr}");
+    assert!(stderr.contains("\"server.port\" must be a port from 1 to 65535 or the path of a unix socket (\"run/app.sock\"), not a regexp"), "{stderr}");
 }
 
 #[test]

@@ -34,7 +34,10 @@ fn a_mode_or_group_that_is_none_is_a_mistake() {
             "\"server.socketMode\" must be permission bits in octal, such as \"0660\", not 660",
         ),
         (json!({"socketMode": "rw"}), "such as \"0660\", not \"rw\""),
-        (json!({"socketMode": true}), "\"server.socketMode\" must be a string, not true"),
+        (
+            json!({"socketMode": true}),
+            "\"server.socketMode\" must be permission bits in octal, such as \"0660\", not true",
+        ),
         (json!({"socketGroup": "no-such-group"}), "must be the name or number of a group of this system"),
     ] {
         let (code, _, stderr) = Luster::with("", json!({"server": server})).arg("check").output();
