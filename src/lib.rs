@@ -8,6 +8,7 @@ mod exit;
 mod logging;
 
 pub mod config;
+pub mod control;
 pub mod core;
 pub mod driver;
 pub mod listen;

@@ -1,0 +1,432 @@
+//! The JSON of the control socket's version 1, both ways: the server writes it, the client reads it.
+//!
+//! Invariants: every answer carries `schema`; within a schema version fields are only added; a reader ignores fields it does
+//! not know, and takes a word it does not know for `unknown`. `docs/openapi.json` is made from these types.
+
+use serde::{Deserialize, Serialize};
+
+/// The version of what is written here.
+pub const SCHEMA: u32 = 1;
+
+/// `GET /v1/status`: a master and all it keeps.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(utoipa::ToSchema))]
+pub struct Status {
+    /// The version of these types: 1.
+    pub schema: u32,
+    /// The master.
+    pub master: Master,
+    /// Grows with every change of what follows.
+    pub revision: u64,
+    /// What it is about.
+    pub goal: Goal,
+    /// The generation of the configuration that new workers get; 0 is that of the start.
+    pub generation: u32,
+    /// How many workers there are to be.
+    pub wanted: u32,
+    /// How many of these are ready.
+    pub ready: u32,
+    /// Every worker, by its number.
+    pub workers: Vec<Worker>,
+    /// The replacement of workers under way, if there is one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rollout: Option<Rollout>,
+    /// Counted since the master's start.
+    pub counters: Counters,
+    /// The extension host or the custom master's script, if there is one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub host: Option<Host>,
+}
+
+/// Who answers.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(utoipa::ToSchema))]
+pub struct Master {
+    /// Its process.
+    pub pid: i32,
+    /// luster's version.
+    pub version: String,
+    /// What it is told apart by: `--name`, or a hash of the configuration's path and LUSTER_CONF.
+    pub name: String,
+    /// The control socket.
+    pub socket: String,
+    /// The user it runs as.
+    pub uid: u32,
+    /// Milliseconds since its start.
+    pub uptime_ms: u64,
+    /// The configuration's absolute path, as it was given; for a custom master its script's.
+    pub config: String,
+    /// The same path through all links, as it was at the last (re)load.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub config_real: Option<String>,
+    /// What workers run.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub app: Option<String>,
+    /// Processor time it has used, in milliseconds.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cpu_ms: Option<u64>,
+    /// Its resident memory in bytes.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub memory_bytes: Option<u64>,
+}
+
+/// What a master is about.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(utoipa::ToSchema))]
+#[serde(rename_all = "snake_case")]
+pub enum Goal {
+    /// It serves.
+    Serving,
+    /// It is stopping everything.
+    Stopping,
+    /// A word of a later version.
+    #[serde(other)]
+    Unknown,
+}
+
+/// One worker: a number that is kept over restarts.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(utoipa::ToSchema))]
+pub struct Worker {
+    /// Its number, from 1.
+    pub wid: u32,
+    /// Its state: that of its active process, or why it has none.
+    pub state: State,
+    /// How often a process of it was started anew.
+    pub restarts: u64,
+    /// How many of its processes have ended by themselves one after another, each young.
+    pub sequential_deaths: u32,
+    /// Milliseconds until it is started again, while it is backing off.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub backoff_ms: Option<u64>,
+    /// Its processes: the active one first, if there is one.
+    pub instances: Vec<Instance>,
+    /// How it last ended by itself, if it ever did.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub last_failure: Option<Failure>,
+}
+
+/// One process of a worker.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(utoipa::ToSchema))]
+pub struct Instance {
+    /// Its number, never given twice: `cluster.worker.id`.
+    pub id: u32,
+    /// What it is to its worker.
+    pub role: Role,
+    /// Where it is between its start and its end.
+    pub state: State,
+    /// Its process; absent for a moment before it is forked.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub pid: Option<i32>,
+    /// The generation of the configuration it runs.
+    pub generation: u32,
+    /// Milliseconds since its start.
+    pub uptime_ms: u64,
+    /// Milliseconds since it has been ready, if it ever was.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ready_ms: Option<u64>,
+    /// What it listens on: `tcp *:8080`, `unix /run/app.sock`.
+    pub endpoints: Vec<String>,
+    /// Processor time it has used, in milliseconds.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cpu_ms: Option<u64>,
+    /// Its resident memory in bytes.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub memory_bytes: Option<u64>,
+}
+
+/// What a process is to its worker.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(utoipa::ToSchema))]
+#[serde(rename_all = "snake_case")]
+pub enum Role {
+    /// It is the worker.
+    Active,
+    /// It is to follow the active one, and comes up beside it.
+    Successor,
+    /// It was replaced, and drains.
+    Retiring,
+    /// A word of a later version.
+    #[serde(other)]
+    Unknown,
+}
+
+/// The state of a worker or of one of its processes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(utoipa::ToSchema))]
+#[serde(rename_all = "snake_case")]
+pub enum State {
+    /// Started, not ready.
+    Starting,
+    /// Ready.
+    Ready,
+    /// On its way out: it has connections left, or functions that it runs before it goes.
+    Draining,
+    /// On its way out: it has left, and is to exit.
+    Stopping,
+    /// No process until a pause is over, because it keeps dying young.
+    BackingOff,
+    /// No process: it died too often.
+    Dead,
+    /// No process, because it was stopped on request.
+    Stopped,
+    /// No process, because nobody has asked for one yet.
+    Idle,
+    /// A word of a later version.
+    #[serde(other)]
+    Unknown,
+}
+
+/// How a process of a worker ended by itself.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(utoipa::ToSchema))]
+pub struct Failure {
+    /// The process's number as an instance.
+    pub instance: u32,
+    /// Its exit code, if it exited.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub code: Option<i32>,
+    /// The signal that ended it, if one did.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub signal: Option<String>,
+    /// Why, a clause for people.
+    pub reason: String,
+    /// How many milliseconds ago.
+    pub ago_ms: u64,
+}
+
+/// A replacement of workers under way.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(utoipa::ToSchema))]
+pub struct Rollout {
+    /// How many workers are to be replaced in all.
+    pub total: u32,
+    /// How many have been.
+    pub replaced: u32,
+    /// Those being replaced at this moment.
+    pub under_way: Vec<u32>,
+    /// Those whose replacement has failed, and is tried on.
+    pub held: Vec<u32>,
+    /// Milliseconds since it began.
+    pub elapsed_ms: u64,
+}
+
+/// What has been counted since the master's start.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(utoipa::ToSchema))]
+#[serde(default)]
+pub struct Counters {
+    /// Processes of workers that were started.
+    pub started: u64,
+    /// Those that could not be started.
+    pub not_started: u64,
+    /// Those that ended because they were to.
+    pub asked_exits: u64,
+    /// Those that ended by themselves with a code.
+    pub exits: u64,
+    /// Those that a signal ended which nobody here had sent.
+    pub killed: u64,
+    /// Replacements of workers that were completed.
+    pub rollouts: u64,
+    /// Replacements of workers that were aborted or taken back.
+    pub failed_rollouts: u64,
+    /// Readings of the configuration that were refused.
+    pub refused_configurations: u64,
+}
+
+/// The extension host or the custom master's script.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(utoipa::ToSchema))]
+pub struct Host {
+    /// Which it is.
+    pub kind: HostKind,
+    /// Its process, if it has one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub pid: Option<i32>,
+    /// Its state.
+    pub state: State,
+    /// How often it was started anew.
+    pub restarts: u64,
+}
+
+/// Which host there is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(utoipa::ToSchema))]
+#[serde(rename_all = "snake_case")]
+pub enum HostKind {
+    /// The process that extensions' master side runs in.
+    ExtensionHost,
+    /// The script that has started luster.
+    CustomMaster,
+    /// A word of a later version.
+    #[serde(other)]
+    Unknown,
+}
+
+/// `GET /v1/health`: 200 if every wanted worker is ready, else 503.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(utoipa::ToSchema))]
+pub struct Health {
+    /// The version of these types: 1.
+    pub schema: u32,
+    /// Whether every wanted worker is ready and nothing is being stopped.
+    pub healthy: bool,
+    /// How many workers there are to be.
+    pub wanted: u32,
+    /// How many of these are ready.
+    pub ready: u32,
+    /// Those that are not.
+    pub not_ready: Vec<u32>,
+}
+
+/// The body of `POST /v1/restart`, `stop`, `start` and `revive`; none is the same as `{}`.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(utoipa::ToSchema))]
+#[serde(default, deny_unknown_fields)]
+pub struct Whom {
+    /// The workers that are meant; all if absent (a stop of all ends the master, too).
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub workers: Option<Vec<u32>>,
+}
+
+/// The body of `POST /v1/scale`: exactly one of the two.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(utoipa::ToSchema))]
+#[serde(default, deny_unknown_fields)]
+pub struct Scale {
+    /// How many workers there are to be.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub count: Option<u32>,
+    /// How many more, or fewer, than there are to be now.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub change: Option<i64>,
+}
+
+/// What a request came to; also what every request gets that is not answered otherwise, such as one for an unknown path.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(utoipa::ToSchema))]
+pub struct Answer {
+    /// The version of these types: 1.
+    pub schema: u32,
+    /// In one word.
+    pub outcome: Outcome,
+    /// Why it was refused, in one word.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reason: Option<Reason>,
+    /// In one sentence, for people.
+    pub message: String,
+    /// How many workers have been replaced.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub replaced: Option<u32>,
+    /// The worker that stood in the way.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub wid: Option<u32>,
+    /// The generation that serves now.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub generation: Option<u32>,
+}
+
+/// What a request came to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(utoipa::ToSchema))]
+#[serde(rename_all = "snake_case")]
+pub enum Outcome {
+    /// It is accepted and goes on; asked with `wait=false`. (202)
+    Accepted,
+    /// It is done. (200)
+    Done,
+    /// It has failed, and what was replaced is on the former generation again. (409)
+    TakenBack,
+    /// It has failed and was given up where it stood. (409)
+    Aborted,
+    /// Something that was asked for later has overruled it: a stop, as a rule. (409)
+    Overruled,
+    /// Nothing was changed. (409, or the code that belongs to the reason)
+    Refused,
+    /// A word of a later version.
+    #[serde(other)]
+    Unknown,
+}
+
+/// Why a request was refused.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(utoipa::ToSchema))]
+#[serde(rename_all = "snake_case")]
+pub enum Reason {
+    /// There is no worker of this number. (409)
+    UnknownWorker,
+    /// The state that something is in does not allow it: a dead worker is not stopped, … (409)
+    State,
+    /// The number of workers is out of range. (409)
+    OutOfRange,
+    /// The configuration cannot be used; the message says why. (409)
+    Configuration,
+    /// Everything is being stopped. (409)
+    Stopping,
+    /// Too much is asked at once; try again. (503)
+    Busy,
+    /// The request cannot be understood. (400)
+    BadRequest,
+    /// The user that asks may not. (403)
+    Forbidden,
+    /// There is no such path. (404)
+    NotFound,
+    /// The path is asked in another way: GET, POST. (405)
+    MethodNotAllowed,
+    /// The body is too large. (413)
+    TooLarge,
+    /// luster has failed. (500)
+    Internal,
+    /// A word of a later version.
+    #[serde(other)]
+    Unknown,
+}
+
+/// The event `lost` of `GET /v1/events`: the reader is slow, and so many events were dropped in this place.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(utoipa::ToSchema))]
+pub struct Lost {
+    /// The version of these types: 1.
+    pub schema: u32,
+    /// How many.
+    pub lost: u64,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn words_of_a_later_version_are_read_as_unknown() {
+        assert_eq!(serde_json::from_value::<State>(json!("hibernating")).expect("read"), State::Unknown);
+        assert_eq!(serde_json::from_value::<Outcome>(json!("postponed")).expect("read"), Outcome::Unknown);
+        assert_eq!(serde_json::to_value(State::BackingOff).expect("written"), json!("backing_off"));
+    }
+
+    #[test]
+    fn fields_of_a_later_version_are_ignored_in_answers_and_refused_in_requests() {
+        let answer = json!({"schema": 1, "outcome": "done", "message": "done.", "mood": "good"});
+        let answer: Answer = serde_json::from_value(answer).expect("read");
+        assert_eq!((answer.outcome, answer.reason, answer.wid), (Outcome::Done, None, None));
+        assert!(serde_json::from_value::<Whom>(json!({"worker": [1]})).is_err());
+        assert_eq!(serde_json::from_value::<Whom>(json!({})).expect("read"), Whom::default());
+    }
+
+    #[test]
+    fn what_has_no_value_is_not_written() {
+        let answer = Answer {
+            schema: SCHEMA,
+            outcome: Outcome::Refused,
+            reason: Some(Reason::UnknownWorker),
+            message: "there is no worker 9.".to_owned(),
+            replaced: None,
+            wid: Some(9),
+            generation: None,
+        };
+        let written = json!({"schema": 1, "outcome": "refused", "reason": "unknown_worker",
+            "message": "there is no worker 9.", "wid": 9});
+        assert_eq!(serde_json::to_value(answer).expect("written"), written);
+    }
+}
