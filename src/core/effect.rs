@@ -25,6 +25,8 @@ pub enum Effect {
     ReleaseStaleListeners(InstanceId),
     /// The slot has no process and gets none: its listeners are given up.
     ReleaseSlotListeners(WorkerId),
+    /// Whatever workers listen on is closed: somebody else needs the addresses.
+    ReleaseAllListeners,
     /// Read the configuration anew, with every check; answer
     /// [`Event::ConfigurationRead`](super::Event::ConfigurationRead).
     ReadConfiguration(Generation),
@@ -32,8 +34,8 @@ pub enum Effect {
     AdoptConfiguration(Generation),
     /// Start the extension host; answer [`HostEvent::Exited`](super::HostEvent::Exited) if that fails.
     StartHost(HostInstanceId),
-    /// Tell the extension host that it is over, so that it ends by itself.
-    DismissHost(HostInstanceId),
+    /// The host is told that it is over, and how, so that it ends by itself.
+    DismissHost(HostInstanceId, Outcome),
     /// End the extension host's process at once.
     KillHost(HostInstanceId),
     /// Tell whoever watches.

@@ -3,7 +3,6 @@
 //! Invariant: news about a process always carries its [`InstanceId`], so that late news changes nothing.
 
 use std::fmt;
-use std::time::Duration;
 
 use super::ids::{Endpoint, Generation, HostInstanceId, InstanceId, WorkerId};
 use super::policy::LifecycleLimits;
@@ -48,11 +47,11 @@ pub enum Event {
     Exited(InstanceId, ExitStatus),
     /// The configuration has been read anew, or is refused: why, for the operator.
     ConfigurationRead(Generation, Result<(), String>),
-    /// The extension host.
+    /// The host.
     Host(HostInstanceId, HostEvent),
 }
 
-/// What happened to the extension host.
+/// What happened to the host. To a custom master, which is not ours to judge, only its leaving matters.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum HostEvent {
     /// Its extensions are configured.
@@ -82,8 +81,6 @@ pub enum Request {
     Stop,
     /// As `Stop`, by a signal. Another one soon after it is its echo; a later one is a `Kill`.
     StopBy(StopCause),
-    /// As `Stop`, and as `Kill` for what is left after so long.
-    StopWithin(Duration),
     /// Kill every process at once, then finish.
     Kill,
     /// One worker.

@@ -134,7 +134,7 @@ impl Supervisor {
         }
         let Goal::Stop { outcome, .. } = &self.goal else { return };
         let outcome = outcome.clone();
-        if self.homes.is_empty() && self.host.is_gone_or_told(now, effects) {
+        if self.homes.is_empty() && self.host.is_gone_or_told(now, &outcome, effects) {
             self.goal = Goal::Finished;
             effects.push(Effect::Finish(outcome));
         }

@@ -43,7 +43,8 @@ impl Supervisor {
         let slots = (1..=policy.workers).map(|wid| Slot::new(WorkerId(wid), policy.limits)).collect();
         let host = match policy.host_kind {
             HostKind::ExtensionHost { limit } => Host::started(now, limit),
-            HostKind::None | HostKind::CustomMaster => Host::none(),
+            HostKind::CustomMaster => Host::attached(),
+            HostKind::None => Host::none(),
         };
         Self {
             policy,

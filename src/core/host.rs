@@ -1,4 +1,5 @@
-//! The extension host's instance: a process of its own, whose end changes nothing for the workers.
+//! The host's instance: the extension host, a process of its own, whose end changes nothing for the workers; or the custom
+//! master, whose end is ours.
 //!
 //! ```text
 //!             initialized            ends          pause over
@@ -11,6 +12,8 @@
 //! - A host that fails before it was ever initialized is like a wrong configuration: luster ends. Later ones are
 //!   started again, with the pauses of a worker that dies young.
 //! - When the last worker is dead the host is given a moment to revive one.
+//! - A custom master is *Attached* until it closes its channel. It is not ours to start, judge or kill; without it everything
+//!   is stopped, in a limited time, and its addresses are free at once.
 //! - A host that ends when no worker is left and none is wanted ends luster: that is how extensions stop it.
 //!
 //! Invariant: at most one host process is alive.
@@ -19,7 +22,7 @@ use std::time::Duration;
 
 use super::backoff::CrashCounter;
 use super::effect::Effect::{self, Notify};
-use super::effect::Notice;
+use super::effect::{Notice, Outcome};
 use super::ids::{HostInstanceId, Moment};
 
 /// How long extensions may take to say goodbye once all workers are gone.
@@ -28,6 +31,8 @@ pub(super) const FAREWELL: Duration = Duration::from_secs(5);
 pub(super) const DEPARTURE: Duration = Duration::from_secs(2);
 /// How long they may take to revive a worker once all are dead.
 pub(super) const CONCLUSION: Duration = Duration::from_secs(2);
+/// How long workers may take to end when the script that started us is gone.
+pub(super) const ORPHANED: Duration = Duration::from_secs(5);
 
 /// The host, if there is one.
 #[derive(Debug)]
@@ -44,6 +49,8 @@ pub(super) struct Host {
 pub(super) enum Phase {
     /// None is needed.
     None,
+    /// A custom master, which started us.
+    Attached,
     /// Its process runs; its extensions are not configured.
     Starting { since: Moment, give_up: Option<Moment>, attempt: Attempt },
     /// Its extensions are configured. `conclude` is when the death of all workers becomes final.
@@ -79,9 +86,14 @@ impl Host {
 
     /// The first one, whose process runs already: it has read the configuration.
     pub(super) fn started(now: Moment, limit: Option<Duration>) -> Self {
-        let mut host = Self { limit, last_instance: HostInstanceId(1), ..Self::none() };
+        let mut host = Self { limit, last_instance: HostInstanceId::FIRST, ..Self::none() };
         host.phase = host.starting(now, Attempt::First);
         host
+    }
+
+    /// A custom master, which started us.
+    pub(super) fn attached() -> Self {
+        Self { phase: Phase::Attached, last_instance: HostInstanceId::FIRST, ..Self::none() }
     }
 
     pub(super) fn starting(&self, now: Moment, attempt: Attempt) -> Phase {
@@ -95,7 +107,7 @@ impl Host {
             Phase::Leaving { give_up, .. } => Some(give_up),
             Phase::Pausing { until } => Some(until),
             Phase::ExitStatus { kill } => kill,
-            Phase::None | Phase::Doomed { .. } | Phase::Gone => None,
+            Phase::None | Phase::Attached | Phase::Doomed { .. } | Phase::Gone => None,
         }
     }
 
@@ -110,7 +122,7 @@ impl Host {
                 self.phase = Phase::ExitStatus { kill: None };
             }
             Phase::Doomed { .. } => self.phase = Phase::ExitStatus { kill: None },
-            Phase::None | Phase::Pausing { .. } | Phase::Gone => {}
+            Phase::None | Phase::Attached | Phase::Pausing { .. } | Phase::Gone => {}
         }
     }
 
@@ -121,10 +133,20 @@ impl Host {
         }
     }
 
-    /// Whether it is gone; if not, it is told to go.
-    pub(super) fn is_gone_or_told(&mut self, now: Moment, effects: &mut Vec<Effect>) -> bool {
+    /// Whether it is gone; if not, it is told to go, for all ends in this way. A custom master is not waited for.
+    pub(super) fn is_gone_or_told(
+        &mut self,
+        now: Moment,
+        outcome: &Outcome,
+        effects: &mut Vec<Effect>,
+    ) -> bool {
         match self.phase {
             Phase::None | Phase::Gone => true,
+            Phase::Attached => {
+                effects.push(Effect::DismissHost(self.last_instance, outcome.clone()));
+                self.phase = Phase::Gone;
+                true
+            }
             Phase::Pausing { .. } => {
                 self.give_up_pause();
                 true
@@ -135,7 +157,7 @@ impl Host {
                 false
             }
             Phase::Serving { .. } => {
-                effects.push(Effect::DismissHost(self.last_instance));
+                effects.push(Effect::DismissHost(self.last_instance, outcome.clone()));
                 self.phase = Phase::ExitStatus { kill: Some(now.after(FAREWELL)) };
                 false
             }
@@ -148,6 +170,7 @@ impl Host {
             Phase::Starting { attempt, .. } => (None, attempt),
             Phase::Serving { since, .. } => (Some(since), Attempt::Again),
             Phase::None
+            | Phase::Attached
             | Phase::Leaving { .. }
             | Phase::Doomed { .. }
             | Phase::Pausing { .. }
@@ -170,9 +193,10 @@ impl Host {
             Phase::Starting { attempt, .. } | Phase::Leaving { attempt, .. } => Phase::Doomed { attempt },
             Phase::Serving { .. } => Phase::Doomed { attempt: Attempt::Again },
             Phase::ExitStatus { kill: Some(_) } => Phase::ExitStatus { kill: None },
-            // It is killed already, or there is none.
+            // It is killed already, or there is none. A script that does not read is its own loss.
             Phase::ExitStatus { kill: None }
             | Phase::None
+            | Phase::Attached
             | Phase::Doomed { .. }
             | Phase::Pausing { .. }
             | Phase::Gone => return,

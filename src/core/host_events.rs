@@ -10,7 +10,7 @@ use super::effect::{Haste, HostThen, Notice, Outcome};
 use super::event::{ExitStatus, HostEvent};
 use super::fleet::Supervisor;
 use super::goal::Goal;
-use super::host::{Attempt, CONCLUSION, Phase};
+use super::host::{Attempt, CONCLUSION, ORPHANED, Phase};
 use super::ids::{HostInstanceId, Moment};
 use super::policy::LifecycleLimits;
 use super::slot::{Slot, SlotState};
@@ -34,7 +34,17 @@ impl Supervisor {
                     effects.push(Notify(Notice::HostReady(id, now.since(since))));
                 }
             }
-            HostEvent::Left => self.host.leaves(now),
+            HostEvent::Left => match self.host.phase {
+                Phase::Attached => self.lose_custom_master(now, effects),
+                Phase::None
+                | Phase::Starting { .. }
+                | Phase::Serving { .. }
+                | Phase::Leaving { .. }
+                | Phase::Doomed { .. }
+                | Phase::Pausing { .. }
+                | Phase::ExitStatus { .. }
+                | Phase::Gone => self.host.leaves(now),
+            },
             HostEvent::CrashReason(words) => self.host.says(words),
             HostEvent::Unfit(why) => self.host.give_up(why, effects),
             HostEvent::AllDeadAcknowledged => {
@@ -59,6 +69,7 @@ impl Supervisor {
             Phase::Pausing { until } if until <= now => self.start_host(now, effects),
             Phase::ExitStatus { kill: Some(at) } if at <= now => self.host.kill(effects),
             Phase::None
+            | Phase::Attached
             | Phase::Starting { .. }
             // Concluding is `end_with_host`'s.
             | Phase::Serving { .. }
@@ -84,6 +95,7 @@ impl Supervisor {
             }
             (
                 Phase::None
+                | Phase::Attached
                 | Phase::Starting { .. }
                 | Phase::Leaving { .. }
                 | Phase::Doomed { .. }
@@ -93,6 +105,13 @@ impl Supervisor {
                 crashes,
             ) => crashes.map(Outcome::AllDead),
         }
+    }
+
+    /// The script that started us is gone. It may be started again at once, and is to find its ports free.
+    fn lose_custom_master(&mut self, now: Moment, effects: &mut Vec<Effect>) {
+        self.host.phase = Phase::Gone;
+        self.stop_within(now, ORPHANED, effects);
+        effects.push(Effect::ReleaseAllListeners);
     }
 
     fn start_host(&mut self, now: Moment, effects: &mut Vec<Effect>) {
@@ -110,7 +129,11 @@ impl Supervisor {
             Phase::Serving { since, .. } => (Some(now.since(since)), Attempt::Again),
             Phase::Leaving { since, attempt, .. } => (since.map(|since| now.since(since)), attempt),
             Phase::Doomed { attempt } => (None, attempt),
-            Phase::None | Phase::Pausing { .. } | Phase::ExitStatus { .. } | Phase::Gone => {
+            Phase::None
+            | Phase::Attached
+            | Phase::Pausing { .. }
+            | Phase::ExitStatus { .. }
+            | Phase::Gone => {
                 self.host.phase = Phase::Gone;
                 return;
             }

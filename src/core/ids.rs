@@ -14,7 +14,7 @@ pub struct WorkerId(pub u32);
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct InstanceId(pub u32);
 
-/// One process of the extension host. Like an [`InstanceId`], never given twice.
+/// One process of the host: of the extension host, or the script that started us. Like an [`InstanceId`], never given twice.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct HostInstanceId(pub u32);
 
@@ -31,6 +31,11 @@ pub struct Moment(pub u64);
 /// Shown to users as `tcp 127.0.0.1:8080`, `tcp *:8080` (no host given), `unix /run/app.sock`, `udp *:53`.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Endpoint(Arc<str>);
+
+impl HostInstanceId {
+    /// The one that is there from the start.
+    pub const FIRST: Self = Self(1);
+}
 
 impl Moment {
     /// The moment `duration` later; far ends saturate.

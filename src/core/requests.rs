@@ -32,15 +32,6 @@ impl Supervisor {
             (Goal::Serve, Request::Add(worker, limits)) => self.add(worker, limits),
             (Goal::Serve, Request::Stop) => self.stop_all(now, Outcome::Stopped, Haste::None, effects),
             (Goal::Serve | Goal::Stop { .. }, Request::StopBy(cause)) => self.stop_by(now, cause, effects),
-            (Goal::Serve | Goal::Stop { .. }, Request::StopWithin(patience)) => {
-                if self.goal == Goal::Serve {
-                    self.stop_all(now, Outcome::Stopped, Haste::Some, effects);
-                }
-                if let Goal::Stop { kill, .. } = &mut self.goal {
-                    let at = now.after(patience);
-                    *kill = Some(kill.map_or(at, |set| set.min(at)));
-                }
-            }
             (Goal::Serve | Goal::Stop { .. }, Request::Kill) => self.kill_all(effects),
             (
                 Goal::Stop { .. },
@@ -52,6 +43,17 @@ impl Supervisor {
                 | Request::Add(..),
             )
             | (Goal::Finished, _) => {}
+        }
+    }
+
+    /// Everything is stopped; whoever is left after so long is killed.
+    pub(super) fn stop_within(&mut self, now: Moment, patience: Duration, effects: &mut Vec<Effect>) {
+        if self.goal == Goal::Serve {
+            self.stop_all(now, Outcome::Stopped, Haste::Some, effects);
+        }
+        if let Goal::Stop { kill, .. } = &mut self.goal {
+            let at = now.after(patience);
+            *kill = Some(kill.map_or(at, |set| set.min(at)));
         }
     }
 
@@ -91,12 +93,7 @@ impl Supervisor {
                 self.rollout(now, RestartOrder::StopFirst, width, Scope::All, OnDeath::Continue, effects);
             }
             Request::One(worker, request) => self.asked_of_one(now, worker, request, effects),
-            Request::Start
-            | Request::Stop
-            | Request::StopBy(_)
-            | Request::StopWithin(_)
-            | Request::Kill
-            | Request::Add(..) => {}
+            Request::Start | Request::Stop | Request::StopBy(_) | Request::Kill | Request::Add(..) => {}
         }
     }
 

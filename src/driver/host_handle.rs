@@ -25,6 +25,8 @@ const TELL_EVERY: Duration = Duration::from_secs(60);
 pub(super) struct HostHandle {
     link: HostChannel,
     process: Option<(HostInstanceId, Child)>,
+    /// Who a custom master is, whose process is not ours.
+    script: Option<HostInstanceId>,
     launcher: Option<HostLauncher>,
     begun: Begun,
     /// The instance for which its script was put back.
@@ -78,6 +80,7 @@ impl HostHandle {
         Self {
             link,
             process: None,
+            script: None,
             launcher: None,
             begun: Begun::Yes,
             mended: None,
@@ -91,14 +94,14 @@ impl HostHandle {
 
     /// A custom master at the other end of this link.
     pub(super) fn script(link: HostChannel) -> Self {
-        Self::with(link, Acquainted::Yes)
+        Self { script: Some(HostInstanceId::FIRST), ..Self::with(link, Acquainted::Yes) }
     }
 
     /// A host whose first process runs, and will send its channel through this socket.
     pub(super) fn host(launcher: HostLauncher, child: Child, socket: OwnedFd) -> io::Result<Self> {
         let mut host = Self::none()?;
         host.link.expect(socket)?;
-        host.process = Some((HostInstanceId(1), child));
+        host.process = Some((HostInstanceId::FIRST, child));
         host.launcher = Some(launcher);
         Ok(host)
     }
@@ -132,9 +135,9 @@ impl HostHandle {
         self.process.as_ref().map(|(instance, child)| (*instance, child.pid()))
     }
 
-    /// The instance of the host whose process there is.
-    pub(super) fn host_instance(&self) -> Option<HostInstanceId> {
-        self.process.as_ref().map(|(instance, _)| *instance)
+    /// Who it is that speaks and is spoken to.
+    pub(super) fn instance(&self) -> Option<HostInstanceId> {
+        self.process.as_ref().map(|(instance, _)| *instance).or(self.script)
     }
 
     /// What it said; to be given back by [`Self::heard`].

@@ -8,8 +8,8 @@ use std::os::fd::OwnedFd;
 use serde_json::value::RawValue;
 
 use crate::core::{
-    Endpoint, Event, ExitStatus, HostEvent, IdleReason, InstanceId, Moment, NextAction, Notice, Outcome,
-    Scope, StopReason, WorkerId,
+    Endpoint, ExitStatus, HostEvent, IdleReason, InstanceId, Moment, NextAction, Notice, Outcome, Scope,
+    StopReason, WorkerId,
 };
 use crate::node::cluster::Cluster;
 use crate::node::host::{ExitThen, HostNotification};
@@ -70,13 +70,12 @@ impl Driver {
     }
 
     pub(super) fn check_host_health(&mut self, now: Moment, health: HostHealth) {
-        match (health, self.host.host_instance()) {
-            (HostHealth::Unresponsive, Some(instance)) => {
+        match health {
+            HostHealth::Unresponsive => {
                 let why = "it does not read what it is told of workers".to_owned();
-                self.handle(now, Event::Host(instance, HostEvent::Unfit(why)));
+                self.host_did(now, HostEvent::Unfit(why));
             }
-            // A script that does not read is its own loss.
-            (HostHealth::Unresponsive, None) | (HostHealth::Healthy, _) => {}
+            HostHealth::Healthy => {}
         }
     }
 
@@ -89,7 +88,7 @@ impl Driver {
             return;
         }
         let mut health = HostHealth::Healthy;
-        let stays = host.host_instance().is_some();
+        let stays = host.is_host();
         for (fd, place) in process.streams.iter_mut().enumerate() {
             // Nobody comes after a script.
             let stream = if stays { duplicate(place.as_ref()) } else { place.take() };
@@ -167,15 +166,13 @@ impl Driver {
         self.tell(now, &HostNotification::Stopping { instance: instance.0, replaced });
     }
 
-    /// It is all over. A host has been told when it was dismissed.
+    /// It is all over.
     pub(super) fn tell_end(&mut self, now: Moment, outcome: &Outcome) {
-        if self.host.host_instance().is_none() {
-            let exit = match outcome {
-                Outcome::Killed(cause) => Some(run::killed(*cause).code()),
-                Outcome::Stopped | Outcome::Chosen(_) | Outcome::AllDead(_) | Outcome::HostFailed(..) => None,
-            };
-            self.tell(now, &HostNotification::End { exit });
-        }
+        let exit = match outcome {
+            Outcome::Killed(cause) => Some(run::killed(*cause).code()),
+            Outcome::Stopped | Outcome::Chosen(_) | Outcome::AllDead(_) | Outcome::HostFailed(..) => None,
+        };
+        self.tell(now, &HostNotification::End { exit });
     }
 
     /// Makes a direct channel between a worker and the host, unless there is one.

@@ -2,8 +2,6 @@
 //!
 //! Invariant: it can ask for whatever an operator can, and nothing it asks for makes us wait.
 
-use std::time::Duration;
-
 use serde_json::value::RawValue;
 use tracing::{trace, warn};
 
@@ -20,9 +18,6 @@ use super::launch::SettingsFrom;
 use super::reader::Word;
 use super::state::{DirectChannel, Driver};
 use super::worker_messages;
-
-/// How long workers may take to end when the script that started us is gone.
-const ORPHANED: Duration = Duration::from_secs(5);
 
 impl Driver {
     pub(super) fn host_news(&mut self, now: Moment, news: HostNews) {
@@ -49,14 +44,7 @@ impl Driver {
                 if let Some(protocol_error) = protocol_error {
                     warn!(event = "host_broken", "{} broke the protocol: {protocol_error}", self.host.name());
                 }
-                match self.host.host_instance() {
-                    Some(instance) => self.handle(now, Event::Host(instance, HostEvent::Left)),
-                    None => {
-                        self.handle(now, Event::Asked(Request::StopWithin(ORPHANED)));
-                        // The script may be started again at once, and is to find its ports free.
-                        self.cluster.close_all();
-                    }
-                }
+                self.host_did(now, HostEvent::Left);
             }
         }
     }
@@ -79,11 +67,7 @@ impl Driver {
             HostRequest::Limits(about) => self.limit(now, about),
             HostRequest::Add(about) => self.add(now, about),
             HostRequest::Setup { settings } => {
-                let by = if self.host.host_instance().is_some() {
-                    SettingsFrom::Host
-                } else {
-                    SettingsFrom::CustomMaster
-                };
+                let by = if self.host.is_host() { SettingsFrom::Host } else { SettingsFrom::CustomMaster };
                 self.launcher.set_up(&settings, by);
                 if settings.balance.as_deref() == Some("shared") {
                     self.cluster.share_by(Balance::Shared);
@@ -162,8 +146,9 @@ impl Driver {
         self.request(now, Request::One(worker, request));
     }
 
-    fn host_did(&mut self, now: Moment, event: HostEvent) {
-        if let Some(instance) = self.host.host_instance() {
+    /// Something has happened to the host.
+    pub(super) fn host_did(&mut self, now: Moment, event: HostEvent) {
+        if let Some(instance) = self.host.instance() {
             self.handle(now, Event::Host(instance, event));
         }
     }

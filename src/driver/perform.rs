@@ -7,7 +7,6 @@ use crate::core::{
     WorkerId,
 };
 use crate::node::cluster::Cluster;
-use crate::node::host::HostNotification;
 use crate::process::{self, Delivery, Forked};
 
 use super::exec_results::{Begun, Mended};
@@ -54,6 +53,7 @@ impl Driver {
             Effect::Signal(instance, signal) => self.signal(instance, signal),
             Effect::ReleaseStaleListeners(instance) => self.cluster.instance_ready(instance),
             Effect::ReleaseSlotListeners(worker) => self.cluster.slot_abandoned(worker),
+            Effect::ReleaseAllListeners => self.cluster.close_all(),
             Effect::ReadConfiguration(generation) => {
                 if let Err(error) = self.reader.begin(generation) {
                     let reason = format!("it cannot be read: {error}");
@@ -62,7 +62,7 @@ impl Driver {
             }
             Effect::AdoptConfiguration(generation) => self.adopt_configuration(generation),
             Effect::StartHost(instance) => self.start_host(instance),
-            Effect::DismissHost(_) => self.tell(now, &HostNotification::End { exit: None }),
+            Effect::DismissHost(_, outcome) => self.tell_end(now, &outcome),
             Effect::KillHost(instance) => self.host.kill(instance),
             Effect::Notify(notice) => {
                 match &notice {
@@ -74,10 +74,7 @@ impl Driver {
                 self.endpoints.tell(&notice, || self.cluster.endpoints());
                 self.publish(now, &notice);
             }
-            Effect::Finish(outcome) => {
-                self.tell_end(now, &outcome);
-                self.outcome = Some(outcome);
-            }
+            Effect::Finish(outcome) => self.outcome = Some(outcome),
         }
     }
 

@@ -102,6 +102,10 @@ pub(super) struct World {
     pub(super) spawned: Vec<(Moment, WorkerId, InstanceId)>,
     /// The extension host's process, and what it was told.
     pub(super) host: Option<HostProcess>,
+    /// How it ended, as a custom master was told.
+    pub(super) script_told: Option<Outcome>,
+    /// How often all listeners were closed.
+    pub(super) closings: u32,
     /// When each host process was started.
     pub(super) hosts_started: Vec<Moment>,
     pub(super) hosts_killed: u32,
@@ -130,6 +134,8 @@ impl World {
             supervisor: Supervisor::new(now, policy.clone(), 1),
             hosts_started: host.iter().map(|_| now).collect(),
             hosts_killed: 0,
+            script_told: None,
+            closings: 0,
             host,
             configuration: Some(Ok(())),
             readings: Vec::new(),
@@ -164,8 +170,7 @@ impl World {
     }
 
     pub(super) fn ask(&mut self, request: Request) {
-        self.stop_asked |=
-            matches!(request, Request::Stop | Request::StopBy(_) | Request::StopWithin(_) | Request::Kill);
+        self.stop_asked |= matches!(request, Request::Stop | Request::StopBy(_) | Request::Kill);
         self.slots += u32::from(matches!(request, Request::Add(..)));
         self.news(Event::Asked(request));
     }
@@ -185,6 +190,12 @@ impl World {
     pub(super) fn host_news(&mut self, event: HostEvent) {
         let id = self.host.as_ref().expect("the host lives").id;
         self.news(Event::Host(id, event));
+    }
+
+    /// The custom master is gone.
+    pub(super) fn script_leaves(&mut self) {
+        self.stop_asked = true;
+        self.news(Event::Host(HostInstanceId::FIRST, HostEvent::Left));
     }
 
     /// The instance of this worker that was started last.
@@ -350,14 +361,7 @@ impl World {
                     self.hosts_started.push(self.now);
                     self.host = Some(HostProcess { id, dismissed: false, leaves: Some(3) });
                 }
-                Effect::DismissHost(id) => {
-                    let host = self.host.as_mut().filter(|host| host.id == id).expect("it lives");
-                    assert!(!host.dismissed && self.processes.is_empty(), "once, when the workers are gone");
-                    host.dismissed = true;
-                    if let Some(after) = host.leaves {
-                        self.later(after, Event::Host(id, HostEvent::Exited(ExitStatus::Code(0))));
-                    }
-                }
+                Effect::DismissHost(id, outcome) => self.dismiss(id, outcome),
                 Effect::KillHost(id) => {
                     self.hosts_killed += 1;
                     let killed = ExitStatus::Signal("SIGKILL".into());
@@ -365,6 +369,7 @@ impl World {
                 }
                 Effect::ReleaseStaleListeners(id) => assert!(self.processes.contains_key(&id)),
                 Effect::ReleaseSlotListeners(_) => {}
+                Effect::ReleaseAllListeners => self.closings += 1,
                 Effect::Notify(notice) => self.notices.push(notice),
                 Effect::Finish(outcome) => self.outcome = Some(outcome),
             }
@@ -372,6 +377,22 @@ impl World {
         self.check();
         for (generation, result) in read {
             self.news(Event::ConfigurationRead(generation, result));
+        }
+    }
+
+    /// The host is told that it is over.
+    fn dismiss(&mut self, id: HostInstanceId, outcome: Outcome) {
+        assert!(self.processes.is_empty(), "when the workers are gone");
+        if self.policy.host_kind == HostKind::CustomMaster {
+            assert_eq!((id, &self.script_told), (HostInstanceId::FIRST, &None), "once");
+            self.script_told = Some(outcome);
+            return;
+        }
+        let host = self.host.as_mut().filter(|host| host.id == id).expect("it lives");
+        assert!(!host.dismissed, "once");
+        host.dismissed = true;
+        if let Some(after) = host.leaves {
+            self.later(after, Event::Host(id, HostEvent::Exited(ExitStatus::Code(0))));
         }
     }
 

@@ -8,8 +8,8 @@ use proptest::prelude::*;
 
 use super::harness::{Behaviour, World, policy};
 use crate::core::{
-    ExitStatus, HostEvent, HostKind, LifecycleLimits, Notice, OnDeath, OneRequest, Outcome, Persistence,
-    Policy, Readiness, Request, RestartOrder, WorkerId,
+    Event, ExitStatus, HostEvent, HostInstanceId, HostKind, LifecycleLimits, Notice, OnDeath, OneRequest,
+    Outcome, Persistence, Policy, Readiness, Request, RestartOrder, WorkerId,
 };
 use std::time::Duration;
 
@@ -193,11 +193,53 @@ proptest! {
             host.leaves = host_leaves;
         }
         if world.outcome.is_none() {
-            world.ask(Request::StopWithin(Duration::from_millis(patience)));
+            world.ask(Request::Stop);
+            world.pass(patience);
+        }
+        if world.outcome.is_none() {
+            world.ask(Request::Kill);
             world.run_until("the end", |world| world.outcome.is_some());
         }
         prop_assert_eq!(world.processes(), 0);
         prop_assert_eq!(&world.host, &None);
+        prop_assert_eq!(world.supervisor.next_wake(), None);
+    }
+
+    #[test]
+    fn without_its_custom_master_everything_ends_in_five_seconds_and_with_it_it_is_told_once(
+        policy in policies(),
+        cast in prop::collection::vec(behaviours(), 1..8),
+        requests in requests(),
+        stop_before in rarely(20_000),
+    ) {
+        let mut next = 0;
+        let policy = Policy { host_kind: HostKind::CustomMaster, ..policy };
+        let mut world = World::new(policy).scripted(move |_, _| {
+            next += 1;
+            cast[(next - 1) % cast.len()].clone()
+        });
+        world.ask(Request::Start);
+        for (wait, request) in requests {
+            world.pass(wait);
+            world.ask(request);
+        }
+        // It can neither be judged nor killed, whatever is said of it.
+        for event in [HostEvent::Initialized, HostEvent::Unfit("slow".into()), HostEvent::AllDeadAcknowledged] {
+            world.news(Event::Host(HostInstanceId::FIRST, event));
+        }
+        prop_assert_eq!((&world.outcome, world.hosts_killed), (&None, 0));
+        if let Some(patience) = stop_before {
+            world.ask(Request::Stop);
+            world.pass(patience);
+        }
+        let ended_with_it = world.outcome.is_some();
+        if !ended_with_it {
+            world.script_leaves();
+            prop_assert_eq!(world.closings, 1);
+            world.pass(5000);
+        }
+        prop_assert!(world.outcome.is_some());
+        prop_assert_eq!(world.script_told.is_some(), ended_with_it);
         prop_assert_eq!(world.supervisor.next_wake(), None);
     }
 

@@ -2,7 +2,8 @@
 
 use super::harness::{Behaviour, World, ms, policy};
 use crate::core::{
-    ExitStatus, HostEvent, HostKind, HostThen, Notice, OneRequest, Outcome, Policy, Request, WorkerId,
+    ExitStatus, Haste, HostEvent, HostInstanceId, HostKind, HostThen, Notice, OneRequest, Outcome, Policy,
+    Request, StopCause, WorkerId,
 };
 
 fn hosted(workers: u32) -> Policy {
@@ -221,4 +222,66 @@ fn a_host_that_ends_after_having_stopped_everyone_ends_luster() {
         world.host_news(HostEvent::Exited(ExitStatus::Code(code)));
         assert_eq!(world.outcome, Some(outcome));
     }
+}
+
+fn scripted(workers: u32) -> Policy {
+    Policy { host_kind: HostKind::CustomMaster, ..policy(workers) }
+}
+
+#[test]
+fn without_its_custom_master_everything_is_stopped_and_who_is_left_after_five_seconds_killed() {
+    let stubborn = |_, _| Behaviour { drains: None, heeds_sigterm: None, ..Behaviour::default() };
+    let mut world = World::serving(scripted(2));
+    world.script = Box::new(stubborn);
+    world.ask(Request::One(WorkerId(1), OneRequest::Restart));
+    world.run_until("worker 1 is stubborn", |world| world.starts(1) == 2 && world.ready() == 2);
+    world.script_leaves();
+    assert_eq!(world.closings, 1, "a script that is started again finds its ports free");
+    assert!(world.hastes.iter().rev().take(2).all(|(_, haste)| *haste == Haste::Some));
+    world.pass(4999);
+    assert_eq!(world.processes(), 1);
+    world.pass(2);
+    assert_eq!(world.outcome, Some(Outcome::Stopped));
+    assert_eq!(world.script_told, None, "it is gone and hears nothing");
+}
+
+#[test]
+fn a_custom_master_that_leaves_during_a_stop_shortens_it() {
+    let never = |_, _| Behaviour { drains: None, ..Behaviour::default() };
+    let mut world = World::new(scripted(1)).scripted(never);
+    world.ask(Request::Start);
+    world.run_until("it is ready", |world| world.ready() == 1);
+    world.ask(Request::Stop);
+    world.pass(60_000);
+    assert_eq!(world.outcome, None);
+    world.script_leaves();
+    world.pass(5001);
+    assert_eq!(world.outcome, Some(Outcome::Stopped));
+}
+
+#[test]
+fn a_custom_master_is_told_how_it_ended_when_all_workers_are_gone() {
+    let cause = StopCause::Interrupt;
+    for (twice, outcome) in [(false, Outcome::Stopped), (true, Outcome::Killed(cause))] {
+        let drains = if twice { None } else { Some(20) };
+        let mut world =
+            World::new(scripted(2)).scripted(move |_, _| Behaviour { drains, ..Behaviour::default() });
+        world.ask(Request::Start);
+        world.run_until("both are ready", |world| world.ready() == 2);
+        world.ask(Request::StopBy(cause));
+        if twice {
+            world.pass(600);
+            world.ask(Request::StopBy(cause));
+        }
+        world.run_until("the end", |world| world.outcome.is_some());
+        assert_eq!((&world.outcome, &world.script_told), (&Some(outcome.clone()), &Some(outcome)));
+    }
+}
+
+#[test]
+fn a_custom_master_that_does_not_read_is_neither_killed_nor_does_it_end_anything() {
+    let mut world = World::serving(scripted(1));
+    world.news(crate::core::Event::Host(HostInstanceId::FIRST, HostEvent::Unfit("it does not read".into())));
+    world.pass(60_000);
+    assert_eq!((world.hosts_killed, world.ready(), &world.outcome), (0, 1, &None));
 }

@@ -226,20 +226,6 @@ fn a_worker_that_is_added_again_only_gets_its_limits_and_one_out_of_turn_is_nobo
 }
 
 #[test]
-fn a_stop_with_patience_kills_who_is_left_when_it_is_over() {
-    let stubborn = |_, _| Behaviour { drains: None, heeds_sigterm: None, ..Behaviour::default() };
-    let mut world = World::serving(scripted(2));
-    world.script = Box::new(stubborn);
-    world.ask(one(1, OneRequest::Restart));
-    world.run_until("worker 1 is stubborn", |world| world.starts(1) == 2 && world.ready() == 2);
-    world.ask(Request::StopWithin(std::time::Duration::from_secs(5)));
-    world.pass(4999);
-    assert_eq!(world.processes(), 1);
-    world.pass(2);
-    assert!(world.outcome.is_some());
-}
-
-#[test]
 fn what_is_asked_of_nobody_or_after_a_stop_changes_nothing() {
     let mut world = World::serving(scripted(1));
     for request in [OneRequest::Start, OneRequest::Stop, OneRequest::Restart, OneRequest::Rollout] {
