@@ -19,9 +19,9 @@ use crate::node::cluster::listener_key::ListenerKey;
 const DEFAULT_BACKLOG: i32 = 511;
 
 /// What libuv calls `UV_TCP_IPV6ONLY` and `UV_UDP_IPV6ONLY`.
-const ONLY_6: i64 = 1;
+pub(super) const ONLY_6: i64 = 1;
 /// What libuv calls `UV_UDP_REUSEADDR`.
-const UDP_REUSE_ADDRESS: i64 = 4;
+pub(super) const UDP_REUSE_ADDRESS: i64 = 4;
 
 /// A request to listen, or the note that it now does.
 #[derive(Debug)]

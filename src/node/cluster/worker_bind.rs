@@ -4,7 +4,7 @@
 //! Invariants: a socket is taken only from whom it was asked of, and only if it is bound where it should be; every request
 //! is answered, whatever becomes of the worker that binds; one worker binds a place, the others wait for what comes of it.
 
-use std::net::IpAddr;
+use std::net::SocketAddr;
 use std::os::fd::{AsFd, OwnedFd};
 use std::time::Duration;
 
@@ -12,7 +12,7 @@ use nix::errno::Errno;
 use nix::sys::socket::{SockType, getsockopt, sockopt};
 
 use crate::core::{InstanceId, Moment};
-use crate::listen::{self, BindAddress, BoundSocket, address_of};
+use crate::listen::{self, BindAddress, BoundSocket, Host, Transport, address_of};
 use crate::node::cluster::bind_request::{BindRequest, Binding};
 use crate::node::cluster::listener_id::ListenerId;
 use crate::node::cluster::query::{ListenRequest, Target};
@@ -60,7 +60,7 @@ impl Cluster {
     ) -> Option<ListenRequest> {
         let id = self.next_binding;
         let Ok(target) = &ask.target else { return Some(ask) };
-        let request = BindRequest::of(&target.share.place, id);
+        let request = BindRequest::of(&target.share.place, target.options.reuse, id);
         let (Errno::EACCES | Errno::EPERM, Some(request)) = (errno, request) else { return Some(ask) };
         if self.bindings.iter().filter(|binding| binding.instance == instance).count() >= MOST {
             return Some(ask);
@@ -153,8 +153,10 @@ impl Cluster {
         now: Moment,
     ) -> Result<ListenerId, Errno> {
         let slot = self.workers.get(&instance).ok_or(Errno::ESRCH)?.slot;
-        is_as_asked(&socket, &target.share.place)?;
-        listen::listen(socket.as_fd(), target.options.backlog)?;
+        match is_as_asked(&socket, &target.share.place)? {
+            Transport::Stream => listen::listen(socket.as_fd(), target.options.backlog)?,
+            Transport::Datagram => {}
+        }
         self.install_alone(slot, target, &ask.data, BoundSocket::without_file(socket), now)
     }
 }
@@ -167,33 +169,43 @@ fn errno_of(said: i32) -> Errno {
     }
 }
 
-/// Whether a socket is what a worker was asked for: anything else would be shared by all of them.
-fn is_as_asked(socket: &OwnedFd, place: &BindAddress) -> Result<(), Errno> {
-    if getsockopt(socket, sockopt::SockType)? != SockType::Stream {
-        return Err(Errno::EINVAL);
-    }
-    let (ip, port) = address_of(socket).map(|address| (address.ip(), address.port())).ok_or(Errno::EINVAL)?;
-    let expected = match place {
-        BindAddress::Tcp { host, port, .. } => (Some(host.ip), *port),
-        BindAddress::TcpAnywhere { port, .. } => (None, *port),
-        BindAddress::Udp { .. }
-        | BindAddress::Path(_)
-        | BindAddress::Abstract(_)
-        | BindAddress::Inherited { .. } => {
+/// Whether a socket is what a worker was asked for, and of which kind: anything else would be shared by all of them.
+fn is_as_asked(socket: &OwnedFd, place: &BindAddress) -> Result<Transport, Errno> {
+    let (transport, wanted, wanted_port) = match place {
+        BindAddress::Tcp { host, port, .. } => (Transport::Stream, Some(*host), *port),
+        BindAddress::TcpAnywhere { port, .. } => (Transport::Stream, None, *port),
+        BindAddress::Udp { host, port, .. } => (Transport::Datagram, Some(*host), *port),
+        BindAddress::Path(_) | BindAddress::Abstract(_) | BindAddress::Inherited { .. } => {
             return Err(Errno::EINVAL);
         }
     };
-    match expected {
+    let expected = match transport {
+        Transport::Stream => SockType::Stream,
+        Transport::Datagram => SockType::Datagram,
+    };
+    let bound = address_of(socket).ok_or(Errno::EINVAL)?;
+    match transport {
+        _ if getsockopt(socket, sockopt::SockType)? != expected => Err(Errno::EINVAL),
         // libuv tells later that an address is in use.
-        _ if port == 0 => Err(Errno::EADDRINUSE),
-        (wanted, wanted_port) if wanted_port == port && fits(wanted, ip) => Ok(()),
-        _ => Err(Errno::EINVAL),
+        Transport::Stream if bound.port() == 0 => Err(Errno::EADDRINUSE),
+        Transport::Stream | Transport::Datagram if bound.port() == wanted_port && fits(wanted, bound) => {
+            Ok(transport)
+        }
+        Transport::Stream | Transport::Datagram => Err(Errno::EINVAL),
     }
 }
 
-fn fits(wanted: Option<IpAddr>, ip: IpAddr) -> bool {
+fn fits(wanted: Option<Host>, bound: SocketAddr) -> bool {
     match wanted {
-        Some(wanted) => wanted == ip,
-        None => ip.is_unspecified(),
+        // The kernel forgets a zone that the address does not need.
+        Some(Host { ip, scope }) => bound.ip() == ip && [0, scope].contains(&scope_of(bound)),
+        None => bound.ip().is_unspecified(),
+    }
+}
+
+fn scope_of(address: SocketAddr) -> u32 {
+    match address {
+        SocketAddr::V4(_) => 0,
+        SocketAddr::V6(address) => address.scope_id(),
     }
 }
