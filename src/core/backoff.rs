@@ -13,6 +13,8 @@ use super::policy::LifecycleLimits;
 const YOUNG: Duration = Duration::from_secs(1);
 /// The pause before the start that follows the second young death.
 const FIRST_PAUSE: Duration = Duration::from_millis(100);
+/// So many young deaths in a row are no accident.
+const KEEPS_DYING: u32 = 3;
 /// No pause is longer, jitter included.
 const LONGEST_PAUSE: Duration = Duration::from_secs(5);
 /// How often a worker is started that cannot listen: as often as nginx tries. A predecessor that is just leaving is
@@ -90,6 +92,11 @@ impl CrashCounter {
             0 | 1 => RestartDecision::Again,
             young => RestartDecision::AgainAfter(pause(young, jitter)),
         }
+    }
+
+    /// Whether it has died young so often in a row that it will hardly come up by itself.
+    pub(super) const fn keeps_dying(&self) -> bool {
+        self.young >= KEEPS_DYING
     }
 
     /// Forgets everything: an operator brings the slot back.

@@ -5,15 +5,17 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
+use super::answers::{Completion, Refusal};
 use super::event::{ExitStatus, ListenRefusal, OnDeath, StopCause};
-use super::ids::{Endpoint, Generation, HostInstanceId, InstanceId, WorkerId};
+use super::failure::{AbortReason, Death};
+use super::ids::{Endpoint, Generation, HostInstanceId, InstanceId, RequestId, WorkerId};
 use super::policy::RestartOrder;
 
 /// One thing for the driver to do, in the order given.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Effect {
-    /// Start a process for the worker; answer [`Event::NotStarted`](super::Event::NotStarted) if that fails.
-    Spawn(WorkerId, InstanceId),
+    /// Start a process for the worker on this configuration; answer [`Event::NotStarted`](super::Event::NotStarted) if that fails.
+    Spawn(WorkerId, InstanceId, Generation),
     /// Ask it to run its suspend functions, and from now on to end idle connections; answer
     /// [`Event::Suspended`](super::Event::Suspended).
     Suspend(InstanceId, Haste),
@@ -40,6 +42,10 @@ pub enum Effect {
     KillHost(HostInstanceId),
     /// Tell whoever watches.
     Notify(Notice),
+    /// Whether the request is accepted.
+    Reply(RequestId, Result<(), Refusal>),
+    /// What came of a request that was accepted.
+    Completed(RequestId, Completion),
     /// Everything is over; nothing more is ordered after this.
     Finish(Outcome),
 }
@@ -75,19 +81,6 @@ pub enum Outcome {
     AllDead(Vec<Death>),
     /// The extension host ended before it was initialized, or when no worker was left: how, and what it said it died of.
     HostFailed(ExitStatus, Option<String>),
-}
-
-/// The end of an instance that nobody asked for.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Death {
-    /// Whose slot.
-    pub worker: WorkerId,
-    /// Which instance.
-    pub instance: InstanceId,
-    /// How it ended.
-    pub status: ExitStatus,
-    /// The last listen it was refused, which is likely why.
-    pub refusal: Option<ListenRefusal>,
 }
 
 /// Something worth telling.
@@ -275,13 +268,4 @@ pub enum HostThen {
     StartAtOnce,
     /// It is started again after a pause, because it keeps dying young.
     StartAfter(Duration),
-}
-
-/// Why a roll-out was aborted.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum AbortReason {
-    /// The replacement was not ready within this time.
-    NotReady(Duration),
-    /// The replacement ended before it was ready.
-    Died(ExitStatus),
 }

@@ -4,14 +4,17 @@
 
 use std::fmt;
 
-use super::ids::{Endpoint, Generation, HostInstanceId, InstanceId, WorkerId};
+use serde::{Deserialize, Serialize};
+
+use super::ids::{Endpoint, Generation, HostInstanceId, InstanceId, RequestId, WorkerId};
 use super::policy::LifecycleLimits;
 
 /// Something that happened.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Event {
-    /// The operator asks for something.
-    Asked(Request),
+    /// Somebody asks for something: [`Effect::Reply`](super::Effect::Reply) and, if it is accepted,
+    /// [`Effect::Completed`](super::Effect::Completed) answer.
+    Asked(RequestId, Request),
     /// The instance ordered by `Spawn` could not be started.
     NotStarted {
         /// The instance that never was.
@@ -75,6 +78,8 @@ pub enum Request {
     Start,
     /// Replace every worker, [`Policy::parallel`](super::Policy::parallel) at a time.
     Rollout(OnDeath),
+    /// Replace every worker as a roll-out does, on the configuration that it runs on.
+    Replace,
     /// Replace every worker, all at once.
     RestartAll,
     /// Stop every worker gracefully, then finish. Wins over everything asked before and after.
@@ -134,6 +139,8 @@ pub enum OneRequest {
     Restart,
     /// Replace it in a roll-out, its own or the one under way. A new one goes on past deaths.
     Rollout,
+    /// Replace it in a roll-out, on the configuration that was read last.
+    Replace,
     /// It is no longer dead, but still stopped.
     Revive,
     /// It has these limits from now on.
@@ -141,7 +148,8 @@ pub enum OneRequest {
 }
 
 /// How a process ended.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum ExitStatus {
     /// It called `exit` with this code.
     Code(i32),
@@ -161,7 +169,7 @@ pub enum Closing {
 }
 
 /// A listen that was refused.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ListenRefusal {
     /// What it wanted to listen on.
     pub endpoint: Endpoint,
@@ -172,7 +180,8 @@ pub struct ListenRefusal {
 }
 
 /// The kinds of refusal that lead to different exit codes.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum RefusalCause {
     /// The kernel did not permit it.
     NotPermitted,

@@ -4,15 +4,16 @@
 
 use super::backoff::{Blame, RestartDecision, next_random};
 use super::effect::Effect::{self, Notify};
-use super::effect::{Death, ExitCause, NextAction, Notice, Outcome};
+use super::effect::{ExitCause, NextAction, Notice, Outcome};
 use super::event::ExitStatus;
+use super::failure::Death;
 use super::fleet::Supervisor;
 use super::goal::Goal;
 use super::ids::{InstanceId, Moment};
 use super::instance::Instance;
 use super::policy::{HostKind, Persistence};
 use super::rollout::Rollout;
-use super::slot::{DesiredState, Role, SlotState, Trial, slot_index};
+use super::slot::{DesiredState, Role, SlotState, Trial};
 
 impl Supervisor {
     /// A process has ended, or never began.
@@ -25,6 +26,7 @@ impl Supervisor {
     ) {
         let Some(worker) = self.homes.remove(&id) else { return };
         let Some((instance, role)) = self.slot(worker).remove(id) else { return };
+        self.slot(worker).counters.count_end(&instance);
         if role == Role::SlotState && instance.ready_since.is_some() {
             self.slot(worker).expected = instance.leaves_behind(now);
         }
@@ -61,7 +63,7 @@ impl Supervisor {
         self.jitter = next_random(self.jitter);
         let jitter = self.jitter;
         let blame = self.blame(now, instance);
-        let slot = &mut self.slots[slot_index(worker)];
+        let slot = self.slots.of_mut(worker);
         if slot.successor.is_some() {
             slot.promote();
             return NextAction::Nothing;
@@ -73,7 +75,7 @@ impl Supervisor {
             };
         }
         let refusal = instance.refusal().cloned();
-        slot.last_death = Some(Death { worker, instance: id, status: status.clone(), refusal });
+        slot.last_death = Some((now, Death { worker, instance: id, status: status.clone(), refusal }));
         match (slot.crashes.count(uptime, blame, &slot.limits, jitter), slot.limits.persistence) {
             (RestartDecision::GiveUp(deaths), _) => {
                 slot.state = SlotState::Dead;
@@ -98,7 +100,7 @@ impl Supervisor {
     /// What the end of this instance, which nobody asked for, is put down to.
     fn blame(&self, now: Moment, instance: &Instance) -> Blame {
         let holds = |rollout: &Rollout| rollout.holds_for(instance.worker);
-        let on_trial = self.slots[slot_index(instance.worker)].trial == Trial::Version;
+        let on_trial = self.slots.of(instance.worker).trial == Trial::Version;
         if instance.was_late() {
             Blame::Slowness
         } else if !self.has_served && instance.dies_of_refusal(now) {
@@ -114,7 +116,7 @@ impl Supervisor {
     pub(super) fn deaths_of_all(&self) -> Option<Vec<Death>> {
         let all =
             self.homes.is_empty() && self.slots.iter().all(|slot| matches!(slot.state, SlotState::Dead));
-        all.then(|| self.slots.iter().filter_map(|slot| slot.last_death.clone()).collect())
+        all.then(|| self.slots.iter().filter_map(|slot| Some(slot.last_death.as_ref()?.1.clone())).collect())
     }
 
     /// The last worker has just died: whoever watches may still bring one back.
@@ -131,11 +133,13 @@ impl Supervisor {
             && let Some(outcome) = self.natural_end(now)
         {
             self.goal = Goal::Stop { outcome, kill: None, signalled: None };
+            self.pending.overrule(effects);
         }
         let Goal::Stop { outcome, .. } = &self.goal else { return };
         let outcome = outcome.clone();
         if self.homes.is_empty() && self.host.is_gone_or_told(now, &outcome, effects) {
             self.goal = Goal::Finished;
+            self.pending.end(effects);
             effects.push(Effect::Finish(outcome));
         }
     }

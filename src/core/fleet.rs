@@ -6,33 +6,41 @@
 
 use std::collections::HashMap;
 
+use super::answers::Completion;
 use super::effect::Effect::Notify;
-use super::effect::{AbortReason, Effect, IdleReason, Notice, StopReason};
+use super::effect::{Effect, IdleReason, Notice, StopReason};
 use super::event::{Closing, Event, ExitStatus};
+use super::failure::AbortReason;
 use super::goal::Goal;
 use super::host::Host;
-use super::ids::{Endpoint, InstanceId, Moment, WorkerId};
+use super::ids::{Endpoint, Generation, InstanceId, Moment, WorkerId};
 use super::instance::{Instance, Leaves};
+use super::pending::Pending;
 use super::policy::{HostKind, LifecycleLimits, Policy, Readiness};
 use super::readiness::Readied;
 use super::reload_state::Reload;
 use super::rollout::Rollout;
-use super::slot::{DesiredState, Slot, SlotState, slot_index};
+use super::slot::{DesiredState, Slot, SlotState};
+use super::slots::Slots;
 
 /// Decides what happens to each worker. See the module's head for what it never does.
 #[derive(Debug)]
 pub struct Supervisor {
     pub(super) policy: Policy,
-    pub(super) slots: Vec<Slot>,
+    pub(super) slots: Slots,
     /// Which slot each living instance is in.
     pub(super) homes: HashMap<InstanceId, WorkerId>,
     pub(super) rollout: Option<Rollout>,
     pub(super) reload: Reload,
+    pub(super) pending: Pending,
     pub(super) host: Host,
     pub(super) goal: Goal,
     /// Whether an instance has ever been ready that had been refused nothing.
     pub(super) has_served: bool,
     last_instance: u32,
+    /// The configuration in force.
+    pub(super) generation: Generation,
+    pub(super) revision: u64,
     pub(super) jitter: u32,
 }
 
@@ -40,7 +48,8 @@ impl Supervisor {
     /// A fleet that is not started. `seed` spreads the back-off pauses of several masters.
     #[must_use]
     pub fn new(now: Moment, policy: Policy, seed: u32) -> Self {
-        let slots = (1..=policy.workers).map(|wid| Slot::new(WorkerId(wid), policy.limits)).collect();
+        let slots =
+            (1..=policy.workers).map(|wid| Slot::new(WorkerId(wid), policy.limits, Generation(0))).collect();
         let host = match policy.host_kind {
             HostKind::ExtensionHost { limit } => Host::started(now, limit),
             HostKind::CustomMaster => Host::attached(),
@@ -48,14 +57,17 @@ impl Supervisor {
         };
         Self {
             policy,
-            slots,
+            slots: Slots::new(slots),
             homes: HashMap::new(),
             rollout: None,
             reload: Reload::default(),
+            pending: Pending::default(),
             host,
             goal: Goal::Serve,
             has_served: false,
             last_instance: 0,
+            generation: Generation(0),
+            revision: 0,
             jitter: seed,
         }
     }
@@ -66,7 +78,7 @@ impl Supervisor {
     pub fn handle(&mut self, now: Moment, event: Event) -> Vec<Effect> {
         let mut effects = Vec::new();
         match event {
-            Event::Asked(request) => self.asked(now, request, &mut effects),
+            Event::Asked(id, request) => self.asked(now, id, request, &mut effects),
             Event::NotStarted { instance: id, reason } => {
                 self.ended(now, id, ExitStatus::NotStarted(reason), &mut effects);
             }
@@ -115,16 +127,15 @@ impl Supervisor {
     #[must_use]
     pub fn wake(&mut self, now: Moment) -> Vec<Effect> {
         let mut effects = Vec::new();
-        for slot in &mut self.slots {
+        for worker in self.slots.due(now) {
+            let slot = self.slots.of_mut(worker);
             let limits = slot.limits;
             for instance in slot.instances_mut() {
                 instance.wake(now, &limits, &mut effects);
             }
-        }
-        let due = |slot: &Slot| matches!(slot.state, SlotState::BackingOff { until } if until <= now);
-        let due: Vec<_> = self.slots.iter().filter(|slot| due(slot)).map(|slot| slot.worker).collect();
-        for worker in due {
-            self.spawn(now, worker, &mut effects);
+            if matches!(slot.state, SlotState::BackingOff { until } if until <= now) {
+                self.spawn(now, worker, &mut effects);
+            }
         }
         while let Some((worker, id)) = self.rollout.as_ref().and_then(|rollout| rollout.overdue(now)) {
             let limit = self.policy.ready_timeout.unwrap_or_default();
@@ -139,13 +150,12 @@ impl Supervisor {
     /// When [`Self::wake`] next has something to do; it may change with every call of the other two.
     #[must_use]
     pub fn next_wake(&self) -> Option<Moment> {
-        let slots = self.slots.iter().filter_map(Slot::next_wake);
         let kill = match self.goal {
             Goal::Stop { kill, .. } => kill,
             Goal::Serve | Goal::Finished => None,
         };
         let rollout = self.rollout.as_ref().and_then(Rollout::next_wake);
-        slots.chain(rollout).chain(kill).chain(self.host.next_wake()).min()
+        self.slots.next_wake().into_iter().chain(rollout).chain(kill).chain(self.host.next_wake()).min()
     }
 
     /// What there is to say of every slot that has no process in its seat.
@@ -174,7 +184,7 @@ impl Supervisor {
     }
 
     pub(super) fn slot(&mut self, worker: WorkerId) -> &mut Slot {
-        &mut self.slots[slot_index(worker)]
+        self.slots.of_mut(worker)
     }
 
     fn with(&mut self, id: InstanceId, act: impl FnOnce(&mut Instance, &LifecycleLimits)) {
@@ -208,8 +218,10 @@ impl Supervisor {
     pub(super) fn spawn(&mut self, now: Moment, worker: WorkerId, effects: &mut Vec<Effect>) {
         let id = self.new_instance(worker);
         let slot = self.slot(worker);
-        slot.state = SlotState::Occupied(Instance::ordered(now, worker, id, &slot.limits));
-        effects.push(Effect::Spawn(worker, id));
+        let generation = slot.generation;
+        slot.counters.started += 1;
+        slot.state = SlotState::Occupied(Instance::ordered(now, worker, id, generation, &slot.limits));
+        effects.push(Effect::Spawn(worker, id, generation));
         self.step_after_spawn(worker);
     }
 
@@ -236,16 +248,20 @@ impl Supervisor {
             if let Some(done) = self.rollout.take_if(|rollout| rollout.is_complete()) {
                 let (scope, replaced, took) = (done.scope, done.replaced(), now.since(done.began));
                 effects.push(Notify(Notice::RolloutFinished { scope, replaced, took }));
+                self.pending.rollout_over(&Completion::RolledOut { replaced }, effects);
             }
         }
+        self.complete_pending(effects);
         self.finish_when_over(now, effects);
+        self.slots.settle();
+        self.revision += 1;
     }
 
     fn update_readiness(&mut self, now: Moment, effects: &mut Vec<Effect>) {
         let readiness = self.policy.readiness;
-        for index in 0..self.slots.len() {
+        for worker in self.slots.touched() {
             let mut ready = Vec::new();
-            let slot = &mut self.slots[index];
+            let slot = self.slots.of_mut(worker);
             if let SlotState::Occupied(sitting) = &mut slot.state {
                 if sitting.becomes_ready(now, &slot.expected, readiness, effects) == Readied::JustNow {
                     self.has_served |= sitting.refusal().is_none();
@@ -261,7 +277,6 @@ impl Supervisor {
             {
                 ready.push(successor.id);
             }
-            let worker = slot.worker;
             for id in ready {
                 self.step_after_ready(now, worker, id, effects);
             }

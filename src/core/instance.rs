@@ -23,7 +23,7 @@ use std::time::Duration;
 
 use super::effect::{Effect, Haste, Notice, Signal, StopReason};
 use super::event::{Closing, ListenRefusal};
-use super::ids::{Endpoint, InstanceId, Moment};
+use super::ids::{Endpoint, Generation, InstanceId, Moment};
 use super::policy::{ExitTimeout, LifecycleLimits};
 use super::stop_deadlines::{Deadlines, Left};
 use super::{Effect::Notify, WorkerId};
@@ -40,6 +40,8 @@ const JUST_BEFORE: Duration = Duration::from_secs(5);
 pub(super) struct Instance {
     pub(super) worker: WorkerId,
     pub(super) id: InstanceId,
+    /// The configuration it runs on.
+    pub(super) generation: Generation,
     pub(super) forked: Moment,
     pub(super) stage: Stage,
     /// What it listens on.
@@ -112,12 +114,19 @@ pub(super) enum StopPhase {
 
 impl Instance {
     /// An instance ordered now.
-    pub(super) fn ordered(now: Moment, worker: WorkerId, id: InstanceId, limits: &LifecycleLimits) -> Self {
+    pub(super) fn ordered(
+        now: Moment,
+        worker: WorkerId,
+        id: InstanceId,
+        generation: Generation,
+        limits: &LifecycleLimits,
+    ) -> Self {
         let give_up = limits.fork_timeout.map(|wait| now.after(wait));
         let stage = Stage::Launching { give_up };
         Self {
             worker,
             id,
+            generation,
             forked: now,
             stage,
             endpoints: BTreeSet::new(),
@@ -340,51 +349,6 @@ impl Instance {
                 };
                 self.stage =
                     Stage::Stopping { online: self.online(), intent: Intent::ItsOwn, phase, deadlines };
-            }
-        }
-    }
-
-    /// Acts on every deadline that has passed.
-    pub(super) fn wake(&mut self, now: Moment, limits: &LifecycleLimits, effects: &mut Vec<Effect>) {
-        match &mut self.stage {
-            Stage::Launching { give_up: Some(at) } if *at <= now => {
-                let limit = at.since(self.forked);
-                self.fail(now, StopReason::LaunchTimedOut(limit), limits, effects);
-            }
-            Stage::Stopping { phase, deadlines, .. } => {
-                if matches!(phase, StopPhase::Suspending { until } if *until <= now) {
-                    *phase = StopPhase::Draining;
-                    deadlines.without_an_answer(now, limits);
-                    effects.push(Notify(Notice::SuspendUnanswered(self.worker, self.id)));
-                    effects.push(Effect::Disconnect(self.id));
-                }
-                for (due, signal) in
-                    [(&mut deadlines.terminate, Signal::Terminate), (&mut deadlines.kill, Signal::Kill)]
-                {
-                    if let Some((_, overdue)) = due.take_if(|(at, _)| *at <= now) {
-                        effects.push(Notify(Notice::Signalled(self.worker, self.id, signal, overdue)));
-                        effects.push(Effect::Signal(self.id, signal));
-                    }
-                }
-            }
-            Stage::Loading { .. } => self.wake_loading(now, effects),
-            // The limit of a launch not reached.
-            Stage::Launching { .. } | Stage::Ready { .. } => {}
-        }
-    }
-
-    /// When [`Self::wake`] or [`Self::becomes_ready`] next has something to do.
-    pub(super) fn next_wake(&self) -> Option<Moment> {
-        match &self.stage {
-            Stage::Launching { give_up } => *give_up,
-            Stage::Loading { .. } => self.next_wake_loading(),
-            Stage::Ready { .. } => None,
-            Stage::Stopping { phase, deadlines, .. } => {
-                let suspend = match phase {
-                    StopPhase::Suspending { until } => Some(*until),
-                    StopPhase::Draining | StopPhase::Silent => None,
-                };
-                [suspend, deadlines.next()].into_iter().flatten().min()
             }
         }
     }

@@ -6,16 +6,21 @@
 
 #![deny(clippy::wildcard_enum_match_arm)]
 
+mod answers;
 mod backoff;
+mod counters;
 mod effect;
 mod event;
 mod exits;
+mod failure;
 mod fleet;
 mod goal;
 mod host;
 mod host_events;
 mod ids;
 mod instance;
+mod instance_deadlines;
+mod pending;
 mod policy;
 mod readiness;
 mod reload;
@@ -23,19 +28,27 @@ mod reload_state;
 mod requests;
 mod rollout;
 mod slot;
+mod slots;
+mod snapshot;
 mod steps;
 mod stop_deadlines;
 #[cfg(test)]
 mod tests;
 
+pub use answers::{AfterAbort, Completion, Refusal};
+pub use counters::Counters;
 pub use effect::{
-    AbortReason, Death, Effect, ExitCause, Haste, HostThen, IdleReason, NextAction, Notice, Outcome, Overdue,
-    Scope, Signal, StopReason,
+    Effect, ExitCause, Haste, HostThen, IdleReason, NextAction, Notice, Outcome, Overdue, Scope, Signal,
+    StopReason,
 };
 pub use event::{
     Closing, Event, ExitStatus, HostEvent, ListenRefusal, OnDeath, OneRequest, RefusalCause, Request,
     StopCause,
 };
+pub use failure::{AbortReason, Death};
 pub use fleet::Supervisor;
-pub use ids::{Endpoint, Generation, HostInstanceId, InstanceId, Moment, WorkerId};
+pub use ids::{Endpoint, Generation, HostInstanceId, InstanceId, Moment, RequestId, WorkerId};
 pub use policy::{ExitTimeout, HostKind, LifecycleLimits, Persistence, Policy, Readiness, RestartOrder};
+pub use snapshot::{
+    FleetGoal, HostSnapshot, InstanceSnapshot, RolloutProgress, Snapshot, WorkerSnapshot, WorkerState,
+};

@@ -3,28 +3,30 @@
 //! Invariants: workers are restarted only behind a reading that began after they were asked for; at most one reading is
 //! under way; after a stop none begins. Crashes are no restarts on purpose: what was read last is what they are followed by.
 
+use super::answers::Completion;
 use super::effect::Effect::{self, Notify};
 use super::effect::Notice;
 use super::event::Request;
 use super::fleet::Supervisor;
 use super::goal::Goal;
-use super::ids::{Generation, Moment, WorkerId};
+use super::ids::{Generation, Moment, RequestId, WorkerId};
+use super::pending::Awaited;
 use super::policy::HostKind;
 use super::reload_state::Reading;
 
 impl Supervisor {
     /// Something that restarts workers is asked for.
-    pub(super) fn reload(&mut self, now: Moment, request: Request, effects: &mut Vec<Effect>) {
+    pub(super) fn reload(&mut self, now: Moment, request: Request, effects: &mut Vec<Effect>) -> Awaited {
         match self.policy.host_kind {
             // Its workers run the script again, which is all there is to read.
             HostKind::CustomMaster => self.restart(now, request, effects),
             HostKind::None | HostKind::ExtensionHost { .. } => match &mut self.reload.reading {
-                Reading::None => self.read(vec![request], effects),
-                Reading::UnderWay { next, .. } => {
-                    if !next.contains(&request) {
-                        next.push(request);
-                    }
+                Reading::None => {
+                    let generation = self.read(effects);
+                    Awaited::Reading(generation, request)
                 }
+                // It may have been read before what is to be read was there: it is read once more.
+                Reading::UnderWay => Awaited::Reading(self.reload.newest.next(), request),
             },
         }
     }
@@ -40,38 +42,53 @@ impl Supervisor {
         if generation != self.reload.newest || self.goal != Goal::Serve {
             return;
         }
-        let Reading::UnderWay { then, next } = std::mem::take(&mut self.reload.reading) else { return };
+        if std::mem::take(&mut self.reload.reading) == Reading::None {
+            return;
+        }
+        let asked = self.pending.of_reading(generation);
         match result {
             Ok(()) => {
                 effects.push(Effect::AdoptConfiguration(generation));
-                for request in then {
-                    self.restart(now, request, effects);
-                }
+                self.generation = generation;
+                self.slots.all_mut().for_each(|slot| slot.generation = generation);
+                self.restart_as_asked(now, asked, effects);
             }
             Err(reason) => {
-                effects.push(Notify(Notice::ConfigurationRefused(reason)));
+                effects.push(Notify(Notice::ConfigurationRefused(reason.clone())));
                 // One worker is restarted because of itself: a leak, a fault. It is on the old configuration again.
-                for request in then.into_iter().filter(|request| matches!(request, Request::One(..))) {
-                    self.restart(now, request, effects);
+                let is_one = |asked: &(RequestId, Request)| matches!(asked.1, Request::One(..));
+                let (ones, others) = asked.into_iter().partition(is_one);
+                for (id, _) in others {
+                    effects.push(Effect::Completed(id, Completion::ConfigurationRefused(reason.clone())));
                 }
+                self.restart_as_asked(now, ones, effects);
             }
         }
-        if !next.is_empty() {
-            self.read(next, effects);
+        if self.pending.awaits_reading(self.reload.newest.next()) {
+            self.read(effects);
+        }
+    }
+
+    /// Does what was asked for, each thing once.
+    fn restart_as_asked(&mut self, now: Moment, asked: Vec<(RequestId, Request)>, effects: &mut Vec<Effect>) {
+        let mut done: Vec<(Request, Awaited)> = Vec::new();
+        for (id, request) in asked {
+            let awaited = match done.iter().find(|(same, _)| *same == request) {
+                Some((_, awaited)) => awaited.clone(),
+                None => {
+                    let awaited = self.restart(now, request, effects);
+                    done.push((request, awaited.clone()));
+                    awaited
+                }
+            };
+            self.pending.open(id, awaited, effects);
         }
     }
 
     /// The worker is not to be restarted by itself any more.
-    pub(super) fn forget_restart(&mut self, worker: WorkerId) {
-        match &mut self.reload.reading {
-            Reading::None => {}
-            Reading::UnderWay { then, next } => {
-                let is_others =
-                    |request: &Request| !matches!(request, Request::One(one, _) if *one == worker);
-                then.retain(is_others);
-                next.retain(is_others);
-            }
-        }
+    pub(super) fn forget_restart(&mut self, worker: WorkerId, effects: &mut Vec<Effect>) {
+        let is_it = |request: &Request| matches!(request, Request::One(one, _) if *one == worker);
+        self.pending.overrule_reading(is_it, effects);
     }
 
     /// Everything ends: nothing is to be read any more.
@@ -79,9 +96,10 @@ impl Supervisor {
         self.reload.reading = Reading::None;
     }
 
-    fn read(&mut self, then: Vec<Request>, effects: &mut Vec<Effect>) {
-        self.reload.newest = Generation(self.reload.newest.0 + 1);
-        self.reload.reading = Reading::UnderWay { then, next: Vec::new() };
+    fn read(&mut self, effects: &mut Vec<Effect>) -> Generation {
+        self.reload.newest = self.reload.newest.next();
+        self.reload.reading = Reading::UnderWay;
         effects.push(Effect::ReadConfiguration(self.reload.newest));
+        self.reload.newest
     }
 }

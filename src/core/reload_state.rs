@@ -2,7 +2,6 @@
 //!
 //! Invariant: at most one reading is under way.
 
-use super::event::Request;
 use super::ids::Generation;
 
 /// Where the reading stands.
@@ -13,15 +12,10 @@ pub(super) struct Reload {
     pub(super) reading: Reading,
 }
 
-/// Whether a reading is under way.
-#[derive(Debug, Default)]
+/// Whether a reading is under way. What it is for is among the requests that wait.
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Reading {
     #[default]
     None,
-    UnderWay {
-        /// What is done if the configuration is right.
-        then: Vec<Request>,
-        /// What was asked for meanwhile, for which it is read once more.
-        next: Vec<Request>,
-    },
+    UnderWay,
 }

@@ -1,16 +1,19 @@
 //! What is asked of the supervisor, by an operator or by the host, and whether it may be asked now.
 //!
-//! Invariants: a request that makes no sense now changes nothing (who asks sees the state it would have meant); a stop
-//! wins over whatever is asked after it, and asked twice it is one stop.
+//! Invariants: every request is answered, and one that is refused changes nothing; a stop wins over whatever is asked after
+//! it, and asked twice it is one stop.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
+use super::answers::{Completion, Refusal};
 use super::effect::Effect::{self, Notify};
 use super::effect::{Haste, Notice, Outcome, Scope, StopReason};
 use super::event::{OnDeath, OneRequest, Request, StopCause};
 use super::fleet::Supervisor;
 use super::goal::Goal;
-use super::ids::{Moment, WorkerId};
+use super::ids::{InstanceId, Moment, RequestId, WorkerId};
+use super::pending::Awaited;
 use super::policy::{LifecycleLimits, RestartOrder};
 use super::slot::{DesiredState, Slot, SlotState};
 
@@ -19,30 +22,78 @@ use super::slot::{DesiredState, Slot, SlotState};
 const ECHO: Duration = Duration::from_millis(500);
 
 impl Supervisor {
-    pub(super) fn asked(&mut self, now: Moment, request: Request, effects: &mut Vec<Effect>) {
+    /// Answers a request, and does what it asks for.
+    pub(super) fn asked(&mut self, now: Moment, id: RequestId, request: Request, effects: &mut Vec<Effect>) {
+        if let Err(refusal) = self.may(request) {
+            effects.push(Effect::Reply(id, Err(refusal)));
+            return;
+        }
+        effects.push(Effect::Reply(id, Ok(())));
+        let awaited = self.act(now, request, effects);
+        self.pending.open(id, awaited, effects);
+    }
+
+    /// Completes what the slots touched since were waited for.
+    pub(super) fn complete_pending(&mut self, effects: &mut Vec<Effect>) {
+        if self.pending.is_empty() {
+            return;
+        }
+        for worker in self.slots.touched() {
+            self.pending.look_at(worker, self.slots.find(worker), effects);
+        }
+    }
+
+    /// Whether this may be asked now.
+    fn may(&self, request: Request) -> Result<(), Refusal> {
         match (&self.goal, request) {
-            (Goal::Serve, Request::Start) => self.start_idle(now, effects),
+            (Goal::Serve | Goal::Stop { .. }, Request::Stop | Request::StopBy(_) | Request::Kill) => Ok(()),
+            (Goal::Stop { .. } | Goal::Finished, _) => Err(Refusal::Stopping),
+            (Goal::Serve, _) if self.pending.is_full() => Err(Refusal::Busy),
+            (Goal::Serve, Request::One(worker, _)) if self.slots.find(worker).is_none() => {
+                let workers = u32::try_from(self.slots.len()).unwrap_or(u32::MAX);
+                Err(Refusal::NoSuchWorker { worker, workers })
+            }
             (
                 Goal::Serve,
-                request @ (Request::Rollout(_)
-                | Request::RestartAll
-                | Request::One(_, OneRequest::Restart | OneRequest::Rollout)),
-            ) => self.reload(now, request, effects),
-            (Goal::Serve, Request::One(worker, request)) => self.asked_of_one(now, worker, request, effects),
-            (Goal::Serve, Request::Add(worker, limits)) => self.add(worker, limits),
-            (Goal::Serve, Request::Stop) => self.stop_all(now, Outcome::Stopped, Haste::None, effects),
-            (Goal::Serve | Goal::Stop { .. }, Request::StopBy(cause)) => self.stop_by(now, cause, effects),
-            (Goal::Serve | Goal::Stop { .. }, Request::Kill) => self.kill_all(effects),
-            (
-                Goal::Stop { .. },
                 Request::Start
                 | Request::Rollout(_)
+                | Request::Replace
                 | Request::RestartAll
-                | Request::Stop
                 | Request::One(..)
                 | Request::Add(..),
-            )
-            | (Goal::Finished, _) => {}
+            ) => Ok(()),
+        }
+    }
+
+    /// Does what is asked for and may be; answers with what it waits for.
+    fn act(&mut self, now: Moment, request: Request, effects: &mut Vec<Effect>) -> Awaited {
+        match request {
+            Request::Start => self.start_idle(now, effects),
+            Request::Rollout(_)
+            | Request::RestartAll
+            | Request::One(_, OneRequest::Restart | OneRequest::Rollout) => {
+                self.reload(now, request, effects)
+            }
+            Request::Replace => self.restart(now, request, effects),
+            Request::One(worker, request) => self.asked_of_one(now, worker, request, effects),
+            Request::Add(worker, limits) => {
+                self.add(worker, limits);
+                Awaited::Nothing
+            }
+            Request::Stop => {
+                if self.goal == Goal::Serve {
+                    self.stop_all(now, Outcome::Stopped, Haste::None, effects);
+                }
+                Awaited::End
+            }
+            Request::StopBy(cause) => {
+                self.stop_by(now, cause, effects);
+                Awaited::End
+            }
+            Request::Kill => {
+                self.kill_all(effects);
+                Awaited::End
+            }
         }
     }
 
@@ -81,44 +132,41 @@ impl Supervisor {
         }
     }
 
-    /// Restarts workers, on the configuration that was read last.
-    pub(super) fn restart(&mut self, now: Moment, request: Request, effects: &mut Vec<Effect>) {
+    /// Restarts workers, on the configuration that was read last; answers with what that waits for.
+    pub(super) fn restart(&mut self, now: Moment, request: Request, effects: &mut Vec<Effect>) -> Awaited {
+        let (order, width) = (self.policy.restart, self.policy.parallel as usize);
         match request {
-            Request::Rollout(on_death) => {
-                let (order, width) = (self.policy.restart, self.policy.parallel as usize);
-                self.rollout(now, order, width, Scope::All, on_death, effects);
-            }
+            Request::Rollout(on_death) => self.rollout(now, order, width, Scope::All, on_death, effects),
+            Request::Replace => self.rollout(now, order, width, Scope::All, OnDeath::Hold, effects),
             Request::RestartAll => {
                 let width = self.slots.len();
-                self.rollout(now, RestartOrder::StopFirst, width, Scope::All, OnDeath::Continue, effects);
+                self.rollout(now, RestartOrder::StopFirst, width, Scope::All, OnDeath::Continue, effects)
             }
             Request::One(worker, request) => self.asked_of_one(now, worker, request, effects),
-            Request::Start | Request::Stop | Request::StopBy(_) | Request::Kill | Request::Add(..) => {}
+            Request::Start | Request::Stop | Request::StopBy(_) | Request::Kill | Request::Add(..) => {
+                Awaited::Nothing
+            }
         }
     }
 
     fn add(&mut self, worker: WorkerId, limits: LifecycleLimits) {
-        let next = self.next_worker();
-        match self.slots.iter_mut().find(|slot| slot.worker == worker) {
-            Some(slot) => slot.limits = limits,
-            None if worker == next => {
-                self.slots.push(Slot { desired: DesiredState::Stopped, ..Slot::new(worker, limits) });
-            }
-            None => {}
+        if self.slots.find(worker).is_some() {
+            self.slots.of_mut(worker).limits = limits;
+        } else if worker == self.slots.next_worker() {
+            let slot = Slot::new(worker, limits, self.generation);
+            self.slots.push(Slot { desired: DesiredState::Stopped, ..slot });
         }
     }
 
-    /// The number that the next worker gets.
-    fn next_worker(&self) -> WorkerId {
-        self.slots.last().map_or(WorkerId(1), |last| WorkerId(last.worker.0.saturating_add(1)))
-    }
-
-    fn start_idle(&mut self, now: Moment, effects: &mut Vec<Effect>) {
+    fn start_idle(&mut self, now: Moment, effects: &mut Vec<Effect>) -> Awaited {
         let idle =
             |slot: &&Slot| matches!(slot.state, SlotState::Empty) && slot.desired == DesiredState::Running;
-        for worker in self.slots.iter().filter(idle).map(|slot| slot.worker).collect::<Vec<_>>() {
-            self.spawn(now, worker, effects);
+        let workers: Vec<_> = self.slots.iter().filter(idle).map(|slot| slot.worker).collect();
+        let newest = self.newest();
+        for worker in &workers {
+            self.spawn(now, *worker, effects);
         }
+        Awaited::Ready(workers.into_iter().map(|worker| (worker, newest)).collect())
     }
 
     fn asked_of_one(
@@ -127,49 +175,67 @@ impl Supervisor {
         worker: WorkerId,
         request: OneRequest,
         effects: &mut Vec<Effect>,
-    ) {
-        let Some(slot) = self.slots.iter_mut().find(|slot| slot.worker == worker) else { return };
+    ) -> Awaited {
+        let (order, width) = (self.policy.restart, self.policy.parallel as usize);
         match request {
             OneRequest::Start => self.start_one(now, worker, effects),
-            OneRequest::Stop => self.stop_one(now, worker, effects),
+            OneRequest::Stop => {
+                self.stop_one(now, worker, effects);
+                Awaited::Gone(BTreeSet::from([worker]))
+            }
             OneRequest::Restart => self.restart_one(now, worker, effects),
             OneRequest::Rollout => {
-                let (order, width) = (self.policy.restart, self.policy.parallel as usize);
-                self.rollout(now, order, width, Scope::One(worker), OnDeath::Continue, effects);
+                self.rollout(now, order, width, Scope::One(worker), OnDeath::Continue, effects)
+            }
+            OneRequest::Replace => {
+                self.rollout(now, order, width, Scope::One(worker), OnDeath::Hold, effects)
             }
             OneRequest::Revive => {
+                let slot = self.slots.of_mut(worker);
                 if matches!(slot.state, SlotState::Dead) {
                     slot.state = SlotState::Empty;
                     slot.desired = DesiredState::Stopped;
                     slot.crashes.forget();
                 }
+                Awaited::Nothing
             }
-            OneRequest::Limit(limits) => slot.limits = limits,
+            OneRequest::Limit(limits) => {
+                self.slots.of_mut(worker).limits = limits;
+                Awaited::Nothing
+            }
         }
     }
 
-    fn start_one(&mut self, now: Moment, worker: WorkerId, effects: &mut Vec<Effect>) {
+    fn start_one(&mut self, now: Moment, worker: WorkerId, effects: &mut Vec<Effect>) -> Awaited {
+        let newest = self.newest();
         let slot = self.slot(worker);
         slot.desired = DesiredState::Running;
-        match slot.state {
+        let newest = match &slot.state {
             SlotState::Dead => {
                 slot.crashes.forget();
                 self.spawn(now, worker, effects);
+                newest
             }
-            SlotState::Empty | SlotState::BackingOff { .. } => self.spawn(now, worker, effects),
+            SlotState::Empty | SlotState::BackingOff { .. } => {
+                self.spawn(now, worker, effects);
+                newest
+            }
             // If it is being stopped, it is started again when it is gone.
-            SlotState::Occupied(_) => {}
-        }
+            SlotState::Occupied(instance) if instance.is_stopping() => instance.id,
+            SlotState::Occupied(_) => InstanceId(0),
+        };
+        Awaited::Ready(BTreeMap::from([(worker, newest)]))
     }
 
     fn stop_one(&mut self, now: Moment, worker: WorkerId, effects: &mut Vec<Effect>) {
-        self.forget_restart(worker);
+        self.forget_restart(worker, effects);
         if let Some(rollout) = &mut self.rollout {
             rollout.forget(worker);
         }
         // What ends because its last worker is stopped has not succeeded.
         if self.rollout.take_if(|rollout| rollout.is_complete()).is_some() {
             effects.push(Notify(Notice::RolloutCancelled));
+            self.pending.rollout_over(&Completion::Overruled, effects);
         }
         let slot = self.slot(worker);
         slot.desired = DesiredState::Stopped;
@@ -186,8 +252,9 @@ impl Supervisor {
         }
     }
 
-    fn restart_one(&mut self, now: Moment, worker: WorkerId, effects: &mut Vec<Effect>) {
+    fn restart_one(&mut self, now: Moment, worker: WorkerId, effects: &mut Vec<Effect>) -> Awaited {
         let haste = self.haste_of_replacing(worker, 1);
+        let newest = self.newest();
         let slot = self.slot(worker);
         let limits = slot.limits;
         match &mut slot.state {
@@ -196,8 +263,9 @@ impl Supervisor {
                 instance.stop(now, StopReason::Asked, haste, &limits, effects);
             }
             SlotState::BackingOff { .. } => self.spawn(now, worker, effects),
-            SlotState::Empty | SlotState::Dead => {}
+            SlotState::Empty | SlotState::Dead => return Awaited::Nothing,
         }
+        Awaited::Ready(BTreeMap::from([(worker, newest)]))
     }
 
     /// The beginning of the end, which will be `outcome`.
@@ -210,7 +278,7 @@ impl Supervisor {
     ) {
         self.give_up_plans(outcome, effects);
         effects.push(Notify(Notice::ShuttingDown(self.homes.len())));
-        for slot in &mut self.slots {
+        for slot in self.slots.all_mut() {
             let limits = slot.limits;
             for instance in slot.instances_mut() {
                 instance.stop(now, StopReason::Shutdown, haste, &limits, effects);
@@ -226,7 +294,7 @@ impl Supervisor {
             *kill = None;
         }
         effects.push(Notify(Notice::Killing(self.homes.len())));
-        for slot in &mut self.slots {
+        for slot in self.slots.all_mut() {
             for instance in slot.instances_mut() {
                 instance.kill(effects);
             }
@@ -247,9 +315,10 @@ impl Supervisor {
         if self.rollout.take().is_some() {
             effects.push(Notify(Notice::RolloutCancelled));
         }
+        self.pending.overrule(effects);
         self.host.give_up_pause();
         self.give_up_reload();
-        for slot in &mut self.slots {
+        for slot in self.slots.all_mut() {
             if matches!(slot.state, SlotState::BackingOff { .. }) {
                 slot.state = SlotState::Empty;
             }

@@ -19,7 +19,10 @@ pub(super) struct Rollout {
     pub(super) scope: Scope,
     pub(super) on_death: OnDeath,
     pub(super) width: usize,
-    waiting: VecDeque<PendingReplacement>,
+    /// In which order they come.
+    order_of_turns: VecDeque<WorkerId>,
+    /// Those that wait, and the newest instance when the replacement was asked for: what was started later is one.
+    waiting: BTreeMap<WorkerId, InstanceId>,
     steps: BTreeMap<WorkerId, Step>,
     /// Those whose replacement has failed.
     held: BTreeSet<WorkerId>,
@@ -64,7 +67,8 @@ impl Rollout {
             scope,
             on_death,
             width,
-            waiting: VecDeque::new(),
+            order_of_turns: VecDeque::new(),
+            waiting: BTreeMap::new(),
             steps: BTreeMap::new(),
             held: BTreeSet::new(),
             replaced: BTreeSet::new(),
@@ -90,9 +94,8 @@ impl Rollout {
         if matches!(self.steps.get(&pending.worker), Some(Step::ExitStatus { .. } | Step::Retrying { .. })) {
             return;
         }
-        match self.waiting.iter_mut().find(|waiting| waiting.worker == pending.worker) {
-            Some(waiting) => waiting.newest = pending.newest,
-            None => self.waiting.push_back(pending),
+        if self.waiting.insert(pending.worker, pending.newest).is_none() {
+            self.order_of_turns.push_back(pending.worker);
         }
     }
 
@@ -105,16 +108,25 @@ impl Rollout {
         if self.steps.len() >= self.width {
             return None;
         }
-        let is_free = |pending: &PendingReplacement| {
-            !self.steps.contains_key(&pending.worker) && can_begin(pending.worker)
-        };
-        let index = self.waiting.iter().position(is_free)?;
-        self.waiting.remove(index)
+        let Self { order_of_turns, waiting, steps, .. } = self;
+        let is_free = |worker: &WorkerId| !steps.contains_key(worker) && can_begin(*worker);
+        let index = order_of_turns.iter().position(is_free)?;
+        let worker = order_of_turns.remove(index)?;
+        let newest = waiting.remove(&worker)?;
+        Some(PendingReplacement { worker, newest })
     }
 
     /// This instance of a worker has become ready: if it is new enough, the worker need not be replaced any more.
     pub(super) fn is_ready(&mut self, worker: WorkerId, id: InstanceId) {
-        self.waiting.retain(|pending| pending.worker != worker || id <= pending.newest);
+        if self.waiting.get(&worker).is_some_and(|newest| id > *newest) {
+            self.unqueue(worker);
+        }
+    }
+
+    fn unqueue(&mut self, worker: WorkerId) {
+        if self.waiting.remove(&worker).is_some() {
+            self.order_of_turns.retain(|waiting| *waiting != worker);
+        }
     }
 
     /// Those whose failed replacement is about to be tried again.
@@ -125,7 +137,7 @@ impl Rollout {
 
     /// Whether a death of this worker must not be the last, because what it is replaced with is on trial.
     pub(super) fn holds_for(&self, worker: WorkerId) -> bool {
-        let waits = || self.waiting.iter().any(|pending| pending.worker == worker);
+        let waits = || self.waiting.contains_key(&worker);
         match self.on_death {
             OnDeath::Hold => self.steps.contains_key(&worker) || self.replaced.contains(&worker) || waits(),
             OnDeath::Continue => false,
@@ -152,7 +164,7 @@ impl Rollout {
 
     /// The worker is no longer to be replaced.
     pub(super) fn forget(&mut self, worker: WorkerId) {
-        self.waiting.retain(|pending| pending.worker != worker);
+        self.unqueue(worker);
         self.steps.remove(&worker);
         self.held.remove(&worker);
     }
@@ -180,6 +192,16 @@ impl Rollout {
             }
             StepResult::LeftQueue => {}
         }
+    }
+
+    /// How many are being replaced.
+    pub(super) fn under_way(&self) -> usize {
+        self.steps.len()
+    }
+
+    /// Whether it waits for a replacement that has failed.
+    pub(super) fn is_held(&self) -> bool {
+        self.held.iter().any(|worker| self.steps.contains_key(worker))
     }
 
     /// How many workers were replaced.

@@ -6,8 +6,10 @@
 use std::collections::BTreeSet;
 
 use super::backoff::CrashCounter;
-use super::effect::{Death, NextAction};
-use super::ids::{Endpoint, InstanceId, Moment, WorkerId};
+use super::counters::Counters;
+use super::effect::NextAction;
+use super::failure::Death;
+use super::ids::{Endpoint, Generation, InstanceId, Moment, WorkerId};
 use super::instance::Instance;
 use super::policy::LifecycleLimits;
 
@@ -27,7 +29,10 @@ pub(super) struct Slot {
     pub(super) crashes: CrashCounter,
     pub(super) trial: Trial,
     /// What it last died of.
-    pub(super) last_death: Option<Death>,
+    pub(super) last_death: Option<(Moment, Death)>,
+    pub(super) counters: Counters,
+    /// The configuration that what is started in it runs on.
+    pub(super) generation: Generation,
 }
 
 /// Whether a version is on trial in a slot.
@@ -63,7 +68,7 @@ pub(super) enum SlotState {
 }
 
 impl Slot {
-    pub(super) const fn new(worker: WorkerId, limits: LifecycleLimits) -> Self {
+    pub(super) const fn new(worker: WorkerId, limits: LifecycleLimits, generation: Generation) -> Self {
         Self {
             worker,
             limits,
@@ -75,6 +80,8 @@ impl Slot {
             crashes: CrashCounter::NONE,
             trial: Trial::None,
             last_death: None,
+            counters: Counters::NONE,
+            generation,
         }
     }
 
@@ -160,9 +167,4 @@ pub(super) enum Role {
     SlotState,
     Successor,
     Retiring,
-}
-
-/// Where a worker's slot is among all.
-pub(super) const fn slot_index(worker: WorkerId) -> usize {
-    worker.0 as usize - 1
 }

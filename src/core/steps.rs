@@ -7,15 +7,18 @@
 
 use std::time::Duration;
 
+use super::answers::{AfterAbort, Completion};
 use super::effect::Effect::{self, Notify};
-use super::effect::{AbortReason, Haste, Notice, Scope, StopReason};
+use super::effect::{Haste, Notice, Scope, StopReason};
 use super::event::{ExitStatus, OnDeath};
+use super::failure::AbortReason;
 use super::fleet::Supervisor;
 use super::ids::{InstanceId, Moment, WorkerId};
 use super::instance::{Instance, ReadinessRule, Stage};
+use super::pending::Awaited;
 use super::policy::RestartOrder;
 use super::rollout::{PendingReplacement, Rollout, Step, StepResult};
-use super::slot::{DesiredState, Role, Slot, SlotState, Trial, slot_index};
+use super::slot::{DesiredState, Role, Slot, SlotState, Trial};
 
 /// How long a replacement has to live on after one that died, where `control.exitThreshold` says nothing.
 const PROOF: Duration = Duration::from_secs(1);
@@ -32,7 +35,7 @@ impl Supervisor {
         scope: Scope,
         on_death: OnDeath,
         effects: &mut Vec<Effect>,
-    ) {
+    ) -> Awaited {
         let extended = self.rollout.is_some();
         let newest = self.newest();
         let rollout = self.rollout.get_or_insert_with(|| Rollout::new(now, order, width, scope, on_death));
@@ -51,6 +54,7 @@ impl Supervisor {
             false => Notice::RolloutBegan(rollout.still_waiting(), order),
         }));
         self.retry_now(now, effects);
+        Awaited::Rollout
     }
 
     /// Who asks again expects another outcome: what has failed is tried at once.
@@ -70,7 +74,7 @@ impl Supervisor {
     /// drain for long never pile up.
     pub(super) fn next_pending(&mut self) -> Option<PendingReplacement> {
         let slots = &self.slots;
-        self.rollout.as_mut()?.next_pending(|worker| slots[slot_index(worker)].retiring.is_empty())
+        self.rollout.as_mut()?.next_pending(|worker| slots.of(worker).retiring.is_empty())
     }
 
     /// It is this worker's turn in the roll-out.
@@ -79,7 +83,7 @@ impl Supervisor {
         let (order, width, on_death) = (rollout.order, rollout.width, rollout.on_death);
         let worker = pending.worker;
         let haste = self.haste_of_replacing(worker, width);
-        let slot = &mut self.slots[slot_index(worker)];
+        let slot = self.slots.of_mut(worker);
         if slot.desired == DesiredState::Stopped && !matches!(slot.state, SlotState::Dead) {
             return; // Stopped on request: there is nothing to replace.
         }
@@ -101,10 +105,13 @@ impl Supervisor {
             }
             (SlotState::Occupied(_), RestartOrder::StartFirst) => {
                 let id = self.new_instance(worker);
-                let mut successor = Instance::ordered(now, worker, id, &limits);
+                let generation = self.generation;
+                let mut successor = Instance::ordered(now, worker, id, generation, &limits);
                 let step = starting(&mut successor, give_up);
-                self.slot(worker).successor = Some(successor);
-                effects.push(Effect::Spawn(worker, id));
+                let slot = self.slot(worker);
+                slot.successor = Some(successor);
+                slot.counters.started += 1;
+                effects.push(Effect::Spawn(worker, id, generation));
                 step
             }
             // Not started yet: who says when has not said so, and there is nothing to replace.
@@ -112,7 +119,7 @@ impl Supervisor {
             (SlotState::BackingOff { .. } | SlotState::Dead, _) => {
                 slot.desired = DesiredState::Running;
                 self.spawn(now, worker, effects);
-                match self.slots[slot_index(worker)].sitting_mut() {
+                match self.slots.of_mut(worker).sitting_mut() {
                     Some(new) => starting(new, give_up),
                     None => return,
                 }
@@ -128,9 +135,10 @@ impl Supervisor {
     pub(super) fn haste_of_replacing(&self, worker: WorkerId, width: usize) -> Haste {
         let is_ready = |it: &&Instance| matches!(it.stage, Stage::Ready { .. });
         let others = self.slots.iter().filter(|slot| slot.worker != worker);
-        let others: Vec<_> = others.filter_map(Slot::sitting).filter(is_ready).collect();
-        let Some(own) = self.slots[slot_index(worker)].sitting() else { return Haste::None };
-        let stand_ins = |endpoint| others.iter().filter(|other| other.endpoints.contains(endpoint)).count();
+        let others = others.filter_map(Slot::sitting).filter(is_ready);
+        let Some(own) = self.slots.of(worker).sitting() else { return Haste::None };
+        let listens = |endpoint| move |other: &&Instance| other.endpoints.contains(endpoint);
+        let stand_ins = |endpoint| others.clone().filter(listens(endpoint)).take(width).count();
         match own.endpoints.iter().all(|endpoint| stand_ins(endpoint) >= width) {
             true => Haste::None,
             false => Haste::Some,
@@ -149,8 +157,11 @@ impl Supervisor {
     ) {
         let Some(rollout) = self.rollout.take() else { return };
         let replaced = rollout.replaced();
+        let failed =
+            Completion::Aborted { worker, reason: reason.clone(), replaced, now: AfterAbort::Untouched };
+        self.pending.rollout_over(&failed, effects);
         effects.push(Notify(Notice::RolloutAborted { worker, instance: id, reason, replaced }));
-        for slot in &mut self.slots {
+        for slot in self.slots.all_mut() {
             let limits = slot.limits;
             if let Some(late) = slot.sitting_mut() {
                 late.readiness_rule = ReadinessRule::Lenient;
@@ -170,7 +181,7 @@ impl Supervisor {
         id: InstanceId,
         effects: &mut Vec<Effect>,
     ) {
-        let slot = &mut self.slots[slot_index(worker)];
+        let slot = self.slots.of_mut(worker);
         let limits = slot.limits;
         let takes_over = slot.successor.as_ref().is_some_and(|successor| successor.id == id);
         let old = if takes_over { slot.promote() } else { None };
@@ -200,7 +211,7 @@ impl Supervisor {
         let Some(rollout) = &mut self.rollout else { return };
         for worker in rollout.proven(now) {
             rollout.finish(worker, StepResult::Replaced);
-            self.slots[slot_index(worker)].trial = Trial::None;
+            self.slots.of_mut(worker).trial = Trial::None;
         }
     }
 
@@ -267,7 +278,7 @@ impl Supervisor {
     /// An instance has ended, and the step goes on with whoever follows in the seat, at once or after a pause.
     fn await_next(&mut self, worker: WorkerId, ended: InstanceId, give_up: Option<Moment>) {
         let Some(rollout) = &mut self.rollout else { return };
-        match &mut self.slots[slot_index(worker)].state {
+        match &mut self.slots.of_mut(worker).state {
             SlotState::Occupied(new) => rollout.set(worker, starting(new, give_up)),
             SlotState::BackingOff { .. } => rollout.set(worker, Step::Retrying { failed: ended, give_up }),
             // It has died too often, or nobody wants it any more.

@@ -6,7 +6,8 @@ use serde_json::value::RawValue;
 use tracing::{trace, warn};
 
 use crate::core::{
-    Event, Generation, HostEvent, InstanceId, Moment, OnDeath, OneRequest, Request, StopCause, WorkerId,
+    Event, Generation, HostEvent, InstanceId, Moment, OnDeath, OneRequest, Request, RequestId, StopCause,
+    WorkerId,
 };
 use crate::node::cluster::Balance;
 use crate::node::host::{HostNews, HostRequest, WorkerSettings};
@@ -138,8 +139,16 @@ impl Driver {
         }
     }
 
-    fn request(&mut self, now: Moment, request: Request) {
-        self.handle(now, Event::Asked(request));
+    /// Asks the core for something.
+    pub(super) fn request(&mut self, now: Moment, request: Request) {
+        let id = self.next_request();
+        self.handle(now, Event::Asked(id, request));
+    }
+
+    /// The name of a request that is about to be made: its answers carry it.
+    pub(super) const fn next_request(&mut self) -> RequestId {
+        self.last_request.0 += 1;
+        self.last_request
     }
 
     fn request_of(&mut self, now: Moment, worker: WorkerId, request: OneRequest) {

@@ -37,7 +37,7 @@ impl Driver {
 
     fn perform(&mut self, now: Moment, order: Effect) {
         match order {
-            Effect::Spawn(worker, instance) => {
+            Effect::Spawn(worker, instance, _) => {
                 if let Err(error) = self.spawn(now, worker, instance) {
                     self.events.push_back(Event::NotStarted { instance, reason: error.to_string() });
                 }
@@ -74,6 +74,8 @@ impl Driver {
                 self.endpoints.tell(&notice, || self.cluster.endpoints());
                 self.publish(now, &notice);
             }
+            // Signals and the host are told by what happens.
+            Effect::Reply(..) | Effect::Completed(..) => {}
             Effect::Finish(outcome) => self.outcome = Some(outcome),
         }
     }

@@ -17,8 +17,8 @@ use super::state::Driver;
 use super::sys;
 use super::translate;
 use crate::core::{
-    Death, Event, ExitStatus, HostKind, LifecycleLimits, Moment, Outcome, Policy, RefusalCause, Request,
-    StopCause, Supervisor, WorkerId,
+    Death, ExitStatus, HostKind, LifecycleLimits, Moment, Outcome, Policy, RefusalCause, Request, StopCause,
+    Supervisor, WorkerId,
 };
 use crate::exit::Exit;
 use crate::node::cluster::{Balance, Cluster, SocketAccess};
@@ -184,13 +184,13 @@ fn prepare(job: RunSpec, clock: &Clock) -> anyhow::Result<Driver> {
     let mut driver = Driver::new(supervisor, cluster, launcher, host, builtins, Reader::new(read));
     for (worker, limits) in limits {
         // A script may have added some to those of its configuration.
-        driver.handle(clock.now(), Event::Asked(Request::Add(worker, limits)));
+        driver.request(clock.now(), Request::Add(worker, limits));
     }
     for news in backlog {
         driver.host_news(clock.now(), news);
     }
     match host_kind {
-        HostKind::None => driver.handle(clock.now(), Event::Asked(Request::Start)),
+        HostKind::None => driver.request(clock.now(), Request::Start),
         // They ask for it.
         HostKind::ExtensionHost { .. } | HostKind::CustomMaster => {}
     }

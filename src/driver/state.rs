@@ -10,7 +10,7 @@ use nix::errno::Errno;
 use serde_json::value::RawValue;
 use tracing::{trace, warn};
 
-use crate::core::{Effect, Endpoint, Event, InstanceId, Moment, Outcome, Supervisor, WorkerId};
+use crate::core::{Effect, Endpoint, Event, InstanceId, Moment, Outcome, RequestId, Supervisor, WorkerId};
 use crate::node::cluster::{Cluster, News};
 use crate::node::host::HostNews;
 use crate::node::ipc::{Progress, SendOutcome};
@@ -45,6 +45,8 @@ pub(super) struct Driver {
     /// What has happened and the supervisor has not been told of yet.
     pub(super) events: VecDeque<Event>,
     pub(super) engaged: Engaged,
+    /// The request made last.
+    pub(super) last_request: RequestId,
     /// How it ended, once it has.
     pub(super) outcome: Option<Outcome>,
 }
@@ -143,6 +145,7 @@ impl Driver {
             news: Vec::new(),
             events: VecDeque::new(),
             engaged: Engaged::No,
+            last_request: RequestId(0),
             outcome: None,
         }
     }

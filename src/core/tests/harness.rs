@@ -6,9 +6,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use crate::core::{
-    Effect, Endpoint, Event, ExitStatus, ExitTimeout, Generation, Haste, HostEvent, HostInstanceId, HostKind,
-    InstanceId, LifecycleLimits, Moment, Notice, Outcome, Policy, Readiness, Request, RestartOrder, Signal,
-    Supervisor, WorkerId,
+    Completion, Effect, Endpoint, Event, ExitStatus, ExitTimeout, Generation, Haste, HostEvent,
+    HostInstanceId, HostKind, InstanceId, LifecycleLimits, Moment, Notice, Outcome, Policy, Readiness,
+    Refusal, Request, RequestId, RestartOrder, Signal, Supervisor, WorkerId,
 };
 
 /// A policy without any timer, as an empty configuration gives.
@@ -121,6 +121,12 @@ pub(super) struct World {
     agenda: BTreeMap<(Moment, u64), Event>,
     tickets: u64,
     stop_asked: bool,
+    requests: u64,
+    /// Those answered and not complete.
+    open: BTreeSet<RequestId>,
+    /// What came of each request that was accepted.
+    pub(super) completed: BTreeMap<RequestId, Completion>,
+    pub(super) refused: BTreeMap<RequestId, Refusal>,
     /// How each instance was told to stop.
     pub(super) hastes: Vec<(InstanceId, Haste)>,
 }
@@ -152,6 +158,10 @@ impl World {
             agenda: BTreeMap::new(),
             tickets: 0,
             stop_asked: false,
+            requests: 0,
+            open: BTreeSet::new(),
+            completed: BTreeMap::new(),
+            refused: BTreeMap::new(),
             hastes: Vec::new(),
         }
     }
@@ -172,7 +182,14 @@ impl World {
     pub(super) fn ask(&mut self, request: Request) {
         self.stop_asked |= matches!(request, Request::Stop | Request::StopBy(_) | Request::Kill);
         self.slots += u32::from(matches!(request, Request::Add(..)));
-        self.news(Event::Asked(request));
+        self.requests += 1;
+        self.news(Event::Asked(RequestId(self.requests), request));
+    }
+
+    /// Asks for something; the name of the request, for [`Self::completed`].
+    pub(super) fn request(&mut self, request: Request) -> RequestId {
+        self.ask(request);
+        RequestId(self.requests)
     }
 
     pub(super) fn news(&mut self, event: Event) {
@@ -303,7 +320,7 @@ impl World {
                     self.later(after, left);
                 }
             }
-            Event::Asked(_)
+            Event::Asked(..)
             | Event::NotStarted { .. }
             | Event::Listening(..)
             | Event::Closed(..)
@@ -330,7 +347,7 @@ impl World {
         for order in effects {
             assert!(self.outcome.is_none(), "ordered after the end: {order:?}");
             match order {
-                Effect::Spawn(worker, id) => self.spawn(worker, id),
+                Effect::Spawn(worker, id, _) => self.spawn(worker, id),
                 Effect::Suspend(id, haste) => {
                     self.hastes.push((id, haste));
                     let process = self.processes.get_mut(&id).expect("only the living are suspended");
@@ -371,6 +388,11 @@ impl World {
                 Effect::ReleaseSlotListeners(_) => {}
                 Effect::ReleaseAllListeners => self.closings += 1,
                 Effect::Notify(notice) => self.notices.push(notice),
+                Effect::Reply(id, result) => self.replied(id, result),
+                Effect::Completed(id, completion) => {
+                    assert!(self.open.remove(&id), "{id:?} was accepted and is completed once");
+                    self.completed.insert(id, completion);
+                }
                 Effect::Finish(outcome) => self.outcome = Some(outcome),
             }
         }
@@ -394,6 +416,15 @@ impl World {
         if let Some(after) = host.leaves {
             self.later(after, Event::Host(id, HostEvent::Exited(ExitStatus::Code(0))));
         }
+    }
+
+    fn replied(&mut self, id: RequestId, result: Result<(), Refusal>) {
+        assert!(!self.completed.contains_key(&id), "{id:?} is complete before it is answered");
+        let is_first = match result {
+            Ok(()) => self.open.insert(id),
+            Err(refusal) => self.refused.insert(id, refusal).is_none(),
+        };
+        assert!(is_first, "{id:?} is answered once");
     }
 
     fn signal(&mut self, id: InstanceId, signal: Signal) {
@@ -441,6 +472,7 @@ impl World {
         assert_eq!(self.supervisor.instances(), self.processes.len(), "every process is known, and no other");
         if self.outcome.is_some() {
             assert!(self.processes.is_empty() && self.host.is_none(), "nobody is left at the end");
+            assert_eq!(self.open, BTreeSet::new(), "every request is complete at the end");
         }
         for worker in (1..=self.slots).map(WorkerId) {
             let mine: Vec<_> = self.processes.values().filter(|process| process.worker == worker).collect();
@@ -466,7 +498,7 @@ impl World {
 
 fn instance_of(event: &Event) -> Option<InstanceId> {
     match event {
-        Event::Asked(_) | Event::ConfigurationRead(..) | Event::Host(..) => None,
+        Event::Asked(..) | Event::ConfigurationRead(..) | Event::Host(..) => None,
         Event::NotStarted { instance: id, .. }
         | Event::Online(id)
         | Event::SaidReady(id)

@@ -2,6 +2,7 @@
 
 mod harness;
 mod random;
+mod stories_of_answers;
 mod stories_of_hosts;
 mod stories_of_lives;
 mod stories_of_reloads;

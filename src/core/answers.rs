@@ -1,0 +1,88 @@
+//! What is answered to a request: at once whether it is accepted, and at its end what came of it.
+//!
+//! Invariant: each refusal is one reason, and each answer one sentence for whoever asked.
+
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+
+use super::failure::{AbortReason, Death};
+use super::ids::WorkerId;
+
+/// Why a request is not accepted. Nothing has changed.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "reason", rename_all = "snake_case")]
+pub enum Refusal {
+    /// Everything is being stopped, and a stop wins.
+    Stopping,
+    /// Too many requests are not complete yet.
+    Busy,
+    /// There is no such worker.
+    NoSuchWorker {
+        /// Who was meant.
+        worker: WorkerId,
+        /// How many there are.
+        workers: u32,
+    },
+    /// A custom master's script says how many workers there are and when they start.
+    ScriptDecides,
+}
+
+/// What came of a request that was accepted.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Completion {
+    /// It was done.
+    Done,
+    /// Workers were replaced, so many.
+    RolledOut {
+        /// How many.
+        replaced: usize,
+    },
+    /// The configuration was read anew and is refused, for this reason: nothing has changed.
+    ConfigurationRefused(String),
+    /// Workers that were to run do not: what each last died of.
+    Dead(Vec<Death>),
+    /// The replacement of a worker failed, and no more were made.
+    Aborted {
+        /// Whose.
+        worker: WorkerId,
+        /// Why.
+        reason: AbortReason,
+        /// How many workers had been replaced before.
+        replaced: usize,
+        /// What runs now.
+        now: AfterAbort,
+    },
+    /// A stop, or another request, came first.
+    Overruled,
+}
+
+/// What runs when a roll-out was given up.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum AfterAbort {
+    /// All workers run what they ran before: those that had been replaced were taken back.
+    TakenBack,
+    /// Those replaced before run what is new; the others are untouched.
+    Untouched,
+    /// The failed worker is tried on, for there is nothing else to run; the others are untouched.
+    TriedOn,
+}
+
+impl fmt::Display for Refusal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Stopping => f.write_str("luster is stopping"),
+            Self::Busy => f.write_str("too many requests are under way; ask again when some are complete"),
+            Self::NoSuchWorker { worker, workers: 1 } => {
+                write!(f, "there is no worker {worker}; the only one is worker 1")
+            }
+            Self::NoSuchWorker { worker, workers } => {
+                write!(f, "there is no worker {worker}; there are workers 1 to {workers}")
+            }
+            Self::ScriptDecides => {
+                f.write_str("a custom master's script decides that; ask for it there, by its methods")
+            }
+        }
+    }
+}

@@ -1,0 +1,56 @@
+//! What the passing deadlines of an instance mean.
+//!
+//! Invariant: each deadline is acted on once, and what is due is never left due.
+
+use super::effect::Effect::{self, Notify};
+use super::effect::{Notice, Signal, StopReason};
+use super::ids::Moment;
+use super::instance::{Instance, Stage, StopPhase};
+use super::policy::LifecycleLimits;
+
+impl Instance {
+    /// Acts on every deadline that has passed.
+    pub(super) fn wake(&mut self, now: Moment, limits: &LifecycleLimits, effects: &mut Vec<Effect>) {
+        match &mut self.stage {
+            Stage::Launching { give_up: Some(at) } if *at <= now => {
+                let limit = at.since(self.forked);
+                self.fail(now, StopReason::LaunchTimedOut(limit), limits, effects);
+            }
+            Stage::Stopping { phase, deadlines, .. } => {
+                if matches!(phase, StopPhase::Suspending { until } if *until <= now) {
+                    *phase = StopPhase::Draining;
+                    deadlines.without_an_answer(now, limits);
+                    effects.push(Notify(Notice::SuspendUnanswered(self.worker, self.id)));
+                    effects.push(Effect::Disconnect(self.id));
+                }
+                for (due, signal) in
+                    [(&mut deadlines.terminate, Signal::Terminate), (&mut deadlines.kill, Signal::Kill)]
+                {
+                    if let Some((_, overdue)) = due.take_if(|(at, _)| *at <= now) {
+                        effects.push(Notify(Notice::Signalled(self.worker, self.id, signal, overdue)));
+                        effects.push(Effect::Signal(self.id, signal));
+                    }
+                }
+            }
+            Stage::Loading { .. } => self.wake_loading(now, effects),
+            // The limit of a launch not reached.
+            Stage::Launching { .. } | Stage::Ready { .. } => {}
+        }
+    }
+
+    /// When [`Self::wake`] or [`Self::becomes_ready`] next has something to do.
+    pub(super) fn next_wake(&self) -> Option<Moment> {
+        match &self.stage {
+            Stage::Launching { give_up } => *give_up,
+            Stage::Loading { .. } => self.next_wake_loading(),
+            Stage::Ready { .. } => None,
+            Stage::Stopping { phase, deadlines, .. } => {
+                let suspend = match phase {
+                    StopPhase::Suspending { until } => Some(*until),
+                    StopPhase::Draining | StopPhase::Silent => None,
+                };
+                [suspend, deadlines.next()].into_iter().flatten().min()
+            }
+        }
+    }
+}

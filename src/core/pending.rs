@@ -1,0 +1,234 @@
+//! Requests that were accepted and are not complete, and what each waits for.
+//!
+//! Invariants: each request that was accepted is completed exactly once; what is looked at after an event is what the event
+//! has touched.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::answers::Completion;
+use super::effect::Effect;
+use super::event::Request;
+use super::failure::Death;
+use super::ids::{Generation, InstanceId, RequestId, WorkerId};
+use super::instance::Stage;
+use super::slot::{DesiredState, Slot, SlotState};
+
+/// So many requests wait at a time: a few for each of the most workers there can be.
+const MOST_PENDING: usize = 32_768;
+
+/// What a request waits for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Awaited {
+    /// Nothing: it is done.
+    Nothing,
+    /// Instances newer than these to be ready in these workers' slots.
+    Ready(BTreeMap<WorkerId, InstanceId>),
+    /// These workers to have no process.
+    Gone(BTreeSet<WorkerId>),
+    /// The configuration to be read, for this.
+    Reading(Generation, Request),
+    /// The end of the roll-out.
+    Rollout,
+    /// The end of everything.
+    End,
+}
+
+/// The requests that are not complete.
+#[derive(Debug, Default)]
+pub(super) struct Pending {
+    open: BTreeMap<RequestId, Open>,
+    /// Which of them wait for a worker.
+    waiting_for: BTreeSet<(WorkerId, RequestId)>,
+}
+
+#[derive(Debug)]
+struct Open {
+    awaited: Awaited,
+    deaths: Vec<Death>,
+    overruled: bool,
+}
+
+/// How a worker stands to a request that waits for it.
+enum Standing {
+    Waits,
+    Done,
+    Died(Option<Death>),
+    Overruled,
+}
+
+impl Pending {
+    /// A request was accepted; what it waits for.
+    pub(super) fn open(&mut self, id: RequestId, awaited: Awaited, effects: &mut Vec<Effect>) {
+        let workers: Vec<WorkerId> = match &awaited {
+            Awaited::Ready(workers) => workers.keys().copied().collect(),
+            Awaited::Gone(workers) => workers.iter().copied().collect(),
+            Awaited::Nothing | Awaited::Reading(..) | Awaited::Rollout | Awaited::End => Vec::new(),
+        };
+        match &awaited {
+            Awaited::Nothing | Awaited::Ready(_) | Awaited::Gone(_) if workers.is_empty() => {
+                effects.push(Effect::Completed(id, Completion::Done));
+                return;
+            }
+            Awaited::Nothing
+            | Awaited::Ready(_)
+            | Awaited::Gone(_)
+            | Awaited::Reading(..)
+            | Awaited::Rollout
+            | Awaited::End => {}
+        }
+        self.waiting_for.extend(workers.into_iter().map(|worker| (worker, id)));
+        self.open.insert(id, Open { awaited, deaths: Vec::new(), overruled: false });
+    }
+
+    /// Takes those that wait for this, to be completed or to wait for something else.
+    fn take(&mut self, is_it: impl Fn(&Awaited) -> bool) -> Vec<(RequestId, Awaited)> {
+        let ids: Vec<_> =
+            self.open.iter().filter(|(_, open)| is_it(&open.awaited)).map(|(id, _)| *id).collect();
+        let taken = ids.into_iter().filter_map(|id| Some((id, self.open.remove(&id)?.awaited))).collect();
+        if self.open.is_empty() {
+            self.waiting_for.clear();
+        }
+        taken
+    }
+
+    /// Completes those that wait for this.
+    fn complete(
+        &mut self,
+        is_it: impl Fn(&Awaited) -> bool,
+        completion: &Completion,
+        effects: &mut Vec<Effect>,
+    ) {
+        let done = self.take(is_it);
+        effects.extend(done.into_iter().map(|(id, _)| Effect::Completed(id, completion.clone())));
+    }
+
+    /// The roll-out is over.
+    pub(super) fn rollout_over(&mut self, completion: &Completion, effects: &mut Vec<Effect>) {
+        self.complete(|awaited| *awaited == Awaited::Rollout, completion, effects);
+    }
+
+    /// Takes what this reading was for.
+    pub(super) fn of_reading(&mut self, generation: Generation) -> Vec<(RequestId, Request)> {
+        let taken = self.take(|awaited| matches!(awaited, Awaited::Reading(of, _) if *of == generation));
+        let request = |(id, awaited)| match awaited {
+            Awaited::Reading(_, request) => Some((id, request)),
+            Awaited::Nothing | Awaited::Ready(_) | Awaited::Gone(_) | Awaited::Rollout | Awaited::End => None,
+        };
+        taken.into_iter().filter_map(request).collect()
+    }
+
+    /// Whether something is asked for that this reading is to come before.
+    pub(super) fn awaits_reading(&self, generation: Generation) -> bool {
+        let is_it = |open: &Open| matches!(&open.awaited, Awaited::Reading(of, _) if *of == generation);
+        self.open.values().any(is_it)
+    }
+
+    /// What was to be done after a reading is not to be done any more.
+    pub(super) fn overrule_reading(&mut self, is_it: impl Fn(&Request) -> bool, effects: &mut Vec<Effect>) {
+        let waits = |awaited: &Awaited| matches!(awaited, Awaited::Reading(_, request) if is_it(request));
+        self.complete(waits, &Completion::Overruled, effects);
+    }
+
+    /// Whether nothing is waited for.
+    pub(super) fn is_empty(&self) -> bool {
+        self.open.is_empty()
+    }
+
+    /// Whether there are as many as are kept.
+    pub(super) fn is_full(&self) -> bool {
+        self.open.len() >= MOST_PENDING
+    }
+
+    /// Everything ends: whatever else was asked for does not come.
+    pub(super) fn overrule(&mut self, effects: &mut Vec<Effect>) {
+        self.complete(|awaited| *awaited != Awaited::End, &Completion::Overruled, effects);
+    }
+
+    /// It is all over.
+    pub(super) fn end(&mut self, effects: &mut Vec<Effect>) {
+        self.complete(|_| true, &Completion::Done, effects);
+    }
+
+    /// Looks at a slot that may have changed, or is no more.
+    pub(super) fn look_at(&mut self, worker: WorkerId, slot: Option<&Slot>, effects: &mut Vec<Effect>) {
+        let all = (worker, RequestId(0))..=(worker, RequestId(u64::MAX));
+        let ids: Vec<_> = self.waiting_for.range(all).map(|(_, id)| *id).collect();
+        for id in ids {
+            let Some(open) = self.open.get_mut(&id) else {
+                self.waiting_for.remove(&(worker, id));
+                continue;
+            };
+            match open.standing(worker, slot) {
+                Standing::Waits => continue,
+                Standing::Done => {}
+                Standing::Died(death) => open.deaths.extend(death),
+                Standing::Overruled => open.overruled = true,
+            }
+            self.waiting_for.remove(&(worker, id));
+            if open.waits_without(worker) {
+                continue;
+            }
+            let completion = open.completion();
+            self.open.remove(&id);
+            effects.push(Effect::Completed(id, completion));
+        }
+    }
+}
+
+impl Open {
+    fn standing(&self, worker: WorkerId, slot: Option<&Slot>) -> Standing {
+        match &self.awaited {
+            Awaited::Ready(workers) => match workers.get(&worker) {
+                Some(newest) => readiness(slot, *newest),
+                None => Standing::Done,
+            },
+            Awaited::Gone(_) if slot.is_none_or(|slot| slot.instances().next().is_none()) => Standing::Done,
+            Awaited::Gone(_) => Standing::Waits,
+            Awaited::Nothing | Awaited::Reading(..) | Awaited::Rollout | Awaited::End => Standing::Done,
+        }
+    }
+
+    /// One worker less to wait for; whether there are others.
+    fn waits_without(&mut self, worker: WorkerId) -> bool {
+        match &mut self.awaited {
+            Awaited::Ready(workers) => {
+                workers.remove(&worker);
+                !workers.is_empty()
+            }
+            Awaited::Gone(workers) => {
+                workers.remove(&worker);
+                !workers.is_empty()
+            }
+            Awaited::Nothing | Awaited::Reading(..) | Awaited::Rollout | Awaited::End => true,
+        }
+    }
+
+    fn completion(&mut self) -> Completion {
+        match (std::mem::take(&mut self.deaths), self.overruled) {
+            (deaths, _) if !deaths.is_empty() => Completion::Dead(deaths),
+            (_, true) => Completion::Overruled,
+            (_, false) => Completion::Done,
+        }
+    }
+}
+
+/// How a slot stands that is to have an instance newer than this ready.
+fn readiness(slot: Option<&Slot>, newest: InstanceId) -> Standing {
+    let Some(slot) = slot else { return Standing::Overruled };
+    match (&slot.state, slot.desired) {
+        (SlotState::Occupied(instance), _) if matches!(instance.stage, Stage::Ready { .. }) => {
+            if instance.id > newest { Standing::Done } else { Standing::Waits }
+        }
+        (SlotState::Dead, _) => Standing::Died(slot.last_death.as_ref().map(|(_, death)| death.clone())),
+        (_, DesiredState::Stopped) => Standing::Overruled,
+        // It keeps dying, and whoever asked is to know.
+        (SlotState::Empty | SlotState::BackingOff { .. } | SlotState::Occupied(_), DesiredState::Running)
+            if slot.crashes.keeps_dying() =>
+        {
+            Standing::Died(slot.last_death.as_ref().map(|(_, death)| death.clone()))
+        }
+        (SlotState::Empty | SlotState::BackingOff { .. } | SlotState::Occupied(_), DesiredState::Running) => {
+            Standing::Waits
+        }
+    }
+}
