@@ -124,8 +124,10 @@ fn holds_at_the_first(workers: u32, parallel: u32, allowed: u32) {
     luster.signal(Signal::SIGHUP);
     let held = luster.await_event("roll_out_held", parallel as usize);
     assert_eq!(held["level"], "ERROR", "{held}");
-    // More often than the limits allow.
-    luster.await_event_where("exit", allowed as usize + 3, |exit| exit["wid"] == 1);
+    // More often than the limits allow; the pauses between them grow.
+    for exits in 1..=allowed as usize + 3 {
+        luster.await_event_where("exit", exits, |exit| exit["wid"] == 1);
+    }
     let (touched, others) = old.split_at(parallel as usize);
     assert!(touched.iter().all(|pid| !is_alive(*pid)) && others.iter().all(|pid| is_alive(*pid)), "{old:?}");
     assert_eq!(luster.events("roll_out_held").len(), parallel as usize, "each says it once");
@@ -142,6 +144,12 @@ fn a_broken_version_costs_no_more_workers_than_are_replaced_at_a_time() {
     for (workers, parallel, allowed) in [(1, 1, 0), (1, 1, 3), (2, 1, 0), (3, 1, 3), (4, 2, 0)] {
         holds_at_the_first(workers, parallel, allowed);
     }
+}
+
+/// The limits that the README's example has.
+#[test]
+fn a_broken_version_under_the_limits_of_the_example_holds_too() {
+    holds_at_the_first(3, 1, 10);
 }
 
 #[test]
