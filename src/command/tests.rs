@@ -8,10 +8,12 @@ use serde_json::{Value, json};
 use tempfile::TempDir;
 
 use super::evaluator::Evaluator;
+use super::reread::Reread;
 use crate::config::{
     Balance, ConfigRequest, Defaults, EVALUATION_DEADLINE, Error, Links, Loaded, ModuleFailure, SourceFormat,
     load,
 };
+use crate::driver::Starter;
 use crate::exit::Exit;
 use crate::process::DescriptorLimit;
 
@@ -56,16 +58,19 @@ impl Story {
         self.root.path()
     }
 
-    /// Loads it; answers also with whether a process would have to stay.
-    fn load_for(&self) -> (Result<Loaded, Error>, bool) {
-        let request = ConfigRequest {
+    fn request(&self) -> ConfigRequest {
+        ConfigRequest {
             config: self.config.clone(),
             cwd: self.path().to_owned(),
             luster_conf: self.luster_conf.clone(),
             defaults: Defaults { workers: 4, balance: Balance::RoundRobin },
             evaluation_deadline: self.deadline,
             links: Links::Followed,
-        };
+        }
+    }
+
+    /// Loads it; answers also with whether a process would have to stay.
+    fn load_for(&self) -> (Result<Loaded, Error>, bool) {
         let mut evaluator = Evaluator {
             starter: None,
             node: self.node.clone(),
@@ -76,7 +81,7 @@ impl Story {
             limit: DescriptorLimit::current().unwrap(),
             running: None,
         };
-        let loaded = load(&request, &mut evaluator);
+        let loaded = load(&self.request(), &mut evaluator);
         (loaded, evaluator.running.is_some_and(|running| running.left.stays))
     }
 
@@ -318,6 +323,37 @@ fn a_program_that_takes_too_long_is_killed() {
         let pid = std::fs::read_to_string(story.path().join("pid")).unwrap();
         assert!(!std::path::Path::new("/proc").join(pid).exists(), "it is gone, and was waited for");
     }
+}
+
+#[test]
+fn at_a_reload_it_has_as_long_and_what_runs_stays() {
+    let config =
+        |body: &str| format!("require('fs').writeFileSync(__dirname + '/pid', `${{process.pid}}`);\n{body}");
+    let fine = config("module.exports = {app: 'worker', workers: 1 + 1}");
+    let mut story = module(&fine);
+    story.deadline = Duration::from_secs(2);
+    let reread = Reread {
+        request: story.request(),
+        before: story.loaded(),
+        node: story.node.clone().expect("it is there"),
+        node_args: Vec::new(),
+        package: None,
+        boot: json!({"v": 1, "program": "/usr/bin/luster", "args": []}),
+        parent: None,
+        limit: DescriptorLimit::current().unwrap(),
+        has_host: false,
+    }
+    .into_read();
+    for body in ["for (;;);", "module.exports = new Promise(() => setInterval(() => {}, 1000))"] {
+        story = story.file("luster.conf.js", config(body));
+        let refusal = reread(&Starter::alone()).expect_err("it never ends");
+        assert!(refusal.ends_with("luster.conf.js: the configuration gave no value within 2 s"), "{refusal}");
+        let pid = std::fs::read_to_string(story.path().join("pid")).unwrap();
+        assert!(!std::path::Path::new("/proc").join(pid).exists(), "it is gone, and was waited for");
+    }
+    story = story.file("luster.conf.js", fine);
+    assert_eq!(story.loaded().settings.policy.workers, 2);
+    reread(&Starter::alone()).expect("it is right again");
 }
 
 #[test]

@@ -72,6 +72,24 @@ impl Starter {
     }
 }
 
+#[cfg(test)]
+impl Starter {
+    /// For tests of what reads: its loop does nothing but start processes.
+    pub(crate) fn alone() -> Self {
+        let (words, mut heard) = unbounded_channel();
+        std::thread::spawn(move || {
+            while let Some((_, word)) = heard.blocking_recv() {
+                match word {
+                    // Whoever asked may have gone.
+                    Word::Start(start, answer) => drop(answer.send(start.fork())),
+                    Word::Done(_) => {}
+                }
+            }
+        });
+        Self { words, generation: Generation::default() }
+    }
+}
+
 impl Reader {
     pub(super) fn new(read: Option<Read>) -> Self {
         let (sender, words) = unbounded_channel();
