@@ -50,7 +50,6 @@ pub(super) fn make(
                 }
                 // As Node makes them: one that is handed over must be a socket.
                 let (end, given) = ipc::pair()?;
-                ipc::set_nonblocking(&end)?;
                 streams.ours[number] = Some(end);
                 streams.theirs[number] = Stream::Given(given);
             }

@@ -7,8 +7,8 @@ use std::collections::BTreeMap;
 use std::os::fd::{AsFd, OwnedFd, RawFd};
 
 use nix::errno::Errno;
-use nix::fcntl::{FcntlArg, OFlag, fcntl};
 use nix::sys::socket::{SockType, getsockopt, sockopt};
+use socket2::SockRef;
 
 use crate::listen::bind_address::Transport;
 
@@ -37,8 +37,7 @@ impl Inherited {
         }
         let duplicate = socket.try_clone().map_err(|_| Errno::EMFILE)?;
         // Whoever made it may not have seen to that, and a blocking one freezes workers.
-        let flags = OFlag::from_bits_retain(fcntl(&duplicate, FcntlArg::F_GETFL)?);
-        fcntl(&duplicate, FcntlArg::F_SETFL(flags | OFlag::O_NONBLOCK))?;
+        SockRef::from(&duplicate).set_nonblocking(true).map_err(|_| Errno::EINVAL)?;
         Ok(duplicate)
     }
 }

@@ -16,7 +16,7 @@ use crate::core::{InstanceId, Moment};
 use crate::node::host::channel_handoff::{self, ChannelHandoff};
 use crate::node::host::connection::Connection;
 use crate::node::host::{HostNews, HostNotification};
-use crate::node::ipc::{self, Progress, SendOutcome, UserHandle};
+use crate::node::ipc::{Progress, SendOutcome, UserHandle};
 
 /// News that may wait to be read, in bytes: a hundred thousand instances' worth.
 const TELL_LIMIT: usize = 32 << 20;
@@ -88,7 +88,6 @@ impl HostChannel {
     /// It cannot be watched.
     pub fn connect(&mut self, channel: OwnedFd) -> io::Result<()> {
         self.hang_up();
-        ipc::set_nonblocking(&channel)?;
         self.epoll.add(channel.as_fd(), EpollEvent::new(input(), CHANNEL))?;
         self.state = ConnectionState::Connected(
             Box::new(Connection::new(channel, Arc::clone(&self.close_notify))),
@@ -103,7 +102,6 @@ impl HostChannel {
     /// It cannot be watched.
     pub fn expect(&mut self, socket: OwnedFd) -> io::Result<()> {
         self.hang_up();
-        ipc::set_nonblocking(&socket)?;
         self.epoll.add(socket.as_fd(), EpollEvent::new(input(), ARRIVAL))?;
         self.state = ConnectionState::Expecting(socket);
         Ok(())

@@ -5,10 +5,10 @@
 use std::collections::VecDeque;
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
+use std::os::unix::net::UnixStream;
 
 use nix::errno::Errno;
-use nix::fcntl::{FcntlArg, OFlag, fcntl};
-use nix::sys::socket::{AddressFamily, SockFlag, SockType, setsockopt, socketpair, sockopt};
+use nix::sys::socket::{setsockopt, sockopt};
 
 use crate::node::ipc::ProtocolError;
 use crate::node::ipc::frame::FrameBuffer;
@@ -53,23 +53,16 @@ pub(crate) enum ReadOutcome {
 
 /// A socket pair for a peer: ours, non-blocking, and the peer's. Both close on exec.
 pub(crate) fn pair() -> io::Result<(OwnedFd, OwnedFd)> {
-    let (ours, theirs) = socketpair(AddressFamily::Unix, SockType::Stream, None, SockFlag::SOCK_CLOEXEC)?;
+    let (ours, theirs) = UnixStream::pair()?;
     // Each end has its own flags; the peer sets its own end as it likes.
-    set_nonblocking(&ours)?;
+    ours.set_nonblocking(true)?;
     for end in [&ours, &theirs] {
         // The system's limit holds for those without privileges. A smaller buffer only means more waiting.
         if setsockopt(end, sockopt::SndBufForce, &SEND_BUFFER).is_err() {
             let _ = setsockopt(end, sockopt::SndBuf, &SEND_BUFFER);
         }
     }
-    Ok((ours, theirs))
-}
-
-/// Makes a socket's reads and writes come back at once.
-pub(crate) fn set_nonblocking(socket: &OwnedFd) -> io::Result<()> {
-    let flags = OFlag::from_bits_retain(fcntl(socket, FcntlArg::F_GETFL)?);
-    fcntl(socket, FcntlArg::F_SETFL(flags | OFlag::O_NONBLOCK))?;
-    Ok(())
+    Ok((ours.into(), theirs.into()))
 }
 
 impl Channel {

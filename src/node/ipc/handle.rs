@@ -10,9 +10,10 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use nix::libc;
 use nix::sys::eventfd::EventFd;
 use serde_json::value::RawValue;
+use socket2::SockRef;
 use thiserror::Error;
 
-use crate::node::ipc::{set_nonblocking, sys};
+use crate::node::ipc::sys;
 
 /// A socket sent with a message, by a peer or to one.
 #[derive(Debug)]
@@ -45,7 +46,7 @@ impl UserHandle {
     /// A socket to be sent. It is made non-blocking: else whoever is at its other end could freeze the receiver.
     pub fn new(socket: OwnedFd) -> Result<Self, UnsupportedHandle> {
         let kind = HandleKind::of(socket.as_fd())?;
-        set_nonblocking(&socket).map_err(|_| UnsupportedHandle)?;
+        SockRef::from(&socket).set_nonblocking(true).map_err(|_| UnsupportedHandle)?;
         Ok(Self { socket, kind, _counted: None })
     }
 

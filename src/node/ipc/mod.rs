@@ -22,7 +22,7 @@ pub(crate) use frame::MAX_FRAME_BESIDE;
 pub use handle::{HandleKind, UnsupportedHandle, UserHandle};
 pub use outcome::{Progress, ProtocolError, SendOutcome};
 
-pub(crate) use channel::{Channel, ReadOutcome, SocketReadiness, pair, set_nonblocking};
+pub(crate) use channel::{Channel, ReadOutcome, SocketReadiness, pair};
 pub(crate) use frame::FrameBuffer;
 pub(crate) use handle::SocketCounts;
 pub(crate) use message::{Incoming, Wrapper, text};
