@@ -151,7 +151,7 @@ impl Cluster {
             Err(connection) => {
                 // Its channel is full or closed, so it is not chosen again until that has changed; another may be.
                 listener.waiting.push_front(connection);
-                self.after_write(instance);
+                self.after_io(instance);
             }
         }
         Dealt::One

@@ -53,7 +53,7 @@ impl Cluster {
                 }
             }
         }
-        self.after_write(instance);
+        self.after_io(instance);
     }
 
     /// Answers a request that cannot be met.
@@ -66,7 +66,7 @@ impl Cluster {
         news: &mut Vec<News>,
     ) {
         let Some(worker) = self.workers.get_mut(&instance) else { return };
-        worker.post(reply::refused(&ask.seq, &ask.data, errno), None, now);
+        worker.peer.post(reply::refused(&ask.seq, &ask.data, errno), None, now);
         let (endpoint, obstacle) = match ask.target {
             Ok(Target { share, .. }) => {
                 (Some(share.endpoint()), self.obstacle(instance, &share.place, errno))
@@ -76,7 +76,7 @@ impl Cluster {
         if let Some(endpoint) = endpoint {
             news.push(News::BindFailed { instance, endpoint, error: errno.into(), obstacle });
         }
-        self.after_write(instance);
+        self.after_io(instance);
     }
 
     /// What is in the way of a request that was refused, as far as we know.
@@ -250,7 +250,9 @@ impl Cluster {
         };
         let granted = Granted { seq: &seq, key: &listener.key, data: &listener.data };
         let socket = match &listener.distribution {
-            Distribution::RoundRobin(_) => return worker.post(granted.dealt(listener.address), None, now),
+            Distribution::RoundRobin(_) => {
+                return worker.peer.post(granted.dealt(listener.address), None, now);
+            }
             Distribution::SharedHandle(socket) => Some(socket),
             Distribution::ReusePort(group) => group.socket_of(worker.slot),
         };
@@ -269,7 +271,7 @@ impl Cluster {
             descriptor: Descriptor::Shared(Arc::clone(socket)),
             pending_ack: PendingAck::Listener { id, seq: seq.clone() },
         });
-        worker.post(bytes, attachment, now);
+        worker.peer.post(bytes, attachment, now);
     }
 
     /// Recomputes which of a group's members serve, drain, or are left to us.

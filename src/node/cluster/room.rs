@@ -8,7 +8,6 @@ use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd, RawFd};
 use std::sync::Arc;
 
-use nix::errno::Errno;
 use nix::sys::epoll::{Epoll, EpollCreateFlags, EpollEvent, EpollFlags};
 use nix::sys::eventfd::{EfdFlags, EventFd};
 use nix::sys::resource::{Resource, getrlimit};
@@ -24,7 +23,7 @@ use crate::node::cluster::reply;
 use crate::node::cluster::token::Token;
 use crate::node::cluster::wake_timer::WakeTimer;
 use crate::node::cluster::worker::{DisconnectHandshake, PendingAck, ServingState, TakeoverStage, Worker};
-use crate::node::ipc::{self, Attachment, Descriptor, Progress, SendOutcome, UserHandle};
+use crate::node::ipc::{self, MAX_FRAME, Peer, Progress, SendOutcome, UserHandle};
 
 /// How much may wait for a worker to read it before it is sent no more of the application's messages, in bytes.
 pub(crate) const MESSAGES_LIMIT: usize = 32 << 20;
@@ -136,9 +135,9 @@ impl Cluster {
 
     /// Begins to speak with an instance of a slot. Two instances of one slot may be attached at once.
     pub fn attach(&mut self, slot: WorkerId, instance: InstanceId, channel: OwnedFd) -> io::Result<()> {
-        let edges = EpollFlags::EPOLLIN | EpollFlags::EPOLLRDHUP | EpollFlags::EPOLLET;
-        self.epoll.add(channel.as_fd(), EpollEvent::new(edges, Token::Channel(instance).into()))?;
-        self.workers.insert(instance, Worker::new(slot, channel));
+        let (token, close_notify) = (Token::Channel(instance).into(), Arc::clone(&self.close_notify));
+        let peer = Peer::attach(channel, &self.epoll, token, MAX_FRAME, close_notify)?;
+        self.workers.insert(instance, Worker::new(slot, peer));
         Ok(())
     }
 
@@ -197,18 +196,10 @@ impl Cluster {
         let Some(worker) = self.workers.get_mut(&instance).filter(|worker| worker.is_heard()) else {
             return SendOutcome::Unreachable;
         };
-        let bytes = match ipc::user(message, handle.as_ref().map(UserHandle::kind)) {
-            Ok(bytes) => bytes,
-            Err(outcome) => return outcome,
-        };
-        if !worker.send_queue.has_room_for(bytes.len(), limit) {
-            return SendOutcome::Full;
-        }
-        let attachment =
-            |handle| Attachment { descriptor: Descriptor::User(handle), pending_ack: PendingAck::User };
-        worker.post(bytes, handle.map(attachment), now);
-        self.after_write(instance);
-        SendOutcome::Taken
+        let handle = handle.map(|handle| (handle, PendingAck::User));
+        let outcome = worker.peer.send(message, handle, limit, now);
+        self.after_io(instance);
+        outcome
     }
 
     /// An instance's end begins: what it closes from now on waits for the slot's next instance, and it is offered connections
@@ -230,8 +221,8 @@ impl Cluster {
         match (worker.handshake, worker.is_heard()) {
             (DisconnectHandshake::None, true) => {
                 worker.handshake = DisconnectHandshake::Ours;
-                worker.post(reply::DISCONNECT.to_vec(), None, now);
-                self.after_write(instance);
+                worker.peer.post(reply::DISCONNECT.to_vec(), None, now);
+                self.after_io(instance);
             }
             (DisconnectHandshake::None, false)
             | (DisconnectHandshake::Ours | DisconnectHandshake::Theirs, _) => {}
@@ -245,8 +236,8 @@ impl Cluster {
     pub fn detach(&mut self, instance: InstanceId) {
         self.release(instance);
         self.forget_bindings(instance);
-        if let Some(worker) = self.workers.remove(&instance) {
-            self.forget_channel(&worker);
+        if let Some(mut worker) = self.workers.remove(&instance) {
+            worker.peer.close(&self.epoll);
             self.descriptors_freed();
         }
     }
@@ -279,16 +270,6 @@ impl Cluster {
             worker.serving_state = serving_state;
             self.explain_closed(instance);
             self.rebalance_held_by(instance);
-        }
-    }
-
-    /// Stops watching a channel. It is then closed when its worker is dropped.
-    pub(super) fn forget_channel(&self, worker: &Worker) {
-        match self.epoll.delete(worker.channel.socket.as_fd()) {
-            // Not there any more if the instance had left.
-            Ok(()) | Err(Errno::ENOENT) => {}
-            // There is nothing to undo; an event of an unknown instance is ignored.
-            Err(_) => {}
         }
     }
 }

@@ -13,9 +13,7 @@ use crate::core::{Moment, WorkerId};
 use crate::node::cluster::listener::Listener;
 use crate::node::cluster::listener_id::ListenerId;
 use crate::node::cluster::reply;
-use crate::node::ipc::{
-    Attachment, Channel, FrameBuffer, SendQueue, Sent, SocketCounts, SocketReadiness, TokenBucket,
-};
+use crate::node::ipc::{Peer, Sent};
 
 /// How many connections a worker may have on offer. More than one hides the time a reply takes to come back and be
 /// read; many would move the queue to where it cannot be shared out again.
@@ -28,17 +26,11 @@ const RESPONSIVE: Duration = Duration::from_millis(10);
 #[derive(Debug)]
 pub(super) struct Worker {
     pub(super) slot: WorkerId,
-    pub(super) channel: Channel,
-    pub(super) frames: FrameBuffer,
-    pub(super) send_queue: SendQueue<PendingAck>,
+    pub(super) peer: Peer<PendingAck>,
     pub(super) offers: VecDeque<Offer>,
     pub(super) serving_state: ServingState,
     pub(super) handshake: DisconnectHandshake,
     pub(super) stage: TakeoverStage,
-    pub(super) rate_limiter: TokenBucket,
-    pub(super) paused: Option<Moment>,
-    pub(super) counts: SocketCounts,
-    pub(super) watch: Watch,
     /// How many listeners it holds.
     pub(super) held: usize,
     /// When it was last offered a connection, counted in offers.
@@ -103,30 +95,15 @@ pub(super) enum TakeoverStage {
     Ready,
 }
 
-/// What the channel's socket is watched for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Watch {
-    /// The usual: watching for room too would wake us each time the worker reads.
-    Input,
-    /// While something could not be written.
-    InputAndRoom,
-}
-
 impl Worker {
-    pub(super) fn new(slot: WorkerId, socket: OwnedFd) -> Self {
+    pub(super) fn new(slot: WorkerId, peer: Peer<PendingAck>) -> Self {
         Self {
             slot,
-            channel: Channel::new(socket),
-            frames: FrameBuffer::default(),
-            send_queue: SendQueue::new(),
+            peer,
             offers: VecDeque::new(),
             serving_state: ServingState::Serving,
             handshake: DisconnectHandshake::None,
             stage: TakeoverStage::Starting,
-            rate_limiter: TokenBucket::new(),
-            paused: None,
-            counts: SocketCounts::default(),
-            watch: Watch::Input,
             held: 0,
             turn: 0,
             nacks: 0,
@@ -147,7 +124,7 @@ impl Worker {
     pub(super) fn is_heard_out(&self) -> bool {
         match self.serving_state {
             ServingState::Serving | ServingState::Suspending | ServingState::Draining => {
-                self.channel.readiness == SocketReadiness::Drained
+                self.peer.is_drained()
             }
             ServingState::Left => true,
             ServingState::Broken => false,
@@ -157,14 +134,6 @@ impl Worker {
     /// Whether its end has been begun, so that what it closes waits for its successor.
     pub(super) fn is_stopping(&self) -> bool {
         self.serving_state != ServingState::Serving || self.handshake != DisconnectHandshake::None
-    }
-
-    /// Whether there may be something to read, and it may be read now.
-    pub(super) fn may_be_read(&self) -> bool {
-        self.is_heard()
-            && self.paused.is_none()
-            && self.channel.readiness != SocketReadiness::Drained
-            && !self.send_queue.is_over()
     }
 
     /// Whether it may be offered one more connection.
@@ -177,7 +146,7 @@ impl Worker {
             ServingState::Serving | ServingState::Suspending => true,
             ServingState::Draining | ServingState::Left | ServingState::Broken => false,
         };
-        responsive && serves && self.send_queue.takes_descriptors()
+        responsive && serves && self.peer.takes_descriptors()
     }
 
     /// Offers a connection; gives it back if it could not be written.
@@ -197,8 +166,7 @@ impl Worker {
         }
         let length = room - rest.len();
         let parts = [&*listener.newconn, &tail[..length]];
-        let socket = self.channel.socket.as_fd();
-        match self.send_queue.post_at_once(socket, &parts, connection.as_fd(), PendingAck::Offer(seq), now) {
+        match self.peer.post_at_once(&parts, connection.as_fd(), PendingAck::Offer(seq), now) {
             Sent::No => Err(connection),
             Sent::Yes => {
                 self.next_seq += 1;
@@ -208,24 +176,10 @@ impl Worker {
         }
     }
 
-    /// The worker said what it did with an offer. Ours do so in place of acknowledging the descriptor
-    /// (`acks.js`); an unmodified one has acknowledged it before.
-    pub(super) fn answered_by_verdict(&mut self, seq: u64, now: Moment) {
-        if matches!(self.send_queue.oldest_pending_ack(), Some(PendingAck::Offer(offered)) if *offered == seq)
-        {
-            self.send_queue.answered(self.channel.socket.as_fd(), now);
-        }
-    }
-
     /// Takes back the offer with this number, if it is still out.
     pub(super) fn settle(&mut self, seq: u64) -> Option<Offer> {
         // Answers come in the order of the offers.
         let index = self.offers.iter().position(|offer| offer.seq == seq)?;
         self.offers.remove(index)
-    }
-
-    /// Writes or queues a message.
-    pub(super) fn post(&mut self, bytes: Vec<u8>, attachment: Option<Attachment<PendingAck>>, now: Moment) {
-        self.send_queue.post(self.channel.socket.as_fd(), bytes, attachment, now);
     }
 }

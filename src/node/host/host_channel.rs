@@ -14,9 +14,11 @@ use serde_json::value::RawValue;
 
 use crate::core::{InstanceId, Moment};
 use crate::node::host::channel_handoff::{self, ChannelHandoff};
-use crate::node::host::connection::Connection;
 use crate::node::host::{HostNews, HostNotification};
-use crate::node::ipc::{Progress, SendOutcome, UserHandle};
+use crate::node::ipc::{
+    Flow, MAX_HOST_FRAME, Peer, PeerMessage, Progress, ProtocolError, ReadStep, ReadTurn, SEND_QUEUE_LIMIT,
+    SendOutcome, UserHandle,
+};
 
 /// News that may wait to be read, in bytes: a hundred thousand instances' worth.
 const TELL_LIMIT: usize = 32 << 20;
@@ -51,14 +53,7 @@ enum ConnectionState {
     Vacant,
     /// A process is there that will open a channel and send it through this socket.
     Expecting(OwnedFd),
-    /// Connected; whether its socket is watched for room, too.
-    Connected(Box<Connection>, Watch),
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Watch {
-    Input,
-    InputAndRoom,
+    Connected(Box<Peer<()>>),
 }
 
 impl HostChannel {
@@ -88,11 +83,9 @@ impl HostChannel {
     /// It cannot be watched.
     pub fn connect(&mut self, channel: OwnedFd) -> io::Result<()> {
         self.hang_up();
-        self.epoll.add(channel.as_fd(), EpollEvent::new(input(), CHANNEL))?;
-        self.state = ConnectionState::Connected(
-            Box::new(Connection::new(channel, Arc::clone(&self.close_notify))),
-            Watch::Input,
-        );
+        let close_notify = Arc::clone(&self.close_notify);
+        let peer = Peer::attach(channel, &self.epoll, CHANNEL, MAX_HOST_FRAME, close_notify)?;
+        self.state = ConnectionState::Connected(Box::new(peer));
         Ok(())
     }
 
@@ -102,17 +95,19 @@ impl HostChannel {
     /// It cannot be watched.
     pub fn expect(&mut self, socket: OwnedFd) -> io::Result<()> {
         self.hang_up();
-        self.epoll.add(socket.as_fd(), EpollEvent::new(input(), ARRIVAL))?;
+        self.epoll
+            .add(socket.as_fd(), EpollEvent::new(EpollFlags::EPOLLIN | EpollFlags::EPOLLET, ARRIVAL))?;
         self.state = ConnectionState::Expecting(socket);
         Ok(())
     }
 
     /// Closes the channel.
     pub fn hang_up(&mut self) {
-        match &self.state {
+        match &mut self.state {
             ConnectionState::Vacant => return,
-            ConnectionState::Expecting(socket) => self.unwatch(socket.as_fd()),
-            ConnectionState::Connected(connection, _) => self.unwatch(connection.as_fd()),
+            // It fails only for what is not watched.
+            ConnectionState::Expecting(socket) => _ = self.epoll.delete(socket.as_fd()),
+            ConnectionState::Connected(peer) => peer.close(&self.epoll),
         }
         self.state = ConnectionState::Vacant;
     }
@@ -120,31 +115,32 @@ impl HostChannel {
     /// Whether somebody is connected.
     #[must_use]
     pub fn is_connected(&self) -> bool {
-        matches!(self.state, ConnectionState::Connected(..))
+        matches!(self.state, ConnectionState::Connected(_))
     }
 
     /// Reads what there is, within bounds, and appends what was said.
     pub fn process(&mut self, now: Moment, news: &mut Vec<HostNews>) -> Progress {
         self.gather(now, news);
-        let progress = match &mut self.state {
-            ConnectionState::Connected(connection, _) => connection.read(now, news),
-            ConnectionState::Vacant | ConnectionState::Expecting(_) => Progress::Idle,
-        };
-        if matches!(news.last(), Some(HostNews::Left(_))) {
-            self.hang_up();
+        if let ConnectionState::Connected(peer) = &mut self.state
+            && let Some(turn) = peer.begin_turn()
+        {
+            self.read(turn, now, news);
         }
-        self.watch_room();
-        progress
+        match &mut self.state {
+            ConnectionState::Connected(peer) => {
+                peer.watch_room(&self.epoll);
+                if peer.may_be_read() { Progress::More } else { Progress::Idle }
+            }
+            ConnectionState::Vacant | ConnectionState::Expecting(_) => Progress::Idle,
+        }
     }
 
     /// The process at the other end is dead: appends all it has said, whatever limits hold for the living.
     pub fn hear_out(&mut self, now: Moment, news: &mut Vec<HostNews>) {
         self.gather(now, news);
-        if let ConnectionState::Connected(connection, _) = &mut self.state {
-            connection.hear_out(now, news);
-        }
-        if matches!(news.last(), Some(HostNews::Left(_))) {
-            self.hang_up();
+        if let ConnectionState::Connected(peer) = &mut self.state {
+            let turn = peer.begin_last_turn();
+            self.read(turn, now, news);
         }
     }
 
@@ -152,15 +148,15 @@ impl HostChannel {
     #[must_use]
     pub fn next_wake(&self) -> Option<Moment> {
         match &self.state {
-            ConnectionState::Connected(connection, _) => connection.next_wake(),
+            ConnectionState::Connected(peer) => peer.next_wake(),
             ConnectionState::Vacant | ConnectionState::Expecting(_) => None,
         }
     }
 
     /// Does what the time has come for.
     pub fn wake(&mut self, now: Moment, news: &mut Vec<HostNews>) -> Progress {
-        if let ConnectionState::Connected(connection, _) = &mut self.state {
-            connection.wake(now);
+        if let ConnectionState::Connected(peer) = &mut self.state {
+            peer.wake(now);
         }
         self.process(now, news)
     }
@@ -186,13 +182,13 @@ impl HostChannel {
         handle: Option<UserHandle>,
         now: Moment,
     ) -> NotifyOutcome {
-        let ConnectionState::Connected(connection, _) = &mut self.state else { return NotifyOutcome::Taken };
-        if connection.queued() > TELL_LIMIT {
+        let ConnectionState::Connected(peer) = &mut self.state else { return NotifyOutcome::Taken };
+        if peer.queued() > TELL_LIMIT {
             return NotifyOutcome::Overflow;
         }
         // It is ours or has been parsed, so it can be written.
-        let _ = connection.send(message, handle, now);
-        self.watch_room();
+        let _ = peer.send(message, handle.map(|handle| (handle, ())), usize::MAX, now);
+        peer.watch_room(&self.epoll);
         NotifyOutcome::Taken
     }
 
@@ -204,14 +200,13 @@ impl HostChannel {
         handle: Option<UserHandle>,
         now: Moment,
     ) -> SendOutcome {
-        let ConnectionState::Connected(connection, _) = &mut self.state else {
+        let ConnectionState::Connected(peer) = &mut self.state else {
             return SendOutcome::Unreachable;
         };
-        let outcome = match connection.keeps_up(message.get().len()) {
-            true => connection.send(&ForwardedMessage { from: from.0, message }, handle, now),
-            false => SendOutcome::Full,
-        };
-        self.watch_room();
+        let (message, handle) =
+            (ForwardedMessage { from: from.0, message }, handle.map(|handle| (handle, ())));
+        let outcome = peer.send(&message, handle, SEND_QUEUE_LIMIT, now);
+        peer.watch_room(&self.epoll);
         outcome
     }
 
@@ -237,39 +232,49 @@ impl HostChannel {
                         ChannelHandoff::Never => self.hang_up(),
                     }
                 }
-                (CHANNEL, ConnectionState::Connected(connection, _)) => connection.ready(event.events(), now),
+                (CHANNEL, ConnectionState::Connected(peer)) => peer.ready(event.events(), now),
                 (CLOSE_NOTIFY, state) => {
                     let _ = self.close_notify.read();
-                    if let ConnectionState::Connected(connection, _) = state {
-                        connection.answer_closed_sockets(now);
+                    if let ConnectionState::Connected(peer) = state {
+                        peer.answer_closed_sockets(now);
                     }
                 }
                 // Of a channel or socket that is not there any more.
                 (
                     _,
-                    ConnectionState::Vacant | ConnectionState::Expecting(_) | ConnectionState::Connected(..),
+                    ConnectionState::Vacant | ConnectionState::Expecting(_) | ConnectionState::Connected(_),
                 ) => {}
             }
         }
     }
 
-    /// Watches for room while something could not be written.
-    fn watch_room(&mut self) {
-        let ConnectionState::Connected(connection, watch) = &mut self.state else { return };
-        let (wanted, flags) = match connection.waits_for_room() {
-            true => (Watch::InputAndRoom, input() | EpollFlags::EPOLLOUT),
-            false => (Watch::Input, input()),
+    /// Reads one turn's worth; at the end of the channel, or if it breaks the protocol, we hang up.
+    fn read(&mut self, mut turn: ReadTurn, now: Moment, news: &mut Vec<HostNews>) {
+        let ConnectionState::Connected(peer) = &mut self.state else { return };
+        let protocol_error = loop {
+            let line = match turn.next(peer, now) {
+                Ok(ReadStep::Line(line)) => line,
+                Ok(ReadStep::Over(Flow::FloodToReport)) => return news.push(HostNews::Flooding),
+                Ok(ReadStep::Over(Flow::Fair | Flow::Flood)) => return,
+                Ok(ReadStep::End) => break None,
+                // Its descriptors would be taken for those of other messages.
+                Err(ProtocolError::FrameTooLong) if !peer.has_descriptors() => {
+                    let limit = MAX_HOST_FRAME >> 20;
+                    let why = format!("a message of more than {limit} MiB, which is passed over");
+                    news.push(HostNews::Nonsense(why));
+                    continue;
+                }
+                Err(protocol_error) => break Some(protocol_error),
+            };
+            match peer.interpret(line, now) {
+                Ok(PeerMessage::User(raw, handle)) => news.push(HostNews::of(raw, handle)),
+                Ok(PeerMessage::Acked(_) | PeerMessage::Nacked(_)) => {}
+                Ok(PeerMessage::Cluster(_) | PeerMessage::Nothing) => {}
+                Err(protocol_error) => break Some(protocol_error),
+            }
         };
-        if wanted != *watch
-            && self.epoll.modify(connection.as_fd(), &mut EpollEvent::new(flags, CHANNEL)).is_ok()
-        {
-            *watch = wanted;
-        }
-    }
-
-    fn unwatch(&self, socket: BorrowedFd<'_>) {
-        // It fails only for what is not watched.
-        let _ = self.epoll.delete(socket);
+        news.push(HostNews::Left(protocol_error));
+        self.hang_up();
     }
 }
 
@@ -278,8 +283,4 @@ impl HostChannel {
 struct ForwardedMessage<'a> {
     from: u32,
     message: &'a RawValue,
-}
-
-fn input() -> EpollFlags {
-    EpollFlags::EPOLLIN | EpollFlags::EPOLLRDHUP | EpollFlags::EPOLLET
 }

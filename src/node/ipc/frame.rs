@@ -3,6 +3,8 @@
 //! Invariants: however the stream is cut into reads, the same lines come out; a byte is searched for the newline
 //! once; no more than one frame over the limit is ever buffered; behind a line that was too long the next one comes.
 
+use std::ops::Range;
+
 use memchr::memchr;
 
 use crate::node::ipc::ProtocolError;
@@ -11,7 +13,7 @@ use crate::node::ipc::ProtocolError;
 pub const MAX_FRAME: usize = 16 << 20;
 
 /// The longest message of the host, in bytes: it hands data to workers.
-pub(crate) const MAX_FRAME_BESIDE: usize = 64 << 20;
+pub(crate) const MAX_HOST_FRAME: usize = 64 << 20;
 
 /// How much room one read is given at least.
 const READ_SIZE: usize = 32 << 10;
@@ -64,8 +66,8 @@ impl FrameBuffer {
         self.end = (self.end + len).min(self.bytes.len());
     }
 
-    /// The next whole line, without its newline.
-    pub(crate) fn next_line(&mut self) -> Result<Option<&[u8]>, ProtocolError> {
+    /// Where the next whole line lies, without its newline, until [`FrameBuffer::space`] is called.
+    pub(crate) fn next_line(&mut self) -> Result<Option<Range<usize>>, ProtocolError> {
         loop {
             let Some(offset) = memchr(b'\n', &self.bytes[self.scanned..self.end]) else {
                 return self.no_line();
@@ -81,13 +83,18 @@ impl FrameBuffer {
             return match line.len() {
                 0 => Err(ProtocolError::EmptyFrame),
                 len if len > self.limit => Err(ProtocolError::FrameTooLong),
-                _ => Ok(Some(&self.bytes[line])),
+                _ => Ok(Some(line)),
             };
         }
     }
 
+    /// The line that lies there.
+    pub(crate) fn line(&self, at: Range<usize>) -> &[u8] {
+        &self.bytes[at]
+    }
+
     /// There is no newline.
-    fn no_line(&mut self) -> Result<Option<&[u8]>, ProtocolError> {
+    fn no_line(&mut self) -> Result<Option<Range<usize>>, ProtocolError> {
         self.scanned = self.end;
         match self.passing {
             Passing::No if self.end - self.start <= self.limit => return Ok(None),
@@ -137,7 +144,7 @@ mod tests {
     fn drain(frames: &mut FrameBuffer) -> Result<Vec<Vec<u8>>, ProtocolError> {
         let mut lines = Vec::new();
         while let Some(line) = frames.next_line()? {
-            lines.push(line.to_vec());
+            lines.push(frames.line(line).to_vec());
         }
         Ok(lines)
     }
@@ -191,7 +198,7 @@ mod tests {
                 feed(&mut frames, chunk);
                 loop {
                     match frames.next_line() {
-                        Ok(Some(line)) => heard.push(String::from_utf8(line.to_vec()).unwrap()),
+                        Ok(Some(line)) => heard.push(String::from_utf8(frames.line(line).to_vec()).unwrap()),
                         Ok(None) => break,
                         Err(protocol_error) => {
                             assert_eq!(protocol_error, ProtocolError::FrameTooLong);
@@ -208,7 +215,7 @@ mod tests {
     fn an_empty_line_is_refused() {
         let mut frames = FrameBuffer::default();
         feed(&mut frames, b"1\n\n");
-        assert_eq!(frames.next_line(), Ok(Some(b"1".as_slice())));
+        assert_eq!(frames.next_line(), Ok(Some(0..1)));
         assert_eq!(frames.next_line(), Err(ProtocolError::EmptyFrame));
     }
 

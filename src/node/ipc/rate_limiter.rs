@@ -10,10 +10,8 @@ use crate::core::Moment;
 const BYTES_PER_MILLISECOND: i64 = (32 << 20) / 1000;
 /// Messages a second that one peer may write for ever.
 const MESSAGES_PER_MILLISECOND: i64 = 200;
-/// How many milliseconds' worth may come at once: a worker's longest message must be possible.
-const BUCKET: i64 = 600;
-/// The same for the host.
-const BUCKET_BESIDE: i64 = 2400;
+/// How much may come at once, compared to the longest message, which must be possible.
+const BUCKET_PERCENT: i64 = 120;
 /// How long reading pauses once the bucket is empty.
 pub(crate) const PAUSE: Duration = Duration::from_millis(100);
 /// A flood is reported this often at most.
@@ -22,6 +20,7 @@ const REPORT_EVERY: Duration = Duration::from_secs(60);
 /// One peer's bucket of bytes and messages.
 #[derive(Debug)]
 pub(crate) struct TokenBucket {
+    /// How many milliseconds' worth it holds.
     bucket: i64,
     /// Below zero is a debt: a turn is read before it is measured.
     bytes: i64,
@@ -41,17 +40,10 @@ pub(crate) enum Flow {
 }
 
 impl TokenBucket {
-    /// Of a worker.
-    pub(crate) fn new() -> Self {
-        Self::holding(BUCKET)
-    }
-
-    /// Of the host.
-    pub(crate) fn beside() -> Self {
-        Self::holding(BUCKET_BESIDE)
-    }
-
-    fn holding(bucket: i64) -> Self {
+    /// For a peer whose messages are at most this long.
+    pub(crate) fn for_frames_of(max_frame: usize) -> Self {
+        let max_frame = i64::try_from(max_frame).unwrap_or(i64::MAX / BUCKET_PERCENT);
+        let bucket = max_frame * BUCKET_PERCENT / 100 / BYTES_PER_MILLISECOND;
         Self {
             bucket,
             bytes: BYTES_PER_MILLISECOND * bucket,
@@ -87,13 +79,14 @@ impl TokenBucket {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::node::ipc::{MAX_FRAME, MAX_FRAME_BESIDE};
+    use crate::node::ipc::{MAX_FRAME, MAX_HOST_FRAME};
 
     #[test]
     fn a_steady_peer_is_never_a_flood_and_one_long_message_neither() {
-        let mut rate_limiter = TokenBucket::new();
-        assert_eq!(rate_limiter.spend(Moment(1_000), MAX_FRAME, 1), Flow::Fair);
-        assert_eq!(TokenBucket::beside().spend(Moment(1_000), MAX_FRAME_BESIDE, 1), Flow::Fair);
+        for limit in [MAX_FRAME, MAX_HOST_FRAME] {
+            assert_eq!(TokenBucket::for_frames_of(limit).spend(Moment(1_000), limit, 1), Flow::Fair);
+        }
+        let mut rate_limiter = TokenBucket::for_frames_of(MAX_FRAME);
         for tick in 0..10_000 {
             assert_eq!(rate_limiter.spend(Moment(2_000 + tick), 30_000, 150), Flow::Fair);
         }
@@ -102,7 +95,7 @@ mod tests {
     #[test]
     fn a_flood_is_held_to_the_rate_and_reported_once_a_minute() {
         let (mut rate_limiter, mut passed, mut reports, mut paused) =
-            (TokenBucket::new(), 0_i64, 0, Moment(0));
+            (TokenBucket::for_frames_of(MAX_FRAME), 0_i64, 0, Moment(0));
         for now in (0..90_000).map(Moment) {
             if now < paused {
                 continue;

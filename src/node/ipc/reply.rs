@@ -5,7 +5,7 @@
 use serde::Serialize;
 use serde_json::value::RawValue;
 
-use crate::node::ipc::frame::MAX_FRAME_BESIDE;
+use crate::node::ipc::frame::MAX_HOST_FRAME;
 use crate::node::ipc::message::command;
 use crate::node::ipc::{HandleKind, SendOutcome};
 
@@ -38,7 +38,7 @@ pub(crate) fn user(message: &impl Serialize, handle: Option<HandleKind>) -> Resu
         None => format!("{json}\n"),
         Some(kind) => wrapped(&json, kind),
     };
-    if line.len() > MAX_FRAME_BESIDE { Err(SendOutcome::TooLong) } else { Ok(line.into_bytes()) }
+    if line.len() > MAX_HOST_FRAME { Err(SendOutcome::TooLong) } else { Ok(line.into_bytes()) }
 }
 
 fn wrapped(json: &str, kind: HandleKind) -> String {
@@ -65,7 +65,7 @@ mod tests {
         assert_eq!(user(&"a\nb", None).unwrap(), b"\"a\\nb\"\n");
         assert_eq!(user(&raw(r#"{"cmd":"NODE_CLUSTER"}"#), None), Err(SendOutcome::Reserved));
         assert!(user(&raw(r#"{"cmd":"NODE_"}"#), None).is_ok());
-        assert_eq!(user(&"x".repeat(MAX_FRAME_BESIDE), None), Err(SendOutcome::TooLong));
+        assert_eq!(user(&"x".repeat(MAX_HOST_FRAME), None), Err(SendOutcome::TooLong));
         assert_eq!(
             user(&1, Some(HandleKind::Udp4)).unwrap(),
             b"{\"cmd\":\"NODE_HANDLE\",\"type\":\"dgram.Socket\",\"msg\":1,\"dgramType\":\"udp4\"}\n"
