@@ -5,7 +5,7 @@
 // a word that helps); it learns how it was started from `LUSTER_LAUNCHER`, because its command line is the user's.
 
 const path = require('path');
-const listenFds = require('./listen_fds');
+const listenFds = require('../master/listen_fds');
 const binary = require('../master/binary');
 
 /** There is no binary that runs here; the code of the exit. */

@@ -8,7 +8,7 @@
 const { spawn } = require('child_process');
 const os = require('os');
 const { isatty } = require('tty');
-const listenFds = require('./listen_fds');
+const listenFds = require('../master/listen_fds');
 const binary = require('../master/binary');
 
 /** What can be passed on. Not the errors of a process itself, and not what a child tells its parent. */

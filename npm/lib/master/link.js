@@ -8,6 +8,7 @@
 
 const { spawn } = require('child_process');
 const EventEmitter = require('events');
+const listenFds = require('./listen_fds');
 
 /** The form of what is said here. The binary refuses another one. */
 exports.PROTOCOL = 1;
@@ -155,7 +156,8 @@ function advanced() {
 
 /** Starts the binary as the supervisor of this process's workers. */
 exports.start = function start(binary) {
-    return new Link(spawn(binary, ['__attach'], { stdio: ['inherit', 'inherit', 'inherit', 'ipc'] }));
+    const stdio = ['inherit', 'inherit', 'inherit', ...listenFds.inherited(), 'ipc'];
+    return new Link(spawn(binary, ['__attach'], { stdio }));
 };
 
 /**

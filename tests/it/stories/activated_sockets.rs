@@ -1,6 +1,7 @@
 //! Sockets that luster is started with, as systemd's socket activation does it, and what else a starter tells luster alone.
 
 use std::collections::BTreeSet;
+use std::io::Read;
 use std::net::{TcpListener, TcpStream, UdpSocket};
 use std::os::fd::{AsRawFd, OwnedFd};
 use std::os::unix::net::UnixListener;
@@ -8,7 +9,7 @@ use std::os::unix::process::CommandExt;
 
 use serde_json::{Value, json};
 
-use crate::harness::{Luster, TELL, Target, get, on_every_node};
+use crate::harness::{Luster, TELL, Target, get, node, on_every_node};
 
 fn app(body: &str) -> String {
     format!(
@@ -117,6 +118,69 @@ fn the_npm_command_hands_them_on() {
         luster.await_ready(2);
         assert_eq!(luster.stop().0, 0);
     });
+}
+
+#[test]
+fn a_custom_masters_script_hands_them_on() {
+    let seen = format!(
+        "{TELL}tell({{ seen: Object.keys(process.env).filter(name => name.startsWith('LISTEN_')) }});"
+    );
+    on_every_node(|node| {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("socket");
+        let ((tcp, port), unix) = (tcp(), OwnedFd::from(UnixListener::bind(&path).expect("bound")));
+        let luster = Luster::new()
+            .file("worker.js", &format!("{seen}{}", app("serve(3); serve(4);").replacen(TELL, "", 1)))
+            .file(
+                "master.js",
+                "require('luster').configure({ app: './worker.js', workers: 2 }, true, __dirname).run();",
+            )
+            .by_script(node, &[]);
+        let luster = with_sockets(luster, vec![tcp, unix], true).start();
+        let told = luster.await_told(6);
+        assert!(told.iter().all(|told| told.get("code").is_none()), "Node {}: {told:?}", node.major);
+        let names = told.iter().filter_map(|told| told.get("seen"));
+        assert!(names.into_iter().all(|names| *names == json!([])), "Node {}: {told:?}", node.major);
+        await_answers_of_both(&Target::Tcp(port));
+        assert_eq!(get(&Target::Unix(path.clone())).expect("an answer").status, 200);
+        assert_eq!(luster.stop().0, 0);
+        assert!(path.exists(), "who made it removes it");
+    });
+}
+
+/// A connection that the script has opened meanwhile, and that has got the number of one that it closed.
+#[test]
+fn what_a_script_has_put_in_their_place_stays_its_own() {
+    let ((tcp, port), other) = (tcp(), TcpListener::bind("127.0.0.1:0").expect("a port"));
+    let master = format!(
+        "{TELL}const fs = require('fs'), luster = require('luster');
+        const begin = () => luster.configure({{ app: './worker.js', workers: 1 }}, true, __dirname).run();
+        if (luster.isWorker) {{
+            begin();
+        }} else {{
+            // The connection's descriptor is made in the tick behind this one.
+            process.nextTick(() => fs.closeSync(3));
+            const connection = require('net').connect({}, '127.0.0.1', () => {{
+                tell({{ connection: connection._handle.fd }});
+                luster.on('running', () => connection.destroy());
+                begin();
+            }});
+        }}",
+        other.local_addr().expect("bound").port()
+    );
+    let luster = Luster::new()
+        .file("worker.js", &app("serve(3);"))
+        .file("master.js", &master)
+        .by_script(&node(20), &[]);
+    let luster = with_sockets(luster, vec![tcp], true).start();
+    let (mut ours, _) = other.accept().expect("it connects");
+    let told = luster.await_told(2);
+    assert_eq!(told[0]["connection"], 3, "{told:?}");
+    assert_eq!(told[1]["code"], "EINVAL", "{told:?}");
+    ours.set_read_timeout(Some(crate::harness::PATIENCE)).expect("set");
+    assert_eq!(ours.read(&mut [0; 1]).expect("the end"), 0, "nobody else has it");
+    assert!(get(&Target::Tcp(port)).is_err());
+    assert_eq!(luster.stop().0, 0);
 }
 
 #[test]
