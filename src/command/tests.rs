@@ -331,10 +331,11 @@ fn at_a_reload_it_has_as_long_and_what_runs_stays() {
         |body: &str| format!("require('fs').writeFileSync(__dirname + '/pid', `${{process.pid}}`);\n{body}");
     let fine = config("module.exports = {app: 'worker', workers: 1 + 1}");
     let mut story = module(&fine);
+    let before = story.loaded();
     story.deadline = Duration::from_secs(2);
     let reread = Reread {
         request: story.request(),
-        before: story.loaded(),
+        before,
         node: story.node.clone().expect("it is there"),
         node_args: Vec::new(),
         package: None,
