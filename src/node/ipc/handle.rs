@@ -101,50 +101,87 @@ impl Drop for Counted {
     }
 }
 
-/// How many sockets we hold of each of a peer's servers, by the server's key.
+/// How many sockets we hold of each of a peer's servers, by the server's key. There are no more than sockets, whatever the
+/// peer asks.
 #[derive(Debug, Default)]
-pub(crate) struct SocketCounts {
-    counts: Vec<(Box<str>, Arc<AtomicUsize>)>,
-    /// Servers that wait to hear that there are none.
-    awaited: Vec<Box<RawValue>>,
+pub(crate) struct SocketCounts(Vec<ServerSockets>);
+
+/// What we hold of one server's.
+#[derive(Debug)]
+struct ServerSockets {
+    key: Box<str>,
+    count: Arc<AtomicUsize>,
+    /// The server waits to hear that there are none.
+    awaited: bool,
 }
 
-/// More distinct keys than this are not awaited; a peer has as many as it has servers.
-const MAX_AWAITED: usize = 1024;
+impl ServerSockets {
+    fn is_open(&self) -> bool {
+        self.count.load(Ordering::Acquire) > 0
+    }
+}
 
 impl SocketCounts {
     /// Counts one more.
     pub(crate) fn add(&mut self, key: &RawValue, close_notify: &Arc<EventFd>) -> Counted {
-        self.counts.retain(|(_, count)| count.load(Ordering::Acquire) > 0);
-        let count = match self.counts.iter().find(|(known, _)| **known == *key.get()) {
-            Some((_, count)) => Arc::clone(count),
-            None => {
-                let count = Arc::new(AtomicUsize::new(0));
-                self.counts.push((key.get().into(), Arc::clone(&count)));
-                count
-            }
-        };
+        self.0.retain(|server| server.awaited || server.is_open());
+        let count = Arc::clone(&self.server(key).count);
         count.fetch_add(1, Ordering::Relaxed);
         Counted { count, close_notify: Arc::clone(close_notify) }
     }
 
     /// How many there are.
     pub(crate) fn of(&self, key: &RawValue) -> usize {
-        let known = self.counts.iter().find(|(known, _)| **known == *key.get());
-        known.map_or(0, |(_, count)| count.load(Ordering::Acquire))
+        let known = self.0.iter().find(|server| *server.key == *key.get());
+        known.map_or(0, |server| server.count.load(Ordering::Acquire))
     }
 
-    /// Somebody wants to hear when there are none.
+    /// Somebody wants to hear when there are none; one answer is for all who ask for the same server.
     pub(crate) fn await_none(&mut self, key: &RawValue) {
-        if self.awaited.len() < MAX_AWAITED {
-            self.awaited.push(key.to_owned());
-        }
+        self.server(key).awaited = true;
     }
 
-    /// Those awaited of which there are none now.
-    pub(crate) fn take_closed(&mut self) -> Vec<Box<RawValue>> {
-        let (open, closed) = std::mem::take(&mut self.awaited).into_iter().partition(|key| self.of(key) > 0);
-        self.awaited = open;
-        closed
+    /// The keys of those awaited of which there are none now.
+    pub(crate) fn take_closed(&mut self) -> Vec<Box<str>> {
+        let closed = self.0.extract_if(.., |server| server.awaited && !server.is_open());
+        closed.map(|server| server.key).collect()
+    }
+
+    fn server(&mut self, key: &RawValue) -> &mut ServerSockets {
+        let known = self.0.iter().position(|server| *server.key == *key.get());
+        let at = known.unwrap_or_else(|| {
+            self.0.push(ServerSockets { key: key.get().into(), count: Arc::default(), awaited: false });
+            self.0.len() - 1
+        });
+        &mut self.0[at]
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_server_that_waits_is_told_once_however_many_there_are_and_however_often_it_asks() {
+        let bell = Arc::new(EventFd::new().unwrap());
+        let key = |number: usize| RawValue::from_string(format!("\"server {number}\"")).unwrap();
+        let mut counts = SocketCounts::default();
+        let sockets: Vec<_> = (0..5000).map(|number| counts.add(&key(number), &bell)).collect();
+        for number in 0..5000 {
+            counts.await_none(&key(number));
+            counts.await_none(&key(number));
+        }
+        assert_eq!((counts.take_closed().len(), counts.of(&key(7))), (0, 1));
+        drop(sockets);
+        // Who comes later finds those that wait still there.
+        let later = counts.add(&key(7), &bell);
+        let told = counts.take_closed();
+        assert_eq!((told.len(), counts.0.len()), (4999, 1));
+        assert!(!told.contains(&key(7).get().into()));
+        drop(later);
+        assert_eq!(counts.take_closed(), [key(7).get().into()]);
+        // One that has none is told at once, and nothing is kept of it.
+        counts.await_none(&key(1));
+        assert_eq!((counts.take_closed().len(), counts.0.len()), (1, 0));
     }
 }

@@ -18,8 +18,8 @@ pub(crate) fn socket_count(key: &RawValue, count: usize) -> Vec<u8> {
     format!("{{\"cmd\":\"NODE_SOCKET_COUNT\",\"key\":{key},\"count\":{count}}}\n").into_bytes()
 }
 
-/// We hold none of the other end's sockets any more.
-pub(crate) fn sockets_closed(key: &RawValue) -> Vec<u8> {
+/// We hold none of the other end's sockets any more; the key is JSON.
+pub(crate) fn sockets_closed(key: &str) -> Vec<u8> {
     format!("{{\"cmd\":\"NODE_SOCKET_ALL_CLOSED\",\"key\":{key}}}\n").into_bytes()
 }
 
