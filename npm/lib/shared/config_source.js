@@ -7,8 +7,9 @@
 const fs = require('fs');
 const types = require('util').types;
 
-// What `require` says of a file that only `import` can load.
-const IMPORT_ONLY = ['ERR_REQUIRE_ESM', 'ERR_REQUIRE_ASYNC_MODULE'];
+// What `require` says of a file that only `import` can load. The last one is that of Node 20 and 22 for an ES module that
+// imports what only the hooks of `module.register` can resolve: those run in a thread of their own, and `require` does not wait.
+const IMPORT_ONLY = ['ERR_REQUIRE_ESM', 'ERR_REQUIRE_ASYNC_MODULE', 'ERR_INTERNAL_ASSERTION'];
 
 /** Takes what luster has handed over. Before anybody else's code runs, or children would inherit the descriptor. */
 exports.take = function take(boot) {

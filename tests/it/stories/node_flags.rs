@@ -143,6 +143,33 @@ fn what_node_imports_first_comes_before_the_configuration_and_the_extensions() {
     });
 }
 
+/// `require` cannot wait for such hooks: Node 20 and 22 fail an assertion of theirs over it.
+#[test]
+fn a_configuration_may_import_what_only_hooks_can_resolve() {
+    let hook = "import { register } from 'node:module';
+        register('data:text/javascript,' + encodeURIComponent(`export async function resolve(name, context, next) {
+            return name === 'virtual:count'
+                ? { url: 'data:text/javascript,export default 1', shortCircuit: true }
+                : next(name, context);
+        }`), import.meta.url);";
+    on_nodes(&[node(20), node(22), node(24)], |node| {
+        let luster = Luster::new()
+            .file("hook.mjs", hook)
+            .file(
+                "conf.mjs",
+                "import workers from 'virtual:count'; export default { app: 'worker.mjs', workers };",
+            )
+            .file("worker.mjs", "import count from 'virtual:count'; import { writeSync } from 'fs'; writeSync(1, `app ${count}\\n`);")
+            .config_file("conf.mjs")
+            .node(node)
+            .arg("--node-arg=--import=./hook.mjs")
+            .start();
+        luster.await_ready(1);
+        eventually("the app has run", || (luster.stdout() == "app 1\n").then_some(()));
+        assert_eq!(luster.stop().0, 0);
+    });
+}
+
 #[test]
 fn an_import_that_fails_in_the_workers_is_nodes_to_report() {
     on_nodes(&[node(18), node(24)], |node| {
