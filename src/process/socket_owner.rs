@@ -6,7 +6,8 @@
 use std::fs::File;
 use std::io::{BufRead, BufReader, Read};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
-use std::os::unix::fs::FileTypeExt;
+use std::os::unix::fs::{FileTypeExt, MetadataExt};
+use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 /// Of a table no more is read.
@@ -62,7 +63,18 @@ struct Entry {
     inode: u64,
     uid: Option<u32>,
     state: State,
+    /// Where it was bound to a path that its process's working directory begins: the socket's file.
+    relative: Option<RelativePath>,
 }
+
+/// Such a path, and the file that it has to lead to.
+struct RelativePath {
+    path: PathBuf,
+    file: FileId,
+}
+
+/// Device and inode of a file.
+type FileId = (u64, u64);
 
 /// Finds out who has a place. Slow.
 #[must_use]
@@ -70,13 +82,18 @@ pub fn owner_of(bound: &Bound) -> Option<Owner> {
     let mut entries = match bound {
         Bound::Tcp(ip, port) => internet(["tcp", "tcp6"], *ip, *port),
         Bound::Udp(ip, port) => internet(["udp", "udp6"], Some(*ip), *port),
-        Bound::Path(path) => unix(path),
-        Bound::Name(name) => unix(&format!("@{name}")),
+        Bound::Path(path) => unix_path(Path::new(path)),
+        Bound::Name(name) => unix_name(&format!("@{name}")),
     };
     // Whoever listens is who is in the way; a connection is only where nobody does.
     entries.sort_by_key(|entry| entry.state == State::Connected);
     let owner = entries.iter().find_map(|entry| {
         let (pid, name) = process_with(entry.inode)?;
+        if let Some(RelativePath { path, file }) = &entry.relative
+            && file_id(&Path::new("/proc").join(pid.to_string()).join("cwd").join(path)) != Some(*file)
+        {
+            return None;
+        }
         Some(Owner::Process { pid, name, state: entry.state })
     });
     let hidden = || entries.first()?.uid.map(|uid| Owner::Hidden { uid });
@@ -107,7 +124,8 @@ fn internet(tables: [&str; 2], ip: Option<IpAddr>, port: u16) -> Vec<Entry> {
         // TCP_LISTEN; and a datagram socket that is not connected.
         let state = if matches!(state, "0A" | "07") { State::Listening } else { State::Connected };
         let uid = columns.nth(3)?.parse().ok();
-        Some(Entry { inode: columns.nth(1)?.parse().ok().filter(|inode| *inode != 0)?, uid, state })
+        let inode = columns.nth(1)?.parse().ok().filter(|inode| *inode != 0)?;
+        Some(Entry { inode, uid, state, relative: None })
     };
     tables.into_iter().flat_map(|table| lines_of(table).filter_map(entry)).collect()
 }
@@ -129,13 +147,47 @@ fn overlap(wanted: Option<IpAddr>, theirs: IpAddr) -> bool {
     wanted.is_none_or(|ip| ip.is_unspecified() || theirs.is_unspecified() || ip.to_canonical() == theirs)
 }
 
-fn unix(path: &str) -> Vec<Entry> {
+/// Sockets bound to this file, by whatever path: luster and Node take the shorter one from their working directory.
+fn unix_path(path: &Path) -> Vec<Entry> {
+    let (Some(file), Some(name)) = (file_id(path), path.file_name()) else { return Vec::new() };
     let entry = |line: String| {
-        let mut columns = line.split_ascii_whitespace();
-        let inode = columns.nth(6)?.parse().ok()?;
-        (columns.next()? == path).then_some(Entry { inode, uid: None, state: State::Listening })
+        let (inode, state, bound) = unix_columns(&line)?;
+        let bound = PathBuf::from(bound);
+        if bound.file_name() != Some(name) {
+            return None;
+        }
+        let relative = bound.is_relative().then(|| RelativePath { path: bound.clone(), file });
+        let is_ours = relative.is_some() || file_id(&bound) == Some(file);
+        is_ours.then_some(Entry { inode, uid: None, state, relative })
     };
     lines_of("unix").filter_map(entry).collect()
+}
+
+fn unix_name(name: &str) -> Vec<Entry> {
+    let entry = |line: String| {
+        let (inode, state, bound) = unix_columns(&line)?;
+        (bound == name).then_some(Entry { inode, uid: None, state, relative: None })
+    };
+    lines_of("unix").filter_map(entry).collect()
+}
+
+/// Inode, state and address, which may have spaces; accepted connections have the address of their listener.
+fn unix_columns(line: &str) -> Option<(u64, State, &str)> {
+    let mut rest = line;
+    let mut next = || {
+        let (column, tail) = rest.trim_start().split_once(' ')?;
+        rest = tail;
+        Some(column)
+    };
+    let flags = (0..4).filter_map(|_| next()).last()?;
+    let inode = (0..3).filter_map(|_| next()).last()?.parse().ok()?;
+    // __SO_ACCEPTCON.
+    let state = if flags == "00010000" { State::Listening } else { State::Connected };
+    Some((inode, state, rest))
+}
+
+fn file_id(path: &Path) -> Option<FileId> {
+    std::fs::metadata(path).ok().map(|found| (found.dev(), found.ino()))
 }
 
 /// The process that has the socket with this inode, and its name.
@@ -158,7 +210,7 @@ fn process_with(inode: u64) -> Option<(i32, String)> {
 #[cfg(test)]
 mod tests {
     use std::net::{TcpListener, TcpStream, UdpSocket};
-    use std::os::unix::net::UnixListener;
+    use std::os::unix::net::{UnixListener, UnixStream};
 
     use super::*;
 
@@ -202,5 +254,21 @@ mod tests {
         assert_eq!(owner_of(&Bound::Path(path("socket"))), ours(State::Listening));
         assert_eq!(owner_of(&Bound::Path(path("file"))), Some(Owner::NoSocket));
         assert_eq!(owner_of(&Bound::Path(path("nothing"))), None);
+    }
+
+    #[test]
+    fn the_file_of_a_socket_is_known_by_every_path_that_leads_to_it() {
+        let folder = tempfile::tempdir().unwrap();
+        let real = folder.path().join("the real");
+        std::fs::create_dir(&real).unwrap();
+        std::os::unix::fs::symlink(&real, folder.path().join("link")).unwrap();
+        let path = |name: &str| folder.path().join(name).to_str().unwrap().to_owned();
+        let listener = UnixListener::bind(path("link/a socket")).unwrap();
+        // Whoever accepts a connection has a socket of this name, too.
+        let _client = UnixStream::connect(path("link/a socket")).unwrap();
+        let _accepted = listener.accept().unwrap();
+        for way in ["link/a socket", "the real/a socket", "link/../link/a socket"] {
+            assert_eq!(owner_of(&Bound::Path(path(way))), ours(State::Listening), "{way}");
+        }
     }
 }

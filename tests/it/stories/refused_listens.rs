@@ -4,7 +4,7 @@ use std::net::TcpListener;
 use std::os::unix::fs::PermissionsExt;
 use std::os::unix::process::CommandExt;
 
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::harness::{Luster, Pair, Target, free_port, get, processes_in};
 
@@ -108,11 +108,26 @@ fn a_port_that_one_of_our_own_has_is_said_to_be_so() {
 
 #[test]
 fn a_second_luster_is_told_of_the_first() {
-    let port = free_port();
-    let config = json!({"workers": 1, "server": {"port": port}});
-    let first = Luster::with(SERVER, config.clone()).start();
+    let port = json!(free_port());
+    is_told_of_the_first(Luster::new(), &port, &port);
+}
+
+/// The kernel's table has the path as it was bound, which is from the first one's folder.
+#[test]
+fn a_second_luster_is_told_of_the_first_by_its_socket_too() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let link = folder.path().join("link");
+    let first = Luster::new();
+    std::os::unix::fs::symlink(first.path(), &link).expect("a link");
+    is_told_of_the_first(first, &json!("./web.sock"), &json!(link.join("web.sock")));
+}
+
+#[track_caller]
+fn is_told_of_the_first(first: Luster, port: &Value, same: &Value) {
+    let config = |port: &Value| json!({"app": "worker.js", "workers": 1, "server": {"port": port}});
+    let first = first.file("worker.js", SERVER).config(config(port)).start();
     first.await_listening(1);
-    let second = Luster::with(SERVER, config).start();
+    let second = Luster::new().file("worker.js", SERVER).config(config(same)).start();
     let reason = second.await_event("refused", 1)["reason"].as_str().expect("text").to_owned();
     let expected =
         format!("another luster (pid {}) listens there: is this one running already?", first.pid());
