@@ -102,6 +102,8 @@ pub enum Notice {
     Stopping(WorkerId, InstanceId, StopReason),
     /// An instance did not answer the request to suspend in time and is disconnected anyway.
     SuspendUnanswered(WorkerId, InstanceId),
+    /// An instance that is to end has had something under way for so long, and nothing limits it.
+    StillBusy(WorkerId, InstanceId, Duration),
     /// An instance got a signal because the deadline for something passed.
     Signalled(WorkerId, InstanceId, Signal, Overdue),
     /// An instance ended. What follows is said with it.

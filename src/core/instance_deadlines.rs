@@ -3,7 +3,7 @@
 //! Invariant: each deadline is acted on once, and what is due is never left due.
 
 use super::effect::Effect::{self, Notify};
-use super::effect::{Notice, Signal, StopReason};
+use super::effect::{Notice, StopReason};
 use super::ids::Moment;
 use super::instance::{Instance, Stage, StopPhase};
 use super::policy::LifecycleLimits;
@@ -23,14 +23,7 @@ impl Instance {
                     effects.push(Notify(Notice::SuspendUnanswered(self.worker, self.id)));
                     effects.push(Effect::Disconnect(self.id));
                 }
-                for (due, signal) in
-                    [(&mut deadlines.terminate, Signal::Terminate), (&mut deadlines.kill, Signal::Kill)]
-                {
-                    if let Some((_, overdue)) = due.take_if(|(at, _)| *at <= now) {
-                        effects.push(Notify(Notice::Signalled(self.worker, self.id, signal, overdue)));
-                        effects.push(Effect::Signal(self.id, signal));
-                    }
-                }
+                deadlines.expire(now, self.worker, self.id, effects);
             }
             Stage::Loading { .. } => self.wake_loading(now, effects),
             // The limit of a launch not reached.

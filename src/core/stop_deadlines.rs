@@ -4,8 +4,9 @@
 
 use std::time::Duration;
 
-use super::effect::Overdue;
-use super::ids::Moment;
+use super::effect::Effect::{self, Notify};
+use super::effect::{Notice, Overdue, Signal};
+use super::ids::{InstanceId, Moment, WorkerId};
 use super::policy::{ExitTimeout, LifecycleLimits};
 
 /// From leaving the channel with nothing left to do to SIGTERM, where no timeout says otherwise.
@@ -24,23 +25,30 @@ const LAST_WORDS: Duration = Duration::from_secs(5);
 /// nothing. Node answers it at once, whatever the app does, unless its event loop is blocked.
 const UNRESPONSIVE: Duration = Duration::from_secs(10);
 
+/// For so long an instance that no timeout limits has something under way before that is said.
+const BUSY: Duration = Duration::from_secs(10);
+
 /// When patience ends.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Deadlines {
     pub(super) terminate: Option<(Moment, Overdue)>,
     pub(super) kill: Option<(Moment, Overdue)>,
+    /// When it is said that nothing ends the wait but the instance.
+    remind: Option<Moment>,
 }
 
 impl Deadlines {
     pub(super) fn of_a_stop(now: Moment, limits: &LifecycleLimits) -> Self {
         let at = |wait: Option<Duration>| wait.map(|wait| (now.after(wait), Overdue::Stop(wait)));
-        Self { terminate: at(limits.stop_timeout), kill: at(limits.kill_timeout) }
+        let (terminate, kill) = (at(limits.stop_timeout), at(limits.kill_timeout));
+        let remind = (terminate.is_none() && kill.is_none()).then(|| now.after(BUSY));
+        Self { terminate, kill, remind }
     }
 
     /// SIGTERM has just been ordered; SIGKILL follows.
     pub(super) fn after_a_signal(now: Moment, limits: &LifecycleLimits) -> Self {
         let wait = limits.kill_timeout.unwrap_or(LAST_WORDS);
-        Self { terminate: None, kill: Some((now.after(wait), Overdue::Stop(wait))) }
+        Self { terminate: None, kill: Some((now.after(wait), Overdue::Stop(wait))), remind: None }
     }
 
     /// It has not answered, and is told to close its servers.
@@ -69,6 +77,7 @@ impl Deadlines {
         limits: &LifecycleLimits,
         exit: ExitTimeout,
     ) {
+        self.remind = None;
         let wait = match (exit, had, limits.stop_timeout) {
             (ExitTimeout::Never, _, _) => return,
             (ExitTimeout::After(wait), Left::Idle, _) => Some(wait),
@@ -95,12 +104,33 @@ impl Deadlines {
         let terminate = limits.stop_timeout.unwrap_or(UNANNOUNCED);
         deadlines.terminate = deadlines.terminate.or_else(|| at(terminate));
         deadlines.kill = deadlines.kill.or_else(|| at(terminate.saturating_add(LAST_WORDS)));
+        deadlines.remind = None;
         deadlines
     }
 
+    /// Acts on what has passed.
+    pub(super) fn expire(
+        &mut self,
+        now: Moment,
+        worker: WorkerId,
+        id: InstanceId,
+        effects: &mut Vec<Effect>,
+    ) {
+        let due = |at: &mut Moment| *at <= now;
+        if self.remind.take_if(due).is_some() && self.terminate.is_none() && self.kill.is_none() {
+            effects.push(Notify(Notice::StillBusy(worker, id, BUSY)));
+        }
+        for (due, signal) in [(&mut self.terminate, Signal::Terminate), (&mut self.kill, Signal::Kill)] {
+            if let Some((_, overdue)) = due.take_if(|(at, _)| *at <= now) {
+                effects.push(Notify(Notice::Signalled(worker, id, signal, overdue)));
+                effects.push(Effect::Signal(id, signal));
+            }
+        }
+    }
+
     pub(super) fn next(&self) -> Option<Moment> {
-        let moments = [&self.terminate, &self.kill];
-        moments.into_iter().filter_map(|due| due.as_ref().map(|(at, _)| *at)).min()
+        let signals = [&self.terminate, &self.kill].into_iter().flatten().map(|(at, _)| *at);
+        signals.chain(self.remind).min()
     }
 }
 

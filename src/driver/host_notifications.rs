@@ -52,6 +52,7 @@ impl Driver {
             | Notice::ReadyWithout(..)
             | Notice::Unready(..)
             | Notice::SuspendUnanswered(..)
+            | Notice::StillBusy(..)
             | Notice::Signalled(..)
             | Notice::RolloutBegan(..)
             | Notice::RolloutExtended(_)

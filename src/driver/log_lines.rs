@@ -45,6 +45,7 @@ pub(super) fn tell(notice: &Notice, pid: impl Fn(InstanceId) -> i32) {
                  disconnecting it anyway"
             );
         }
+        Notice::StillBusy(wid, instance, time) => still_busy(*wid, pid(*instance), millis(*time)),
         Notice::Signalled(wid, instance, signal, overdue) => {
             signalled(*wid, pid(*instance), *signal, *overdue)
         }
@@ -93,6 +94,18 @@ fn unready(wid: WorkerId, pid: i32, ms: u64) {
         ms,
         "worker {wid} (pid {pid}) has not called ready() for {seconds} s; with control.triggerReadyStateManually it is not \
          ready before it calls require('luster').ready()"
+    );
+}
+
+fn still_busy(wid: WorkerId, pid: i32, ms: u64) {
+    let seconds = ms / 1000;
+    warn!(
+        event = "still_busy",
+        wid = wid.0,
+        pid,
+        ms,
+        "worker {wid} (pid {pid}) has been stopping for {seconds} s and still has a connection or request; without \
+         control.stopTimeout it may take as long as it needs"
     );
 }
 

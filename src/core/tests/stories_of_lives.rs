@@ -170,6 +170,26 @@ fn one_whose_event_loop_is_blocked_is_ended_although_no_timeout_is_set() {
 }
 
 #[test]
+fn one_that_drains_without_a_limit_is_told_of_once() {
+    let told = |limits: LifecycleLimits| {
+        let script = |_, _| Behaviour { drains: Some(3_600_000), ..Behaviour::default() };
+        let mut world = World::new(Policy { limits, ..policy(1) }).scripted(script);
+        world.ask(Request::Start);
+        world.pass(1000);
+        world.ask(Request::Stop);
+        let count = |world: &World| {
+            world.notices.iter().filter(|notice| matches!(notice, Notice::StillBusy(..))).count()
+        };
+        world.pass(9_999);
+        let before = count(&world);
+        world.pass(600_000);
+        (before, count(&world))
+    };
+    assert_eq!(told(LifecycleLimits::default()), (0, 1));
+    assert_eq!(told(LifecycleLimits { stop_timeout: ms(60_000), ..LifecycleLimits::default() }), (0, 0));
+}
+
+#[test]
 fn one_that_answers_after_all_may_drain_as_long_as_it_takes() {
     let script = |_, _| Behaviour { answers_suspend: None, drains: Some(3_600_000), ..Behaviour::default() };
     let mut world = World::new(policy(1)).scripted(script);

@@ -373,3 +373,26 @@ fn an_app_that_closed_its_server_itself_and_still_answers_is_not_cut_by_the_exit
     assert_eq!(client.join().expect("no panic").expect("an answer").body, "done");
     assert_eq!(code, 0, "{log:?}");
 }
+
+/// Nothing is read here, so Node does not find out that the client is gone.
+const UNREAD: &str =
+    "require('net').createServer(socket => socket.write('hello\\n')).listen(process.env.port);";
+
+#[test]
+fn what_holds_a_stop_up_without_a_limit_is_told() {
+    for (control, told) in [(json!({}), true), (json!({"stopTimeout": 12_000}), false)] {
+        let (luster, target) = start(UNREAD, json!({ "control": control }));
+        let mut connection = Connection::open(&target).expect("open");
+        connection.send(b"a word\n").expect("sent");
+        connection.reader().read_exact(&mut [0; 6]).expect("its greeting");
+        luster.signal(Signal::SIGHUP);
+        if told {
+            let busy = luster.await_event("still_busy", 1);
+            assert_eq!((&busy["wid"], &busy["level"]), (&json!(1), &json!("WARN")), "{busy}");
+            assert!(luster.events("signalled").is_empty());
+        } else {
+            luster.await_event("signalled", 1);
+            assert!(luster.events("still_busy").is_empty());
+        }
+    }
+}
