@@ -97,15 +97,12 @@ fn ports_per_group(validator: &mut Validator<'_>, groups: u32) -> u32 {
 /// workers are told without one.
 fn port(validator: &mut Validator<'_>) -> Option<Port> {
     const KEY: &str = "server.port";
+    if let Some(unset) = unset_variable(validator.at(KEY)) {
+        validator.warn(KEY, &format!("server.port is {unset}, so workers get no port"));
+        return None;
+    }
     let number = match validator.at(KEY) {
         Found::Absent => return None,
-        Found::NonJsonValue(odd) if odd.is_undefined() => {
-            validator.warn(
-                KEY,
-                "server.port is undefined (an environment variable that is not set?), so workers get no port",
-            );
-            return None;
-        }
         Found::Plain(Value::String(path)) => match javascript_number(path) {
             Some(number) => number,
             None if path.contains('\0') => {
@@ -140,6 +137,19 @@ fn port(validator: &mut Validator<'_>) -> Option<Port> {
             validator.fail_value_of(KEY, Kind::Port, PORT);
             None
         }
+    }
+}
+
+/// What `process.env.PORT` is where nobody has set it, or set it to nothing.
+fn unset_variable(found: Found<'_>) -> Option<&'static str> {
+    match found {
+        Found::NonJsonValue(odd) if odd.is_undefined() => {
+            Some("undefined (an environment variable that is not set?)")
+        }
+        Found::Plain(Value::String(text)) if text.trim().is_empty() => {
+            Some("an empty string (an environment variable that is empty?)")
+        }
+        Found::Absent | Found::Plain(_) | Found::NonJsonValue(_) => None,
     }
 }
 

@@ -113,6 +113,9 @@ fn a_port_from_a_variable_that_is_not_set_is_warned_of() {
     assert_eq!(code, 0, "{stderr}");
     assert!(stderr.starts_with("warning: c.js: server.port is undefined"), "{stderr}");
     assert!(stdout.contains("1 warning"), "{stdout}");
+    let (code, _, stderr) = check("c.js", program).env("NOT_SET", "").output();
+    assert_eq!(code, 0, "{stderr}");
+    assert!(stderr.starts_with("warning: c.js: server.port is an empty string"), "{stderr}");
     let (code, _, stderr) = check("c.js", program).env("NOT_SET", "8080").output();
     assert_eq!((code, stderr.as_str()), (0, ""));
 }
