@@ -3,11 +3,16 @@
 use std::io::IsTerminal;
 
 use tracing::level_filters::LevelFilter;
-use tracing_subscriber::fmt::format;
-use tracing_subscriber::fmt::format::JsonFields;
+use tracing_subscriber::fmt::format::{self, Format, Json, JsonFields};
+use tracing_subscriber::fmt::layer;
 use tracing_subscriber::fmt::time::SystemTime;
+use tracing_subscriber::layer::SubscriberExt;
+use tracing_subscriber::registry;
+use tracing_subscriber::util::SubscriberInitExt;
 
 use super::journal::{self, Prioritized};
+use super::levels::{Levels, ToListeners, ToStderr};
+use super::listeners::Listeners;
 use super::sink::Stderr;
 use super::stream::Stream;
 use super::text::{Place, Text};
@@ -22,15 +27,17 @@ pub(crate) fn install(output: &Output) {
         (1, _) => LevelFilter::DEBUG,
         (_, _) => LevelFilter::TRACE,
     };
-    let builder = tracing_subscriber::fmt().with_max_level(level).with_writer(Stderr::new);
-    // A second installation (only tests do that) keeps the first.
     let stream = Stream::now();
     let journal = journal::reads_stderr().then_some(stream);
+    let stderr = layer().with_writer(Stderr::new);
+    let listeners = layer().with_writer(Listeners::new).fmt_fields(JsonFields::new()).event_format(json());
+    let all = registry().with(Levels { stderr: level }).with(ToListeners(listeners));
+    // A second installation (only tests do that) keeps the first.
     let _ = match output.log_format {
         LogFormat::Json => {
-            let form = format().json().flatten_event(true).with_target(false).with_timer(SystemTime);
-            let form = form.with_current_span(false).with_span_list(false);
-            builder.fmt_fields(JsonFields::new()).event_format(Prioritized { form, journal }).try_init()
+            let form = Prioritized { form: json(), journal };
+            let stderr = stderr.fmt_fields(JsonFields::new()).event_format(form);
+            all.with(ToStderr { level, layer: stderr }).try_init()
         }
         LogFormat::Text => {
             let place = match journal {
@@ -38,9 +45,15 @@ pub(crate) fn install(output: &Output) {
                 None if is_colourful() => Place::Terminal,
                 None => Place::Plain,
             };
-            builder.event_format(Text { place, stream }).try_init()
+            all.with(ToStderr { level, layer: stderr.event_format(Text { place, stream }) }).try_init()
         }
     };
+}
+
+/// The form for programs.
+fn json() -> Format<Json, SystemTime> {
+    let form = format::format().json().flatten_event(true).with_target(false).with_timer(SystemTime);
+    form.with_current_span(false).with_span_list(false)
 }
 
 /// Colour on a terminal that knows it, unless the user objects (<https://no-color.org>).
