@@ -32,6 +32,10 @@ declare namespace luster {
             readyTimeout?: number;
             /** Whether workers keep what Node has compiled for those after them (Node 22.8 or newer); true by default. */
             compileCache?: boolean;
+            /** Path of the control socket; `false` for none. */
+            socket?: string | boolean;
+            /** Group whose users may use the control socket, too: a name or a number. */
+            group?: string | number;
             [key: string]: unknown;
         };
         server?: {

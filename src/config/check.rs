@@ -18,6 +18,7 @@ use crate::config::raw::Found;
 use crate::config::request::Defaults;
 use crate::config::server::server;
 use crate::config::settings::{MAX_WORKERS, Settings};
+use crate::config::socket;
 use crate::config::validator::{Validator, whole};
 use crate::core::{ExitTimeout, HostKind, LifecycleLimits, Persistence, Policy, Readiness, RestartOrder};
 
@@ -50,6 +51,8 @@ pub(super) fn check(validator: &mut Validator<'_>, surroundings: Surroundings<'_
         master_inspect_port: master_inspect_port(validator, policy.workers),
         builtins: builtins(validator, base_dir),
         base_dir: base_dir.to_owned(),
+        control_socket: socket::control(validator, base_dir),
+        control_group: socket::group(validator, "control.group"),
         compile_cache: validator.boolean("control.compileCache", true),
         app,
         policy,

@@ -22,6 +22,8 @@ pub(super) const KEYS: &[&str] = &[
     "control.parallel",
     "control.readyTimeout",
     "control.compileCache",
+    "control.socket",
+    "control.group",
     "server.port",
     "server.groups",
     "server.portsPerGroup",

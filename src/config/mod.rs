@@ -49,7 +49,7 @@ pub use problem::Problem;
 pub use read::SourceFormat;
 pub use render::{changed_keys, render};
 pub use request::{ConfigRequest, Defaults, EVALUATION_DEADLINE, Links, SIZE_LIMIT};
-pub use settings::{Balance, MAX_WORKERS, Port, Server, Settings};
+pub use settings::{Balance, ControlSocket, MAX_WORKERS, Port, Server, Settings};
 
 #[cfg(test)]
 mod tests;

@@ -10,7 +10,7 @@ use serde_json::{Map, Value, json};
 
 use crate::config::keys::{KEYS, unknown};
 use crate::config::load::Loaded;
-use crate::config::settings::{Balance, Port};
+use crate::config::settings::{Balance, ControlSocket, Port};
 use crate::core::{ExitTimeout, Readiness, RestartOrder};
 
 /// The settings in force as a JSON object, ended by a line feed. `null` stands for "none".
@@ -88,6 +88,12 @@ fn in_force(loaded: &Loaded, key: &str) -> Value {
         "control.parallel" => json!(policy.parallel),
         "control.readyTimeout" => millis(policy.ready_timeout),
         "control.compileCache" => json!(settings.compile_cache),
+        "control.socket" => match &settings.control_socket {
+            ControlSocket::Default => json!(true),
+            ControlSocket::Path(path) => json!(path.to_string_lossy()),
+            ControlSocket::None => json!(false),
+        },
+        "control.group" => json!(settings.control_group),
         "server.port" => match &server.port {
             None => Value::Null,
             Some(Port::Tcp(port)) => json!(port),

@@ -34,7 +34,7 @@ pub(super) fn server(validator: &mut Validator<'_>, workers: f64, balance: Balan
         ports_per_group: ports_per_group(validator, groups),
         balance: validator.choice("server.balance", &choices).unwrap_or(balance),
         socket_mode: socket::mode(validator),
-        socket_group: socket::group(validator),
+        socket_group: socket::group(validator, "server.socketGroup"),
     };
     if server.balance == Balance::Reuseport && matches!(server.port, Some(Port::Unix(_))) {
         validator.warn(

@@ -25,6 +25,10 @@ pub struct Settings {
     pub policy: Policy,
     /// Whether workers keep what Node has compiled for those after them (`control.compileCache`).
     pub compile_cache: bool,
+    /// Where luster can be asked and told while it runs (`control.socket`).
+    pub control_socket: ControlSocket,
+    /// The group whose users may ask there, too (`control.group`).
+    pub control_group: Option<u32>,
     /// What workers listen on (`server.*`).
     pub server: Server,
     /// The names of the extensions, in the order written (`extensions`).
@@ -39,6 +43,17 @@ pub struct Settings {
     pub max_event_listeners: u32,
     /// Worker k's validator listens on this port + k (`properties.masterInspectPort`).
     pub master_inspect_port: Option<u16>,
+}
+
+/// Where the control socket is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum ControlSocket {
+    /// Where the environment has a place for it.
+    Default,
+    /// At this absolute path.
+    Path(PathBuf),
+    /// Nowhere: there is none.
+    None,
 }
 
 /// What workers listen on, and how connections are shared among them.

@@ -1,15 +1,20 @@
-//! Who may connect to unix sockets: `server.socketMode` and `server.socketGroup`.
+//! Unix sockets: who may connect to those of workers (`server.socketMode` and `server.socketGroup`), where the control socket is
+//! and who may connect to that (`control.socket` and `control.group`).
 //!
 //! Invariant: a group's name is looked up once, here; what is named must exist.
+
+use std::path::Path;
 
 use nix::unistd::{Gid, Group};
 use serde_json::Value;
 
+use crate::config::find;
 use crate::config::raw::Found;
+use crate::config::settings::ControlSocket;
 use crate::config::validator::Validator;
 
 const MODE: &str = "server.socketMode";
-const GROUP: &str = "server.socketGroup";
+const CONTROL: &str = "control.socket";
 
 /// The permission bits: octal digits in a string, or JavaScript's `0o660`.
 pub(super) fn mode(validator: &mut Validator<'_>) -> Option<u32> {
@@ -38,20 +43,40 @@ fn octal(digits: &str) -> Option<u32> {
     is_octal.then(|| u32::from_str_radix(digits, 8).ok())?
 }
 
-/// The number of the group, by its name or number.
-pub(super) fn group(validator: &mut Validator<'_>) -> Option<u32> {
+/// Where the control socket is; a path is seen from this folder.
+pub(super) fn control(validator: &mut Validator<'_>, base_dir: &Path) -> ControlSocket {
+    let expected = "the path of a unix socket, or false for none";
+    match validator.at(CONTROL) {
+        Found::Absent | Found::Plain(Value::Bool(true)) => ControlSocket::Default,
+        Found::Plain(Value::Bool(false)) => ControlSocket::None,
+        Found::Plain(Value::String(path)) if !path.is_empty() => {
+            ControlSocket::Path(find::resolve(base_dir, Path::new(path)))
+        }
+        Found::Plain(Value::String(_)) => {
+            validator.fail_value(CONTROL, expected);
+            ControlSocket::Default
+        }
+        Found::Plain(_) | Found::NonJsonValue(_) => {
+            validator.fail_type(CONTROL, expected);
+            ControlSocket::Default
+        }
+    }
+}
+
+/// The number of the group that this key names, by its name or number.
+pub(super) fn group(validator: &mut Validator<'_>, key: &str) -> Option<u32> {
     let expected = "the name or number of a group of this system (`getent group`)";
-    let group = match validator.at(GROUP) {
+    let group = match validator.at(key) {
         Found::Absent => return None,
         Found::Plain(Value::String(name)) => by_name(name),
         Found::Plain(Value::Number(number)) => number.as_u64().and_then(|gid| u32::try_from(gid).ok()),
         Found::Plain(_) | Found::NonJsonValue(_) => {
-            validator.fail_type(GROUP, expected);
+            validator.fail_type(key, expected);
             return None;
         }
     };
     if group.is_none() {
-        validator.fail_value(GROUP, expected);
+        validator.fail_value(key, expected);
     }
     group
 }

@@ -4,7 +4,8 @@ use std::time::Duration;
 
 use crate::config::tests::{NoNode, Story, json_error, json_loaded};
 use crate::config::{
-    Balance, BuiltinOptions, Guard, GuardRestart, LogFile, LogTarget, Port, Problem, Telling, render,
+    Balance, BuiltinOptions, ControlSocket, Guard, GuardRestart, LogFile, LogTarget, Port, Problem, Telling,
+    render,
 };
 use crate::core::{ExitTimeout, HostKind, LifecycleLimits, Policy, Readiness, RestartOrder};
 use crate::exit::Exit;
@@ -504,4 +505,29 @@ fn wrong_options_of_such_an_extension_are_no_mistake_as_long_as_a_module_may_hav
         let wrong = of(&format!(r#"{{"luster-guard": {options}}}"#)).guard.expect("it is there");
         assert!(messages(wrong.expect_err("it is wrong")).contains(message), "{options}");
     }
+}
+
+#[test]
+fn the_control_socket_is_somewhere_by_default_at_a_path_or_nowhere() {
+    let socket = |control: &str| json_loaded(&format!(r#""control": {control}"#)).settings.control_socket;
+    assert_eq!(socket("{}"), ControlSocket::Default);
+    assert_eq!(socket(r#"{"socket": true}"#), ControlSocket::Default);
+    assert_eq!(socket(r#"{"socket": false}"#), ControlSocket::None);
+    assert_eq!(socket(r#"{"socket": "/run/a.sock"}"#), ControlSocket::Path("/run/a.sock".into()));
+    let story =
+        Story::new().file("luster.conf.json", r#"{"app": "worker", "control": {"socket": "run/a.sock"}}"#);
+    let here = ControlSocket::Path(story.path().join("run/a.sock"));
+    assert_eq!(story.loaded().settings.control_socket, here);
+    wrong(
+        r#""control": {"socket": 1}"#,
+        "\"control.socket\" must be the path of a unix socket, or false for none, not the number 1",
+    );
+    wrong(
+        r#""control": {"socket": ""}"#,
+        "\"control.socket\" must be the path of a unix socket, or false for none, not \"\"",
+    );
+    wrong(
+        r#""control": {"group": "no-such-group"}"#,
+        "\"control.group\" must be the name or number of a group of this system (`getent group`), not \"no-such-group\"",
+    );
 }
