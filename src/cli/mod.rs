@@ -85,6 +85,9 @@ pub(crate) struct Check {
 pub(crate) struct Arguments {
     #[command(flatten)]
     pub(crate) source: Source,
+    /// What this luster is called on its control socket [default: made of CONFIG's path and LUSTER_CONF]
+    #[arg(long)]
+    pub(crate) name: Option<String>,
     /// Prints the settings in force and where each comes from, and exits
     #[arg(long)]
     pub(crate) print_config: bool,

@@ -18,6 +18,7 @@ use super::run_spec::{self, Program, utf8};
 use crate::cli;
 use crate::cli::{LogFormat, Output};
 use crate::config::{self, Held};
+use crate::control::place::Identity;
 use crate::core::{HostKind, Moment};
 use crate::driver::{self, Configured, HostSetup, RunSpec};
 use crate::exit::Exit;
@@ -153,6 +154,7 @@ fn prepare(spec: &CustomMasterSpec, host_setup: HostSetup) -> Result<RunSpec, (E
         node: script.node.clone(),
         node_args: script.exec_argv.iter().map(OsString::from).collect(),
         configured: Configured {
+            config: None,
             main: script.exec.clone(),
             boot: worker_boot(json!({"format": "script"}), &settings),
             readable: Vec::new(),
@@ -160,7 +162,10 @@ fn prepare(spec: &CustomMasterSpec, host_setup: HostSetup) -> Result<RunSpec, (E
         },
         args: script.args.iter().map(OsString::from).collect(),
     };
-    let mut job = run_spec::prepare(&settings, program, host_setup)?;
+    let luster_conf = std::env::var_os("LUSTER_CONF");
+    let identity = Identity::of(&script.exec, luster_conf.as_deref());
+    let control = run_spec::control(&settings, identity, &script.exec);
+    let mut job = run_spec::prepare(&settings, program, host_setup, control)?;
     job.builtins = builtins;
     job.policy.host_kind = HostKind::CustomMaster;
     job.launcher.ports = workers.iter().map(|worker| (worker.worker(), worker.port.clone())).collect();

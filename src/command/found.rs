@@ -17,6 +17,7 @@ use super::reread::Reread;
 use super::run_spec::utf8;
 use crate::cli::{self, Arguments, LogFormat, Output, Source};
 use crate::config::{self, Loaded, Problem, Settings};
+use crate::control::place::Identity;
 use crate::exit::Exit;
 use crate::logging;
 use crate::node::scripts::NodeFlags;
@@ -37,10 +38,14 @@ pub(super) fn with_config(
     warnings: Warnings,
     then: impl FnOnce(Found<'_>) -> Exit,
 ) -> Exit {
-    let Arguments { source, print_config, output } = arguments;
+    let Arguments { source, name, print_config, output } = arguments;
     logging::install(output);
     let Some(environment) = Environment::new(source) else { return Exit::Stopped };
     let mut evaluator = environment.evaluator();
+    let identity = match name.as_deref().map(Identity::named).transpose() {
+        Ok(identity) => identity,
+        Err(error) => return refuse(output, Exit::Usage, &format!("luster: --name: {error}")),
+    };
     tell_misplaced(&source.words);
     let request = match environment.request(source) {
         Ok(request) => request,
@@ -67,6 +72,8 @@ pub(super) fn with_config(
             }
             then(Found {
                 environment: &environment,
+                identity: identity
+                    .unwrap_or_else(|| Identity::of(&loaded.path, request.luster_conf.as_deref())),
                 request,
                 loaded: &loaded,
                 extension_plan: &extension_plan,
@@ -120,6 +127,8 @@ fn refuse_config(arguments: &Arguments, mut error: config::Error, environment: &
 /// A configuration without mistakes, and what is needed to run it.
 pub(super) struct Found<'a> {
     pub(super) environment: &'a Environment,
+    /// What this master is told apart by.
+    pub(super) identity: Identity,
     pub(super) request: config::ConfigRequest,
     pub(super) loaded: &'a Loaded,
     pub(super) extension_plan: &'a ExtensionPlan,

@@ -26,6 +26,7 @@ pub(super) fn for_workers(loaded: &Loaded, package: Option<&Path>) -> Result<Con
         json!({"config": utf8(&loaded.path), "extensions": utf8(&loaded.settings.extensions_path)});
     let config = data.is_none().then(|| loaded.real.config.clone());
     Ok(Configured {
+        config: Some(loaded.real.config.clone()),
         main: loaded.real.app.clone(),
         boot: worker_boot(boot, &loaded.settings),
         readable: config.into_iter().collect(),

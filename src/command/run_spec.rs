@@ -3,9 +3,14 @@
 use std::ffi::OsString;
 use std::io;
 use std::path::{Path, PathBuf};
+use std::time::Instant;
 
-use crate::config::{Balance, Settings};
-use crate::driver::{BuiltinExtensions, Configured, HostSetup, Launcher, RunSpec, SpawnOverrides};
+use crate::config::{Balance, ControlSocket, Settings};
+use crate::control::place::Identity;
+use crate::control::{self, Place, Wanted};
+use crate::driver::{
+    BuiltinExtensions, Configured, HostSetup, Launcher, RunSpec, SpawnOverrides, cause_of_death,
+};
 use crate::exit::Exit;
 use crate::logging;
 use crate::node::cluster;
@@ -25,6 +30,7 @@ pub(super) fn prepare(
     settings: &Settings,
     program: Program,
     host_setup: HostSetup,
+    control: control::Setup,
 ) -> Result<RunSpec, (Exit, String)> {
     let internal = |what: &str, error: io::Error| (Exit::Internal, format!("{what}: {error}"));
     process::adopt_orphans().map_err(|error| internal("orphans cannot be adopted", error))?;
@@ -60,8 +66,27 @@ pub(super) fn prepare(
         read: None,
         builtins: BuiltinExtensions::default(),
         terminal: Terminal::Unwatched,
+        control,
         last_words: logging::finish,
     })
+}
+
+/// The control socket of a master of this identity, which runs this.
+pub(super) fn control(settings: &Settings, identity: Identity, config: &Path) -> control::Setup {
+    let about = control::About {
+        version: env!("CARGO_PKG_VERSION"),
+        name: identity.as_str().to_owned(),
+        config: config.to_owned(),
+        started: Instant::now(),
+        cause: cause_of_death,
+    };
+    let place = match &settings.control_socket {
+        ControlSocket::Default => Some(Place::by_environment()),
+        ControlSocket::Path(path) => Some(Place::Given(path.clone())),
+        ControlSocket::None => None,
+    };
+    let wanted = place.map(|place| Wanted { identity, place, group: settings.control_group });
+    control::Setup { wanted, about, lines: logging::listen }
 }
 
 /// Node itself only knows paths that are UTF-8.

@@ -58,7 +58,7 @@ fn serve(found: Found<'_>) -> Exit {
 }
 
 fn prepare(found: Found<'_>) -> Result<RunSpec, (Exit, String)> {
-    let Found { environment, request, loaded, extension_plan, plan, mut evaluator } = found;
+    let Found { environment, identity, request, loaded, extension_plan, plan, mut evaluator } = found;
     let settings = &loaded.settings;
     let node = environment.node.as_ref().map_err(|error| (Exit::ForkOrExec, error.to_string()))?.clone();
     node_program::check(&node)?;
@@ -83,7 +83,8 @@ fn prepare(found: Found<'_>) -> Result<RunSpec, (Exit, String)> {
         },
         HostSetup::CustomMaster(_) => HostKind::CustomMaster,
     };
-    let mut job = run_spec::prepare(settings, program, host_setup)?;
+    let control = run_spec::control(settings, identity, &loaded.path);
+    let mut job = run_spec::prepare(settings, program, host_setup, control)?;
     job.read = Some(read.into_read());
     job.policy.host_kind = host_kind;
     job.terminal = environment.terminal;

@@ -1,8 +1,31 @@
 //! The control socket: what a master is asked and told while it runs, as HTTP/1.1 and JSON over a unix socket.
 //!
-//! `schema` is the JSON of both sides, `place` where sockets are and what they are called.
+//! `schema` is the JSON of both sides, `place` where sockets are and what they are called. The server's side reads `socket`
+//! (made at the start), `thread` (its life), `server` (connections), `routes` (requests), `status` and `events` (what is told);
+//! `call` is what the loop is asked, `handle` what the loop holds.
 //!
 //! Invariants: nobody who connects makes the loop wait; every connection, head and body has a bound, every wait a deadline.
 
+mod answer;
+mod body;
+mod call;
+mod events;
+mod handle;
+mod paced;
+mod peer;
 pub mod place;
+mod routes;
 pub mod schema;
+mod server;
+mod socket;
+mod status;
+mod sys;
+mod thread;
+mod usage;
+
+pub use call::{Ask, Call, LiveState, Order, Target, Whom};
+pub use events::Lines;
+pub use handle::{Control, Setup};
+pub use peer::Peer;
+pub use socket::{Place, Socket, SocketError, Wanted};
+pub use status::About;

@@ -39,7 +39,7 @@ pub struct Folder {
 /// Who makes a folder and gives it its permissions.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Owner {
-    /// We do: nobody else is to come in.
+    /// We do.
     Ours,
     /// systemd does (`RuntimeDirectory=`).
     ServiceManager,

@@ -28,10 +28,13 @@ pub struct Status {
     pub ready: u32,
     /// Every worker, by its number.
     pub workers: Vec<Worker>,
+    /// Whether the configuration is being read anew.
+    #[serde(default)]
+    pub reading: bool,
     /// The replacement of workers under way, if there is one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub rollout: Option<Rollout>,
-    /// Counted since the master's start.
+    /// What has become of all workers' processes.
     pub counters: Counters,
     /// The extension host or the custom master's script, if there is one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -92,14 +95,14 @@ pub struct Worker {
     pub wid: u32,
     /// Its state: that of its active process, or why it has none.
     pub state: State,
-    /// How often a process of it was started anew.
+    /// How often a process of it was started anew, for whatever reason.
     pub restarts: u64,
-    /// How many of its processes have ended by themselves one after another, each young.
-    pub sequential_deaths: u32,
+    /// What has become of its processes.
+    pub counters: Counters,
     /// Milliseconds until it is started again, while it is backing off.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub backoff_ms: Option<u64>,
-    /// Its processes: the active one first, if there is one.
+    /// Its processes: the active one first, if there is one, then its successor, then those on their way out.
     pub instances: Vec<Instance>,
     /// How it last ended by itself, if it ever did.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -145,7 +148,7 @@ pub enum Role {
     Active,
     /// It is to follow the active one, and comes up beside it.
     Successor,
-    /// It was replaced, and drains.
+    /// It does not count any more: it was replaced and drains, or has failed.
     Retiring,
     /// A word of a later version.
     #[serde(other)]
@@ -182,8 +185,6 @@ pub enum State {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(test, derive(utoipa::ToSchema))]
 pub struct Failure {
-    /// The process's number as an instance.
-    pub instance: u32,
     /// Its exit code, if it exited.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub code: Option<i32>,
@@ -197,42 +198,36 @@ pub struct Failure {
 }
 
 /// A replacement of workers under way.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(test, derive(utoipa::ToSchema))]
 pub struct Rollout {
-    /// How many workers are to be replaced in all.
+    /// How many workers are to be replaced in all, those that have been included.
     pub total: u32,
     /// How many have been.
     pub replaced: u32,
-    /// Those being replaced at this moment.
-    pub under_way: Vec<u32>,
-    /// Those whose replacement has failed, and is tried on.
-    pub held: Vec<u32>,
+    /// How many are being replaced at this moment.
+    pub under_way: u32,
+    /// How many wait for their turn.
+    pub waiting: u32,
+    /// Whether it waits for a replacement that has failed and is tried on.
+    pub held: bool,
     /// Milliseconds since it began.
     pub elapsed_ms: u64,
 }
 
-/// What has been counted since the master's start.
-#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+/// What has become of processes since the master's start.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(test, derive(utoipa::ToSchema))]
 #[serde(default)]
 pub struct Counters {
-    /// Processes of workers that were started.
+    /// Those that were started.
     pub started: u64,
-    /// Those that could not be started.
-    pub not_started: u64,
-    /// Those that ended because they were to.
-    pub asked_exits: u64,
-    /// Those that ended by themselves with a code.
-    pub exits: u64,
-    /// Those that a signal ended which nobody here had sent.
-    pub killed: u64,
-    /// Replacements of workers that were completed.
-    pub rollouts: u64,
-    /// Replacements of workers that were aborted or taken back.
-    pub failed_rollouts: u64,
-    /// Readings of the configuration that were refused.
-    pub refused_configurations: u64,
+    /// Those that ended although nobody had asked for that.
+    pub crashed: u64,
+    /// Those that were given up because they were slow to start.
+    pub late: u64,
+    /// Those that ended as asked: replaced, stopped.
+    pub asked: u64,
 }
 
 /// The extension host or the custom master's script.
@@ -246,8 +241,6 @@ pub struct Host {
     pub pid: Option<i32>,
     /// Its state.
     pub state: State,
-    /// How often it was started anew.
-    pub restarts: u64,
 }
 
 /// Which host there is.
@@ -280,6 +273,12 @@ pub struct Health {
     pub not_ready: Vec<u32>,
 }
 
+/// The body of `POST /v1/reload`: none, or `{}`.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(utoipa::ToSchema))]
+#[serde(deny_unknown_fields)]
+pub struct Nothing {}
+
 /// The body of `POST /v1/restart`, `stop`, `start` and `revive`; none is the same as `{}`.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(test, derive(utoipa::ToSchema))]
@@ -297,7 +296,7 @@ pub struct Whom {
 pub struct Scale {
     /// How many workers there are to be.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub count: Option<u32>,
+    pub count: Option<i64>,
     /// How many more, or fewer, than there are to be now.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub change: Option<i64>,
@@ -314,7 +313,7 @@ pub struct Answer {
     /// Why it was refused, in one word.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reason: Option<Reason>,
-    /// In one sentence, for people.
+    /// In one sentence, for people; where a configuration is refused, in several lines.
     pub message: String,
     /// How many workers have been replaced.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -338,7 +337,7 @@ pub enum Outcome {
     Done,
     /// It has failed, and what was replaced is on the former generation again. (409)
     TakenBack,
-    /// It has failed and was given up where it stood. (409)
+    /// It has failed and was given up where it stood, or workers that it was about are dead; the message says what serves. (409)
     Aborted,
     /// Something that was asked for later has overruled it: a stop, as a rule. (409)
     Overruled,
@@ -356,8 +355,8 @@ pub enum Outcome {
 pub enum Reason {
     /// There is no worker of this number. (409)
     UnknownWorker,
-    /// The state that something is in does not allow it: a dead worker is not stopped, … (409)
-    State,
+    /// A custom master's script decides that: it is asked by its methods. (409)
+    ScriptDecides,
     /// The number of workers is out of range. (409)
     OutOfRange,
     /// The configuration cannot be used; the message says why. (409)

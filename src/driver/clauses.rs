@@ -30,6 +30,18 @@ pub(super) fn causes(deaths: &[Death]) -> String {
     causes.iter().map(|(death, workers)| cause(death, workers)).collect::<Vec<_>>().join("; ")
 }
 
+/// Why a process ended, a clause without its subject.
+#[must_use]
+pub fn cause_of_death(death: &Death) -> String {
+    let how = how(&death.status);
+    match &death.refusal {
+        Some(refusal) => {
+            format!("{how} after it could not listen on {}: {}", refusal.endpoint, refusal.reason)
+        }
+        None => how,
+    }
+}
+
 /// What some workers died of, for the line that says why luster ended.
 fn cause(death: &Death, workers: &[String]) -> String {
     let (noun, they) = if workers.len() == 1 { ("worker", "it") } else { ("workers", "they") };

@@ -44,6 +44,8 @@ pub struct Launcher {
 /// What one reading of the configuration means to workers, whole: the app and the configuration belong together.
 #[derive(Debug)]
 pub struct Configured {
+    /// Where the configuration really is, if there is a file of it.
+    pub config: Option<PathBuf>,
     /// The main module: the app, or a custom master's script.
     pub main: PathBuf,
     /// What the workers' script is told, as JSON (`LUSTER_BOOT`).

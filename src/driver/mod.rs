@@ -4,13 +4,16 @@
 //! The host. Decides nothing: a branch on a worker's state here is a bug.
 //! Reading goes `run` (the loop), `hands` (what it owns), `worker_news` and `beside` (news in), `perform` (orders out),
 //! `listens` and `inquiry` (what became of overrides to listen), `narrate` and `publish` (what is told, to people and to
-//! JavaScript). `builtins` does the work of extensions that are not
+//! JavaScript), `control` (what is asked over the control socket). `builtins` does the work of extensions that are not
 //! installed.
 //! Invariants: nothing waits but the loop itself; every process is known by its instance; an instance's channel is read to
 //! its end before its exit is told.
 
 mod builtin_extensions;
 mod clauses;
+mod control;
+mod control_answers;
+mod control_desk;
 mod endpoints;
 mod exec_results;
 mod exit_lines;
@@ -34,6 +37,7 @@ mod worker_events;
 mod worker_messages;
 
 pub use builtin_extensions::{BuiltinExtensions, GUARD, LOG_FILE, Restart, Watching};
+pub use clauses::cause_of_death;
 pub use launch::{Configured, Launcher};
 pub use reader::{Read, Reading, Starter};
 pub use run::{CustomMaster, HostSetup, RunSpec, run};

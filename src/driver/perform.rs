@@ -74,8 +74,8 @@ impl Driver {
                 self.endpoints.tell(&notice, || self.cluster.endpoints());
                 self.publish(now, &notice);
             }
-            // Signals and the host are told by what happens.
-            Effect::Reply(..) | Effect::Completed(..) => {}
+            Effect::Reply(request, reply) => self.replied(request, reply),
+            Effect::Completed(request, completion) => self.completed(now, request, completion),
             Effect::Finish(outcome) => self.outcome = Some(outcome),
         }
     }

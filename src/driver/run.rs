@@ -10,12 +10,14 @@ use tracing::{error, info, warn};
 
 use super::builtin_extensions::BuiltinExtensions;
 use super::clauses;
+use super::control_desk::ControlDesk;
 use super::host_handle::HostHandle;
 use super::launch::Launcher;
 use super::reader::{Read, Reader};
 use super::state::Driver;
 use super::sys;
 use super::translate;
+use crate::control;
 use crate::core::{
     Death, ExitStatus, HostKind, LifecycleLimits, Moment, Outcome, Policy, RefusalCause, Request, StopCause,
     Supervisor, WorkerId,
@@ -48,6 +50,8 @@ pub struct RunSpec {
     pub builtins: BuiltinExtensions,
     /// What SIGHUP means.
     pub terminal: Terminal,
+    /// The control socket.
+    pub control: control::Setup,
     /// Writes what has been logged: called when there is no more to come, before log files are closed.
     pub last_words: fn(),
 }
@@ -93,6 +97,8 @@ struct Rest {
     cluster: Progress,
     link: Progress,
     dead: Remaining,
+    /// Somebody was answered over the control socket last: now it is others' turn.
+    asked: Progress,
 }
 
 async fn drive(job: RunSpec) -> anyhow::Result<Exit> {
@@ -104,16 +110,18 @@ async fn drive(job: RunSpec) -> anyhow::Result<Exit> {
     let channels = sys::watch(driver.cluster.as_fd().try_clone_to_owned()?)?;
     let link = sys::watch(driver.host.link().as_fd().try_clone_to_owned()?)?;
     // What came before anything was watched: lines behind an introduction, the end of a host.
-    let mut rest = Rest { cluster: Progress::Idle, link: Progress::More, dead: Remaining::More };
+    let mut rest =
+        Rest { cluster: Progress::Idle, link: Progress::More, dead: Remaining::More, asked: Progress::Idle };
     while driver.outcome.is_none() {
         if let Some(names) = driver.host.signals_wanted() {
             signals.pass_on(&names);
         }
         let due = driver.next_wake();
+        let asked = std::mem::replace(&mut rest.asked, Progress::Idle);
         tokio::select! {
             // Requests first: no load may keep a stop from being heard. The dead next, because their
             // connections wait for others. Deadlines before traffic, which never ends; the workers' before the
-            // extensions'.
+            // extensions'. Whoever asks how things stand comes between, every other time at most.
             biased;
             received = signals.next() => match received {
                 Received::Asked(asked, passed) => {
@@ -130,6 +138,10 @@ async fn drive(job: RunSpec) -> anyhow::Result<Exit> {
                 // Whose it is does not matter: asking in vain costs little.
                 (rest.cluster, rest.link) = (Progress::More, Progress::More);
             },
+            call = driver.desk.control.next(), if asked == Progress::Idle => {
+                driver.control_call(clock.now(), call);
+                rest.asked = Progress::More;
+            }
             () = ready_now(rest.cluster == Progress::More) => rest.cluster = driver.process(clock.now()),
             guard = channels.readable() => {
                 // Cleared first: an event that comes while we work sets it again.
@@ -144,10 +156,12 @@ async fn drive(job: RunSpec) -> anyhow::Result<Exit> {
                 guard?.clear_ready();
                 rest.link = driver.listen(clock.now());
             }
+            () = ready_now(asked == Progress::More) => {}
         }
     }
     driver.clean_up();
     let exit = driver.outcome.as_ref().map_or(Exit::Internal, conclude);
+    driver.desk.control.end();
     // The log files that it may go to are closed with the hands.
     last_words();
     Ok(exit)
@@ -166,6 +180,7 @@ fn prepare(job: RunSpec, clock: &Clock) -> anyhow::Result<Driver> {
         read,
         builtins,
         terminal: _,
+        control,
         last_words: _,
     } = job;
     let mut cluster = Cluster::new(balance).context("workers' channels cannot be watched")?;
@@ -181,7 +196,15 @@ fn prepare(job: RunSpec, clock: &Clock) -> anyhow::Result<Driver> {
         HostSetup::CustomMaster(script) => (Ok(HostHandle::script(script.link)), script.backlog),
     };
     let host = host.context("the extension host cannot be watched")?;
-    let mut driver = Driver::new(supervisor, cluster, launcher, host, builtins, Reader::new(read));
+    let mut driver = Driver::new(
+        supervisor,
+        cluster,
+        launcher,
+        host,
+        builtins,
+        Reader::new(read),
+        ControlDesk::begin(control),
+    );
     for (worker, limits) in limits {
         // A script may have added some to those of its configuration.
         driver.request(clock.now(), Request::Add(worker, limits));

@@ -19,6 +19,7 @@ use crate::process::{self, Child, Reserve};
 
 use super::builtin_extensions::BuiltinExtensions;
 use super::clauses;
+use super::control_desk::ControlDesk;
 use super::endpoints::Endpoints;
 use super::exec_results::{Begun, Mended};
 use super::host_handle::HostHandle;
@@ -38,6 +39,7 @@ pub(super) struct Driver {
     pub(super) relay: Relay,
     pub(super) reserve: Reserve,
     pub(super) port_holders: Inquiries,
+    pub(super) desk: ControlDesk,
     pub(super) endpoints: Endpoints,
     pub(super) children: BTreeMap<InstanceId, Process>,
     /// Kept from call to call, so that the hot path does not allocate.
@@ -129,6 +131,7 @@ impl Driver {
         host: HostHandle,
         builtins: BuiltinExtensions,
         reader: Reader,
+        desk: ControlDesk,
     ) -> Self {
         Self {
             supervisor,
@@ -140,6 +143,7 @@ impl Driver {
             relay: Relay::default(),
             reserve: Reserve::take(),
             port_holders: Inquiries::new(),
+            desk,
             endpoints: Endpoints::default(),
             children: BTreeMap::new(),
             news: Vec::new(),

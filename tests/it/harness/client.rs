@@ -97,6 +97,11 @@ impl Connection {
         &mut self.0
     }
 
+    /// What arrives, for as long as whoever reads it wants.
+    pub(crate) fn into_reader(self) -> impl Read {
+        self.0
+    }
+
     /// Whether the server closes the connection without sending anything more.
     pub(crate) fn is_closed_by_peer(&mut self) -> bool {
         let mut byte = [0];

@@ -12,6 +12,7 @@ use std::time::Instant;
 use serde_json::Value;
 use tempfile::TempDir;
 
+use super::control::Control;
 use super::front::{Front, package};
 use super::{PATIENCE, eventually};
 
@@ -42,9 +43,12 @@ pub(crate) struct Running {
     pub(crate) folder: TempDir,
 }
 
-/// Not in the folders of the machine's user.
-fn cache() -> (String, Option<String>) {
-    ("CACHE_DIRECTORY".into(), Some(format!("{}/cache", env!("CARGO_TARGET_TMPDIR"))))
+/// Not in the folders of the machine's user: what workers compile, control sockets.
+fn folders() -> [(String, Option<String>); 2] {
+    let run = format!("{}/run", env!("CARGO_TARGET_TMPDIR"));
+    std::fs::create_dir_all(&run).expect("writable");
+    let cache = format!("{}/cache", env!("CARGO_TARGET_TMPDIR"));
+    [("CACHE_DIRECTORY".into(), Some(cache)), ("XDG_RUNTIME_DIR".into(), Some(run))]
 }
 
 impl Luster {
@@ -54,7 +58,7 @@ impl Luster {
         Self {
             folder,
             args: Vec::new(),
-            env: BTreeMap::from([cache()]),
+            env: BTreeMap::from(folders()),
             config: None,
             cwd: None,
             limit: None,
@@ -265,6 +269,18 @@ impl Running {
         self.log.lock().expect("unpoisoned").clone()
     }
 
+    /// Where its control socket is.
+    #[track_caller]
+    pub(crate) fn control_path(&self) -> PathBuf {
+        PathBuf::from(self.await_event("control", 1)["path"].as_str().expect("a path"))
+    }
+
+    /// Its control socket, to be asked.
+    #[track_caller]
+    pub(crate) fn control(&self) -> Control {
+        Control::at(self.control_path())
+    }
+
     /// The log lines of this kind, so far.
     pub(crate) fn events(&self, kind: &str) -> Vec<Value> {
         self.log().into_iter().filter(|line| line["event"] == kind).collect()
@@ -373,6 +389,9 @@ impl Drop for Running {
         // Its workers are killed by the kernel with it.
         let _ = self.child.kill();
         let _ = self.child.wait();
+        if let Some(path) = self.events("control").first().and_then(|line| line["path"].as_str()) {
+            let _ = std::fs::remove_file(path);
+        }
         // What left its worker's group would have been luster's to end.
         for (pid, _) in super::processes_in(self.folder.path()) {
             let _ =

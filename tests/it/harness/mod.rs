@@ -4,6 +4,7 @@
 
 mod apps;
 mod client;
+mod control;
 mod documented;
 mod front;
 mod load;
@@ -19,6 +20,7 @@ mod tools;
 
 pub(crate) use apps::HTTP;
 pub(crate) use client::{Connection, Reply, Target, get};
+pub(crate) use control::Control;
 pub(crate) use documented::undocumented_field;
 pub(crate) use front::package;
 pub(crate) use load::{Load, Style};

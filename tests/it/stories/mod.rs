@@ -10,6 +10,7 @@ mod coalesced_restarts;
 mod command_line;
 mod compile_cache;
 mod config;
+mod control_socket;
 mod custom_masters;
 mod deployment;
 mod descriptors;

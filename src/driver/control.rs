@@ -1,0 +1,132 @@
+//! What is asked over the control socket: handed to the core, and answered with what the core says.
+//!
+//! Invariants: whoever asks gets one reply and, if it is an acceptance, one completion; nobody who asks makes the loop wait; of
+//! what is asked of several workers nothing is done if one of them does not exist.
+
+use std::sync::Arc;
+
+use tracing::info;
+
+use super::control_answers;
+use super::control_desk::OpenAsk;
+use super::state::Driver;
+use crate::control::schema::{Answer, HostKind};
+use crate::control::{Ask, Call, LiveState, Order, Peer, Whom};
+use crate::core::{Completion, Event, Moment, OnDeath, OneRequest, Refusal, Request, RequestId};
+
+impl Driver {
+    /// Answers a question of the control socket.
+    pub(super) fn control_call(&mut self, now: Moment, call: Call) {
+        match call {
+            // Whoever has gone away does not miss it.
+            Call::Status(answer) => drop(answer.send(self.live_state(now))),
+            Call::Ask(ask) => self.control_ask(now, ask),
+        }
+    }
+
+    fn live_state(&mut self, now: Moment) -> LiveState {
+        let snapshot = match &self.desk.snapshot {
+            Some(known) if known.revision == self.supervisor.revision() => known.clone(),
+            Some(_) | None => Arc::new(self.supervisor.snapshot(now)),
+        };
+        self.desk.snapshot = Some(snapshot.clone());
+        let pid = |process: &super::state::Process| process.child.pid().as_raw();
+        let host = match (self.host.is_host(), self.host.process()) {
+            (true, process) => Some((HostKind::ExtensionHost, process.map(|(_, pid)| pid.as_raw()))),
+            (false, _) if self.host.link().is_connected() => {
+                Some((HostKind::CustomMaster, Some(nix::unistd::getppid().as_raw())))
+            }
+            (false, _) => None,
+        };
+        LiveState {
+            snapshot,
+            now,
+            pids: self.children.iter().map(|(instance, process)| (*instance, pid(process))).collect(),
+            host,
+            config_real: self.launcher.configured.config.clone(),
+            app: self.launcher.configured.main.clone(),
+        }
+    }
+
+    fn control_ask(&mut self, now: Moment, ask: Ask) {
+        let Ask { order, by, reply, completed } = ask;
+        let (request, what) = (control_answers::name(&order), control_answers::describe(&order));
+        let Peer { pid, uid } = by;
+        info!(event = "control_asked", request, pid, uid, "process {pid} of user {uid} asks for {what}");
+        let requests = match self.requests_of(now, &order) {
+            Ok(requests) => requests,
+            Err(refused) => return drop(reply.send(Err(refused))),
+        };
+        self.desk.asks.last += 1;
+        let number = self.desk.asks.last;
+        let open =
+            OpenAsk { order, completed, waiting: requests.len() + 1, refusal: None, completions: Vec::new() };
+        self.desk.asks.open.insert(number, open);
+        for request in requests {
+            let id = self.next_request();
+            self.desk.asks.requests.insert(id, number);
+            self.handle(now, Event::Asked(id, request));
+        }
+        if let Some(open) = self.desk.asks.open.get_mut(&number) {
+            open.waiting -= 1;
+            let refusal = open.refusal.as_ref().map(control_answers::refusal);
+            drop(reply.send(refusal.map_or(Ok(()), Err)));
+        }
+        self.close_ask(now, number);
+    }
+
+    /// What an order means to the core.
+    fn requests_of(&mut self, now: Moment, order: &Order) -> Result<Vec<Request>, Answer> {
+        let (whom, request, one) = match order {
+            Order::Reload => return Ok(vec![Request::Rollout(OnDeath::Hold)]),
+            Order::Scale(target) => {
+                let wanted = self.live_state(now).snapshot.workers.len();
+                return control_answers::count(*target, wanted)
+                    .and_then(|count| Err(control_answers::unscaled(count)));
+            }
+            Order::Restart(whom) => (whom, Some(Request::Replace), OneRequest::Replace),
+            Order::Stop(whom) => (whom, Some(Request::Stop), OneRequest::Stop),
+            Order::Start(whom) => (whom, Some(Request::Start), OneRequest::Start),
+            // Those that are dead.
+            Order::Revive(whom) => (whom, None, OneRequest::Revive),
+        };
+        if let (Whom::All, Some(request)) = (whom, request) {
+            return Ok(vec![request]);
+        }
+        let workers = control_answers::workers(whom, &self.live_state(now).snapshot)?;
+        Ok(workers.into_iter().map(|worker| Request::One(worker, one)).collect())
+    }
+
+    /// The core has said whether it accepts a request.
+    pub(super) fn replied(&mut self, id: RequestId, reply: Result<(), Refusal>) {
+        let Err(refusal) = reply else { return };
+        // Those of signals and of the host are told by what happens.
+        let Some(number) = self.desk.asks.requests.remove(&id) else { return };
+        if let Some(open) = self.desk.asks.open.get_mut(&number) {
+            open.refusal = Some(refusal);
+            open.waiting -= 1;
+        }
+    }
+
+    /// The core has said what came of a request.
+    pub(super) fn completed(&mut self, now: Moment, id: RequestId, completion: Completion) {
+        let Some(number) = self.desk.asks.requests.remove(&id) else { return };
+        if let Some(open) = self.desk.asks.open.get_mut(&number) {
+            open.completions.push(completion);
+            open.waiting -= 1;
+        }
+        self.close_ask(now, number);
+    }
+
+    /// Answers an ask of which nothing is left to wait for.
+    fn close_ask(&mut self, now: Moment, number: u64) {
+        if self.desk.asks.open.get(&number).is_some_and(|open| open.waiting > 0) {
+            return;
+        }
+        let Some(open) = self.desk.asks.open.remove(&number) else { return };
+        let snapshot = self.live_state(now).snapshot;
+        let answer = control_answers::completion(&open.order, open.completions, &snapshot);
+        // Whoever does not wait for it does not miss it.
+        drop(open.completed.send(answer));
+    }
+}
