@@ -54,9 +54,19 @@ pub fn changed_keys(before: &Loaded, now: &Loaded) -> Vec<&'static str> {
         // Each worker takes these by itself; the folder follows the app unless somebody names one.
         "app" | "maxEventListeners" | "control.compileCache" | "control.idleTimeout" => false,
         "extensionsPath" => before.raw.get(*key) != now.raw.get(*key),
+        // Unwritten, they follow another key, which is named itself.
+        "control.exitTimeout" | "control.readyTimeout"
+            if !is_written(before, key) && !is_written(now, key) =>
+        {
+            false
+        }
         key => in_force(before, key) != in_force(now, key),
     };
     KEYS.iter().copied().filter(|key| differs(key)).collect()
+}
+
+fn is_written(loaded: &Loaded, key: &str) -> bool {
+    loaded.raw.pointer(&format!("/{}", key.replace('.', "/"))).is_some()
 }
 
 /// The value that luster goes by.

@@ -151,6 +151,22 @@ fn a_right_one_reaches_workers_with_its_app_and_what_needs_a_full_restart_is_nam
 }
 
 #[test]
+fn a_default_that_follows_another_key_is_not_named_as_changed() {
+    let config = |control: Value| json!({"app": "worker.js", "workers": 1, "control": control});
+    let luster = Luster::with("", config(json!({}))).start();
+    luster.await_ready(1);
+    for (count, control, keys) in [
+        (1, json!({"restart": "start-first"}), "control.restart"),
+        (2, json!({"stopTimeout": 5000}), "control.stopTimeout"),
+        (3, json!({"readyTimeout": 5000, "exitTimeout": 10}), "control.exitTimeout, control.readyTimeout"),
+    ] {
+        luster.put("luster.conf.json", &config(control).to_string());
+        luster.signal(Signal::SIGHUP);
+        assert_eq!(luster.await_event("config_unapplied", count)["keys"], keys);
+    }
+}
+
+#[test]
 fn workers_serve_while_a_program_hangs_and_a_stop_does_not_wait_for_it() {
     let port = free_port();
     let mut luster =
