@@ -14,8 +14,8 @@ pub enum Exit {
     AllWorkersDead,
     /// The command line was not understood.
     Usage,
-    /// A roll-out was aborted; the old workers went on serving.
-    RollOutAborted,
+    /// A rollout was aborted; the old workers went on serving.
+    RolloutAborted,
     /// The command needs a running luster and none was found.
     NotRunning,
     /// A fault of luster itself.
@@ -40,7 +40,7 @@ impl Exit {
             Self::Stopped => 0,
             Self::AllWorkersDead => 1,
             Self::Usage => 2,
-            Self::RollOutAborted => 20,
+            Self::RolloutAborted => 20,
             Self::NotRunning => 69,
             Self::Internal => 70,
             Self::ForkOrExec => 71,

@@ -1,9 +1,9 @@
 // Rolling restarts under load, many in a row, in every configuration: not one request may fail.
 //
-// `node benches/rolling_restarts/run.js [--quick] [--roll-outs N] [--only TEXT] [--node PATH]… [--jobs N] [--wrk]`
-// after `cargo build --release`. `--quick` is 5 roll-outs for each configuration instead of 50; `--only` takes those
+// `node benches/rolling_restarts/run.js [--quick] [--rollouts N] [--only TEXT] [--node PATH]… [--jobs N] [--wrk]`
+// after `cargo build --release`. `--quick` is 5 rollouts for each configuration instead of 50; `--only` takes those
 // whose name contains the text; `--wrk` runs wrk beside the clients of `client.js`, whose head says what is counted.
-// Prints a table; the exit code is 1 if a request failed, a roll-out did not finish, or the master ended.
+// Prints a table; the exit code is 1 if a request failed, a rollout did not finish, or the master ended.
 
 const fs = require('fs');
 const net = require('net');
@@ -12,7 +12,7 @@ const path = require('path');
 const childProcess = require('child_process');
 
 const LUSTER = process.env.LUSTER || path.join(__dirname, '..', '..', 'target', 'release', 'luster');
-/** A roll-out that takes longer has failed. */
+/** A rollout that takes longer has failed. */
 const PATIENCE = 60000;
 
 /** Everything started here ends with this process. */
@@ -29,12 +29,12 @@ function spawn(...args) {
 const options = parse(process.argv.slice(2));
 
 function parse(args) {
-    const found = { rollOuts: 50, only: '', nodes: [], jobs: 1, wrk: false };
+    const found = { rollouts: 50, only: '', nodes: [], jobs: 1, wrk: false };
     while (args.length > 0) {
         const name = args.shift();
         switch (name) {
-        case '--quick': found.rollOuts = 5; break;
-        case '--roll-outs': found.rollOuts = Number(args.shift()); break;
+        case '--quick': found.rollouts = 5; break;
+        case '--rollouts': found.rollouts = Number(args.shift()); break;
         case '--only': found.only = args.shift(); break;
         case '--node': found.nodes.push(args.shift()); break;
         case '--jobs': found.jobs = Number(args.shift()); break;
@@ -138,7 +138,7 @@ class Clients {
         this.child.stdout.on('data', data => { this.answered = parseInt(String(data), 10) || this.answered; });
     }
 
-    /** Waits for so many more answers, so that each roll-out meets clients in every state. */
+    /** Waits for so many more answers, so that each rollout meets clients in every state. */
     async answers(more) {
         const goal = this.answered + more;
         const deadline = Date.now() + PATIENCE;
@@ -193,18 +193,18 @@ async function measure({ node, balance, restart, workers }) {
         server: { port, balance },
     }));
     const luster = new Luster(folder, node);
-    const result = { folder, rollOuts: 0, answered: 0, excused: 0, unsure: 0, failures: {}, examples: [], master: 'alive' };
+    const result = { folder, rollouts: 0, answered: 0, excused: 0, unsure: 0, failures: {}, examples: [], master: 'alive' };
     try {
         await luster.until('the workers are ready', () => luster.count('ready') >= workers);
         const clients = new Clients(port);
         const endWrk = options.wrk ? startWrk(port) : async () => ({ answered: 0, errors: [] });
         try {
-            while (result.rollOuts < options.rollOuts) {
+            while (result.rollouts < options.rollouts) {
                 await clients.answers(100);
                 luster.child.kill('SIGHUP');
-                const wanted = result.rollOuts + 1;
-                await luster.until(`roll-out ${wanted}`, () => luster.count('roll_out_finished') >= wanted);
-                result.rollOuts = wanted;
+                const wanted = result.rollouts + 1;
+                await luster.until(`rollout ${wanted}`, () => luster.count('rollout_finished') >= wanted);
+                result.rollouts = wanted;
             }
         } finally {
             const [report, wrk] = [await clients.end(), await endWrk()];
@@ -224,7 +224,7 @@ async function measure({ node, balance, restart, workers }) {
 
 function describe(result) {
     const failures = Object.entries(result.failures).map(([kind, count]) => `${kind} ${count}`).join(', ');
-    return [result.rollOuts, result.answered, result.excused, result.unsure, failures || '0', result.master];
+    return [result.rollouts, result.answered, result.excused, result.unsure, failures || '0', result.master];
 }
 
 function print(name, columns) {
@@ -232,7 +232,7 @@ function print(name, columns) {
 }
 
 async function main() {
-    print('configuration', ['roll-outs', 'answered', 'excused', 'unsure', 'failures', 'master']);
+    print('configuration', ['rollouts', 'answered', 'excused', 'unsure', 'failures', 'master']);
     const queue = configurations()
         .map(configuration => ({ ...configuration, name: nameOf(configuration) }))
         .filter(({ name }) => name.includes(options.only));

@@ -1,4 +1,4 @@
-// A worker that decides itself when it is ready: after it has warmed up. A roll-out waits for that.
+// A worker that decides itself when it is ready: after it has warmed up. A rollout waits for that.
 'use strict';
 
 const http = require('http');

@@ -57,7 +57,7 @@ pub enum Completion {
     Overruled,
 }
 
-/// What runs when a roll-out was given up.
+/// What runs when a rollout was given up.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum AfterAbort {

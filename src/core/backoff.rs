@@ -51,7 +51,7 @@ pub(super) enum Blame {
     ListenRefusal,
     /// A busy machine: it was slow to start, and luster ended it. Drives the back-off only.
     Slowness,
-    /// A new version that a roll-out waits for. Drives the back-off only.
+    /// A new version that a rollout waits for. Drives the back-off only.
     Version,
 }
 
@@ -199,7 +199,7 @@ mod tests {
     }
 
     #[test]
-    fn slow_starts_and_versions_a_roll_out_waits_for_only_back_off() {
+    fn slow_starts_and_versions_a_rollout_waits_for_only_back_off() {
         for blame in [Blame::Slowness, Blame::Version] {
             let mut crashes = CrashCounter::NONE;
             let limits = LifecycleLimits { exit_threshold: ms(5000), ..LifecycleLimits::default() };

@@ -121,11 +121,11 @@ pub enum Notice {
         /// What comes now.
         then: NextAction,
     },
-    /// A roll-out began over this many workers.
+    /// A rollout began over this many workers.
     RolloutBegan(usize, RestartOrder),
-    /// A request to restart joined the roll-out under way; this many workers are still to come.
+    /// A request to restart joined the rollout under way; this many workers are still to come.
     RolloutExtended(usize),
-    /// A roll-out is complete.
+    /// A rollout is complete.
     RolloutFinished {
         /// Of whom.
         scope: Scope,
@@ -134,7 +134,7 @@ pub enum Notice {
         /// How long it took.
         took: Duration,
     },
-    /// A roll-out was stopped by a failing replacement; workers not yet replaced are untouched.
+    /// A rollout was stopped by a failing replacement; workers not yet replaced are untouched.
     RolloutAborted {
         /// Where it failed.
         worker: WorkerId,
@@ -145,7 +145,7 @@ pub enum Notice {
         /// How many workers had been replaced before.
         replaced: usize,
     },
-    /// A replacement failed, and the roll-out waits for that worker and leaves the others alone.
+    /// A replacement failed, and the rollout waits for that worker and leaves the others alone.
     RolloutHeld {
         /// Whose.
         worker: WorkerId,
@@ -160,7 +160,7 @@ pub enum Notice {
     },
     /// The configuration was read anew and is refused, for this reason: nobody is restarted.
     ConfigurationRefused(String),
-    /// A roll-out was cut short by a stop.
+    /// A rollout was cut short by a stop.
     RolloutCancelled,
     /// Every worker is dead, of this.
     AllDead(Vec<Death>),
@@ -202,7 +202,7 @@ pub enum StopReason {
     Asked,
 }
 
-/// Whom a roll-out is of.
+/// Whom a rollout is of.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Scope {
     /// Every worker.

@@ -78,7 +78,7 @@ pub enum Request {
     Start,
     /// Replace every worker, [`Policy::parallel`](super::Policy::parallel) at a time.
     Rollout(OnDeath),
-    /// Replace every worker as a roll-out does, on the configuration that it runs on.
+    /// Replace every worker as a rollout does, on the configuration that it runs on.
     Replace,
     /// Replace every worker, all at once.
     RestartAll,
@@ -119,7 +119,7 @@ impl fmt::Display for StopCause {
     }
 }
 
-/// What a roll-out does when a replacement keeps dying.
+/// What a rollout does when a replacement keeps dying.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum OnDeath {
     /// It stands still and leaves the other workers alone; the replacement is tried on, whatever its limits say.
@@ -137,9 +137,9 @@ pub enum OneRequest {
     Stop,
     /// Replace it now, whatever else is being replaced.
     Restart,
-    /// Replace it in a roll-out, its own or the one under way. A new one goes on past deaths.
+    /// Replace it in a rollout, its own or the one under way. A new one goes on past deaths.
     Rollout,
-    /// Replace it in a roll-out, on the configuration that was read last.
+    /// Replace it in a rollout, on the configuration that was read last.
     Replace,
     /// It is no longer dead, but still stopped.
     Revive,

@@ -1,4 +1,4 @@
-//! What the end of a process means: for its slot, for the roll-out, and for everything.
+//! What the end of a process means: for its slot, for the rollout, and for everything.
 //!
 //! Invariant: whatever follows an end is decided here once, and said together with it.
 

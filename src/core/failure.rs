@@ -1,4 +1,4 @@
-//! What goes wrong with an instance, and why a roll-out is given up.
+//! What goes wrong with an instance, and why a rollout is given up.
 //!
 //! Invariant: each carries what a sentence for the operator needs.
 
@@ -22,7 +22,7 @@ pub struct Death {
     pub refusal: Option<ListenRefusal>,
 }
 
-/// Why a roll-out was aborted.
+/// Why a rollout was aborted.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum AbortReason {
     /// The replacement was not ready within this time.

@@ -1,7 +1,7 @@
-//! The supervisor itself: every slot, the roll-out, the host, and the goal they serve.
+//! The supervisor itself: every slot, the rollout, the host, and the goal they serve.
 //!
-//! What is asked of it is in `requests`, what the end of a process means in `ends`, how a roll-out moves on in `steps`.
-//! Order of precedence where deciders disagree: kill, stop, roll-out, back-off. Once a stop is asked for,
+//! What is asked of it is in `requests`, what the end of a process means in `ends`, how a rollout moves on in `steps`.
+//! Order of precedence where deciders disagree: kill, stop, rollout, back-off. Once a stop is asked for,
 //! nothing is started any more.
 
 use std::collections::HashMap;
@@ -237,7 +237,7 @@ impl Supervisor {
         InstanceId(self.last_instance)
     }
 
-    /// Moves everything on as far as it goes: readiness, turns of the roll-out, the end.
+    /// Moves everything on as far as it goes: readiness, turns of the rollout, the end.
     fn advance(&mut self, now: Moment, effects: &mut Vec<Effect>) {
         if self.goal == Goal::Serve {
             self.update_readiness(now, effects);

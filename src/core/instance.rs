@@ -66,7 +66,7 @@ pub(super) struct Instance {
 pub(super) enum ReadinessRule {
     /// After a while it counts as ready all the same: an app may have moved to another port.
     Lenient,
-    /// Never: a roll-out waits for it with a deadline of its own, and fails.
+    /// Never: a rollout waits for it with a deadline of its own, and fails.
     Strict,
 }
 

@@ -27,7 +27,7 @@ pub(super) enum Awaited {
     Gone(BTreeSet<WorkerId>),
     /// The configuration to be read, for this.
     Reading(Generation, Request),
-    /// The end of the roll-out.
+    /// The end of the rollout.
     Rollout,
     /// The end of everything.
     End,
@@ -102,7 +102,7 @@ impl Pending {
         effects.extend(done.into_iter().map(|(id, _)| Effect::Completed(id, completion.clone())));
     }
 
-    /// The roll-out is over.
+    /// The rollout is over.
     pub(super) fn rollout_over(&mut self, completion: &Completion, effects: &mut Vec<Effect>) {
         self.complete(|awaited| *awaited == Awaited::Rollout, completion, effects);
     }

@@ -11,9 +11,9 @@ pub struct Policy {
     pub limits: LifecycleLimits,
     /// Who says that a worker is ready [`control.triggerReadyStateManually`].
     pub readiness: Readiness,
-    /// Which comes first in a roll-out, the old worker's end or the new one's start [`control.restart`].
+    /// Which comes first in a rollout, the old worker's end or the new one's start [`control.restart`].
     pub restart: RestartOrder,
-    /// How many workers a roll-out replaces at a time, at least 1 [`control.parallel`].
+    /// How many workers a rollout replaces at a time, at least 1 [`control.parallel`].
     pub parallel: u32,
     /// How long a replacement may take from fork to ready [`control.readyTimeout`].
     pub ready_timeout: Option<Duration>,
@@ -85,7 +85,7 @@ pub enum Readiness {
     Manual,
 }
 
-/// Which comes first when a worker is replaced in a roll-out.
+/// Which comes first when a worker is replaced in a rollout.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum RestartOrder {
     /// The old worker ends, then the new one starts (as JS luster).

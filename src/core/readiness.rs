@@ -12,7 +12,7 @@ use super::instance::{Instance, ReadinessRule, Stage};
 use super::policy::Readiness;
 
 /// How long an instance that says it is ready may take to listen, where its predecessor did or where it was refused, before it
-/// counts as ready all the same; without it an app that moved to another port would block a roll-out for ever.
+/// counts as ready all the same; without it an app that moved to another port would block a rollout for ever.
 const SETTLE_LIMIT: Duration = Duration::from_secs(10);
 
 /// How long an app that is to call `ready()` itself may take before that is told.

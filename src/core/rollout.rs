@@ -1,4 +1,4 @@
-//! What a roll-out still has to do: which workers wait for their turn, and where each one under way stands.
+//! What a rollout still has to do: which workers wait for their turn, and where each one under way stands.
 //!
 //! Invariants: a worker waits at most once, however often a restart is asked for; one that was started after the latest
 //! request waits no longer; no step begins while `width` are under way. Whether a step succeeds is decided in `steps`.
@@ -11,7 +11,7 @@ use super::event::OnDeath;
 use super::ids::{InstanceId, Moment, WorkerId};
 use super::policy::RestartOrder;
 
-/// A roll-out under way.
+/// A rollout under way.
 #[derive(Debug)]
 pub(super) struct Rollout {
     pub(super) order: RestartOrder,
@@ -144,7 +144,7 @@ impl Rollout {
         }
     }
 
-    /// Whether the death of this worker, which is not being replaced, puts the roll-out in doubt: it is one that has been
+    /// Whether the death of this worker, which is not being replaced, puts the rollout in doubt: it is one that has been
     /// replaced.
     pub(super) fn is_put_in_doubt_by(&self, worker: WorkerId) -> bool {
         let idle = !self.steps.contains_key(&worker);
@@ -173,7 +173,7 @@ impl Rollout {
         self.steps.get(&worker).copied()
     }
 
-    /// The worker's replacement has failed, and the roll-out waits for the next one: is that new?
+    /// The worker's replacement has failed, and the rollout waits for the next one: is that new?
     pub(super) fn hold(&mut self, worker: WorkerId) -> bool {
         self.held.insert(worker)
     }
@@ -249,6 +249,6 @@ impl Rollout {
 pub(super) enum StepResult {
     /// The new instance is ready and the old one gone.
     Replaced,
-    /// It is dead, or nobody wants it any more: the roll-out goes on without it (as JS luster's queue).
+    /// It is dead, or nobody wants it any more: the rollout goes on without it (as JS luster's queue).
     LeftQueue,
 }

@@ -1,7 +1,7 @@
 //! One worker's slot: who sits in it, who is to follow, and who is on the way out.
 //!
 //! Invariants: at most one instance sits in the seat, at most one successor waits beside it, and a successor exists
-//! only while a start-first roll-out replaces this slot.
+//! only while a start-first rollout replaces this slot.
 
 use std::collections::BTreeSet;
 
@@ -40,7 +40,7 @@ pub(super) struct Slot {
 pub(super) enum Trial {
     /// No: its crashes are the worker's own.
     None,
-    /// A roll-out has put it there that holds, and it has not stood its test since: it is tried on, however often it dies.
+    /// A rollout has put it there that holds, and it has not stood its test since: it is tried on, however often it dies.
     Version,
 }
 

@@ -29,7 +29,7 @@ pub struct Snapshot {
     pub generation: Generation,
     /// Whether the configuration is being read.
     pub is_reading: bool,
-    /// The roll-out under way.
+    /// The rollout under way.
     pub rollout: Option<RolloutProgress>,
     /// Every worker, from 1 on.
     pub workers: Vec<WorkerSnapshot>,
@@ -47,7 +47,7 @@ pub enum FleetGoal {
     Stop,
 }
 
-/// How far a roll-out has got.
+/// How far a rollout has got.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RolloutProgress {
     /// When it began.

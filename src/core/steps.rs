@@ -1,8 +1,8 @@
-//! How the roll-out moves on: whose turn it is, what a step begins with, and what the readiness or end of an instance
+//! How the rollout moves on: whose turn it is, what a step begins with, and what the readiness or end of an instance
 //! means for it.
 //!
 //! Invariants: a start-first replacement that fails never costs the old worker: [`Supervisor::abort`] is the only way
-//! out. A stop-first one that fails costs no other worker: the roll-out waits until that worker is ready, and stays so;
+//! out. A stop-first one that fails costs no other worker: the rollout waits until that worker is ready, and stays so;
 //! one that is to go on past crashes only until it is dead.
 
 use std::time::Duration;
@@ -26,7 +26,7 @@ const PROOF: Duration = Duration::from_secs(1);
 const LONGEST_PROOF: Duration = Duration::from_secs(10);
 
 impl Supervisor {
-    /// Queues a worker or all, in a roll-out of its own or in the one under way.
+    /// Queues a worker or all, in a rollout of its own or in the one under way.
     pub(super) fn rollout(
         &mut self,
         now: Moment,
@@ -70,14 +70,14 @@ impl Supervisor {
         }
     }
 
-    /// Whose turn it is in the roll-out. A slot that still has a retiring instance waits, so that is alive which
+    /// Whose turn it is in the rollout. A slot that still has a retiring instance waits, so that is alive which
     /// drain for long never pile up.
     pub(super) fn next_pending(&mut self) -> Option<PendingReplacement> {
         let slots = &self.slots;
         self.rollout.as_mut()?.next_pending(|worker| slots.of(worker).retiring.is_empty())
     }
 
-    /// It is this worker's turn in the roll-out.
+    /// It is this worker's turn in the rollout.
     pub(super) fn begin_step(&mut self, now: Moment, pending: PendingReplacement, effects: &mut Vec<Effect>) {
         let Some(rollout) = &self.rollout else { return };
         let (order, width, on_death) = (rollout.order, rollout.width, rollout.on_death);
@@ -145,7 +145,7 @@ impl Supervisor {
         }
     }
 
-    /// A replacement has failed: the roll-out ends here. Old workers not yet replaced stay; replacements that
+    /// A replacement has failed: the rollout ends here. Old workers not yet replaced stay; replacements that
     /// are not ready go. A stop-first replacement that is late stays, for there is nothing to go back to.
     pub(super) fn abort(
         &mut self,
@@ -215,7 +215,7 @@ impl Supervisor {
         }
     }
 
-    /// What the end of an instance means for the roll-out.
+    /// What the end of an instance means for the rollout.
     pub(super) fn step_after_end(
         &mut self,
         now: Moment,
@@ -294,7 +294,7 @@ impl Supervisor {
         }
     }
 
-    /// Says once why the roll-out stands still.
+    /// Says once why the rollout stands still.
     fn say_held(&mut self, failed: &Instance, status: ExitStatus, effects: &mut Vec<Effect>) {
         let Some(rollout) = &mut self.rollout else { return };
         let (worker, id) = (failed.worker, failed.id);

@@ -36,10 +36,10 @@ impl Driver {
             }
             Notice::RolloutAborted { worker, reason, .. } => {
                 let reason = clauses::abort_reason(reason);
-                self.tell(now, &HostNotification::RollOutAborted { wid: Some(worker.0), reason: &reason });
+                self.tell(now, &HostNotification::RolloutAborted { wid: Some(worker.0), reason: &reason });
             }
             Notice::ConfigurationRefused(reason) => {
-                self.tell(now, &HostNotification::RollOutAborted { wid: None, reason });
+                self.tell(now, &HostNotification::RolloutAborted { wid: None, reason });
             }
             Notice::AllDead(deaths) => {
                 self.tell(now, &HostNotification::AllDead { exit: run::common_cause(deaths).code() });

@@ -205,19 +205,19 @@ fn rollout(notice: &Notice, pid: impl Fn(InstanceId) -> i32) {
                 RestartOrder::StartFirst => "start-first",
             };
             let all = count(*workers);
-            info!(event = "roll_out_began", workers, order, "rolling restart of {all}, {order}");
+            info!(event = "rollout_began", workers, order, "rolling restart of {all}, {order}");
         }
         Notice::RolloutExtended(waiting) => {
             let workers = queued(*waiting);
             info!(
-                event = "roll_out_extended",
+                event = "rollout_extended",
                 waiting, "a restart is under way; the request joins it, {workers}"
             );
         }
         Notice::RolloutFinished { replaced, took, .. } => {
             let (ms, workers) = (millis(*took), count(*replaced));
             info!(
-                event = "roll_out_finished",
+                event = "rollout_finished",
                 replaced, ms, "rolling restart finished: {workers} replaced in {ms} ms"
             );
         }
@@ -230,7 +230,7 @@ fn rollout(notice: &Notice, pid: impl Fn(InstanceId) -> i32) {
                 AbortReason::Died(status) => (None, Fields::of(status)),
             };
             error!(
-                event = "roll_out_aborted",
+                event = "rollout_aborted",
                 wid = wid.0,
                 pid,
                 replaced,
@@ -246,7 +246,7 @@ fn rollout(notice: &Notice, pid: impl Fn(InstanceId) -> i32) {
             held(*worker, pid(*instance), status, *waiting, *on_death);
         }
         Notice::RolloutCancelled => {
-            info!(event = "roll_out_cancelled", "rolling restart cancelled by a stop");
+            info!(event = "rollout_cancelled", "rolling restart cancelled by a stop");
         }
         // Told by `tell` itself.
         _ => {}
@@ -256,7 +256,7 @@ fn rollout(notice: &Notice, pid: impl Fn(InstanceId) -> i32) {
 fn held(wid: WorkerId, pid: i32, status: &ExitStatus, waiting: usize, on_death: OnDeath) {
     let Fields { code, signal, not_started } = Fields::of(status);
     let (how, workers) = (how(status), queued(waiting));
-    let (event, wid) = ("roll_out_held", wid.0);
+    let (event, wid) = ("rollout_held", wid.0);
     match on_death {
         OnDeath::Hold => error!(
             event,

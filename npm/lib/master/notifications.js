@@ -58,7 +58,7 @@ module.exports = {
             this._master.emit('restarted');
         }
     },
-    rollOutAborted(news) {
+    rolloutAborted(news) {
         this._master.emit('restart aborted', news.wid === null ? null : this._workerOf(news), news.reason);
     },
     /** Every worker is dead. Whoever listens may revive one; the supervisor waits for our word. */

@@ -7,4 +7,4 @@ mod stories_of_hosts;
 mod stories_of_lives;
 mod stories_of_reloads;
 mod stories_of_requests;
-mod stories_of_roll_outs;
+mod stories_of_rollouts;

@@ -2,7 +2,7 @@
 //!
 //! The harness checks at every step that every process is known, that no slot holds too many, that nothing is
 //! started after a stop, that no worker is told to disconnect twice and that a wake-up leaves nothing due.
-//! Here the model adds what must be true in the end, and how far a roll-out may go below full strength.
+//! Here the model adds what must be true in the end, and how far a rollout may go below full strength.
 
 use proptest::prelude::*;
 
@@ -266,7 +266,7 @@ proptest! {
     }
 
     #[test]
-    fn a_roll_out_of_healthy_workers_replaces_each_and_never_goes_below_its_strength(
+    fn a_rollout_of_healthy_workers_replaces_each_and_never_goes_below_its_strength(
         workers in 1u32..7,
         parallel in 1u32..4,
         start_first in any::<bool>(),

@@ -454,7 +454,7 @@ fn an_app_that_moved_to_another_port_counts_as_ready_after_a_while() {
     world.ask(Request::Start);
     world.pass(5_000);
     world.ask(Request::Rollout(OnDeath::Hold));
-    world.run_until("the roll-out ends", |world| world.said(|n| matches!(n, Notice::RolloutFinished { .. })));
+    world.run_until("the rollout ends", |world| world.said(|n| matches!(n, Notice::RolloutFinished { .. })));
     assert!(world.said(|notice| matches!(notice, Notice::ReadyWithout(..))));
 }
 

@@ -38,7 +38,7 @@ fn a_configuration_that_is_refused_touches_nobody_and_the_next_one_may_be_right(
     }
     world.configuration = Some(Ok(()));
     world.ask(ROLL_OUT);
-    world.run_until("the roll-out is over", |world| finished(world) == 1);
+    world.run_until("the rollout is over", |world| finished(world) == 1);
     assert!(world.living().is_disjoint(&before));
     assert_eq!(world.adopted, [Generation(3)]);
 }
@@ -113,6 +113,6 @@ fn a_worker_that_dies_during_a_reading_is_followed_at_once() {
 fn where_a_script_says_what_is_configured_nothing_is_read() {
     let mut world = World::serving(Policy { host_kind: HostKind::CustomMaster, ..policy(2) });
     world.ask(ROLL_OUT);
-    world.run_until("the roll-out is over", |world| finished(world) == 1);
+    world.run_until("the rollout is over", |world| finished(world) == 1);
     assert!(world.readings.is_empty());
 }

@@ -80,13 +80,13 @@ fn a_worker_that_waits_for_its_turn_and_restarts_by_itself_is_not_replaced_again
     let mut world = World::serving(scripted(3));
     world.ask(Request::Rollout(OnDeath::Hold));
     world.ask(one(3, OneRequest::Restart));
-    world.run_until("the roll-out ends", |world| world.said(is_finished));
+    world.run_until("the rollout ends", |world| world.said(is_finished));
     assert_eq!((1..=3).map(|worker| world.starts(worker)).collect::<Vec<_>>(), [2, 2, 2]);
     assert_eq!(world.ready(), 3);
 }
 
 #[test]
-fn the_roll_out_waits_for_a_worker_that_restarts_by_itself_and_is_slow() {
+fn the_rollout_waits_for_a_worker_that_restarts_by_itself_and_is_slow() {
     let slow = |worker: WorkerId, start| Behaviour {
         ready: Some(if worker == WorkerId(3) && start == 2 { 30_000 } else { 40 }),
         ..Behaviour::default()
@@ -95,9 +95,9 @@ fn the_roll_out_waits_for_a_worker_that_restarts_by_itself_and_is_slow() {
     world.script = Box::new(slow);
     world.ask(Request::Rollout(OnDeath::Hold));
     world.ask(one(3, OneRequest::Restart));
-    world.run_until("the roll-out ends", |world| world.said(is_finished));
+    world.run_until("the rollout ends", |world| world.said(is_finished));
     assert_eq!(world.starts(3), 2);
-    assert_eq!(world.ready(), 3, "the roll-out is not over before it is ready");
+    assert_eq!(world.ready(), 3, "the rollout is not over before it is ready");
 }
 
 #[test]
@@ -106,27 +106,27 @@ fn one_worker_is_rolled_out_alone_or_joins_the_queue() {
     world.ask(one(2, OneRequest::Rollout));
     world.ask(one(1, OneRequest::Rollout));
     world.ask(one(2, OneRequest::Rollout));
-    world.run_until("the roll-out ends", |world| world.said(is_finished));
+    world.run_until("the rollout ends", |world| world.said(is_finished));
     assert_eq!((1..=3).map(|worker| world.starts(worker)).collect::<Vec<_>>(), [2, 2, 1]);
 }
 
 #[test]
-fn a_roll_out_passes_over_workers_that_rest() {
+fn a_rollout_passes_over_workers_that_rest() {
     let mut world = World::serving(scripted(2));
     world.ask(one(1, OneRequest::Stop));
     world.run_until("it is gone", |world| world.processes() == 1);
     world.ask(Request::Rollout(OnDeath::Hold));
-    world.run_until("the roll-out ends", |world| world.said(is_finished));
+    world.run_until("the rollout ends", |world| world.said(is_finished));
     assert_eq!((world.starts(1), world.starts(2)), (1, 2));
 }
 
 #[test]
-fn a_stop_of_one_worker_takes_it_out_of_the_roll_out() {
+fn a_stop_of_one_worker_takes_it_out_of_the_rollout() {
     for restart in [RestartOrder::StopFirst, RestartOrder::StartFirst] {
         let mut world = World::serving(Policy { restart, ..scripted(2) });
         world.ask(Request::Rollout(OnDeath::Hold));
         world.ask(one(1, OneRequest::Stop));
-        world.run_until("the roll-out ends", |world| world.said(is_finished));
+        world.run_until("the rollout ends", |world| world.said(is_finished));
         world.pass(60_000);
         assert_eq!(world.ready(), 1, "{restart:?}");
         assert_eq!(world.processes(), 1, "{restart:?}: worker 1 and its successor are gone");

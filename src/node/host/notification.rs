@@ -101,7 +101,7 @@ pub enum HostNotification<'a> {
         all: bool,
     },
     /// A rolling restart has been given up.
-    RollOutAborted {
+    RolloutAborted {
         /// Whose replacement failed; nothing if the configuration was refused.
         wid: Option<u32>,
         /// Why.

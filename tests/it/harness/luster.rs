@@ -348,8 +348,7 @@ impl Running {
     /// Asks for a rolling restart and waits until it is over; answers with its last line.
     #[track_caller]
     pub(crate) fn rollout(&self) -> Value {
-        let ended =
-            |line: &&Value| line["event"] == "roll_out_finished" || line["event"] == "roll_out_aborted";
+        let ended = |line: &&Value| line["event"] == "rollout_finished" || line["event"] == "rollout_aborted";
         let before = self.log().iter().filter(ended).count();
         self.signal(nix::sys::signal::Signal::SIGHUP);
         eventually("the rolling restart ends", || self.log().iter().filter(ended).nth(before).cloned())

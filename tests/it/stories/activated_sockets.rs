@@ -91,7 +91,7 @@ fn all_workers_serve_the_sockets_luster_was_started_with() {
             await_answers_of_both(&Target::Tcp(port));
             assert_eq!(get(&Target::Unix(path.clone())).expect("an answer").status, 200);
             luster.await_ready(2);
-            assert_eq!(luster.rollout()["event"], "roll_out_finished");
+            assert_eq!(luster.rollout()["event"], "rollout_finished");
             await_answers_of_both(&Target::Tcp(port));
             let (code, log) = luster.stop();
             let exits = log.iter().filter(|line| line["event"] == "exit");

@@ -106,7 +106,7 @@ fn a_worker_that_sent_connections_to_the_master_stops_without_a_timeout() {
         }
         luster.await_told(6);
         luster.await_ready(1);
-        assert_eq!(luster.rollout()["event"], "roll_out_finished");
+        assert_eq!(luster.rollout()["event"], "rollout_finished");
         luster.await_told_where(2, "listens", |told| told["name"] == "listens");
         assert!(is_closed(TcpStream::connect(("127.0.0.1", port)).expect("connects")), "Node {}", node.major);
         let (code, log) = luster.stop();

@@ -171,7 +171,7 @@ fn a_reload_moves_from_one_address_of_a_port_to_all_of_them() {
     luster.await_ready(1);
     luster.await_listening(1);
     luster.put("host", "");
-    assert_eq!(luster.rollout()["event"], "roll_out_finished");
+    assert_eq!(luster.rollout()["event"], "rollout_finished");
     assert_eq!(luster.told(), [] as [Value; 0]);
     assert_eq!(get(&Target::Tcp6(port)).expect("an answer").body, "1");
     assert_eq!(luster.stop().0, 0);
@@ -190,7 +190,7 @@ fn one_worker_has_as_many_servers_as_its_descriptors_allow() {
         let luster = Luster::with(&app(body), config).node(&node).start();
         assert_eq!(luster.await_told(1)[0]["listening"], 1500, "Node {}", node.major);
         luster.await_ready(1);
-        assert_eq!(luster.rollout()["event"], "roll_out_finished");
+        assert_eq!(luster.rollout()["event"], "rollout_finished");
         assert_eq!(luster.stop().0, 0);
     }
 }
@@ -212,7 +212,7 @@ fn a_worker_that_asks_for_more_than_there_are_descriptors_is_told_and_can_be_rep
         "three of four descriptors"
     );
     luster.await_ready(1);
-    assert_eq!(luster.rollout()["event"], "roll_out_finished");
+    assert_eq!(luster.rollout()["event"], "rollout_finished");
     assert_eq!(luster.stop().0, 0);
 }
 

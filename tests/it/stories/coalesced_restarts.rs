@@ -23,7 +23,7 @@ fn fifty_hangups_in_a_second_are_at_most_two_passes() {
         std::thread::sleep(Duration::from_millis(20)); // The pace of the storm, not a wait for anything.
     }
     eventually("the storm is over", || {
-        let (began, ended) = (luster.events("roll_out_began"), luster.events("roll_out_finished"));
+        let (began, ended) = (luster.events("rollout_began"), luster.events("rollout_finished"));
         (!began.is_empty() && began.len() == ended.len()).then_some(())
     });
     loads.into_iter().for_each(Load::end_without_a_failure);
@@ -47,7 +47,7 @@ require('http').createServer((req, res) => {
 "#;
 
 #[test]
-fn a_stop_in_the_middle_of_a_roll_out_lets_requests_finish() {
+fn a_stop_in_the_middle_of_a_rollout_lets_requests_finish() {
     for restart in ["stop-first", "start-first"] {
         let port = free_port();
         let config = json!({"workers": 2, "control": {"restart": restart}, "server": {"port": port}});
@@ -67,7 +67,7 @@ fn a_stop_in_the_middle_of_a_roll_out_lets_requests_finish() {
         luster.signal(Signal::SIGHUP);
         luster.await_event("stopping", 1);
         luster.signal(Signal::SIGTERM);
-        luster.await_event("roll_out_cancelled", 1);
+        luster.await_event("rollout_cancelled", 1);
         luster.signal(Signal::SIGHUP);
         std::fs::write(luster.path().join("answer"), "").expect("writable");
         for connection in &mut connections {

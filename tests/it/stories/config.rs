@@ -248,7 +248,7 @@ fn a_changed_configuration_reaches_the_workers_that_come_after() {
     luster.await_ready(1);
     let text = "module.exports = { app: 'worker.js', workers: 1, my: { name: String('new') } }";
     luster.put("luster.conf.js", text);
-    assert_eq!(luster.rollout()["event"], "roll_out_finished");
+    assert_eq!(luster.rollout()["event"], "rollout_finished");
     eventually("the new name is told", || {
         luster.told().last().is_some_and(|told| told["name"] == "new").then_some(())
     });
@@ -257,7 +257,7 @@ fn a_changed_configuration_reaches_the_workers_that_come_after() {
 
 /// As deployments by releases do it: `current` is a link that is moved.
 #[test]
-fn a_roll_out_runs_the_release_that_the_link_leads_to_by_then() {
+fn a_rollout_runs_the_release_that_the_link_leads_to_by_then() {
     let release = |number: u32| {
         format!(
             "{TELL}tell({{ release: {number}, name: require('luster').config.get('name'), main: require.main === module }});"
@@ -277,7 +277,7 @@ fn a_roll_out_runs_the_release_that_the_link_leads_to_by_then() {
     luster.await_ready(1);
     std::fs::remove_file(&link).expect("there");
     std::os::unix::fs::symlink("2", &link).expect("writable");
-    assert_eq!(luster.rollout()["event"], "roll_out_finished");
+    assert_eq!(luster.rollout()["event"], "rollout_finished");
     let expected = [1, 2].map(
         |number| json!({"wid": 1, "release": number, "name": format!("release {number}"), "main": true}),
     );

@@ -135,7 +135,7 @@ fn the_systemd_unit_is_valid_and_does_what_it_says() {
             reload.replace("/usr/local/bin/luster", binary).replace("$MAINPID", &luster.pid().to_string());
         sh(luster.path(), &reload.replace("/srv/app/current/", ""));
     }
-    luster.await_event("roll_out_finished", 1);
+    luster.await_event("rollout_finished", 1);
     assert_eq!(luster.stop().0, 0);
     let refused: Vec<_> =
         value("RestartPreventExitStatus").split(' ').map(|code| code.parse::<i32>()).collect();
@@ -211,7 +211,7 @@ fn two_groups_behind(balancer: impl Fn(&Path, u16, u16) -> Beside) -> Beside {
         [Style::KEEP_ALIVE.to("/slow"), Style::NEW].map(|style| Load::begin(&Target::Tcp(front), style));
     for _ in 0..2 {
         loads.iter().for_each(|load| load.await_answers(50));
-        assert_eq!(luster.rollout()["event"], "roll_out_finished");
+        assert_eq!(luster.rollout()["event"], "rollout_finished");
     }
     loads.iter().for_each(|load| load.await_answers(50));
     loads.into_iter().for_each(Load::end_without_a_failure);
@@ -328,7 +328,7 @@ fn a_moved_symlink_is_rolled_out() {
         assert_eq!(get(&Target::Tcp(port)).expect("an answer").body, "1");
         sh(luster.path(), &after[0]);
         assert_eq!(after[1], "systemctl reload app");
-        assert_eq!(luster.rollout()["event"], "roll_out_finished");
+        assert_eq!(luster.rollout()["event"], "rollout_finished");
         assert_eq!(get(&Target::Tcp(port)).expect("an answer").body, "2", "luster.conf.{name}");
         assert_eq!(luster.stop().0, 0);
     }

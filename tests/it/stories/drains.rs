@@ -17,9 +17,9 @@ fn start(app: &str, mut config: Value) -> (Running, Target) {
     (luster, Target::Tcp(port))
 }
 
-/// Begins a roll-out, and waits until the old worker does not wait for connections without a request any more.
+/// Begins a rollout, and waits until the old worker does not wait for connections without a request any more.
 #[track_caller]
-fn begin_roll_out(luster: &Running, target: &Target) {
+fn begin_rollout(luster: &Running, target: &Target) {
     let mut idle = Connection::open(target).expect("open");
     // It is in the worker's hands for sure when it has been used.
     assert_eq!(idle.request("GET / HTTP/1.1", b"").expect("an answer").status, 200);
@@ -29,19 +29,19 @@ fn begin_roll_out(luster: &Running, target: &Target) {
 }
 
 #[track_caller]
-fn await_roll_out(luster: &Running) {
-    luster.await_event("roll_out_finished", 1);
+fn await_rollout(luster: &Running) {
+    luster.await_event("rollout_finished", 1);
 }
 
 #[test]
-fn a_slow_head_and_a_slow_upload_cross_a_roll_out() {
+fn a_slow_head_and_a_slow_upload_cross_a_rollout() {
     for restart in ["stop-first", "start-first"] {
         let (luster, target) = start(HTTP, json!({"control": {"restart": restart}}));
         let mut head = Connection::open(&target).expect("open");
         head.send(b"GET / HTTP/1.1\r\nHost: loc").expect("sent");
         let mut upload = Connection::open(&target).expect("open");
         upload.send(b"POST / HTTP/1.1\r\nHost: localhost\r\nContent-Length: 1000\r\n\r\n0123").expect("sent");
-        begin_roll_out(&luster, &target);
+        begin_rollout(&luster, &target);
         head.send(b"alhost\r\n\r\n").expect("sent");
         for _ in 0..996 {
             upload.send(b"x").expect("sent");
@@ -50,7 +50,7 @@ fn a_slow_head_and_a_slow_upload_cross_a_roll_out() {
             let reply = connection.reply().expect("an answer");
             assert!(reply.status == 200 && reply.closes && reply.body.ends_with(wanted), "{reply:?}");
         }
-        await_roll_out(&luster);
+        await_rollout(&luster);
         assert!(luster.events("signalled").is_empty());
         assert_eq!(luster.stop().0, 0);
     }
@@ -65,7 +65,7 @@ fn a_pipeline_is_answered_to_its_end() {
     luster.signal(Signal::SIGHUP);
     let closes: Vec<_> = (0..8).map(|_| pipeline.reply().expect("an answer").closes).collect();
     assert_eq!(closes, [false, false, false, false, false, false, false, true]);
-    await_roll_out(&luster);
+    await_rollout(&luster);
 }
 
 /// An endless stream for `/events`, an upgraded connection for those who ask.
@@ -91,9 +91,9 @@ fn a_stream_of_events_is_cut_at_the_stop_timeout() {
     let mut events = Connection::open(&target).expect("open");
     events.send(b"GET /events HTTP/1.1\r\nHost: localhost\r\n\r\n").expect("sent");
     events.read_until(b"begun").expect("it has begun");
-    begin_roll_out(&luster, &target);
+    begin_rollout(&luster, &target);
     events.read_until(b"more").expect("it goes on while the worker drains");
-    await_roll_out(&luster);
+    await_rollout(&luster);
     let signalled = luster.await_event("signalled", 1);
     assert_eq!(signalled["wid"], 1, "{signalled}");
     assert!(events.rest().is_ok());
@@ -108,11 +108,11 @@ fn an_upgraded_connection_lives_until_the_stop_timeout_and_is_told_by_the_signal
         .send(b"GET / HTTP/1.1\r\nHost: localhost\r\nConnection: Upgrade\r\nUpgrade: echo\r\n\r\n")
         .expect("sent");
     socket.read_until(b"echo\r\n\r\n").expect("upgraded");
-    begin_roll_out(&luster, &target);
+    begin_rollout(&luster, &target);
     socket.send(b"are you there?").expect("sent");
     socket.read_until(b"are you there?").expect("it is");
     assert_eq!(socket.rest().expect("the end"), b"goodbye");
-    await_roll_out(&luster);
+    await_rollout(&luster);
     assert_eq!(luster.stop().0, 0);
 }
 
@@ -154,12 +154,12 @@ fn an_app_that_closes_its_own_server_at_sigterm_drops_nothing() {
 
 /// Rolls out so often under load.
 #[track_caller]
-fn load_across(luster: &Running, target: &Target, roll_outs: usize) {
+fn load_across(luster: &Running, target: &Target, rollouts: usize) {
     use crate::harness::{Load, Style};
     let loads = [Style::KEEP_ALIVE, Style::NEW].map(|style| Load::begin(target, style));
-    for _ in 0..roll_outs {
+    for _ in 0..rollouts {
         loads.iter().for_each(|load| load.await_answers(20));
-        assert_eq!(luster.rollout()["event"], "roll_out_finished");
+        assert_eq!(luster.rollout()["event"], "rollout_finished");
     }
     loads.iter().for_each(|load| load.await_answers(20));
     loads.into_iter().for_each(Load::end_without_a_failure);
@@ -216,7 +216,7 @@ const make = {
 make[process.env.KIND]().listen(process.env.port);
 "#;
 
-/// The report of Node's own clients after three roll-outs of each order.
+/// The report of Node's own clients after three rollouts of each order.
 #[track_caller]
 fn secure(kind: &str) -> Vec<Value> {
     let certificate = include_str!("../../../npm/test/apps/certificate.js");
@@ -229,7 +229,7 @@ fn secure(kind: &str) -> Vec<Value> {
         luster.await_ready(2);
         let clients = Script::start("load.js", &[kind, &port.to_string()]);
         for _ in 0..3 {
-            assert_eq!(luster.rollout()["event"], "roll_out_finished");
+            assert_eq!(luster.rollout()["event"], "rollout_finished");
         }
         let report = clients.end();
         assert_eq!(report["failures"], json!([]), "{report}");
@@ -303,7 +303,7 @@ fn clients_that_pause_on_kept_connections_lose_nothing() {
     let load = Load::begin(&Target::Tcp(port), Style::KEEP_ALIVE.pausing(50, 300, 500));
     for _ in 0..4 {
         load.await_answers(50);
-        assert_eq!(luster.rollout()["event"], "roll_out_finished");
+        assert_eq!(luster.rollout()["event"], "rollout_finished");
     }
     load.end_without_a_failure();
     assert_eq!(luster.stop().0, 0);

@@ -69,7 +69,7 @@ fn manual_ready_is_rolled_out_and_says_goodbye() {
         get(&Target::Tcp(port)).expect("an answer").body.split_once(" has ").expect("words").1,
         "3 entries\n"
     );
-    assert_eq!(luster.rollout()["event"], "roll_out_finished");
+    assert_eq!(luster.rollout()["event"], "rollout_finished");
     eventually("both old workers say goodbye", || {
         (luster.stdout().matches("says goodbye").count() == 2).then_some(())
     });
@@ -96,7 +96,7 @@ fn extension_gives_the_app_a_greeting_and_tells_of_ends() {
     let luster = start(Luster::new().config_file(example("extension/luster.conf.json")), port);
     let answer = body(port, "/");
     assert!(answer.starts_with("Good day from worker "), "{answer}");
-    assert_eq!(luster.rollout()["event"], "roll_out_finished");
+    assert_eq!(luster.rollout()["event"], "rollout_finished");
     eventually("the extension tells of both", || {
         let told = luster.stdout();
         (1..=2).all(|wid| told.contains(&format!("worker {wid} ended with code 0"))).then_some(())

@@ -204,7 +204,7 @@ fn one_that_floods_luster_costs_only_itself() {
     luster.await_ready(1);
     luster.await_told(1);
     get(&Target::Tcp(port)).expect("an answer");
-    assert_eq!(luster.rollout()["event"], "roll_out_finished");
+    assert_eq!(luster.rollout()["event"], "rollout_finished");
     let memory = memory_of(&luster);
     assert!(memory < 100 << 10, "{memory} KiB");
     assert_eq!(luster.stop().0, 0);

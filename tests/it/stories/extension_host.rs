@@ -328,7 +328,7 @@ fn a_signal_that_an_extension_listens_to_is_its_own() {
         (!luster.told().is_empty()).then_some(())
     });
     assert_eq!(luster.told()[0]["signal"], "SIGHUP");
-    assert_eq!(luster.events("roll_out_began").len(), 0);
+    assert_eq!(luster.events("rollout_began").len(), 0);
     ends_well(luster);
 }
 

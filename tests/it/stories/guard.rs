@@ -33,7 +33,7 @@ fn a_change_restarts_the_workers_one_by_one_without_a_node_for_it() {
         fs::write(luster.path().join(path), "changed").expect("writable");
     }
     fs::write(luster.path().join("lib/code.js"), "changed").expect("writable");
-    luster.await_event("roll_out_finished", 1);
+    luster.await_event("rollout_finished", 1);
     assert!(told(&luster).iter().all(|(_, file)| file == "lib/code.js"), "{:?}", told(&luster));
     let message = luster.await_event("fs_event", 1)["message"].clone();
     assert_eq!(message, "FS event <change> on file \"lib/code.js\"");
@@ -63,7 +63,7 @@ fn without_options_every_file_counts_those_with_a_leading_dot_too() {
     let luster = watching(Value::Null);
     fs::write(luster.path().join(".hidden/x.js"), "changed").expect("writable");
     fs::write(luster.path().join(".env"), "A=1").expect("writable");
-    luster.await_event("roll_out_finished", 1);
+    luster.await_event("rollout_finished", 1);
     let told = told(&luster);
     assert!(told.iter().all(|(_, file)| file == ".env") && !told.is_empty(), "{told:?}");
     assert_eq!(luster.stop().0, 0);
@@ -75,7 +75,7 @@ fn files_and_folders_that_come_and_go_are_noticed() {
     let change = |count: usize, what: &str, kind: &str, file: &str, act: &dyn Fn()| {
         act();
         luster.await_event_where("fs_event", 1, |event| event["change"] == kind && event["file"] == file);
-        luster.await_event("roll_out_finished", count);
+        luster.await_event("rollout_finished", count);
         assert!(!what.is_empty());
     };
     let path = |name: &str| luster.path().join(name);
@@ -104,10 +104,10 @@ fn many_changes_are_one_restart_and_silence_can_be_had() {
     for number in 0..100 {
         fs::write(luster.path().join(format!("lib/{number}.js")), "").expect("writable");
     }
-    let began = luster.await_event("roll_out_began", 1);
+    let began = luster.await_event("rollout_began", 1);
     assert!(began["message"].as_str().expect("a message").contains("stop-first"), "{began}");
-    luster.await_event("roll_out_finished", 1);
-    assert_eq!(luster.events("roll_out_began").len(), 1);
+    luster.await_event("rollout_finished", 1);
+    assert_eq!(luster.events("rollout_began").len(), 1);
     assert_eq!(told(&luster), []);
     assert_eq!(luster.stop().0, 0);
 }
@@ -133,7 +133,7 @@ fn log_files_below_do_not_restart_for_ever() {
     luster.await_event("watching", 1);
     luster.await_ready(1);
     fs::write(luster.path().join("worker.js"), "console.log('changed')").expect("writable");
-    luster.await_event("roll_out_finished", 1);
+    luster.await_event("rollout_finished", 1);
     // Its own printing, and that of the restart, would have been noticed before the next change.
     fs::write(luster.path().join("last"), "").expect("writable");
     luster.await_event_where("fs_event", 1, |event| event["file"] == "last");
@@ -151,7 +151,7 @@ fn a_folder_that_is_excluded_by_its_name_is_so_with_all_that_is_in_it() {
     fs::write(luster.path().join("lib/last"), "").expect("writable");
     luster.await_event_where("fs_event", 1, |event| event["file"] == "lib/last");
     assert!(told(&luster).iter().all(|(_, file)| file == "lib/last"), "{:?}", told(&luster));
-    luster.await_event("roll_out_finished", 1);
+    luster.await_event("rollout_finished", 1);
     assert_eq!(luster.stop().0, 0);
 }
 
@@ -160,10 +160,10 @@ fn what_is_built_anew_is_noticed_again_and_what_is_not_there_yet_when_it_comes()
     let luster = watching(json!({"patterns": ["lib/**/*.js", "dist/app/*.js", "settings"], "debounce": 30}));
     let path = |name: &str| luster.path().join(name);
     let noticed = |name: &str, act: &dyn Fn()| {
-        let before = luster.events("roll_out_finished").len();
+        let before = luster.events("rollout_finished").len();
         act();
         luster.await_event_where("fs_event", 1, |event| event["file"] == name);
-        luster.await_event("roll_out_finished", before + 1);
+        luster.await_event("rollout_finished", before + 1);
     };
     noticed("dist/app/a.js", &|| {
         fs::create_dir_all(path("dist/app")).expect("writable");
@@ -193,7 +193,7 @@ fn what_is_built_anew_is_noticed_again_and_what_is_not_there_yet_when_it_comes()
 fn sources_that_are_moved_away_restart_the_workers() {
     let luster = watching(json!({"patterns": ["**/*.js", "!**/node_modules/**"], "debounce": 30}));
     fs::rename(luster.path().join("lib"), luster.path().join(".lib")).expect("it is there");
-    luster.await_event("roll_out_finished", 1);
+    luster.await_event("rollout_finished", 1);
     assert_eq!(told(&luster), []);
     assert_eq!(luster.stop().0, 0);
 }
@@ -208,7 +208,7 @@ fn lusters_own_words_in_a_file_that_is_watched_are_no_change() {
     fs::rename(folder.join("err.log"), folder.join("err.log.1")).expect("it is there");
     let log = || fs::read_to_string(folder.join("err.log.1")).unwrap_or_default();
     fs::write(folder.join("lib/code.js"), "changed").expect("writable");
-    eventually("it restarts", || log().contains("roll_out_finished").then_some(()));
+    eventually("it restarts", || log().contains("rollout_finished").then_some(()));
     fs::write(folder.join("lib/last.js"), "").expect("writable");
     eventually("it notices more", || log().contains("lib/last.js").then_some(()));
     let lines =

@@ -1,4 +1,4 @@
-//! Whatever workers listen on, a roll-out drops nothing: groups of ports, unix sockets, UDP, several at once.
+//! Whatever workers listen on, a rollout drops nothing: groups of ports, unix sockets, UDP, several at once.
 
 use std::net::UdpSocket;
 use std::sync::Arc;
@@ -18,7 +18,7 @@ fn start(app: &str, config: Value, listening: usize) -> Running {
     luster
 }
 
-/// Two roll-outs with clients of both kinds at every target.
+/// Two rollouts with clients of both kinds at every target.
 #[track_caller]
 fn drops_nothing(luster: Running, targets: &[Target]) {
     let styles = [Style::KEEP_ALIVE, Style::NEW];
@@ -26,7 +26,7 @@ fn drops_nothing(luster: Running, targets: &[Target]) {
         targets.iter().flat_map(|target| styles.map(|style| Load::begin(target, style))).collect();
     for _ in 0..2 {
         loads.iter().for_each(|load| load.await_answers(20));
-        assert_eq!(luster.rollout()["event"], "roll_out_finished");
+        assert_eq!(luster.rollout()["event"], "rollout_finished");
     }
     loads.iter().for_each(|load| load.await_answers(20));
     loads.into_iter().for_each(Load::end_without_a_failure);
@@ -95,7 +95,7 @@ fn workers_that_refuse_connections_beyond_their_limit() {
         let load = Load::begin(&Target::Tcp(port), Style::NEW);
         for _ in 0..2 {
             load.await_answers(20);
-            assert_eq!(luster.rollout()["event"], "roll_out_finished");
+            assert_eq!(luster.rollout()["event"], "rollout_finished");
         }
         load.await_answers(20);
         load.end_without_a_failure();
@@ -146,7 +146,7 @@ impl Echoes {
 }
 
 #[test]
-fn datagrams_are_echoed_across_roll_outs() {
+fn datagrams_are_echoed_across_rollouts() {
     let app = "const socket = require('dgram').createSocket('udp4');
         socket.on('message', (data, from) => socket.send(data, from.port, from.address));
         socket.bind(Number(process.env.port), '127.0.0.1');";
@@ -157,7 +157,7 @@ fn datagrams_are_echoed_across_roll_outs() {
         let clients = [(); 4].map(|()| Echoes::begin(port));
         for _ in 0..2 {
             clients.iter().for_each(|client| client.await_more(20));
-            assert_eq!(luster.rollout()["event"], "roll_out_finished");
+            assert_eq!(luster.rollout()["event"], "rollout_finished");
         }
         clients.iter().for_each(|client| client.await_more(20));
         clients.into_iter().for_each(Echoes::end);

@@ -132,7 +132,7 @@ fn port_0_is_one_random_port_for_all_workers_and_another_one_for_the_next_server
             await_answers_of(&Target::Tcp(u16::try_from(port).expect("a port")), 3);
         }
         luster.await_ready(3);
-        assert_eq!(luster.rollout()["event"], "roll_out_finished");
+        assert_eq!(luster.rollout()["event"], "rollout_finished");
         // The new instances listen on the same ports.
         let later = luster.await_told(18);
         assert_eq!(
@@ -619,7 +619,7 @@ fn a_tls_session_begun_with_one_worker_is_resumed_by_the_others() {
                 assert!(balance == "shared" || wids.len() == 2, "{visits:?}");
             }
             luster.await_ready(2);
-            assert_eq!(luster.rollout()["event"], "roll_out_finished");
+            assert_eq!(luster.rollout()["event"], "rollout_finished");
             for version in versions {
                 let visits = visits(&node.path, port, version, luster.path());
                 let resumed = visits.len() == 4 && visits.iter().all(|visit| visit.ends_with("true"));

@@ -290,7 +290,7 @@ fn a_worker_that_floods_its_stdout_costs_nobody_else_anything() {
     let luster = logging(app, json!({"stdout": "/dev/full"})).start();
     luster.await_ready(2);
     await_stderr_once(&luster, "the log file (a stream) cannot be written: No space left on device");
-    assert_eq!(luster.rollout()["event"], "roll_out_finished");
+    assert_eq!(luster.rollout()["event"], "rollout_finished");
     assert_eq!(luster.stop().0, 0);
 }
 

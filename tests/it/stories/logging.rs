@@ -327,7 +327,7 @@ fn where_it_listens_is_told_once_for_all_workers_and_not_again_by_a_restart() {
         (&told["level"], &told["message"]),
         (&json!("INFO"), &json!(format!("listening on tcp *:{port} (workers 1-3)")))
     );
-    assert_eq!(luster.rollout()["event"], "roll_out_finished");
+    assert_eq!(luster.rollout()["event"], "rollout_finished");
     let (code, log) = luster.stop();
     assert_eq!((code, log.iter().filter(|line| line["event"] == "listening_on").count()), (0, 1));
 }

@@ -137,8 +137,8 @@ fn suspend_functions_run_once_each_and_are_waited_for() {
     on_every_node(|node| {
         let luster = Luster::with(&app, json!({"workers": 1})).node(node).start();
         luster.await_ready(1);
-        assert_eq!(luster.rollout()["event"], "roll_out_finished");
-        assert_eq!(names(luster.await_told(6)), expected, "Node {}: on a roll-out", node.major);
+        assert_eq!(luster.rollout()["event"], "rollout_finished");
+        assert_eq!(names(luster.await_told(6)), expected, "Node {}: on a rollout", node.major);
         luster.signal(nix::sys::signal::Signal::SIGTERM);
         assert_eq!(names(luster.await_told(12))[6..], expected, "Node {}: on a stop", node.major);
         let mut luster = luster;

@@ -1,6 +1,6 @@
 //! The stories, one file for each thing users rely on.
 
-mod aborted_roll_outs;
+mod aborted_rollouts;
 mod activated_sockets;
 mod bad_configurations;
 mod channel;

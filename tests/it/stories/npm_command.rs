@@ -38,7 +38,7 @@ fn the_command_runs_a_configuration_and_node_flags_reach_the_workers() {
         assert_eq!(flags, json!(["--max-http-header-size=20000"]));
         assert!(version.as_str().expect("a version").starts_with(&format!("v{}.", node.major)), "{version}");
         luster.signal(Signal::SIGHUP);
-        luster.await_event("roll_out_finished", 1);
+        luster.await_event("rollout_finished", 1);
         luster.signal(Signal::SIGTERM);
         assert_eq!(luster.await_end(), 0);
         assert_eq!(processes_in(luster.path()), []);

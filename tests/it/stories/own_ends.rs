@@ -91,7 +91,7 @@ fn a_signal_to_the_extension_hosts_process_means_what_it_means_to_luster() {
     let luster = with_extension("").start();
     luster.await_ready(2);
     kill(Pid::from_raw(host_pid(&luster)), Signal::SIGHUP).expect("it is there");
-    assert_eq!(luster.await_event("roll_out_finished", 1)["replaced"], 2);
+    assert_eq!(luster.await_event("rollout_finished", 1)["replaced"], 2);
     assert_eq!(luster.events("host_fork").len(), 1);
     luster.signal(Signal::SIGTERM);
     ends_with(luster, 0);
@@ -171,7 +171,7 @@ fn a_library_that_listens_to_every_signal_takes_none_from_luster() {
             let luster = luster.start();
             luster.await_ready(1);
             luster.signal(Signal::SIGHUP);
-            luster.await_event("roll_out_finished", 1);
+            luster.await_event("rollout_finished", 1);
             luster.signal(Signal::SIGTERM);
             ends_with(luster, 0);
         }
@@ -185,9 +185,9 @@ fn a_script_that_handles_a_signal_once_keeps_it_for_itself_that_once() {
     luster.await_ready(1);
     luster.signal(Signal::SIGHUP);
     luster.await_told_where(1, "the signal", |told| told["hangup"] == true);
-    assert!(luster.events("roll_out_began").is_empty());
+    assert!(luster.events("rollout_began").is_empty());
     luster.signal(Signal::SIGHUP);
-    luster.await_event("roll_out_finished", 1);
+    luster.await_event("rollout_finished", 1);
     luster.signal(Signal::SIGTERM);
     ends_with(luster, 0);
 }

@@ -70,7 +70,7 @@ fn the_package_as_pid_1_is_not_stopped_where_nobody_could_let_it_go_on() {
     kill(Pid::from_raw(stand_in), Signal::SIGTSTP).expect("it is there");
     // It is heard in their order.
     kill(Pid::from_raw(stand_in), Signal::SIGHUP).expect("it is there");
-    luster.await_event("roll_out_finished", 1);
+    luster.await_event("rollout_finished", 1);
     assert_ne!(state(binary), Some('T'));
     get(&Target::Tcp(port)).expect("an answer");
     kill(Pid::from_raw(stand_in), Signal::SIGTERM).expect("it is there");

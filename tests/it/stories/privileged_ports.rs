@@ -102,7 +102,7 @@ fn authbind_lets_an_ordinary_user_serve_a_port() {
         luster.await_listening(2);
         luster.await_ready(2);
         assert_eq!(get(&Target::Tcp(port)).expect("an answer").status, 200);
-        assert_eq!(luster.rollout()["event"], "roll_out_finished");
+        assert_eq!(luster.rollout()["event"], "rollout_finished");
         assert_eq!(luster.stop().0, 0);
     }
 }
@@ -155,7 +155,7 @@ fn a_node_with_the_capability_serves_an_ordinary_users_luster_on_a_privileged_po
         for target in [Target::Tcp(port), Target::Tcp6(port), Target::Tcp(port + 1), Target::Tcp6(port + 2)] {
             assert_eq!(get(&target).expect("an answer").status, 200, "Node {}: {target:?}", node.major);
         }
-        assert_eq!(luster.rollout()["event"], "roll_out_finished", "Node {}", node.major);
+        assert_eq!(luster.rollout()["event"], "rollout_finished", "Node {}", node.major);
         assert_eq!(get(&Target::Tcp(port)).expect("an answer").status, 200);
         let (code, log) = luster.stop();
         let exits = log.iter().filter(|line| line["event"] == "exit");
@@ -217,7 +217,7 @@ fn such_a_node_serves_privileged_udp_ports_too() {
         for address in addresses {
             assert!(echo(address.into()).starts_with("wid "), "Node {}: {address:?}", node.major);
         }
-        assert_eq!(luster.rollout()["event"], "roll_out_finished", "Node {}", node.major);
+        assert_eq!(luster.rollout()["event"], "rollout_finished", "Node {}", node.major);
         assert!(echo(addresses[0].into()).starts_with("wid "), "Node {}", node.major);
         assert_eq!(luster.stop().0, 0);
     }

@@ -116,7 +116,7 @@ fn a_wrong_configuration_is_refused_before_any_worker_is_touched_and_costs_no_re
     assert_eq!(children(luster.pid()), old, "nothing that has read configurations is left");
 
     luster.put("luster.conf.js", &program(port, 2));
-    assert_eq!(luster.rollout()["event"], "roll_out_finished");
+    assert_eq!(luster.rollout()["event"], "rollout_finished");
     assert_eq!(versions(&luster, 4), [1, 1, 2, 2]);
     loads.into_iter().for_each(Load::end_without_a_failure);
     assert_eq!(luster.stop().0, 0);
@@ -134,7 +134,7 @@ fn a_right_one_reaches_workers_with_its_app_and_what_needs_a_full_restart_is_nam
         let text = data(ports + 1, 2)[index].1.replace("./worker.js", "./other.js");
         let text = text.replace("workers: 2", "workers: 3").replace("\"workers\":2", "\"workers\":3");
         luster.put(file, &text);
-        assert_eq!(luster.rollout()["event"], "roll_out_finished");
+        assert_eq!(luster.rollout()["event"], "rollout_finished");
         assert_eq!(versions(&luster, 4), [1, 1, 2, 2], "{file}");
         assert!(luster.await_told(4)[2..].iter().all(|told| told["other"] == true), "{file}");
         let warned = luster.await_event("config_unapplied", 1);
@@ -198,7 +198,7 @@ fn a_program_that_prints_without_end_is_heard_and_holds_nobody_up() {
     luster.put("luster.conf.js", &format!("{noise}\n{}", program(port, 2)));
     load.await_answers(20);
     luster.signal(Signal::SIGHUP);
-    luster.await_event("roll_out_began", 1);
+    luster.await_event("rollout_began", 1);
     load.end_without_a_failure();
     assert_eq!(luster.stop().0, 0);
 }
@@ -213,7 +213,7 @@ fn a_working_directory_that_is_gone_is_told_at_a_reload() {
     let luster = luster.config_file(config).current_dir(&cwd).start();
     luster.await_ready(1);
     std::fs::remove_dir_all(&cwd).expect("there");
-    assert_eq!(luster.rollout()["event"], "roll_out_finished");
+    assert_eq!(luster.rollout()["event"], "rollout_finished");
     let warned = luster.await_event("config_warning", 1)["message"].as_str().expect("text").to_owned();
     assert!(
         warned.contains("the working directory luster was started in") && warned.contains("/cwd"),
@@ -304,7 +304,7 @@ fn a_reload_is_the_same_on_every_node_and_by_the_npm_command() {
             luster.put("luster.conf.js", "throw new Error('broken');");
             assert!(is_refused(&luster).contains("Error: broken"), "Node {}", node.major);
             luster.put("luster.conf.js", &program(port, 2));
-            assert_eq!(luster.rollout()["event"], "roll_out_finished");
+            assert_eq!(luster.rollout()["event"], "rollout_finished");
             assert_eq!(versions(&luster, 4), [1, 1, 2, 2], "Node {}", node.major);
             assert_eq!(luster.stop().0, 0);
         }
@@ -333,7 +333,7 @@ fn what_a_configuration_listens_on_in_the_master_is_not_in_the_way_of_reading_it
     luster.await_ready(1);
     let host = get(&Target::Tcp(control)).expect("it is served").body;
     luster.put("luster.conf.js", &text(2));
-    assert_eq!(luster.rollout()["event"], "roll_out_finished");
+    assert_eq!(luster.rollout()["event"], "rollout_finished");
     assert_eq!(versions(&luster, 2), [1, 2]);
     assert_eq!(get(&Target::Tcp(control)).expect("it is served").body, host);
     assert_eq!(luster.stop().0, 0);

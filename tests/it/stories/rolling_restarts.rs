@@ -14,7 +14,7 @@ struct Case {
     node: u32,
 }
 
-/// Three roll-outs under two loads at once.
+/// Three rollouts under two loads at once.
 #[track_caller]
 fn drops_nothing(case: &Case, loads: [Style; 2]) {
     let port = free_port();
@@ -29,7 +29,7 @@ fn drops_nothing(case: &Case, loads: [Style; 2]) {
     let loads = loads.map(|style| Load::begin(&Target::Tcp(port), style));
     for _ in 0..3 {
         loads.iter().for_each(|load| load.await_answers(20));
-        assert_eq!(luster.rollout()["event"], "roll_out_finished");
+        assert_eq!(luster.rollout()["event"], "rollout_finished");
     }
     loads.iter().for_each(|load| load.await_answers(20));
     loads.into_iter().for_each(Load::end_without_a_failure);

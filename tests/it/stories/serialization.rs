@@ -163,7 +163,7 @@ fn a_fleet_with_advanced_messages_restarts_and_drains_as_ever() {
         for told in luster.await_told(4) {
             assert_eq!(told["ours"], json!([]), "Node {}", node.major);
         }
-        luster.await_event("roll_out_finished", 1);
+        luster.await_event("rollout_finished", 1);
         let (exit, log) = luster.stop();
         assert_eq!(exit, 0, "{log:?}");
         let killed = log.iter().filter(|line| line["event"] == "exit" && line["code"] != 0);

@@ -63,7 +63,7 @@ fn sighup_replaces_the_workers_one_by_one() {
     let pair = Pair::running("", json!({}));
     let before = pair.luster.all_pids();
     let over = pair.luster.rollout();
-    assert_eq!((&over["event"], &over["replaced"]), (&json!("roll_out_finished"), &json!(2)));
+    assert_eq!((&over["event"], &over["replaced"]), (&json!("rollout_finished"), &json!(2)));
     let after = pair.luster.all_pids();
     assert_eq!(after.len(), 4);
     assert!(before.iter().all(|pid| !is_alive(*pid)) && after[2..].iter().all(|pid| is_alive(*pid)));
@@ -74,7 +74,7 @@ fn sighup_replaces_the_workers_one_by_one() {
 fn a_stop_during_a_rolling_restart_wins() {
     let pair = Pair::running("", json!({}));
     pair.luster.signal(Signal::SIGHUP);
-    pair.luster.await_event("roll_out_began", 1);
+    pair.luster.await_event("rollout_began", 1);
     let folder = pair.luster.path().to_owned();
     let (code, log) = pair.luster.stop();
     assert_eq!(code, 0, "{log:?}");

@@ -38,7 +38,7 @@ fn a_restart_that_is_asked_for_too_early_starts_nothing() {
     let luster = held("", 2, HTTP).file("hold", "").start();
     luster.await_told_where(1, "configuring", |told| told["configuring"].is_i64());
     luster.signal(Signal::SIGHUP);
-    luster.await_event("roll_out_finished", 1);
+    luster.await_event("rollout_finished", 1);
     assert_eq!(luster.events("fork").len(), 0, "workers wait for the extension");
     let_go(&luster);
     luster.await_ready(2);

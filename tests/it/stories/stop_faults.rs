@@ -22,7 +22,7 @@ fn a_worker_stuck_in_a_loop_gets_sigterm_after_the_stop_timeout() {
     assert_eq!(signalled(&pair), ["SIGTERM"]);
     let told = pair.luster.await_event("signalled", 1)["message"].as_str().expect("text").to_owned();
     assert!(told.contains("has not exited within 300 ms (control.stopTimeout); sending SIGTERM"), "{told}");
-    pair.luster.await_event("roll_out_finished", 1);
+    pair.luster.await_event("rollout_finished", 1);
     assert_eq!(pair.luster.stop().0, 0);
 }
 
@@ -35,7 +35,7 @@ fn a_worker_that_ignores_sigterm_gets_sigkill_after_the_kill_timeout() {
     let exit = pair.luster.await_event_where("exit", 1, |line| line["pid"] == stuck);
     assert_eq!(ending_of(&exit), "was killed by SIGKILL");
     assert_eq!(signalled(&pair), ["SIGTERM", "SIGKILL"]);
-    pair.luster.await_event("roll_out_finished", 1);
+    pair.luster.await_event("rollout_finished", 1);
     assert_eq!(pair.luster.stop().0, 0);
 }
 

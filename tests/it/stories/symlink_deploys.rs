@@ -74,7 +74,7 @@ fn deploys(luster: Luster, restart: impl Fn(&Running)) {
 }
 
 fn hangup(luster: &Running) {
-    assert_eq!(luster.rollout()["event"], "roll_out_finished");
+    assert_eq!(luster.rollout()["event"], "rollout_finished");
 }
 
 /// A configuration file: its name, and its text by release.

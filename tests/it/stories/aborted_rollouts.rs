@@ -1,4 +1,4 @@
-//! A start-first roll-out whose replacement fails leaves the old workers in place, loses nothing and says so; a stop-first
+//! A start-first rollout whose replacement fails leaves the old workers in place, loses nothing and says so; a stop-first
 //! one costs one worker and no request.
 
 use nix::sys::signal::Signal;
@@ -35,7 +35,7 @@ fn start(port: u16, manual: bool) -> Running {
     luster
 }
 
-/// The aborted roll-out's line, after a roll-out that worked before and one that works after.
+/// The aborted rollout's line, after a rollout that worked before and one that works after.
 #[track_caller]
 fn keeps_the_old_workers(failure: &str, manual: bool) -> Value {
     let port = crate::harness::free_ports(2);
@@ -44,7 +44,7 @@ fn keeps_the_old_workers(failure: &str, manual: bool) -> Value {
     let old = luster.all_pids();
     std::fs::write(luster.path().join("broken"), failure).expect("writable");
     let aborted = luster.rollout();
-    assert_eq!(aborted["event"], "roll_out_aborted", "{aborted}");
+    assert_eq!(aborted["event"], "rollout_aborted", "{aborted}");
     loads.iter().for_each(|load| load.await_answers(20));
     assert!(old.iter().all(|pid| is_alive(*pid)), "{old:?} serve on");
     eventually("the replacement goes", || {
@@ -52,7 +52,7 @@ fn keeps_the_old_workers(failure: &str, manual: bool) -> Value {
     });
 
     std::fs::remove_file(luster.path().join("broken")).expect("it is there");
-    assert_eq!(luster.rollout()["event"], "roll_out_finished");
+    assert_eq!(luster.rollout()["event"], "rollout_finished");
     eventually("the old ones go", || old.iter().all(|pid| !is_alive(*pid)).then_some(()));
     loads.into_iter().for_each(Load::end_without_a_failure);
     assert_eq!(luster.stop().0, 0);
@@ -75,20 +75,20 @@ fn a_replacement_that_listens_elsewhere() {
 }
 
 #[test]
-fn a_connection_kept_through_an_aborted_roll_out_is_not_told_to_close() {
+fn a_connection_kept_through_an_aborted_rollout_is_not_told_to_close() {
     let port = free_port();
     let luster = start(port, false);
     let mut connection = Connection::open(&Target::Tcp(port)).expect("open");
     let before = connection.request("GET / HTTP/1.1", b"").expect("an answer");
     std::fs::write(luster.path().join("broken"), "dies").expect("writable");
-    assert_eq!(luster.rollout()["event"], "roll_out_aborted");
+    assert_eq!(luster.rollout()["event"], "rollout_aborted");
     let after = connection.request("GET / HTTP/1.1", b"").expect("an answer");
     assert_eq!(after, before);
     assert!(!after.closes);
 }
 
 #[test]
-fn a_stop_first_roll_out_onto_a_broken_version_waits_at_the_first_worker() {
+fn a_stop_first_rollout_onto_a_broken_version_waits_at_the_first_worker() {
     let port = free_port();
     let luster = Luster::with(APP, json!({"workers": 3, "server": {"port": port}})).start();
     luster.await_ready(3);
@@ -97,15 +97,15 @@ fn a_stop_first_roll_out_onto_a_broken_version_waits_at_the_first_worker() {
     let old: Vec<_> = [1, 2, 3].map(|wid| luster.worker_pid(wid)).into();
     luster.put("broken", "dies");
     luster.signal(Signal::SIGHUP);
-    let held = luster.await_event("roll_out_held", 1);
+    let held = luster.await_event("rollout_held", 1);
     assert_eq!((held["wid"].as_i64(), held["waiting"].as_i64()), (Some(1), Some(2)), "{held}");
     luster.await_event_where("exit", 4, |exit| exit["wid"] == 1);
     load.await_answers(20);
     assert!(old[1..].iter().all(|pid| is_alive(*pid)), "the others serve on");
 
     std::fs::remove_file(luster.path().join("broken")).expect("it is there");
-    assert_eq!(luster.await_event("roll_out_finished", 1)["replaced"], 3);
-    assert_eq!(luster.events("roll_out_held").len(), 1);
+    assert_eq!(luster.await_event("rollout_finished", 1)["replaced"], 3);
+    assert_eq!(luster.events("rollout_held").len(), 1);
     eventually("the old ones go", || old.iter().all(|pid| !is_alive(*pid)).then_some(()));
     load.end_without_a_failure();
     assert_eq!(luster.stop().0, 0);
@@ -122,7 +122,7 @@ fn holds_at_the_first(workers: u32, parallel: u32, allowed: u32) {
     let old: Vec<_> = (1..=workers).map(|wid| luster.worker_pid(wid)).collect();
     luster.put("broken", "dies");
     luster.signal(Signal::SIGHUP);
-    let held = luster.await_event("roll_out_held", parallel as usize);
+    let held = luster.await_event("rollout_held", parallel as usize);
     assert_eq!(held["level"], "ERROR", "{held}");
     // More often than the limits allow; the pauses between them grow.
     for exits in 1..=allowed as usize + 3 {
@@ -130,11 +130,11 @@ fn holds_at_the_first(workers: u32, parallel: u32, allowed: u32) {
     }
     let (touched, others) = old.split_at(parallel as usize);
     assert!(touched.iter().all(|pid| !is_alive(*pid)) && others.iter().all(|pid| is_alive(*pid)), "{old:?}");
-    assert_eq!(luster.events("roll_out_held").len(), parallel as usize, "each says it once");
+    assert_eq!(luster.events("rollout_held").len(), parallel as usize, "each says it once");
 
     std::fs::remove_file(luster.path().join("broken")).expect("it is there");
     let over = luster.rollout();
-    assert_eq!((&over["event"], &over["replaced"]), (&json!("roll_out_finished"), &json!(workers)));
+    assert_eq!((&over["event"], &over["replaced"]), (&json!("rollout_finished"), &json!(workers)));
     eventually("the old ones go", || old.iter().all(|pid| !is_alive(*pid)).then_some(()));
     assert_eq!(luster.stop().0, 0);
 }
@@ -153,7 +153,7 @@ fn a_broken_version_under_the_limits_of_the_example_holds_too() {
 }
 
 #[test]
-fn a_version_that_dies_soon_after_it_was_ready_holds_the_roll_out_too() {
+fn a_version_that_dies_soon_after_it_was_ready_holds_the_rollout_too() {
     let app = r#"
         require('http').createServer((req, res) => res.end()).listen(process.env.port);
         if (require('fs').existsSync('broken')) {
@@ -167,12 +167,12 @@ fn a_version_that_dies_soon_after_it_was_ready_holds_the_roll_out_too() {
     let old: Vec<_> = (1..=4).map(|wid| luster.worker_pid(wid)).collect();
     luster.put("broken", "");
     luster.signal(Signal::SIGHUP);
-    assert_eq!(luster.await_event("roll_out_held", 1)["wid"], 1);
+    assert_eq!(luster.await_event("rollout_held", 1)["wid"], 1);
     luster.await_event_where("exit", 4, |exit| exit["wid"] == 1);
     assert!(is_alive(old[3]) && is_alive(old[2]), "worker 2 may have begun before worker 1 died");
 
     std::fs::remove_file(luster.path().join("broken")).expect("it is there");
-    luster.await_event("roll_out_finished", 1);
+    luster.await_event("rollout_finished", 1);
     eventually("the old ones go", || old.iter().all(|pid| !is_alive(*pid)).then_some(()));
     assert_eq!(luster.stop().0, 0);
 }

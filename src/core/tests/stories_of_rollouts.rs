@@ -1,4 +1,4 @@
-//! Stories of roll-outs: stop-first, start-first, and what interrupts them.
+//! Stories of rollouts: stop-first, start-first, and what interrupts them.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -23,11 +23,11 @@ fn is_aborted(notice: &Notice) -> bool {
 
 fn rollout(world: &mut World) {
     world.ask(Request::Rollout(OnDeath::Hold));
-    world.run_until("the roll-out ends", |world| world.said(|n| is_finished(n) || is_aborted(n)));
+    world.run_until("the rollout ends", |world| world.said(|n| is_finished(n) || is_aborted(n)));
 }
 
 #[test]
-fn a_stop_first_roll_out_replaces_one_worker_at_a_time() {
+fn a_stop_first_rollout_replaces_one_worker_at_a_time() {
     let mut world = World::serving(policy(4));
     world.ask(Request::Rollout(OnDeath::Hold));
     while !world.said(is_finished) {
@@ -51,7 +51,7 @@ fn a_stop_first_worker_starts_only_when_the_old_one_is_gone() {
 }
 
 #[test]
-fn a_start_first_roll_out_never_has_fewer_ready_workers() {
+fn a_start_first_rollout_never_has_fewer_ready_workers() {
     let mut world = World::serving(start_first(3));
     world.ask(Request::Rollout(OnDeath::Hold));
     while !world.said(is_finished) {
@@ -86,7 +86,7 @@ fn restart_all_replaces_everyone_at_once() {
 }
 
 #[test]
-fn a_start_first_replacement_that_is_never_ready_leaves_the_old_worker_and_fails_the_roll_out() {
+fn a_start_first_replacement_that_is_never_ready_leaves_the_old_worker_and_fails_the_rollout() {
     let script = |_, start| if start == 1 { Behaviour::default() } else { Behaviour::never_ready() };
     let mut world = World::new(start_first(3)).scripted(script);
     world.ask(Request::Start);
@@ -103,7 +103,7 @@ fn a_start_first_replacement_that_is_never_ready_leaves_the_old_worker_and_fails
 }
 
 #[test]
-fn a_start_first_replacement_that_dies_at_boot_fails_the_roll_out_at_once() {
+fn a_start_first_replacement_that_dies_at_boot_fails_the_rollout_at_once() {
     let script = |_, start| if start == 1 { Behaviour::default() } else { Behaviour::dying_at(5) };
     let mut world = World::new(start_first(2)).scripted(script);
     world.ask(Request::Start);
@@ -120,7 +120,7 @@ fn a_start_first_replacement_that_dies_at_boot_fails_the_roll_out_at_once() {
 }
 
 #[test]
-fn a_start_first_replacement_that_listens_elsewhere_fails_the_roll_out() {
+fn a_start_first_replacement_that_listens_elsewhere_fails_the_rollout() {
     let script = |_, start| Behaviour {
         listens: if start == 1 { vec!["tcp *:80"] } else { vec!["tcp *:81"] },
         ..Behaviour::default()
@@ -135,7 +135,7 @@ fn a_start_first_replacement_that_listens_elsewhere_fails_the_roll_out() {
 }
 
 #[test]
-fn a_roll_out_that_was_aborted_can_be_asked_for_again() {
+fn a_rollout_that_was_aborted_can_be_asked_for_again() {
     let script = |_, start| if start == 2 { Behaviour::dying_at(5) } else { Behaviour::default() };
     let mut world = World::new(start_first(2)).scripted(script);
     world.ask(Request::Start);
@@ -196,7 +196,7 @@ fn a_soft_restart_goes_on_past_a_worker_that_is_left_dead() {
 }
 
 #[test]
-fn an_operators_roll_out_holds_at_the_first_worker_whatever_the_limits_say_and_the_next_request_mends_everything()
+fn an_operators_rollout_holds_at_the_first_worker_whatever_the_limits_say_and_the_next_request_mends_everything()
  {
     for (workers, allowed, parallel) in [(1, 0, 1), (1, 3, 1), (2, 0, 1), (3, 3, 1), (4, 10, 2), (4, 0, 1)] {
         let mut world = broken(workers, allowed, 20, 20);
@@ -219,7 +219,7 @@ fn an_operators_roll_out_holds_at_the_first_worker_whatever_the_limits_say_and_t
 }
 
 #[test]
-fn who_asks_again_while_a_roll_out_holds_does_not_wait_for_the_pause() {
+fn who_asks_again_while_a_rollout_holds_does_not_wait_for_the_pause() {
     let mut world = broken(2, 0, 20, u32::MAX);
     world.ask(Request::Rollout(OnDeath::Hold));
     world.run_until("pauses are long", |world| world.starts(1) == 12);
@@ -233,7 +233,7 @@ fn who_asks_again_while_a_roll_out_holds_does_not_wait_for_the_pause() {
 }
 
 #[test]
-fn a_version_that_dies_after_it_was_ready_holds_the_roll_out_until_one_lives_on() {
+fn a_version_that_dies_after_it_was_ready_holds_the_rollout_until_one_lives_on() {
     let mut world = broken(4, 1, 80, 6);
     world.ask(Request::Rollout(OnDeath::Hold));
     world.run_until("worker 1 is tried for the fifth time", |world| world.starts(1) == 6);
@@ -244,7 +244,7 @@ fn a_version_that_dies_after_it_was_ready_holds_the_roll_out_until_one_lives_on(
 }
 
 #[test]
-fn an_old_worker_that_crashes_into_a_broken_version_while_the_roll_out_holds_is_tried_on_too() {
+fn an_old_worker_that_crashes_into_a_broken_version_while_the_rollout_holds_is_tried_on_too() {
     let mut world = broken(2, 0, 20, u32::MAX);
     world.ask(Request::Rollout(OnDeath::Hold));
     world.run_until("it is held", |world| world.starts(1) == 3);
@@ -282,7 +282,7 @@ fn a_replacement_that_keeps_dying_is_given_up_when_its_time_is_over() {
 }
 
 #[test]
-fn a_roll_out_whose_workers_are_stopped_has_not_succeeded() {
+fn a_rollout_whose_workers_are_stopped_has_not_succeeded() {
     let mut world = World::serving(policy(2));
     world.ask(Request::Rollout(OnDeath::Hold));
     world.pass(3);
@@ -295,7 +295,7 @@ fn a_roll_out_whose_workers_are_stopped_has_not_succeeded() {
 }
 
 #[test]
-fn a_stop_first_replacement_late_by_an_explicit_limit_stops_the_roll_out_and_stays() {
+fn a_stop_first_replacement_late_by_an_explicit_limit_stops_the_rollout_and_stays() {
     let script = |_, start| if start == 1 { Behaviour::default() } else { Behaviour::never_ready() };
     let mut world = World::new(Policy { ready_timeout: ms(2000), ..policy(3) }).scripted(script);
     world.ask(Request::Start);
@@ -308,7 +308,7 @@ fn a_stop_first_replacement_late_by_an_explicit_limit_stops_the_roll_out_and_sta
 }
 
 #[test]
-fn many_requests_during_a_roll_out_are_one_more_pass_at_most() {
+fn many_requests_during_a_rollout_are_one_more_pass_at_most() {
     let mut world = World::serving(policy(4));
     for _ in 0..50 {
         world.ask(Request::Rollout(OnDeath::Hold));
@@ -332,7 +332,7 @@ fn a_request_after_a_new_life_was_forked_replaces_that_life_again() {
 }
 
 #[test]
-fn a_stop_wins_over_a_roll_out() {
+fn a_stop_wins_over_a_rollout() {
     for restart in [RestartOrder::StopFirst, RestartOrder::StartFirst] {
         let mut world = World::serving(Policy { restart, ..start_first(3) });
         world.ask(Request::Rollout(OnDeath::Hold));
@@ -357,7 +357,7 @@ fn an_old_worker_that_dies_while_its_replacement_boots_is_not_started_again() {
 }
 
 #[test]
-fn a_roll_out_brings_a_dead_worker_back() {
+fn a_rollout_brings_a_dead_worker_back() {
     let mut policy = policy(2);
     policy.limits.exit_threshold = ms(5000);
     let script = |worker, start| {
