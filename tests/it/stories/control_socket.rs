@@ -201,7 +201,7 @@ fn a_reload_is_checked_first_and_then_rolled_out() {
 
     let (code, answer) = control.post("/v1/reload?wait=false", "");
     assert_eq!((code, &answer["outcome"]), (202, &json!("accepted")), "{answer}");
-    luster.await_event("roll_out_finished", 2);
+    luster.await_event("rollout_finished", 2);
     assert_eq!(luster.stop().0, 0);
 }
 
@@ -220,7 +220,7 @@ fn a_stop_overrules_what_waits_and_whoever_waits_is_told() {
         let control = control.clone();
         std::thread::spawn(move || control.post("/v1/restart", ""))
     };
-    luster.await_event("roll_out_began", 1);
+    luster.await_event("rollout_began", 1);
     let mut luster = luster;
     let (code, answer) = control.post("/v1/stop", "");
     assert_eq!((code, &answer["outcome"]), (200, &json!("done")), "{answer}");
@@ -243,7 +243,7 @@ fn events_are_the_log_lines_as_json_whatever_stderr_shows() {
     let asked = event(&mut told, "control_asked");
     assert_eq!((&asked["level"], &asked["request"]), (&json!("INFO"), &json!("restart")));
     assert_eq!(event(&mut told, "fork")["wid"], 1);
-    assert_eq!(event(&mut told, "roll_out_finished")["replaced"], 1);
+    assert_eq!(event(&mut told, "rollout_finished")["replaced"], 1);
     assert_eq!(control.post("/v1/stop", "").0, 200);
     assert_eq!(event(&mut told, "stopped")["message"], "stopped");
     assert_eq!(luster.await_end(), 0);
