@@ -11,6 +11,8 @@ mod command_line;
 mod compile_cache;
 mod config;
 mod control_socket;
+mod control_socket_clients;
+mod control_socket_places;
 mod custom_masters;
 mod deployment;
 mod descriptors;
