@@ -11,6 +11,8 @@ mod body;
 mod call;
 mod events;
 mod handle;
+#[cfg(test)]
+mod openapi;
 mod paced;
 mod peer;
 pub mod place;

@@ -7,7 +7,7 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use hyper::body::{Body, Bytes, Incoming};
-use hyper::{Method, Request, Response, StatusCode};
+use hyper::{Request, Response, StatusCode};
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 use tokio::sync::{mpsc, oneshot, watch};
@@ -31,6 +31,19 @@ const BODY_PATIENCE: Duration = Duration::from_secs(10);
 /// How long the loop may take to say whether it accepts something; it takes milliseconds.
 const REPLY_PATIENCE: Duration = Duration::from_secs(5);
 
+/// Every path, and how it is asked.
+pub(super) const PATHS: &[(&str, &str)] = &[
+    ("/v1/status", "GET"),
+    ("/v1/health", "GET"),
+    ("/v1/events", "GET"),
+    ("/v1/reload", "POST"),
+    ("/v1/restart", "POST"),
+    ("/v1/stop", "POST"),
+    ("/v1/start", "POST"),
+    ("/v1/scale", "POST"),
+    ("/v1/revive", "POST"),
+];
+
 /// What those who answer need.
 #[derive(Debug)]
 pub(super) struct Routes {
@@ -52,23 +65,15 @@ impl Routes {
     /// Answers a request.
     pub(super) async fn answer(self: Rc<Self>, request: Request<Incoming>, by: Peer) -> Response<Content> {
         let path = request.uri().path().to_owned();
-        let asked = match path.as_str() {
-            "/v1/status" | "/v1/health" | "/v1/events" => Method::GET,
-            "/v1/reload" | "/v1/restart" | "/v1/stop" | "/v1/start" | "/v1/scale" | "/v1/revive" => {
-                Method::POST
-            }
-            _ => {
-                let message = format!(
-                    "there is no {path}; there are GET /v1/status, /v1/health and /v1/events, and POST /v1/reload, \
-                     /v1/restart, /v1/stop, /v1/start, /v1/scale and /v1/revive"
-                );
-                return of_answer(&refused(Reason::NotFound, message));
-            }
+        let Some((_, method)) = PATHS.iter().find(|(known, _)| *known == path) else {
+            let message = format!(
+                "there is no {path}; there are GET /v1/status, /v1/health and /v1/events, and POST /v1/reload, \
+                 /v1/restart, /v1/stop, /v1/start, /v1/scale and /v1/revive"
+            );
+            return of_answer(&refused(Reason::NotFound, message));
         };
-        match (&asked, request.method()) {
-            (asked, method) if asked == method => {}
-            (&Method::GET, method) => return wrong_method("GET", method.as_str()),
-            (_, method) => return wrong_method("POST", method.as_str()),
+        if *method != request.method().as_str() {
+            return wrong_method(method, request.method().as_str());
         }
         match path.as_str() {
             "/v1/events" => with_type(self.events(), "text/event-stream"),
@@ -178,7 +183,9 @@ fn parse<T: DeserializeOwned + Default>(body: &[u8]) -> Result<T, Answer> {
     }
     let expected = |error: serde_json::Error| bad(format!("the body is not the JSON expected here: {error}"));
     let value: Value = serde_json::from_slice(body).map_err(expected)?;
-    if !value.is_object() {
+    if value.is_null() {
+        return Ok(T::default());
+    } else if !value.is_object() {
         return Err(bad("the body is to be a JSON object"));
     }
     serde_json::from_value(value).map_err(expected)
