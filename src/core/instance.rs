@@ -22,7 +22,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use super::effect::{Effect, Haste, Notice, Signal, StopReason};
-use super::event::{Closing, ListenRefusal};
+use super::event::ListenRefusal;
 use super::ids::{Endpoint, Generation, InstanceId, Moment};
 use super::policy::{ExitTimeout, LifecycleLimits};
 use super::stop_deadlines::{Deadlines, Left};
@@ -30,10 +30,6 @@ use super::{Effect::Notify, WorkerId};
 
 /// How long the suspend functions may take (JS luster's limit for a call with an answer).
 const SUSPEND_LIMIT: Duration = Duration::from_secs(10);
-
-/// What happened no longer than this before the end belongs to it: an endpoint closed, as in
-/// `server.close(() => process.exit(1))`, or a listen refused.
-const JUST_BEFORE: Duration = Duration::from_secs(5);
 
 /// A process of a slot.
 #[derive(Debug, Clone)]
@@ -49,9 +45,9 @@ pub(super) struct Instance {
     /// Where it wants to listen, if that is still open.
     pub(super) asking: BTreeSet<Endpoint>,
     /// What it has closed by itself, perhaps because it is about to end, and when.
-    closed: BTreeMap<Endpoint, Moment>,
+    pub(super) closed: BTreeMap<Endpoint, Moment>,
     /// The last listen it was refused, and when.
-    refusal: Option<(Moment, ListenRefusal)>,
+    pub(super) refusal: Option<(Moment, ListenRefusal)>,
     /// When it became ready, if it ever did.
     pub(super) ready_since: Option<Moment>,
     pub(super) readiness_rule: ReadinessRule,
@@ -159,62 +155,12 @@ impl Instance {
         matches!(self.stage, Stage::Stopping { intent: Intent::Late, .. })
     }
 
-    pub(super) fn asks_to_listen(&mut self, endpoint: Endpoint) {
-        self.asking.insert(endpoint);
-    }
-
-    pub(super) fn is_refused(&mut self, now: Moment, refusal: ListenRefusal) {
-        self.asking.remove(&refusal.endpoint);
-        self.refusal = Some((now, refusal));
-    }
-
-    /// The last listen it was refused.
-    pub(super) fn refusal(&self) -> Option<&ListenRefusal> {
-        self.refusal.as_ref().map(|(_, refusal)| refusal)
-    }
-
-    /// Whether it was refused a listen so shortly before its end that this is likely why.
-    pub(super) fn dies_of_refusal(&self, now: Moment) -> bool {
-        self.refusal.as_ref().is_some_and(|(at, _)| now.since(*at) <= JUST_BEFORE)
-    }
-
-    pub(super) fn listens(&mut self, endpoint: Endpoint) {
-        self.asking.remove(&endpoint);
-        self.closed.remove(&endpoint);
-        self.endpoints.insert(endpoint);
-    }
-
-    /// It closed an endpoint. One on its way out closes them all, which says nothing.
-    pub(super) fn closes(&mut self, now: Moment, endpoint: Endpoint, closing: Closing) {
-        self.answers();
-        self.asking.remove(&endpoint);
-        if self.is_stopping() || !self.endpoints.remove(&endpoint) {
-            return;
-        }
-        self.closed.retain(|_, at| now.since(*at) <= JUST_BEFORE);
-        match closing {
-            Closing::ForGood => {}
-            Closing::Perhaps => _ = self.closed.insert(endpoint, now),
-        }
-    }
-
-    /// It goes on without what it has closed.
-    pub(super) fn lives_on(&mut self) {
-        self.closed.clear();
-    }
-
     /// Whether it is still to take over from the instance before it.
     pub(super) const fn is_coming_up(&self) -> bool {
         match self.stage {
             Stage::Launching { .. } | Stage::Loading { .. } => true,
             Stage::Ready { .. } | Stage::Stopping { .. } => false,
         }
-    }
-
-    /// What its replacement has to listen on, seen at its end: also what it closed only just before.
-    pub(super) fn leaves_behind(&self, now: Moment) -> BTreeSet<Endpoint> {
-        let just_closed = self.closed.iter().filter(|(_, at)| now.since(**at) <= JUST_BEFORE);
-        self.endpoints.iter().chain(just_closed.map(|(endpoint, _)| endpoint)).cloned().collect()
     }
 
     pub(super) fn comes_online(&mut self, now: Moment, effects: &mut Vec<Effect>) {
@@ -307,7 +253,7 @@ impl Instance {
     }
 
     /// It shows that its event loop is not blocked.
-    fn answers(&mut self) {
+    pub(super) fn answers(&mut self) {
         let Stage::Stopping { deadlines, .. } = &mut self.stage else { return };
         deadlines.answered();
     }

@@ -20,6 +20,7 @@ mod host_events;
 mod ids;
 mod instance;
 mod instance_deadlines;
+mod listening;
 mod pending;
 mod policy;
 mod readiness;
