@@ -197,7 +197,7 @@ impl StatusDesk {
             generation: instance.generation.0,
             uptime_ms: millis(uptime),
             ready_ms: instance.ready_after.map(|after| millis(uptime.saturating_sub(after))),
-            endpoints: instance.endpoints.iter().map(ToString::to_string).collect(),
+            endpoints: instance.endpoints.iter().map(|(endpoint, _)| endpoint.to_string()).collect(),
             cpu_ms: usage.map(|usage| usage.cpu_ms),
             memory_bytes: usage.map(|usage| usage.memory_bytes),
         }

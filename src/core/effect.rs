@@ -8,7 +8,8 @@ use std::time::Duration;
 use super::answers::{Completion, Refusal};
 use super::event::{ExitStatus, ListenRefusal, OnDeath, StopCause};
 use super::failure::{AbortReason, Death};
-use super::ids::{Endpoint, Generation, HostInstanceId, InstanceId, RequestId, WorkerId};
+use super::ids::{Endpoint, Generation, HostInstanceId, InstanceId, ListenAddress, RequestId, WorkerId};
+use super::observed::Departure;
 use super::policy::RestartOrder;
 
 /// One thing for the driver to do, in the order given.
@@ -19,6 +20,8 @@ pub enum Effect {
     /// Ask it to run its suspend functions, and from now on to end idle connections; answer
     /// [`Event::Suspended`](super::Event::Suspended).
     Suspend(InstanceId, Haste),
+    /// Have it let its connections end in their own time from now on.
+    Drain(InstanceId),
     /// Offer it nothing more and tell it to close its servers, drain and leave.
     Disconnect(InstanceId),
     /// Send it a signal.
@@ -36,6 +39,9 @@ pub enum Effect {
     AdoptConfiguration(Generation),
     /// Start the extension host; answer [`HostEvent::Exited`](super::HostEvent::Exited) if that fails.
     StartHost(HostInstanceId),
+    /// The host has just come: it is told what there is, as the [`Snapshot`](super::Snapshot) of now has it, as if that
+    /// happened now.
+    Introduce(HostInstanceId),
     /// The host is told that it is over, and how, so that it ends by itself.
     DismissHost(HostInstanceId, Outcome),
     /// End the extension host's process at once.
@@ -89,9 +95,13 @@ pub enum Notice {
     /// An instance is online.
     Online(WorkerId, InstanceId),
     /// An instance listens.
-    Listening(WorkerId, InstanceId, Endpoint),
+    Listening(WorkerId, InstanceId, Endpoint, ListenAddress),
     /// An instance was refused a listen.
     Refused(WorkerId, InstanceId, ListenRefusal),
+    /// An instance has called itself ready, and the host has not heard it.
+    SaidReady(WorkerId, InstanceId),
+    /// An instance has closed its channel.
+    Disconnected(WorkerId, InstanceId, Departure),
     /// An instance is ready, this long after its fork.
     Ready(WorkerId, InstanceId, Duration),
     /// An instance has not said for so long that it is ready, which it is to say itself.
@@ -246,19 +256,6 @@ pub enum NextAction {
     Dead(u32),
     /// It died this often after it was refused a listen, and nobody has served yet.
     NeverServed(u32),
-}
-
-/// Why a slot has no process.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum IdleReason {
-    /// Nobody has asked for one yet.
-    Idle,
-    /// It was stopped on request.
-    Stopped,
-    /// One will be started after a pause.
-    BackingOff,
-    /// It died too often.
-    Dead,
 }
 
 /// What follows the end of the extension host.

@@ -6,7 +6,7 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-use super::ids::{Endpoint, Generation, HostInstanceId, InstanceId, RequestId, WorkerId};
+use super::ids::{Endpoint, Generation, HostInstanceId, InstanceId, ListenAddress, RequestId, WorkerId};
 use super::policy::LifecycleLimits;
 
 /// Something that happened.
@@ -25,9 +25,9 @@ pub enum Event {
     /// Its Node is up; user code has not run yet.
     Online(InstanceId),
     /// Its app has loaded and it calls itself ready.
-    SaidReady(InstanceId),
+    SaidReady(InstanceId, Audience),
     /// It listens on an endpoint.
-    Listening(InstanceId, Endpoint),
+    Listening(InstanceId, Endpoint, ListenAddress),
     /// It closed an endpoint.
     Closed(InstanceId, Endpoint, Closing),
     /// It wants to listen there, and whether it can is not known yet: it listens next, or is refused.
@@ -52,6 +52,15 @@ pub enum Event {
     ConfigurationRead(Generation, Result<(), String>),
     /// The host.
     Host(HostInstanceId, HostEvent),
+}
+
+/// Who has heard what a worker says of itself.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Audience {
+    /// We alone.
+    Luster,
+    /// The host, too, from the worker itself.
+    HostToo,
 }
 
 /// What happened to the host. To a custom master, which is not ours to judge, only its leaving matters.
@@ -93,6 +102,8 @@ pub enum Request {
     /// There is to be this worker, with limits of its own; it is not started. One that is there already only gets its limits.
     /// Numbers are given one after the other, so one that would leave a gap is nobody's.
     Add(WorkerId, LifecycleLimits),
+    /// Have this process close its servers and leave, as if it did so by itself.
+    Disconnect(InstanceId),
 }
 
 /// The signal that asks for a stop.

@@ -8,7 +8,7 @@ use std::collections::HashMap;
 
 use super::answers::Completion;
 use super::effect::Effect::Notify;
-use super::effect::{Effect, IdleReason, Notice, StopReason};
+use super::effect::{Effect, Notice, StopReason};
 use super::event::{Closing, Event, ExitStatus};
 use super::failure::AbortReason;
 use super::goal::Goal;
@@ -20,7 +20,7 @@ use super::policy::{HostKind, LifecycleLimits, Policy, Readiness};
 use super::readiness::Readied;
 use super::reload_state::Reload;
 use super::rollout::Rollout;
-use super::slot::{DesiredState, Slot, SlotState};
+use super::slot::{Slot, SlotState};
 use super::slots::Slots;
 
 /// Decides what happens to each worker. See the module's head for what it never does.
@@ -97,24 +97,24 @@ impl Supervisor {
                     }
                 });
             }
-            Event::SaidReady(id) => self.with(id, |instance, _| instance.says_ready(now)),
-            Event::Listening(id, endpoint) => self.with(id, |instance, _| {
-                effects.push(Notify(Notice::Listening(instance.worker, id, endpoint.clone())));
-                instance.listens(endpoint);
-            }),
+            Event::SaidReady(id, audience) => {
+                self.with(id, |instance, _| instance.says_ready(now, audience, &mut effects));
+            }
+            Event::Listening(id, endpoint, address) => {
+                self.with(id, |instance, _| instance.listens(endpoint, address, &mut effects));
+            }
             Event::Closed(id, endpoint, closing) => self.closed(now, id, endpoint, closing),
             Event::AsksToListen(id, endpoint) => {
                 self.with(id, |instance, _| instance.asks_to_listen(endpoint));
             }
             Event::LivesOn(id) => self.with(id, |instance, _| instance.lives_on()),
-            Event::Refused(id, refusal) => self.with(id, |instance, _| {
-                effects.push(Notify(Notice::Refused(instance.worker, id, refusal.clone())));
-                instance.is_refused(now, refusal);
-            }),
+            Event::Refused(id, refusal) => {
+                self.with(id, |instance, _| instance.is_refused(now, refusal, &mut effects));
+            }
             Event::Suspended(id) => self.with(id, |instance, _| instance.suspended(&mut effects)),
-            Event::Leaving(id) => self.leaves(now, id, Leaves::Drains),
+            Event::Leaving(id) => self.leaves(now, id, Leaves::Drains, &mut effects),
             Event::Drained(id) => self.with(id, |instance, _| instance.is_drained()),
-            Event::Left(id) => self.leaves(now, id, Leaves::Channel),
+            Event::Left(id) => self.leaves(now, id, Leaves::Channel, &mut effects),
             Event::Broken(id, how) => self.with(id, |instance, limits| {
                 instance.fail(now, StopReason::Broken(how), limits, &mut effects);
             }),
@@ -158,19 +158,6 @@ impl Supervisor {
         self.slots.next_wake().into_iter().chain(rollout).chain(kill).chain(self.host.next_wake()).min()
     }
 
-    /// What there is to say of every slot that has no process in its seat.
-    #[must_use]
-    pub fn idle_slots(&self) -> Vec<(WorkerId, IdleReason)> {
-        let idle = |slot: &Slot| match (&slot.state, slot.desired) {
-            (SlotState::Occupied(_), _) => None,
-            (SlotState::Dead, _) => Some(IdleReason::Dead),
-            (SlotState::BackingOff { .. }, _) => Some(IdleReason::BackingOff),
-            (SlotState::Empty, DesiredState::Running) => Some(IdleReason::Idle),
-            (SlotState::Empty, DesiredState::Stopped) => Some(IdleReason::Stopped),
-        };
-        self.slots.iter().filter_map(|slot| Some((slot.worker, idle(slot)?))).collect()
-    }
-
     /// Whether there is this worker, with a process or without.
     #[must_use]
     pub fn knows(&self, worker: WorkerId) -> bool {
@@ -187,7 +174,7 @@ impl Supervisor {
         self.slots.of_mut(worker)
     }
 
-    fn with(&mut self, id: InstanceId, act: impl FnOnce(&mut Instance, &LifecycleLimits)) {
+    pub(super) fn with(&mut self, id: InstanceId, act: impl FnOnce(&mut Instance, &LifecycleLimits)) {
         let Some(&worker) = self.homes.get(&id) else { return };
         let slot = self.slot(worker);
         let limits = slot.limits;
@@ -209,9 +196,12 @@ impl Supervisor {
         }
     }
 
-    fn leaves(&mut self, now: Moment, id: InstanceId, how: Leaves) {
+    fn leaves(&mut self, now: Moment, id: InstanceId, how: Leaves, effects: &mut Vec<Effect>) {
         let exit = self.policy.exit_timeout;
-        self.with(id, |instance, limits| instance.leaves(now, how, limits, exit));
+        self.with(id, |instance, limits| {
+            instance.answers();
+            instance.leaves(now, how, limits, exit, effects);
+        });
     }
 
     /// Starts a process in a slot nobody sits in.
@@ -269,7 +259,7 @@ impl Supervisor {
                 }
                 // A successor has to take over what its elder holds right now.
                 if slot.successor.is_some() && sitting.ready_since.is_some() && !sitting.is_stopping() {
-                    slot.expected.clone_from(&sitting.endpoints);
+                    slot.expected = sitting.endpoints.keys().cloned().collect();
                 }
             }
             if let Some(successor) = &mut slot.successor

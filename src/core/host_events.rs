@@ -31,6 +31,7 @@ impl Supervisor {
             HostEvent::Initialized => {
                 if let Phase::Starting { since, .. } = self.host.phase {
                     self.host.phase = Phase::Serving { since: now, conclude: None };
+                    effects.push(Effect::Introduce(id));
                     effects.push(Notify(Notice::HostReady(id, now.since(since))));
                 }
             }

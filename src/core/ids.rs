@@ -44,6 +44,37 @@ pub struct Moment(pub u64);
 #[serde(from = "String", into = "String")]
 pub struct Endpoint(Arc<str>);
 
+/// How a worker itself describes an endpoint, in JSON as Node's `listening` event has it. Only who watches looks into it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(from = "String", into = "String")]
+pub struct ListenAddress(Arc<str>);
+
+impl ListenAddress {
+    /// Takes the worker's words.
+    #[must_use]
+    pub fn new(json: &str) -> Self {
+        Self(Arc::from(json))
+    }
+
+    /// The worker's words.
+    #[must_use]
+    pub fn as_json(&self) -> &str {
+        &self.0
+    }
+}
+
+impl From<String> for ListenAddress {
+    fn from(json: String) -> Self {
+        Self::new(&json)
+    }
+}
+
+impl From<ListenAddress> for String {
+    fn from(address: ListenAddress) -> Self {
+        address.as_json().to_owned()
+    }
+}
+
 impl HostInstanceId {
     /// The one that is there from the start.
     pub const FIRST: Self = Self(1);

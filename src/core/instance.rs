@@ -23,7 +23,8 @@ use std::time::Duration;
 
 use super::effect::{Effect, Haste, Notice, Signal, StopReason};
 use super::event::ListenRefusal;
-use super::ids::{Endpoint, Generation, InstanceId, Moment};
+use super::ids::{Endpoint, Generation, InstanceId, ListenAddress, Moment};
+use super::observed::{ChannelState, Observed};
 use super::policy::{ExitTimeout, LifecycleLimits};
 use super::stop_deadlines::{Deadlines, Left};
 use super::{Effect::Notify, WorkerId};
@@ -40,12 +41,15 @@ pub(super) struct Instance {
     pub(super) generation: Generation,
     pub(super) forked: Moment,
     pub(super) stage: Stage,
-    /// What it listens on.
-    pub(super) endpoints: BTreeSet<Endpoint>,
+    pub(super) observed: Observed,
+    /// What it listens on, and its own words for it.
+    pub(super) endpoints: BTreeMap<Endpoint, ListenAddress>,
     /// Where it wants to listen, if that is still open.
     pub(super) asking: BTreeSet<Endpoint>,
     /// What it has closed by itself, perhaps because it is about to end, and when.
     pub(super) closed: BTreeMap<Endpoint, Moment>,
+    /// What it has closed on its way out.
+    pub(super) given_up: BTreeSet<Endpoint>,
     /// The last listen it was refused, and when.
     pub(super) refusal: Option<(Moment, ListenRefusal)>,
     /// When it became ready, if it ever did.
@@ -125,9 +129,11 @@ impl Instance {
             generation,
             forked: now,
             stage,
-            endpoints: BTreeSet::new(),
+            observed: Observed::NOTHING,
+            endpoints: BTreeMap::new(),
             asking: BTreeSet::new(),
             closed: BTreeMap::new(),
+            given_up: BTreeSet::new(),
             refusal: None,
             ready_since: None,
             readiness_rule: ReadinessRule::Lenient,
@@ -164,6 +170,7 @@ impl Instance {
     }
 
     pub(super) fn comes_online(&mut self, now: Moment, effects: &mut Vec<Effect>) {
+        self.observed.comes_online();
         match self.stage {
             Stage::Launching { .. } => {
                 self.stage = Stage::Loading { online: now, said_ready: None };
@@ -264,6 +271,7 @@ impl Instance {
         let id = self.id;
         if let Stage::Stopping { phase: phase @ StopPhase::Suspending { .. }, .. } = &mut self.stage {
             *phase = StopPhase::Draining;
+            self.observed.leaves();
             effects.push(Effect::Disconnect(id));
         }
     }
@@ -274,9 +282,38 @@ impl Instance {
         self.left = Left::Idle;
     }
 
+    /// The host has it leave, unless it does so already. It counts as having left by itself.
+    pub(super) fn is_sent_away(
+        &mut self,
+        now: Moment,
+        limits: &LifecycleLimits,
+        exit: ExitTimeout,
+        effects: &mut Vec<Effect>,
+    ) {
+        if self.observed.channel == ChannelState::Open {
+            effects.push(Effect::Drain(self.id));
+            effects.push(Effect::Disconnect(self.id));
+            self.leaves(now, Leaves::Drains, limits, exit, effects);
+        }
+    }
+
     /// It began to leave by itself (`exitedAfterDisconnect`), or it closed its channel.
-    pub(super) fn leaves(&mut self, now: Moment, how: Leaves, limits: &LifecycleLimits, exit: ExitTimeout) {
-        self.answers();
+    pub(super) fn leaves(
+        &mut self,
+        now: Moment,
+        how: Leaves,
+        limits: &LifecycleLimits,
+        exit: ExitTimeout,
+        effects: &mut Vec<Effect>,
+    ) {
+        match how {
+            Leaves::Drains => self.observed.leaves(),
+            Leaves::Channel => {
+                if let Some(departure) = self.observed.closes_channel() {
+                    effects.push(Notify(Notice::Disconnected(self.worker, self.id, departure)));
+                }
+            }
+        }
         match &mut self.stage {
             Stage::Stopping { phase, deadlines, .. } => match (how, &*phase) {
                 (Leaves::Channel, StopPhase::Suspending { .. } | StopPhase::Draining) => {

@@ -22,6 +22,7 @@ impl Instance {
                     deadlines.without_an_answer(now, limits);
                     effects.push(Notify(Notice::SuspendUnanswered(self.worker, self.id)));
                     effects.push(Effect::Disconnect(self.id));
+                    self.observed.leaves();
                 }
                 deadlines.expire(now, self.worker, self.id, effects);
             }

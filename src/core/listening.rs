@@ -5,8 +5,10 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
+use super::effect::Effect::{self, Notify};
+use super::effect::Notice;
 use super::event::{Closing, ListenRefusal};
-use super::ids::{Endpoint, Moment};
+use super::ids::{Endpoint, ListenAddress, Moment};
 use super::instance::Instance;
 
 /// What happened no longer than this before the end belongs to it: an endpoint closed, as in
@@ -18,7 +20,8 @@ impl Instance {
         self.asking.insert(endpoint);
     }
 
-    pub(super) fn is_refused(&mut self, now: Moment, refusal: ListenRefusal) {
+    pub(super) fn is_refused(&mut self, now: Moment, refusal: ListenRefusal, effects: &mut Vec<Effect>) {
+        effects.push(Notify(Notice::Refused(self.worker, self.id, refusal.clone())));
         self.asking.remove(&refusal.endpoint);
         self.refusal = Some((now, refusal));
     }
@@ -33,17 +36,23 @@ impl Instance {
         self.refusal.as_ref().is_some_and(|(at, _)| now.since(*at) <= JUST_BEFORE)
     }
 
-    pub(super) fn listens(&mut self, endpoint: Endpoint) {
+    pub(super) fn listens(&mut self, endpoint: Endpoint, address: ListenAddress, effects: &mut Vec<Effect>) {
+        let notice = Notice::Listening(self.worker, self.id, endpoint.clone(), address.clone());
+        effects.push(Notify(notice));
         self.asking.remove(&endpoint);
         self.closed.remove(&endpoint);
-        self.endpoints.insert(endpoint);
+        self.endpoints.insert(endpoint, address);
     }
 
     /// It closed an endpoint. One on its way out closes them all, which says nothing.
     pub(super) fn closes(&mut self, now: Moment, endpoint: Endpoint, closing: Closing) {
         self.answers();
         self.asking.remove(&endpoint);
-        if self.is_stopping() || !self.endpoints.remove(&endpoint) {
+        if self.endpoints.remove(&endpoint).is_none() {
+            return;
+        }
+        if self.is_stopping() {
+            self.given_up.insert(endpoint);
             return;
         }
         self.closed.retain(|_, at| now.since(*at) <= JUST_BEFORE);
@@ -61,6 +70,7 @@ impl Instance {
     /// What its replacement has to listen on, seen at its end: also what it closed only just before.
     pub(super) fn leaves_behind(&self, now: Moment) -> BTreeSet<Endpoint> {
         let just_closed = self.closed.iter().filter(|(_, at)| now.since(**at) <= JUST_BEFORE);
-        self.endpoints.iter().chain(just_closed.map(|(endpoint, _)| endpoint)).cloned().collect()
+        let just_closed = just_closed.map(|(endpoint, _)| endpoint);
+        self.endpoints.keys().chain(&self.given_up).chain(just_closed).cloned().collect()
     }
 }

@@ -21,6 +21,7 @@ mod ids;
 mod instance;
 mod instance_deadlines;
 mod listening;
+mod observed;
 mod pending;
 mod policy;
 mod readiness;
@@ -39,16 +40,16 @@ mod tests;
 pub use answers::{AfterAbort, Completion, Refusal};
 pub use counters::Counters;
 pub use effect::{
-    Effect, ExitCause, Haste, HostThen, IdleReason, NextAction, Notice, Outcome, Overdue, Scope, Signal,
-    StopReason,
+    Effect, ExitCause, Haste, HostThen, NextAction, Notice, Outcome, Overdue, Scope, Signal, StopReason,
 };
 pub use event::{
-    Closing, Event, ExitStatus, HostEvent, ListenRefusal, OnDeath, OneRequest, RefusalCause, Request,
-    StopCause,
+    Audience, Closing, Event, ExitStatus, HostEvent, ListenRefusal, OnDeath, OneRequest, RefusalCause,
+    Request, StopCause,
 };
 pub use failure::{AbortReason, Death};
 pub use fleet::Supervisor;
-pub use ids::{Endpoint, Generation, HostInstanceId, InstanceId, Moment, RequestId, WorkerId};
+pub use ids::{Endpoint, Generation, HostInstanceId, InstanceId, ListenAddress, Moment, RequestId, WorkerId};
+pub use observed::{ChannelState, Departure, Startup};
 pub use policy::{ExitTimeout, HostKind, LifecycleLimits, Persistence, Policy, Readiness, RestartOrder};
 pub use snapshot::{
     FleetGoal, HostSnapshot, InstanceSnapshot, RolloutProgress, Snapshot, WorkerSnapshot, WorkerState,

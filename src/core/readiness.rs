@@ -7,8 +7,10 @@ use std::time::Duration;
 
 use super::effect::Effect::{self, Notify};
 use super::effect::Notice;
+use super::event::Audience;
 use super::ids::{Endpoint, Moment};
 use super::instance::{Instance, ReadinessRule, Stage};
+use super::observed::News;
 use super::policy::Readiness;
 
 /// How long an instance that says it is ready may take to listen, where its predecessor did or where it was refused, before it
@@ -57,7 +59,12 @@ impl Instance {
         self.nudge.filter(|at| *at < Moment(u64::MAX))
     }
 
-    pub(super) const fn says_ready(&mut self, now: Moment) {
+    /// It calls itself ready. The host is told its own words, which it may have been told before.
+    pub(super) fn says_ready(&mut self, now: Moment, audience: Audience, effects: &mut Vec<Effect>) {
+        match self.observed.says_ready(audience) {
+            News::Yes => effects.push(Notify(Notice::SaidReady(self.worker, self.id))),
+            News::No => {}
+        }
         match &mut self.stage {
             Stage::Loading { said_ready, .. } if said_ready.is_none() => *said_ready = Some(now),
             // `ready` comes after `online`, once, and means nothing any more to one on its way out.
@@ -104,7 +111,8 @@ impl Instance {
     fn missing(&self, expected: &BTreeSet<Endpoint>) -> BTreeSet<Endpoint> {
         let refused = self.refusal().filter(|_| self.endpoints.is_empty());
         let refused = refused.map(|refusal| refusal.endpoint.clone());
-        let asked = expected.difference(&self.endpoints).chain(&self.asking);
+        let unheld = expected.iter().filter(|endpoint| !self.endpoints.contains_key(endpoint));
+        let asked = unheld.chain(&self.asking);
         asked.cloned().chain(refused).collect()
     }
 }

@@ -46,7 +46,10 @@ impl Supervisor {
     /// Whether this may be asked now.
     fn may(&self, request: Request) -> Result<(), Refusal> {
         match (&self.goal, request) {
-            (Goal::Serve | Goal::Stop { .. }, Request::Stop | Request::StopBy(_) | Request::Kill) => Ok(()),
+            (
+                Goal::Serve | Goal::Stop { .. },
+                Request::Stop | Request::StopBy(_) | Request::Kill | Request::Disconnect(_),
+            ) => Ok(()),
             (Goal::Stop { .. } | Goal::Finished, _) => Err(Refusal::Stopping),
             (Goal::Serve, _) if self.pending.is_full() => Err(Refusal::Busy),
             (Goal::Serve, Request::One(worker, _)) if self.slots.find(worker).is_none() => {
@@ -93,6 +96,11 @@ impl Supervisor {
             Request::Kill => {
                 self.kill_all(effects);
                 Awaited::End
+            }
+            Request::Disconnect(id) => {
+                let exit = self.policy.exit_timeout;
+                self.with(id, |instance, limits| instance.is_sent_away(now, limits, exit, effects));
+                Awaited::Nothing
             }
         }
     }
@@ -143,9 +151,12 @@ impl Supervisor {
                 self.rollout(now, RestartOrder::StopFirst, width, Scope::All, OnDeath::Continue, effects)
             }
             Request::One(worker, request) => self.asked_of_one(now, worker, request, effects),
-            Request::Start | Request::Stop | Request::StopBy(_) | Request::Kill | Request::Add(..) => {
-                Awaited::Nothing
-            }
+            Request::Start
+            | Request::Stop
+            | Request::StopBy(_)
+            | Request::Kill
+            | Request::Add(..)
+            | Request::Disconnect(_) => Awaited::Nothing,
         }
     }
 

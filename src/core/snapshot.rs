@@ -11,8 +11,9 @@ use super::failure::Death;
 use super::fleet::Supervisor;
 use super::goal::Goal;
 use super::host::Phase;
-use super::ids::{Endpoint, Generation, HostInstanceId, InstanceId, Moment, WorkerId};
+use super::ids::{Endpoint, Generation, HostInstanceId, InstanceId, ListenAddress, Moment, WorkerId};
 use super::instance::{Instance, Stage, StopPhase};
+use super::observed::{ChannelState, Startup};
 use super::reload_state::Reading;
 use super::slot::{DesiredState, Slot, SlotState};
 
@@ -114,8 +115,12 @@ pub struct InstanceSnapshot {
     pub forked: Moment,
     /// How long after that it was ready, if it ever was.
     pub ready_after: Option<Duration>,
-    /// What it listens on.
-    pub endpoints: Vec<Endpoint>,
+    /// What it listens on, and its own words for it.
+    pub endpoints: Vec<(Endpoint, ListenAddress)>,
+    /// How far it has come by its own account.
+    pub startup: Startup,
+    /// Whether it can be spoken to.
+    pub channel: ChannelState,
 }
 
 /// The extension host, or the custom master's script.
@@ -194,7 +199,9 @@ impl Instance {
             state: self.worker_state(),
             forked: self.forked,
             ready_after: self.ready_since.map(|ready| ready.since(self.forked)),
-            endpoints: self.endpoints.iter().cloned().collect(),
+            endpoints: self.endpoints.iter().map(|(on, as_said)| (on.clone(), as_said.clone())).collect(),
+            startup: self.observed.startup,
+            channel: self.observed.channel,
         }
     }
 

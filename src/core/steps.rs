@@ -137,9 +137,9 @@ impl Supervisor {
         let others = self.slots.iter().filter(|slot| slot.worker != worker);
         let others = others.filter_map(Slot::sitting).filter(is_ready);
         let Some(own) = self.slots.of(worker).sitting() else { return Haste::None };
-        let listens = |endpoint| move |other: &&Instance| other.endpoints.contains(endpoint);
+        let listens = |endpoint| move |other: &&Instance| other.endpoints.contains_key(endpoint);
         let stand_ins = |endpoint| others.clone().filter(listens(endpoint)).take(width).count();
-        match own.endpoints.iter().all(|endpoint| stand_ins(endpoint) >= width) {
+        match own.endpoints.keys().all(|endpoint| stand_ins(endpoint) >= width) {
             true => Haste::None,
             false => Haste::Some,
         }

@@ -46,7 +46,7 @@ impl Endpoints {
         notice: &Notice,
         all: impl FnOnce() -> Vec<(Endpoint, BTreeSet<WorkerId>)>,
     ) {
-        if let Notice::Listening(worker, _, endpoint) = notice
+        if let Notice::Listening(worker, _, endpoint, _) = notice
             && self.is_late(endpoint)
         {
             tell(endpoint, &BTreeSet::from([*worker]));

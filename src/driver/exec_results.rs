@@ -28,6 +28,11 @@ pub(super) enum Mended {
 }
 
 impl Begun {
+    /// Whether its Node is known to be up.
+    pub(super) const fn is_certain(&self) -> bool {
+        matches!(self, Self::Yes)
+    }
+
     /// Asks, now that there is an answer: the process has closed its channel, or has ended.
     pub(super) fn settle(&mut self) -> Option<&Unstarted> {
         if let Self::Unknown(exec) = self {

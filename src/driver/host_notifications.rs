@@ -1,14 +1,12 @@
 //! Tells the host what happens to workers.
 //!
 //! Invariants: everything about an instance is told in the order it happened; where there is nobody, nothing is made up to be
-//! told; a host that comes later is told the present state as if it happened now.
+//! told. What a host that comes later is told is in `introduction`.
 
 use std::os::fd::OwnedFd;
 
-use serde_json::value::RawValue;
-
 use crate::core::{
-    Endpoint, ExitStatus, HostEvent, IdleReason, InstanceId, Moment, NextAction, Notice, Outcome, Scope,
+    Departure, ExitStatus, HostEvent, InstanceId, ListenAddress, Moment, NextAction, Notice, Outcome, Scope,
     StopReason, WorkerId,
 };
 use crate::node::cluster::Cluster;
@@ -19,7 +17,7 @@ use super::clauses;
 use super::host_handle::HostHealth;
 use super::run;
 use super::spawn_overrides::Serialization;
-use super::state::{DirectChannel, DirectChannelUse, Driver, Online, Process, Voluntary};
+use super::state::{DirectChannel, Driver, Process};
 use super::worker_messages;
 
 impl Driver {
@@ -45,9 +43,11 @@ impl Driver {
                 self.tell(now, &HostNotification::AllDead { exit: run::common_cause(deaths).code() });
             }
             Notice::ShuttingDown(_) | Notice::Killing(_) => self.tell(now, &HostNotification::Ending),
-            // Told when the worker's own words come, or nothing to do with workers.
-            Notice::Listening(..)
-            | Notice::Refused(..)
+            Notice::Listening(_, instance, _, address) => self.tell_listening(now, *instance, address),
+            Notice::SaidReady(_, instance) => self.tell_ready(now, *instance),
+            Notice::Disconnected(_, instance, departure) => self.tell_disconnect(now, *instance, *departure),
+            // Node knows no such events.
+            Notice::Refused(..)
             | Notice::Ready(..)
             | Notice::ReadyWithout(..)
             | Notice::Unready(..)
@@ -110,23 +110,20 @@ impl Driver {
         self.check_host_health(now, health);
     }
 
-    /// Its endpoints are those it holds, so there is a limit to what is remembered for a host that comes later.
-    pub(super) fn tell_listening(
-        &mut self,
-        now: Moment,
-        instance: InstanceId,
-        endpoint: &Endpoint,
-        address: Box<RawValue>,
-    ) {
-        self.tell(now, &HostNotification::Listening { instance: instance.0, address: &address });
-        if let Some(process) = self.children.get_mut(&instance) {
-            process.past.listening.insert(endpoint.clone(), address);
-        }
+    /// Its own words; they are never lost, because they change what the worker is.
+    pub(super) fn tell_ready(&mut self, now: Moment, instance: InstanceId) {
+        let Ok(ready) = serde_json::from_str(worker_messages::READY) else { return };
+        let health = self.host.pass_on_surely(instance, ready, now);
+        self.check_host_health(now, health);
     }
 
-    pub(super) fn tell_disconnect(&mut self, now: Moment, instance: InstanceId) {
-        let left = self.children.get(&instance).and_then(|process| process.past.left);
-        let voluntary = left == Some(Voluntary::Yes);
+    pub(super) fn tell_listening(&mut self, now: Moment, instance: InstanceId, address: &ListenAddress) {
+        let Ok(address) = serde_json::from_str(address.as_json()) else { return };
+        self.tell(now, &HostNotification::Listening { instance: instance.0, address });
+    }
+
+    pub(super) fn tell_disconnect(&mut self, now: Moment, instance: InstanceId, departure: Departure) {
+        let voluntary = departure == Departure::Announced;
         self.tell(now, &HostNotification::Disconnect { instance: instance.0, voluntary });
     }
 
@@ -179,7 +176,7 @@ impl Driver {
     /// Makes a direct channel between a worker and the host, unless there is one.
     pub(super) fn open_direct_channel(&mut self, now: Moment, instance: InstanceId) {
         let Some(process) = self.children.get_mut(&instance) else { return };
-        if process.direct != DirectChannel::No || process.past.online.is_none() {
+        if process.direct != DirectChannel::No || !process.begun.is_certain() {
             return;
         }
         process.direct = DirectChannel::Made;
@@ -190,61 +187,6 @@ impl Driver {
         let outcome = self.cluster.send(instance, &worker_messages::direct_channel(), Some(other), now);
         self.complain_of(instance, outcome);
         self.check_host_health(now, health);
-    }
-
-    /// Tells a host that has just come what there is.
-    pub(super) fn tell_present(&mut self, now: Moment) {
-        self.host.meets_workers();
-        self.stop_relaying();
-        let instances: Vec<InstanceId> = self.children.keys().copied().collect();
-        for instance in instances {
-            self.tell_streams(now, instance);
-        }
-        let Self { children, host, .. } = self;
-        let mut health = HostHealth::Healthy;
-        for (instance, process) in children {
-            (process.direct, process.direct_channel_use) = (DirectChannel::No, DirectChannelUse::None);
-            let past = &process.past;
-            let number = instance.0;
-            let mut tell = |tell: &HostNotification<'_>| {
-                if host.tell(tell, None, now) == HostHealth::Unresponsive {
-                    health = HostHealth::Unresponsive;
-                }
-            };
-            tell(&fork(*instance, process));
-            if past.online.is_some() {
-                tell(&HostNotification::Online { instance: number });
-            }
-            for address in past.listening.values() {
-                tell(&HostNotification::Listening { instance: number, address });
-            }
-            if past.online == Some(Online::Ready)
-                && let Ok(ready) = serde_json::from_str(worker_messages::READY)
-                && host.pass_on_surely(*instance, ready, now) == HostHealth::Unresponsive
-            {
-                health = HostHealth::Unresponsive;
-            }
-            if let Some(left) = past.left {
-                let voluntary = left == Voluntary::Yes;
-                if host.tell(&HostNotification::Disconnect { instance: number, voluntary }, None, now)
-                    == HostHealth::Unresponsive
-                {
-                    health = HostHealth::Unresponsive;
-                }
-            }
-        }
-        self.check_host_health(now, health);
-        for (worker, idle) in self.supervisor.idle_slots() {
-            let then = match idle {
-                // It is about to be asked for.
-                IdleReason::Idle => continue,
-                IdleReason::Stopped => ExitThen::Rest,
-                IdleReason::BackingOff => ExitThen::Again,
-                IdleReason::Dead => ExitThen::Dead,
-            };
-            self.tell(now, &HostNotification::Vacant { wid: worker.0, then });
-        }
-        self.tell(now, &HostNotification::Present);
     }
 }
 

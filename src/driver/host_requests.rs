@@ -57,7 +57,6 @@ impl Driver {
             HostRequest::Hello(_) => {}
             HostRequest::Initialized { native } => {
                 self.do_the_work_of(&native);
-                self.tell_present(now);
                 self.host_did(now, HostEvent::Initialized);
             }
             HostRequest::Start => self.request(now, Request::Start),
@@ -81,11 +80,7 @@ impl Driver {
                 }
             }
             HostRequest::Disconnect { instance } => {
-                let instance = InstanceId(instance);
-                self.say(now, instance, &worker_messages::drain());
-                self.leaves_on_request(instance);
-                self.cluster.disconnect(instance, now);
-                self.handle(now, Event::Leaving(instance));
+                self.request(now, Request::Disconnect(InstanceId(instance)));
             }
             HostRequest::Stop { signal } => self.request(now, stop(signal.as_deref())),
             HostRequest::Concluded => self.host_did(now, HostEvent::AllDeadAcknowledged),

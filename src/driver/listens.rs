@@ -15,9 +15,6 @@ use super::{translate, worker_messages};
 
 impl Driver {
     pub(super) fn closes(&mut self, now: Moment, instance: InstanceId, endpoint: Endpoint, closing: Closing) {
-        if let Some(process) = self.children.get_mut(&instance) {
-            process.past.listening.remove(&endpoint);
-        }
         let ((wid, pid), on) = (self.name(instance), endpoint.to_string());
         debug!(event = "closed", wid, pid, on, "worker {wid} (pid {pid}) stopped listening on {on}");
         self.handle(now, Event::Closed(instance, endpoint, closing));

@@ -21,7 +21,7 @@ pub(super) fn tell(notice: &Notice, pid: impl Fn(InstanceId) -> i32) {
             let pid = pid(*instance);
             debug!(event = "online", wid = wid.0, pid, "worker {wid} (pid {pid}) is online");
         }
-        Notice::Listening(wid, instance, endpoint) => {
+        Notice::Listening(wid, instance, endpoint, _) => {
             let pid = pid(*instance);
             let on = endpoint.to_string();
             debug!(event = "listening", wid = wid.0, pid, on, "worker {wid} (pid {pid}) listens on {on}");
@@ -66,6 +66,8 @@ pub(super) fn tell(notice: &Notice, pid: impl Fn(InstanceId) -> i32) {
         }
         Notice::HostReady(..) | Notice::HostGivenUp(..) | Notice::HostExited { .. } => host(notice),
         Notice::ShuttingDown(processes) => shutting_down(*processes),
+        // Of what a worker does only what follows from it is worth a line.
+        Notice::SaidReady(..) | Notice::Disconnected(..) => {}
         Notice::Killing(processes) => {
             let workers = count(*processes);
             warn!(event = "killing_all", processes, "killing {workers} immediately");

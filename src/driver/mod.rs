@@ -21,6 +21,7 @@ mod exits;
 mod host_handle;
 mod host_notifications;
 mod host_requests;
+mod introduction;
 mod launch;
 mod listens;
 mod log_lines;

@@ -13,7 +13,7 @@ use super::exec_results::{Begun, Mended};
 use super::launch::{LaunchError, Launched};
 use super::log_lines;
 use super::reader::Reading;
-use super::state::{DirectChannel, DirectChannelUse, Driver, Engaged, Past, Process, Relayed, Voluntary};
+use super::state::{DirectChannel, DirectChannelUse, Driver, Engaged, Process, Relayed};
 use super::streams::{self, Streams};
 use super::worker_messages;
 
@@ -46,10 +46,8 @@ impl Driver {
                 self.cluster.suspend(instance);
                 self.say(now, instance, &worker_messages::suspend(haste));
             }
-            Effect::Disconnect(instance) => {
-                self.leaves_on_request(instance);
-                self.cluster.disconnect(instance, now);
-            }
+            Effect::Drain(instance) => self.say(now, instance, &worker_messages::drain()),
+            Effect::Disconnect(instance) => self.cluster.disconnect(instance, now),
             Effect::Signal(instance, signal) => self.signal(instance, signal),
             Effect::ReleaseStaleListeners(instance) => self.cluster.instance_ready(instance),
             Effect::ReleaseSlotListeners(worker) => self.cluster.slot_abandoned(worker),
@@ -62,6 +60,7 @@ impl Driver {
             }
             Effect::AdoptConfiguration(generation) => self.adopt_configuration(generation),
             Effect::StartHost(instance) => self.start_host(instance),
+            Effect::Introduce(instance) => self.introduce(now, instance),
             Effect::DismissHost(_, outcome) => self.tell_end(now, &outcome),
             Effect::KillHost(instance) => self.host.kill(instance),
             Effect::Notify(notice) => {
@@ -109,7 +108,6 @@ impl Driver {
             argv,
             serialization,
             streams: ours,
-            past: Past::default(),
             direct: DirectChannel::No,
             direct_channel_use: DirectChannelUse::None,
             relayed: Relayed::No,
@@ -179,13 +177,6 @@ impl Driver {
                     "worker {wid} (pid {pid}) cannot get {name}: {error}"
                 );
             }
-        }
-    }
-
-    /// What it does from now on, it was told to.
-    pub(super) fn leaves_on_request(&mut self, instance: InstanceId) {
-        if let Some(process) = self.children.get_mut(&instance) {
-            process.past.left.get_or_insert(Voluntary::Yes);
         }
     }
 }

@@ -7,10 +7,9 @@ use std::collections::{BTreeMap, VecDeque};
 use std::os::fd::OwnedFd;
 
 use nix::errno::Errno;
-use serde_json::value::RawValue;
 use tracing::{trace, warn};
 
-use crate::core::{Effect, Endpoint, Event, InstanceId, Moment, Outcome, RequestId, Supervisor, WorkerId};
+use crate::core::{Effect, Event, InstanceId, Moment, Outcome, RequestId, Supervisor, WorkerId};
 use crate::node::cluster::{Cluster, News};
 use crate::node::host::HostNews;
 use crate::node::ipc::{Progress, SendOutcome};
@@ -60,7 +59,7 @@ pub(super) enum Engaged {
     Yes,
 }
 
-/// A living worker process, and what the host has to know of it.
+/// A living worker process, and what the host has to know of it that the core does not.
 pub(super) struct Process {
     pub(super) worker: WorkerId,
     pub(super) child: Child,
@@ -68,36 +67,11 @@ pub(super) struct Process {
     pub(super) serialization: Serialization,
     /// Our ends of what an extension host reads: another host may have to.
     pub(super) streams: [Option<OwnedFd>; 3],
-    pub(super) past: Past,
     pub(super) direct: DirectChannel,
     pub(super) direct_channel_use: DirectChannelUse,
     pub(super) relayed: Relayed,
     pub(super) begun: Begun,
     pub(super) mended: Mended,
-}
-
-/// What has happened to a process, to be told again to a host that comes later.
-#[derive(Debug, Default)]
-pub(super) struct Past {
-    pub(super) online: Option<Online>,
-    /// What it listens on, as it said.
-    pub(super) listening: BTreeMap<Endpoint, Box<RawValue>>,
-    pub(super) left: Option<Voluntary>,
-}
-
-/// How far a process has come.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Online {
-    Loading,
-    /// It says it is ready.
-    Ready,
-}
-
-/// Whether a process leaves because somebody wants it to.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Voluntary {
-    Yes,
-    No,
 }
 
 /// Whether there is a direct channel between the worker and the host.

@@ -3,13 +3,13 @@
 use serde_json::value::RawValue;
 use tracing::{debug, warn};
 
-use crate::core::{Event, InstanceId, Moment};
+use crate::core::{Audience, Event, InstanceId, ListenAddress, Moment};
 use crate::node::cluster::News;
 use crate::node::ipc::UserHandle;
 
 use super::exec_results::Begun;
-use super::state::{DirectChannel, DirectChannelUse, Driver, Online, Voluntary};
-use super::worker_messages::{self, Said};
+use super::state::{DirectChannel, DirectChannelUse, Driver};
+use super::worker_messages::{self, Said, Way};
 
 impl Driver {
     pub(super) fn worker_news(&mut self, now: Moment, news: News) {
@@ -18,7 +18,6 @@ impl Driver {
                 let pid = self.pid(instance);
                 self.say(now, instance, &worker_messages::foreign_properties(pid));
                 if let Some(process) = self.children.get_mut(&instance) {
-                    process.past.online.get_or_insert(Online::Loading);
                     // The descriptor that would tell otherwise is closed.
                     process.begun = Begun::Yes;
                 }
@@ -26,8 +25,7 @@ impl Driver {
                 self.handle(now, Event::Online(instance));
             }
             News::Listening { instance, endpoint, address } => {
-                self.tell_listening(now, instance, &endpoint, address);
-                self.handle(now, Event::Listening(instance, endpoint));
+                self.handle(now, Event::Listening(instance, endpoint, ListenAddress::new(address.get())));
             }
             News::Closed { instance, endpoint, closing } => self.closes(now, instance, endpoint, closing),
             News::BindFailed { instance, endpoint, error, obstacle } => {
@@ -36,19 +34,10 @@ impl Driver {
             News::Asks { instance, endpoint } => self.handle(now, Event::AsksToListen(instance, endpoint)),
             News::MayBind { instance, request } => self.ask_to_bind(now, instance, &request),
             News::Said { instance, message, handle } => self.understand(now, instance, &message, handle),
-            News::Leaving { instance } => {
-                self.leaves_on_request(instance);
-                self.handle(now, Event::Leaving(instance));
-            }
+            News::Leaving { instance } => self.handle(now, Event::Leaving(instance)),
             // Of a process that could not run Node; its end says so.
             News::Left { instance } if self.is_unstarted(instance) => {}
-            News::Left { instance } => {
-                if let Some(process) = self.children.get_mut(&instance) {
-                    process.past.left.get_or_insert(Voluntary::No);
-                }
-                self.tell_disconnect(now, instance);
-                self.handle(now, Event::Left(instance));
-            }
+            News::Left { instance } => self.handle(now, Event::Left(instance)),
             News::Broken { instance, reason } => {
                 self.handle(now, Event::Broken(instance, reason.to_string()))
             }
@@ -78,12 +67,6 @@ impl Driver {
         self.children.get_mut(&instance).is_some_and(|process| process.begun.settle().is_some())
     }
 
-    /// Notes that a process says it is ready; false if it had said so before.
-    fn becomes_ready(&mut self, instance: InstanceId) -> bool {
-        let Some(process) = self.children.get_mut(&instance) else { return false };
-        process.past.online.replace(Online::Ready) != Some(Online::Ready)
-    }
-
     /// Notes that a process uses its direct channel; false if it has none, or had said so before.
     fn adopts_direct_channel(&mut self, instance: InstanceId) -> bool {
         let Some(process) = self.children.get_mut(&instance) else { return false };
@@ -107,7 +90,6 @@ impl Driver {
             Said::Leaving => {
                 // Before it closes its servers, so that its listeners wait for its successor.
                 self.cluster.drain(instance);
-                self.leaves_on_request(instance);
                 self.handle(now, Event::Leaving(instance));
             }
             Said::Bound { id, errno } => self.has_bound(now, instance, (id, errno), handle),
@@ -119,18 +101,14 @@ impl Driver {
             Said::Event { name, way } => {
                 let (wid, pid) = self.name(instance);
                 debug!(event = "worker_event", wid, pid, name, "worker {wid} (pid {pid}) reports {name:?}");
-                let is_news = name == "ready" && self.becomes_ready(instance);
-                match way {
-                    // It has been told by the direct channel.
-                    worker_messages::Way::DirectChannel => {}
-                    worker_messages::Way::Channel if is_news => {
-                        let health = self.host.pass_on_surely(instance, message, now);
-                        self.check_host_health(now, health);
+                match (name == "ready", way) {
+                    (true, Way::Channel) => self.handle(now, Event::SaidReady(instance, Audience::Luster)),
+                    (true, Way::DirectChannel) => {
+                        self.handle(now, Event::SaidReady(instance, Audience::HostToo));
                     }
-                    worker_messages::Way::Channel => self.host.pass_on(instance, message, handle, now),
-                }
-                if name == "ready" {
-                    self.handle(now, Event::SaidReady(instance));
+                    (false, Way::Channel) => self.host.pass_on(instance, message, handle, now),
+                    // It has been told by the direct channel.
+                    (false, Way::DirectChannel) => {}
                 }
             }
             Said::Call(name) if self.host.attends() => {

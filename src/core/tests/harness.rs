@@ -5,10 +5,11 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
+use super::witness::{Witness, instance_of};
 use crate::core::{
-    Completion, Effect, Endpoint, Event, ExitStatus, ExitTimeout, Generation, Haste, HostEvent,
-    HostInstanceId, HostKind, InstanceId, LifecycleLimits, Moment, Notice, Outcome, Policy, Readiness,
-    Refusal, Request, RequestId, RestartOrder, Signal, Supervisor, WorkerId,
+    Audience, Completion, Effect, Endpoint, Event, ExitStatus, ExitTimeout, Generation, Haste, HostEvent,
+    HostInstanceId, HostKind, InstanceId, LifecycleLimits, ListenAddress, Moment, Notice, Outcome, Policy,
+    Readiness, Refusal, Request, RequestId, RestartOrder, Signal, Snapshot, Supervisor, WorkerId,
 };
 
 /// A policy without any timer, as an empty configuration gives.
@@ -102,6 +103,9 @@ pub(super) struct World {
     pub(super) spawned: Vec<(Moment, WorkerId, InstanceId)>,
     /// The extension host's process, and what it was told.
     pub(super) host: Option<HostProcess>,
+    /// What each host was told of what there was.
+    pub(super) introductions: Vec<(HostInstanceId, Snapshot)>,
+    witness: Witness,
     /// How it ended, as a custom master was told.
     pub(super) script_told: Option<Outcome>,
     /// How often all listeners were closed.
@@ -140,6 +144,8 @@ impl World {
             supervisor: Supervisor::new(now, policy.clone(), 1),
             hosts_started: host.iter().map(|_| now).collect(),
             hosts_killed: 0,
+            introductions: Vec::new(),
+            witness: Witness::default(),
             script_told: None,
             closings: 0,
             host,
@@ -199,6 +205,7 @@ impl World {
         if let Event::Host(id, HostEvent::Exited(_)) = &event {
             self.host.take_if(|host| host.id == *id);
         }
+        self.witness.sees(&event);
         let effects = self.supervisor.handle(self.now, event);
         self.perform(effects);
     }
@@ -300,14 +307,18 @@ impl World {
                 let (id, behaviour) = (*id, process.behaviour.clone());
                 self.news(event);
                 for endpoint in &behaviour.listens {
-                    self.news(Event::Listening(id, Endpoint::new(endpoint)));
+                    self.news(listening(id, endpoint));
                 }
                 if let Some(after) = behaviour.ready {
-                    self.later(after, Event::SaidReady(id));
+                    self.later(after, Event::SaidReady(id, Audience::Luster));
                 }
                 return;
             }
-            Event::SaidReady(_) => process.ready = true,
+            Event::SaidReady(..) => {
+                process.ready = true;
+                // Whatever a worker says it may say again.
+                self.news(event.clone());
+            }
             Event::Left(id) => {
                 if let Some(after) = process.behaviour.exits_after_leaving {
                     let exited = Event::Exited(*id, ExitStatus::Code(0));
@@ -346,6 +357,7 @@ impl World {
         let mut read = Vec::new();
         for order in effects {
             assert!(self.outcome.is_none(), "ordered after the end: {order:?}");
+            self.witness.hears(&order);
             match order {
                 Effect::Spawn(worker, id, _) => self.spawn(worker, id),
                 Effect::Suspend(id, haste) => {
@@ -386,6 +398,8 @@ impl World {
                 }
                 Effect::ReleaseStaleListeners(id) => assert!(self.processes.contains_key(&id)),
                 Effect::ReleaseSlotListeners(_) => {}
+                Effect::Drain(id) => assert!(self.processes.contains_key(&id), "only the living drain"),
+                Effect::Introduce(id) => self.introduce(id),
                 Effect::ReleaseAllListeners => self.closings += 1,
                 Effect::Notify(notice) => self.notices.push(notice),
                 Effect::Reply(id, result) => self.replied(id, result),
@@ -400,6 +414,13 @@ impl World {
         for (generation, result) in read {
             self.news(Event::ConfigurationRead(generation, result));
         }
+    }
+
+    /// A host that has just come is told what there is.
+    fn introduce(&mut self, id: HostInstanceId) {
+        assert!(self.host.as_ref().is_some_and(|host| host.id == id), "it lives");
+        assert!(self.introductions.iter().all(|(earlier, _)| *earlier != id), "once");
+        self.introductions.push((id, self.supervisor.snapshot(self.now)));
     }
 
     /// The host is told that it is over.
@@ -469,6 +490,7 @@ impl World {
 
     /// What must hold at every moment.
     fn check(&self) {
+        self.witness.confirms(&self.supervisor.snapshot(self.now));
         assert_eq!(self.supervisor.instances(), self.processes.len(), "every process is known, and no other");
         if self.outcome.is_some() {
             assert!(self.processes.is_empty() && self.host.is_none(), "nobody is left at the end");
@@ -496,22 +518,7 @@ impl World {
     }
 }
 
-fn instance_of(event: &Event) -> Option<InstanceId> {
-    match event {
-        Event::Asked(..) | Event::ConfigurationRead(..) | Event::Host(..) => None,
-        Event::NotStarted { instance: id, .. }
-        | Event::Online(id)
-        | Event::SaidReady(id)
-        | Event::Listening(id, _)
-        | Event::Closed(id, ..)
-        | Event::LivesOn(id)
-        | Event::AsksToListen(id, _)
-        | Event::Refused(id, _)
-        | Event::Suspended(id)
-        | Event::Leaving(id)
-        | Event::Left(id)
-        | Event::Drained(id)
-        | Event::Broken(id, _)
-        | Event::Exited(id, _) => Some(*id),
-    }
+/// A worker listens there.
+pub(super) fn listening(id: InstanceId, endpoint: &str) -> Event {
+    Event::Listening(id, Endpoint::new(endpoint), ListenAddress::new("{}"))
 }

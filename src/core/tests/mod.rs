@@ -8,3 +8,4 @@ mod stories_of_lives;
 mod stories_of_reloads;
 mod stories_of_requests;
 mod stories_of_rollouts;
+mod witness;

@@ -8,8 +8,8 @@ use proptest::prelude::*;
 
 use super::harness::{Behaviour, World, policy};
 use crate::core::{
-    Event, ExitStatus, HostEvent, HostInstanceId, HostKind, LifecycleLimits, Notice, OnDeath, OneRequest,
-    Outcome, Persistence, Policy, Readiness, Request, RestartOrder, WorkerId,
+    Event, ExitStatus, HostEvent, HostInstanceId, HostKind, InstanceId, LifecycleLimits, Notice, OnDeath,
+    OneRequest, Outcome, Persistence, Policy, Readiness, Request, RestartOrder, WorkerId,
 };
 use std::time::Duration;
 
@@ -98,6 +98,7 @@ fn requests() -> impl Strategy<Value = Vec<(u64, Request)>> {
         2 => Just(Request::Rollout(OnDeath::Continue)),
         1 => Just(Request::RestartAll),
         1 => Just(Request::Start),
+        2 => (1u32..20).prop_map(|id| Request::Disconnect(InstanceId(id))),
         5 => one,
         2 => add,
     ];

@@ -1,9 +1,10 @@
 //! Stories of the extension host: how it starts, fails, is restarted, and ends.
 
-use super::harness::{Behaviour, World, ms, policy};
+use super::harness::{Behaviour, World, listening, ms, policy};
 use crate::core::{
-    ExitStatus, Haste, HostEvent, HostInstanceId, HostKind, HostThen, Notice, OneRequest, Outcome, Policy,
-    Request, StopCause, WorkerId,
+    Audience, ChannelState, Closing, Endpoint, Event, ExitStatus, Haste, HostEvent, HostInstanceId, HostKind,
+    HostThen, LifecycleLimits, Notice, OneRequest, Outcome, Policy, Request, Startup, StopCause, WorkerId,
+    WorkerState,
 };
 
 fn hosted(workers: u32) -> Policy {
@@ -137,7 +138,7 @@ fn news_of_an_earlier_host_changes_nothing() {
     let first = world.host.as_ref().unwrap().id;
     world.pass(5000);
     world.host_news(HostEvent::Exited(ExitStatus::Code(1)));
-    world.news(crate::core::Event::Host(first, HostEvent::Exited(ExitStatus::Code(1))));
+    world.news(Event::Host(first, HostEvent::Exited(ExitStatus::Code(1))));
     assert_eq!(world.hosts_started.len(), 2);
 }
 
@@ -224,6 +225,76 @@ fn a_host_that_ends_after_having_stopped_everyone_ends_luster() {
     }
 }
 
+#[test]
+fn a_later_host_is_told_what_there_is_as_the_first_one_has_seen_it() {
+    let mut policy = hosted(4);
+    policy.limits.exit_threshold = ms(1000);
+    let mut world = World::new(policy).scripted(|worker, start| match (worker.0, start) {
+        (1, 1) => Behaviour { drains: None, ..Behaviour::default() },
+        (3, _) => Behaviour::dying_at(30),
+        (4, _) => Behaviour::never_ready(),
+        _ => Behaviour::default(),
+    });
+    world.host_news(HostEvent::Initialized);
+    assert_eq!(world.introductions.len(), 1);
+    world.ask(Request::Start);
+    world.run_until("two are ready and one is dead", |world| {
+        world.ready() == 2
+            && world.said(|notice| matches!(notice, Notice::Exited { worker: WorkerId(3), .. }))
+    });
+    world.ask(Request::One(WorkerId(1), OneRequest::Restart));
+    world.ask(Request::Add(WorkerId(5), LifecycleLimits::default()));
+    world.news(Event::Closed(world.id(2), Endpoint::new("tcp *:80"), Closing::ForGood));
+    world.news(listening(world.id(2), "tcp *:81"));
+    world.pass(10);
+    world.host_news(HostEvent::Exited(ExitStatus::Code(1)));
+    world.run_until("there is another", |world| world.host.is_some());
+    world.host_news(HostEvent::Initialized);
+    let (_, told) = world.introductions.pop().unwrap();
+    let workers = told.workers.iter();
+    let instances: Vec<_> = workers
+        .flat_map(|it| it.instances.iter().map(|one| (it.worker.0, one.startup, one.channel)))
+        .collect();
+    assert_eq!(
+        instances,
+        [
+            (1, Startup::SaidReady, ChannelState::Leaving),
+            (2, Startup::SaidReady, ChannelState::Open),
+            (4, Startup::Online, ChannelState::Open),
+        ]
+    );
+    let endpoints: Vec<_> =
+        told.workers[1].instances[0].endpoints.iter().map(|(on, _)| on.to_string()).collect();
+    assert_eq!(endpoints, ["tcp *:81"]);
+    assert_eq!((told.workers[2].state, told.workers[4].state), (WorkerState::Dead, WorkerState::Stopped));
+}
+
+#[test]
+fn a_host_is_told_what_there_is_once_however_often_it_says_that_it_is_initialized() {
+    let mut world = World::new(hosted(1));
+    for _ in 0..3 {
+        world.host_news(HostEvent::Initialized);
+    }
+    assert_eq!(world.introductions.len(), 1);
+}
+
+#[test]
+fn a_host_is_told_once_that_a_worker_says_it_is_ready_and_not_if_it_has_heard_so_itself() {
+    for (audience, told) in [(Audience::Luster, 1), (Audience::HostToo, 0)] {
+        let mut world =
+            World::new(hosted(1)).scripted(|_, _| Behaviour { ready: None, ..Behaviour::default() });
+        world.host_news(HostEvent::Initialized);
+        world.ask(Request::Start);
+        world.pass(20);
+        let id = world.id(1);
+        world.news(Event::SaidReady(id, audience));
+        world.news(Event::SaidReady(id, Audience::Luster));
+        let says = |notice: &&Notice| **notice == Notice::SaidReady(WorkerId(1), id);
+        assert_eq!(world.notices.iter().filter(says).count(), told, "{audience:?}");
+        assert!(world.said(|notice| matches!(notice, Notice::Ready(..))));
+    }
+}
+
 fn scripted(workers: u32) -> Policy {
     Policy { host_kind: HostKind::CustomMaster, ..policy(workers) }
 }
@@ -281,7 +352,7 @@ fn a_custom_master_is_told_how_it_ended_when_all_workers_are_gone() {
 #[test]
 fn a_custom_master_that_does_not_read_is_neither_killed_nor_does_it_end_anything() {
     let mut world = World::serving(scripted(1));
-    world.news(crate::core::Event::Host(HostInstanceId::FIRST, HostEvent::Unfit("it does not read".into())));
+    world.news(Event::Host(HostInstanceId::FIRST, HostEvent::Unfit("it does not read".into())));
     world.pass(60_000);
     assert_eq!((world.hosts_killed, world.ready(), &world.outcome), (0, 1, &None));
 }

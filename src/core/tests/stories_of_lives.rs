@@ -2,9 +2,9 @@
 
 use std::time::Duration;
 
-use super::harness::{Behaviour, World, ms, policy};
+use super::harness::{Behaviour, World, listening, ms, policy};
 use crate::core::{
-    Closing, Endpoint, Event, ExitStatus, ExitTimeout, InstanceId, LifecycleLimits, ListenRefusal,
+    Audience, Closing, Endpoint, Event, ExitStatus, ExitTimeout, InstanceId, LifecycleLimits, ListenRefusal,
     NextAction, Notice, OnDeath, Outcome, Overdue, Policy, Readiness, RefusalCause, Request, RestartOrder,
     Signal, StopCause, WorkerId,
 };
@@ -323,12 +323,12 @@ fn late_news_of_an_earlier_life_changes_nothing() {
     let (starts, notices) = (world.starts(1), world.notices.len());
     for late in [
         Event::Online(old),
-        Event::SaidReady(old),
+        Event::SaidReady(old, Audience::Luster),
         Event::Suspended(old),
         Event::Leaving(old),
         Event::Left(old),
         Event::Broken(old, "late".into()),
-        Event::Listening(old, Endpoint::new("tcp *:1")),
+        listening(old, "tcp *:1"),
         Event::Exited(old, ExitStatus::Code(3)),
     ] {
         world.news(late);
@@ -351,7 +351,7 @@ fn ready_means_listening_where_the_predecessor_listened() {
     let second = world.id(1);
     let is_ready = |notice: &Notice| matches!(notice, Notice::Ready(_, id, _) if *id == second);
     assert!(!world.said(is_ready));
-    world.news(Event::Listening(second, Endpoint::new("tcp *:81")));
+    world.news(listening(second, "tcp *:81"));
     assert!(world.said(is_ready));
 }
 
@@ -415,17 +415,15 @@ fn what_a_replacement_has_tried_out_and_closed_is_not_waited_for() {
     world.pass(1000);
     let is_ready = |notice: &Notice| matches!(notice, Notice::Ready(_, InstanceId(2), _));
     assert!(!world.said(is_ready));
-    world.news(Event::Listening(InstanceId(2), Endpoint::new("tcp *:81")));
+    world.news(listening(InstanceId(2), "tcp *:81"));
     world.news(Event::Closed(InstanceId(2), Endpoint::new("tcp *:80"), Closing::ForGood));
     assert!(world.said(is_ready));
 }
 
 #[test]
 fn whoever_asks_to_listen_is_not_ready_before_that_is_decided() {
-    let decisions: [fn(InstanceId) -> Event; 2] = [
-        |id| Event::Listening(id, Endpoint::new("tcp *:80")),
-        |id| Event::Closed(id, Endpoint::new("tcp *:80"), Closing::ForGood),
-    ];
+    let decisions: [fn(InstanceId) -> Event; 2] =
+        [|id| listening(id, "tcp *:80"), |id| Event::Closed(id, Endpoint::new("tcp *:80"), Closing::ForGood)];
     for decision in decisions {
         let mut world = World::new(policy(1)).scripted(|_, _| Behaviour {
             ready: None,
@@ -437,7 +435,7 @@ fn whoever_asks_to_listen_is_not_ready_before_that_is_decided() {
         let id = world.id(1);
         let is_ready = |notice: &Notice| matches!(notice, Notice::Ready(..));
         world.news(Event::AsksToListen(id, Endpoint::new("tcp *:80")));
-        world.news(Event::SaidReady(id));
+        world.news(Event::SaidReady(id, Audience::Luster));
         assert!(!world.said(is_ready));
         world.news(decision(id));
         assert!(world.said(is_ready));
@@ -468,7 +466,7 @@ fn manual_readiness_asks_nothing_but_the_word_of_the_app() {
     world.pass(60_000);
     assert!(!world.said(|notice| matches!(notice, Notice::Ready(..))));
     let id = world.id(1);
-    world.news(Event::SaidReady(id));
+    world.news(Event::SaidReady(id, Audience::Luster));
     assert!(
         world.said(|notice| matches!(notice, Notice::Ready(_, _, took) if *took == Duration::from_secs(60)))
     );
@@ -561,7 +559,7 @@ fn an_app_that_lives_on_after_a_refused_listen_is_ready_once_it_listens_elsewher
         world.pass(1000);
         assert!(!world.said(|notice| matches!(notice, Notice::Ready(..))));
         if elsewhere {
-            world.news(Event::Listening(id, Endpoint::new("tcp *:81")));
+            world.news(listening(id, "tcp *:81"));
         } else {
             world.pass(10_000);
         }
@@ -656,7 +654,7 @@ fn one_that_is_to_call_itself_ready_and_does_not_is_told_of_once() {
     world.pass(60_000);
     assert_eq!(told(&world), 1);
     let id = world.id(1);
-    world.news(Event::SaidReady(id));
+    world.news(Event::SaidReady(id, Audience::Luster));
     assert!(world.said(|notice| matches!(notice, Notice::Ready(..))));
 }
 

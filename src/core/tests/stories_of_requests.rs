@@ -2,8 +2,8 @@
 
 use super::harness::{Behaviour, World, ms, policy};
 use crate::core::{
-    ExitStatus, HostKind, InstanceId, LifecycleLimits, NextAction, Notice, OnDeath, OneRequest, Persistence,
-    Policy, Request, RestartOrder, Signal, StopReason, WorkerId,
+    Departure, ExitCause, ExitStatus, HostKind, InstanceId, LifecycleLimits, NextAction, Notice, OnDeath,
+    OneRequest, Persistence, Policy, Request, RestartOrder, Signal, StopReason, WorkerId,
 };
 
 fn one(worker: u32, request: OneRequest) -> Request {
@@ -240,4 +240,42 @@ fn what_is_asked_of_nobody_or_after_a_stop_changes_nothing() {
     world.ask(Request::Add(WorkerId(2), LifecycleLimits::default()));
     world.run_until("the end", |world| world.outcome.is_some());
     assert_eq!(world.starts(1), 1);
+}
+
+#[test]
+fn a_process_that_is_sent_away_drains_and_is_replaced_as_if_it_had_left_by_itself() {
+    let mut world = World::serving(scripted(1));
+    let first = world.id(1);
+    world.ask(Request::Disconnect(first));
+    // Asked again, or asked to stop meanwhile, it is not told again: the harness would say so.
+    world.ask(Request::Disconnect(first));
+    assert!(!world.said(|notice| matches!(notice, Notice::Stopping(..))));
+    world.run_until("its replacement is ready", |world| world.starts(1) == 2 && world.ready() == 1);
+    assert!(world.said(|notice| *notice == Notice::Disconnected(WorkerId(1), first, Departure::Announced)));
+    assert!(world.said(|notice| matches!(notice, Notice::Exited { cause: ExitCause::ItsOwn, .. })));
+    world.ask(Request::Disconnect(first));
+    world.pass(60_000);
+    assert_eq!((world.starts(1), world.ready()), (2, 1), "who is gone is asked nothing");
+}
+
+#[test]
+fn a_process_that_is_sent_away_while_its_suspend_functions_run_is_told_to_leave_once() {
+    let slow = |_, _| Behaviour { answers_suspend: Some(5000), ..Behaviour::default() };
+    let mut world = World::new(scripted(1)).scripted(slow);
+    world.ask(Request::Start);
+    world.run_until("it is ready", |world| world.ready() == 1);
+    let id = world.id(1);
+    world.ask(Request::Stop);
+    world.ask(Request::Disconnect(id));
+    world.run_until("the end", |world| world.outcome.is_some());
+    assert!(world.now.since(world.spawned[0].0).as_millis() < 5000, "it leaves at once");
+}
+
+#[test]
+fn a_process_that_is_sent_away_before_it_is_online_leaves_when_it_can() {
+    let mut world = World::new(scripted(1));
+    world.ask(Request::Start);
+    let id = world.id(1);
+    world.ask(Request::Disconnect(id));
+    world.run_until("its replacement is ready", |world| world.starts(1) == 2 && world.ready() == 1);
 }
