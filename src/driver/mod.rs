@@ -33,6 +33,8 @@ mod spawn_overrides;
 mod state;
 mod streams;
 mod sys;
+#[cfg(test)]
+mod tests;
 mod translate;
 mod worker_events;
 mod worker_messages;
