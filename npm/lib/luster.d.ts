@@ -30,6 +30,8 @@ declare namespace luster {
             restart?: 'stop-first' | 'start-first';
             parallel?: number;
             readyTimeout?: number;
+            /** The replacements of a reload that serve for `watch` milliseconds before the others follow. */
+            canary?: { workers?: number; watch?: number };
             /** Whether workers keep what Node has compiled for those after them (Node 22.8 or newer); true by default. */
             compileCache?: boolean;
             /** Path of the control socket; `false` for none. */

@@ -13,8 +13,9 @@ use serde_json::json;
 use tracing::{error, warn};
 
 use super::builtin_extensions;
+use super::generation::utf8;
 use super::generation::worker_boot;
-use super::run_spec::{self, Program, utf8};
+use super::run_spec::{self, Program};
 use crate::cli;
 use crate::cli::{LogFormat, Output};
 use crate::config::{self, Held};
@@ -23,7 +24,7 @@ use crate::core::{HostKind, Moment};
 use crate::driver::{self, Configured, HostSetup, RunSpec};
 use crate::exit::Exit;
 use crate::logging;
-use crate::node::host::{CustomMasterSpec, Hello, HostChannel, HostNews, HostRequest};
+use crate::node::host::{CustomMasterSpec, Hello, HostChannel, HostNews, HostRequest, WorkerSettings};
 use crate::node::ipc::Progress;
 use crate::process;
 
@@ -159,6 +160,7 @@ fn prepare(spec: &CustomMasterSpec, host_setup: HostSetup) -> Result<RunSpec, (E
             boot: worker_boot(json!({"format": "script"}), &settings),
             readable: Vec::new(),
             data: None,
+            overrides: None,
         },
         args: script.args.iter().map(OsString::from).collect(),
     };
@@ -167,8 +169,8 @@ fn prepare(spec: &CustomMasterSpec, host_setup: HostSetup) -> Result<RunSpec, (E
     let control = run_spec::control(&settings, identity, &script.exec);
     let mut job = run_spec::prepare(&settings, program, host_setup, control)?;
     job.builtins = builtins;
-    job.policy.host_kind = HostKind::CustomMaster;
-    job.launcher.ports = workers.iter().map(|worker| (worker.worker(), worker.port.clone())).collect();
-    job.limits = workers.iter().map(|worker| (worker.worker(), worker.limits())).collect();
+    job.spec.policy.host_kind = HostKind::CustomMaster;
+    let told = |worker: &WorkerSettings| (worker.worker(), worker.limits(), worker.port.clone());
+    job.limits = workers.iter().map(told).collect();
     Ok(job)
 }

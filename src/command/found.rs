@@ -12,12 +12,13 @@ use tracing::{error, warn};
 use super::builtin_extensions::{self, Plan};
 use super::evaluator::Evaluator;
 use super::extensions::{self, ExtensionPlan, Resolution};
+use super::generation::utf8;
 use super::npm_launcher::NpmLauncher;
 use super::reread::Reread;
-use super::run_spec::utf8;
 use crate::cli::{self, Arguments, LogFormat, Output, Source};
 use crate::config::{self, Loaded, Problem, Settings};
 use crate::control::place::Identity;
+use crate::core::HostKind;
 use crate::exit::Exit;
 use crate::logging;
 use crate::node::scripts::NodeFlags;
@@ -185,8 +186,9 @@ impl Environment {
         request: config::ConfigRequest,
         loaded: &Loaded,
         node: PathBuf,
-        has_host: bool,
+        host_kind: HostKind,
     ) -> Reread {
+        let has_host = host_kind != HostKind::None;
         let channel = self.parent.as_ref().filter(|_| !has_host);
         Reread {
             request,
@@ -198,6 +200,7 @@ impl Environment {
             parent: channel.and_then(|channel| channel.try_clone().ok()),
             limit: self.limit,
             has_host,
+            host_kind,
         }
     }
 

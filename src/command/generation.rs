@@ -6,9 +6,10 @@ use std::path::Path;
 
 use serde_json::{Value, json};
 
-use super::run_spec::utf8;
 use crate::config::{Flavour, Loaded, Settings};
-use crate::driver::Configured;
+use crate::core::PoolSpec;
+use crate::driver::{Configured, InForce};
+use crate::node::cluster::SocketAccess;
 use crate::node::scripts::Script;
 use crate::process::{self, Sealed};
 
@@ -31,6 +32,7 @@ pub(super) fn for_workers(loaded: &Loaded, package: Option<&Path>) -> Result<Con
         boot: worker_boot(boot, &loaded.settings),
         readable: config.into_iter().collect(),
         data,
+        overrides: None,
     })
 }
 
@@ -42,6 +44,11 @@ pub(super) fn worker_boot(mut boot: Value, settings: &Settings) -> String {
     boot["preload"] = Script::Worker.file_name().into();
     boot["acks"] = json!("by verdict");
     boot.to_string()
+}
+
+/// Node itself only knows paths that are UTF-8.
+pub(super) fn utf8(path: &Path) -> String {
+    path.to_string_lossy().into_owned()
 }
 
 /// How JavaScript gets the configuration: it runs a program itself, and is given what is none.
@@ -58,6 +65,42 @@ pub(super) const fn flavour(flavour: Flavour) -> &'static str {
     match flavour {
         Flavour::CommonJs => "commonjs",
         Flavour::EsModule => "es",
+    }
+}
+
+/// What it means to all but workers.
+pub(super) fn in_force(loaded: &Loaded) -> Result<InForce, String> {
+    Ok(InForce { host: (about(loaded), sealed(loaded)?), access: access(&loaded.settings) })
+}
+
+/// Who may connect to unix sockets.
+pub(super) const fn access(settings: &Settings) -> SocketAccess {
+    SocketAccess { mode: settings.server.socket_mode, group: settings.server.socket_group }
+}
+
+/// What it wants of the fleet; `modules` are the extensions with a master's side.
+pub(super) fn spec(loaded: &Loaded, configured: &Configured, modules: &[String]) -> PoolSpec {
+    let data = loaded.data.as_deref().unwrap_or_default();
+    let host = match modules.is_empty() {
+        true => String::new(),
+        false => json!([modules, loaded.raw.get("extensions"), utf8(&loaded.real.extensions)]).to_string(),
+    };
+    PoolSpec {
+        run: format!("{}\n{}\n{data}", configured.main.display(), configured.boot),
+        host,
+        ..plain_spec(&loaded.settings)
+    }
+}
+
+/// What settings alone want of the fleet.
+pub(super) fn plain_spec(settings: &Settings) -> PoolSpec {
+    let listen = format!("{:?} {:?}", settings.server.balance, access(settings));
+    PoolSpec {
+        policy: settings.policy.clone(),
+        layout: settings.server.layout(),
+        run: String::new(),
+        listen,
+        host: String::new(),
     }
 }
 

@@ -14,6 +14,7 @@ use super::extensions::{self, Resolution};
 use super::{builtin_extensions, generation};
 use crate::cli::LogFormat;
 use crate::config::{self, ConfigRequest, Loaded, Problem, changed_keys};
+use crate::core::HostKind;
 use crate::driver::{Read, Reading, Starter};
 use crate::process::DescriptorLimit;
 
@@ -31,6 +32,7 @@ pub(super) struct Reread {
     pub(super) limit: DescriptorLimit,
     /// Whether what the configuration leaves running has a process.
     pub(super) has_host: bool,
+    pub(super) host_kind: HostKind,
 }
 
 impl Reread {
@@ -65,24 +67,28 @@ impl Reread {
         };
         let loaded = config::load(&self.request, &mut evaluator).map_err(|error| told(error.to_string()))?;
         let left = evaluator.running.take().map(|running| running.left);
-        let odd = self.check(&loaded)?;
+        let (modules, odd) = self.check(&loaded)?;
         let mut unapplied = changed_keys(&self.before, &loaded);
+        if self.has_host {
+            // It is started anew.
+            unapplied.retain(|key| !["extensions", "extensionsPath"].contains(key));
+        }
         let stays = left.as_ref().is_some_and(|left| left.stays);
         if stays && !self.has_host {
             unapplied.push("what the configuration leaves running");
         }
         warnings.extend(loaded.warnings.iter().map(Problem::headline).chain(odd));
-        Ok(Reading {
-            configured: generation::for_workers(&loaded, self.package.as_deref())?,
-            host: (generation::about(&loaded), generation::sealed(&loaded)?),
-            overrides: left.map(|mut left: Left| left.overrides()).unwrap_or_default(),
-            warnings,
-            unapplied,
-        })
+        let mut configured = generation::for_workers(&loaded, self.package.as_deref())?;
+        if !self.has_host {
+            configured.overrides = Some(left.map(|mut left: Left| left.overrides()).unwrap_or_default());
+        }
+        let mut spec = generation::spec(&loaded, &configured, &modules);
+        spec.policy.host_kind = self.host_kind;
+        Ok(Reading { configured, in_force: generation::in_force(&loaded)?, spec, warnings, unapplied })
     }
 
-    /// What else `luster check` looks at; answers with what looks odd.
-    fn check(&self, loaded: &Loaded) -> Result<Vec<String>, String> {
+    /// What else `luster check` looks at; answers with the extensions that have a master's side, and with what looks odd.
+    fn check(&self, loaded: &Loaded) -> Result<(Vec<String>, Vec<String>), String> {
         let resolution = Resolution {
             node: Some(&self.node),
             node_args: &self.node_args,
@@ -95,7 +101,10 @@ impl Reread {
         }
         // Nothing is opened: the form of the log does not matter.
         match builtin_extensions::plan(&settings.builtins, &extension_plan.ours(), LogFormat::Text) {
-            Ok(plan) => Ok(plan.warnings.iter().map(Problem::headline).collect()),
+            Ok(plan) => {
+                let odd = plan.warnings.iter().map(Problem::headline).collect();
+                Ok((extension_plan.modules.clone(), odd))
+            }
             Err((_, reason)) => Err(reason),
         }
     }

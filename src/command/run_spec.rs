@@ -1,15 +1,20 @@
 //! What `serve` and `attach` have in common: from settings to a fleet that can be run.
 
+use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
+use serde_json::Value;
+
+use super::generation;
 use crate::config::{Balance, ControlSocket, Settings};
 use crate::control::place::Identity;
 use crate::control::{self, Place, Wanted};
+use crate::core::Generation;
 use crate::driver::{
-    BuiltinExtensions, Configured, HostSetup, Launcher, RunSpec, SpawnOverrides, cause_of_death,
+    BuiltinExtensions, Configured, HostSetup, InForce, Launcher, RunSpec, SpawnOverrides, cause_of_death,
 };
 use crate::exit::Exit;
 use crate::logging;
@@ -38,28 +43,22 @@ pub(super) fn prepare(
         DescriptorLimit::raise().map_err(|error| internal("the descriptor limit cannot be raised", error))?;
     let preload = Placed::place(Script::Worker, Places::of_this_process())
         .map_err(|error| (Exit::ForkOrExec, error.to_string()))?;
-    let layout = settings.server.layout(settings.policy.workers);
     let launcher = Launcher {
         node: program.node,
         node_args: program.node_args,
-        configured: program.configured,
+        configured: BTreeMap::from([(Generation(0), program.configured)]),
         args: program.args,
         preload,
-        ports: layout.into_iter().map(|seat| (seat.worker, seat.port)).collect(),
         inspect_port: settings.master_inspect_port,
         limit,
         overrides: SpawnOverrides::default(),
     };
-    let policy = settings.policy.clone();
     let balance = balance(settings.server.balance);
     Ok(RunSpec {
-        policy,
+        spec: generation::plain_spec(settings),
         limits: Vec::new(),
         balance,
-        access: cluster::SocketAccess {
-            mode: settings.server.socket_mode,
-            group: settings.server.socket_group,
-        },
+        in_force: InForce { host: (Value::Null, None), access: generation::access(settings) },
         sockets: process::activated_sockets(),
         launcher,
         host_setup,
@@ -87,11 +86,6 @@ pub(super) fn control(settings: &Settings, identity: Identity, config: &Path) ->
     };
     let wanted = place.map(|place| Wanted { identity, place, group: settings.control_group });
     control::Setup { wanted, about, lines: logging::listen }
-}
-
-/// Node itself only knows paths that are UTF-8.
-pub(super) fn utf8(path: &Path) -> String {
-    path.to_string_lossy().into_owned()
 }
 
 const fn balance(configured: Balance) -> cluster::Balance {

@@ -1,6 +1,7 @@
 //! `luster [CONFIG]`.
 
 use std::os::fd::OwnedFd;
+use std::path::Path;
 
 use serde_json::{Value, json};
 use tracing::{error, info};
@@ -9,8 +10,9 @@ use super::evaluator::{Evaluator, Running};
 use super::extensions::{self, ExtensionPlan};
 use super::found::{self, Found, Warnings};
 use super::generation;
+use super::generation::utf8;
 use super::node_program;
-use super::run_spec::{self, Program, utf8};
+use super::run_spec::{self, Program};
 use crate::cli::Arguments;
 use crate::config::{self, Loaded};
 use crate::core::HostKind;
@@ -40,10 +42,10 @@ pub(super) fn run(arguments: &Arguments) -> Exit {
 }
 
 fn serve(found: Found<'_>) -> Exit {
-    let extension_plan = found.extension_plan;
+    let (main, extension_plan) = (&found.loaded.real.app, found.extension_plan);
     match prepare(found) {
         Ok(job) => {
-            announce(&job, extension_plan);
+            announce(&job, main, extension_plan);
             logging::hand_over();
             driver::run(job).unwrap_or_else(|error| {
                 error!(event = "internal", "luster cannot continue: {error:#}");
@@ -74,8 +76,6 @@ fn prepare(found: Found<'_>) -> Result<RunSpec, (Exit, String)> {
         configured: generation::for_workers(loaded, package).map_err(|error| (Exit::Internal, error))?,
         args: environment.words.clone(),
     };
-    let has_host = matches!(host_setup, HostSetup::ExtensionHost { .. });
-    let read = environment.reread(request, loaded, node, has_host);
     let host_kind = match &host_setup {
         HostSetup::None => HostKind::None,
         HostSetup::ExtensionHost { .. } => HostKind::ExtensionHost {
@@ -83,10 +83,14 @@ fn prepare(found: Found<'_>) -> Result<RunSpec, (Exit, String)> {
         },
         HostSetup::CustomMaster(_) => HostKind::CustomMaster,
     };
+    let read = environment.reread(request, loaded, node, host_kind);
+    let mut spec = generation::spec(loaded, &program.configured, &extension_plan.modules);
+    spec.policy.host_kind = host_kind;
     let control = run_spec::control(settings, identity, &loaded.path);
     let mut job = run_spec::prepare(settings, program, host_setup, control)?;
     job.read = Some(read.into_read());
-    job.policy.host_kind = host_kind;
+    job.spec = spec;
+    job.in_force = generation::in_force(loaded).map_err(|error| (Exit::Internal, error))?;
     job.terminal = environment.terminal;
     job.launcher.overrides = overrides;
     job.builtins = builtins;
@@ -108,9 +112,8 @@ fn host_setup(
     let not_started = |error: String| {
         (Exit::ForkOrExec, format!("the process for the extensions cannot be started: {error}"))
     };
-    let layout = loaded.settings.server.layout(loaded.settings.policy.workers);
-    let ports: Vec<_> = layout.into_iter().map(|seat| seat.port).collect();
-    let validation = json!({ "ports": ports });
+    let ports = loaded.settings.server.ports(loaded.settings.policy.workers);
+    let validation = json!({ "ports": ports.iter().collect::<Vec<_>>() });
     // One that runs already prints where luster did then.
     let prints_elsewhere = extension_plan.native.iter().any(|name| name == LOG_FILE);
     let (launcher, started) = match running {
@@ -155,9 +158,9 @@ fn traces() -> bool {
     std::env::var("NODE_DEBUG").is_ok_and(|sections| sections.to_ascii_lowercase().contains("luster:eex"))
 }
 
-fn announce(job: &RunSpec, extension_plan: &ExtensionPlan) {
-    let (workers, pid, version) = (job.policy.workers, std::process::id(), env!("CARGO_PKG_VERSION"));
-    let (app, node) = (job.launcher.configured.main.display(), job.launcher.node.display());
+fn announce(job: &RunSpec, main: &Path, extension_plan: &ExtensionPlan) {
+    let (workers, pid, version) = (job.spec.policy.workers, std::process::id(), env!("CARGO_PKG_VERSION"));
+    let (app, node) = (main.display(), job.launcher.node.display());
     let s = if workers == 1 { "" } else { "s" };
     info!(
         event = "start",

@@ -343,6 +343,7 @@ fn at_a_reload_it_has_as_long_and_what_runs_stays() {
             parent: None,
             limit: DescriptorLimit::current().unwrap(),
             has_host: false,
+            host_kind: crate::core::HostKind::None,
         };
         reread.into_read()(&Starter::alone())
     };

@@ -49,7 +49,8 @@ fn answer(question: Question) -> Value {
     match config::validate(Held { value, odd, app }, &name, &base_dir, &luster_conf) {
         Ok((settings, warnings)) => {
             let workers = settings.policy.workers;
-            let ports: Vec<_> = settings.server.layout(workers).into_iter().map(|seat| seat.port).collect();
+            let ports = settings.server.ports(workers);
+            let ports: Vec<_> = ports.iter().collect();
             let warnings: Vec<_> = warnings.iter().map(Problem::headline).collect();
             json!({"workers": workers, "ports": ports, "warnings": warnings})
         }

@@ -20,7 +20,9 @@ use crate::config::server::server;
 use crate::config::settings::{MAX_WORKERS, Settings};
 use crate::config::socket;
 use crate::config::validator::{Validator, whole};
-use crate::core::{ExitTimeout, HostKind, LifecycleLimits, Persistence, Policy, Readiness, RestartOrder};
+use crate::core::{
+    Canary, ExitTimeout, HostKind, LifecycleLimits, Persistence, Policy, Readiness, RestartOrder,
+};
 
 /// What a configuration's meaning depends on besides itself.
 pub(super) struct Surroundings<'a> {
@@ -78,6 +80,11 @@ fn workers(validator: &mut Validator<'_>, default: u32) -> f64 {
     number
 }
 
+/// How long a canary serves where that is not said.
+const WATCH: Duration = Duration::from_secs(30);
+/// How long a replacement may take: a new one that never gets ready must be given up some time.
+const READY_TIMEOUT: Duration = Duration::from_secs(60);
+
 fn policy(validator: &mut Validator<'_>, workers: f64) -> Policy {
     let workers = whole(workers.ceil()).unwrap_or(MAX_WORKERS);
     let restart = validator
@@ -86,11 +93,6 @@ fn policy(validator: &mut Validator<'_>, workers: f64) -> Policy {
             &[("stop-first", RestartOrder::StopFirst), ("start-first", RestartOrder::StartFirst)],
         )
         .unwrap_or(RestartOrder::StopFirst);
-    let ready_timeout = match restart {
-        RestartOrder::StopFirst => None,
-        // The old worker stays until then, so a new one that never gets ready must be given up some time.
-        RestartOrder::StartFirst => Some(Duration::from_secs(60)),
-    };
     let limits = limits(validator);
     if limits.allowed_sequential_deaths > 0 && limits.exit_threshold.is_none() {
         validator.warn(
@@ -105,7 +107,8 @@ fn policy(validator: &mut Validator<'_>, workers: f64) -> Policy {
         readiness: readiness(validator),
         restart,
         parallel: parallel(validator, workers),
-        ready_timeout: validator.timeout("control.readyTimeout", ready_timeout),
+        ready_timeout: validator.timeout("control.readyTimeout", Some(READY_TIMEOUT)),
+        canary: canary(validator, workers),
         exit_timeout: exit_timeout(validator),
         // Not the configuration's to say.
         host_kind: HostKind::None,
@@ -119,6 +122,25 @@ fn policy(validator: &mut Validator<'_>, workers: f64) -> Policy {
         );
     }
     policy
+}
+
+/// The replacements that a new version is tried with, where the configuration wants that.
+fn canary(validator: &mut Validator<'_>, workers: u32) -> Option<Canary> {
+    const KEY: &str = "control.canary";
+    if !validator.has(KEY) {
+        return None;
+    }
+    let Found::Plain(Value::Object(members)) = validator.at(KEY) else {
+        validator.fail_type(KEY, "an object, such as { \"workers\": 1, \"watch\": 30000 }");
+        return None;
+    };
+    let odd = members.keys().find(|key| !["workers", "watch"].contains(&key.as_str())).cloned();
+    if let Some(odd) = odd {
+        validator.warn(KEY, &format!("control.canary.{odd} has no effect; it knows workers and watch"));
+    }
+    let canaries = validator.whole("control.canary.workers", 1..=workers.max(1)).unwrap_or(1);
+    let watch = validator.timeout("control.canary.watch", Some(WATCH));
+    Some(Canary { workers: canaries, watch: watch? })
 }
 
 fn exit_timeout(validator: &mut Validator<'_>) -> ExitTimeout {

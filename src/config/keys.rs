@@ -21,6 +21,7 @@ pub(super) const KEYS: &[&str] = &[
     "control.restart",
     "control.parallel",
     "control.readyTimeout",
+    "control.canary",
     "control.compileCache",
     "control.socket",
     "control.group",

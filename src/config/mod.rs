@@ -44,7 +44,6 @@ pub use literal::Flavour;
 pub use load::{Held, Loaded, Real, load, validate};
 pub use origin::Origin;
 pub use origins::Origins;
-pub use ports::Seat;
 pub use problem::Problem;
 pub use read::SourceFormat;
 pub use render::{changed_keys, render};

@@ -47,12 +47,18 @@ fn real<'a>(loaded: &'a Loaded, key: &str) -> Option<&'a Path> {
     (given != real).then_some(real)
 }
 
-/// The keys, `app` apart, whose values in force differ.
+/// The keys whose values in force differ and that a reload does not apply.
 #[must_use]
 pub fn changed_keys(before: &Loaded, now: &Loaded) -> Vec<&'static str> {
     let differs = |key: &&'static str| match *key {
-        // Each worker takes these by itself; the folder follows the app unless somebody names one.
-        "app" | "maxEventListeners" | "control.compileCache" | "control.idleTimeout" => false,
+        "app" | "workers" | "maxEventListeners" => false,
+        "server.port"
+        | "server.groups"
+        | "server.portsPerGroup"
+        | "server.socketMode"
+        | "server.socketGroup" => false,
+        control if control.starts_with("control.") => false,
+        // The folder follows the app unless somebody names one.
         "extensionsPath" => before.raw.get(*key) != now.raw.get(*key),
         // Unwritten, they follow another key, which is named itself.
         "control.exitTimeout" | "control.readyTimeout"
@@ -97,6 +103,10 @@ fn in_force(loaded: &Loaded, key: &str) -> Value {
         }),
         "control.parallel" => json!(policy.parallel),
         "control.readyTimeout" => millis(policy.ready_timeout),
+        "control.canary" => policy.canary.map_or(
+            Value::Null,
+            |canary| json!({ "workers": canary.workers, "watch": millis(Some(canary.watch)) }),
+        ),
         "control.compileCache" => json!(settings.compile_cache),
         "control.socket" => match &settings.control_socket {
             ControlSocket::Default => json!(true),

@@ -6,11 +6,11 @@
 use serde_json::Value;
 
 use crate::config::hints::Kind;
-use crate::config::ports::divide;
 use crate::config::raw::Found;
 use crate::config::settings::{Balance, MAX_WORKERS, Port, Server};
 use crate::config::socket;
 use crate::config::validator::{Validator, whole};
+use crate::core::divide;
 
 /// What `server.port` may be.
 const PORT: &str = "a port from 1 to 65535 or the path of a unix socket (\"run/app.sock\")";
@@ -21,7 +21,7 @@ const MAX_UNIX_PATH: usize = 107;
 /// Judges it. `workers` may be a fraction, the number that was written.
 pub(super) fn server(validator: &mut Validator<'_>, workers: f64, balance: Balance) -> Server {
     let port = port(validator);
-    let (groups, workers_per_group) = groups(validator, workers);
+    let (groups_written, groups) = groups(validator, workers);
     let choices = [
         ("round-robin", Balance::RoundRobin),
         ("shared", Balance::Shared),
@@ -30,7 +30,8 @@ pub(super) fn server(validator: &mut Validator<'_>, workers: f64, balance: Balan
     let server = Server {
         port,
         groups,
-        workers_per_group,
+        workers_written: workers,
+        groups_written,
         ports_per_group: ports_per_group(validator, groups),
         balance: validator.choice("server.balance", &choices).unwrap_or(balance),
         socket_mode: socket::mode(validator),
@@ -46,8 +47,8 @@ pub(super) fn server(validator: &mut Validator<'_>, workers: f64, balance: Balan
     server
 }
 
-/// How many groups there are, and how many workers each has.
-fn groups(validator: &mut Validator<'_>, workers: f64) -> (u32, u32) {
+/// How many groups were asked for, and how many there are.
+fn groups(validator: &mut Validator<'_>, workers: f64) -> (f64, u32) {
     const KEY: &str = "server.groups";
     let wanted = match validator.number_of(KEY, Kind::Groups) {
         None => 1.0,
@@ -63,7 +64,7 @@ fn groups(validator: &mut Validator<'_>, workers: f64) -> (u32, u32) {
     };
     let (groups, per_group) = divide(workers, wanted);
     if whole(wanted) == Some(groups) {
-        return (groups, per_group);
+        return (wanted, groups);
     }
     let (s, count) = (if groups == 1 { "" } else { "s" }, workers.ceil());
     let warning = if wanted < 1.0 {
@@ -81,7 +82,7 @@ fn groups(validator: &mut Validator<'_>, workers: f64) -> (u32, u32) {
         )
     };
     validator.warn(KEY, &warning);
-    (groups, per_group)
+    (wanted, groups)
 }
 
 fn ports_per_group(validator: &mut Validator<'_>, groups: u32) -> u32 {

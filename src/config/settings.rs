@@ -14,7 +14,7 @@ use crate::core::Policy;
 pub const MAX_WORKERS: u32 = 10_000;
 
 /// Everything the configuration decides. Each field's key is in parentheses.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Settings {
     /// The worker's main module: an absolute path to an existing file, found as Node finds a main module
     /// (`app`).
@@ -57,14 +57,16 @@ pub enum ControlSocket {
 }
 
 /// What workers listen on, and how connections are shared among them.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Server {
     /// The first group's port (`server.port`).
     pub port: Option<Port>,
     /// How many groups there are: with workers that do not divide evenly, more than `server.groups` says.
     pub groups: u32,
-    /// How many workers are in each but the last, which has what is left over.
-    pub workers_per_group: u32,
+    /// How many workers were asked for, as they count for the groups: perhaps a fraction.
+    pub workers_written: f64,
+    /// How many groups were asked for.
+    pub groups_written: f64,
     /// The distance between two groups' ports (`server.portsPerGroup`).
     pub ports_per_group: u32,
     /// How connections are shared among workers (`server.balance`).

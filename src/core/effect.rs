@@ -3,9 +3,10 @@
 //! Invariant: an effect that touches a process names the instance it is meant for.
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 use std::time::Duration;
 
-use super::answers::{Completion, Refusal};
+use super::answers::{AfterAbort, Completion, Refusal};
 use super::event::{ExitStatus, ListenRefusal, OnDeath, StopCause};
 use super::failure::{AbortReason, Death};
 use super::ids::{Endpoint, Generation, HostInstanceId, InstanceId, ListenAddress, RequestId, WorkerId};
@@ -15,8 +16,8 @@ use super::policy::RestartOrder;
 /// One thing for the driver to do, in the order given.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Effect {
-    /// Start a process for the worker on this configuration; answer [`Event::NotStarted`](super::Event::NotStarted) if that fails.
-    Spawn(WorkerId, InstanceId, Generation),
+    /// Start a process; answer [`Event::NotStarted`](super::Event::NotStarted) if that fails.
+    Spawn(Spawn),
     /// Ask it to run its suspend functions, and from now on to end idle connections; answer
     /// [`Event::Suspended`](super::Event::Suspended).
     Suspend(InstanceId, Haste),
@@ -35,8 +36,11 @@ pub enum Effect {
     /// Read the configuration anew, with every check; answer
     /// [`Event::ConfigurationRead`](super::Event::ConfigurationRead).
     ReadConfiguration(Generation),
-    /// What is started from now on gets this configuration, which was read without a fault.
+    /// This configuration, which was read without a fault, is in force: an extension host that is started from now on gets it, and
+    /// sockets are opened as it says.
     AdoptConfiguration(Generation),
+    /// No process will be started on this configuration any more.
+    ForgetConfiguration(Generation),
     /// Start the extension host; answer [`HostEvent::Exited`](super::HostEvent::Exited) if that fails.
     StartHost(HostInstanceId),
     /// The host has just come: it is told what there is, as the [`Snapshot`](super::Snapshot) of now has it, as if that
@@ -54,6 +58,19 @@ pub enum Effect {
     Completed(RequestId, Completion),
     /// Everything is over; nothing more is ordered after this.
     Finish(Outcome),
+}
+
+/// A process to be started.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Spawn {
+    /// For which worker.
+    pub worker: WorkerId,
+    /// As which instance.
+    pub instance: InstanceId,
+    /// On which configuration.
+    pub generation: Generation,
+    /// What it is told to listen on: its environment variable `port`.
+    pub port: Arc<str>,
 }
 
 /// Whether something waits for the end of an instance.
@@ -154,6 +171,8 @@ pub enum Notice {
         reason: AbortReason,
         /// How many workers had been replaced before.
         replaced: usize,
+        /// What becomes of them.
+        then: AfterAbort,
     },
     /// A replacement failed, and the rollout waits for that worker and leaves the others alone.
     RolloutHeld {
@@ -204,6 +223,8 @@ pub enum StopReason {
     Replaced,
     /// It did not come online within `control.forkTimeout`.
     LaunchTimedOut(Duration),
+    /// There are to be fewer workers.
+    Removed,
     /// It was to replace another and was given up.
     GivenUp,
     /// It broke the protocol.

@@ -3,11 +3,13 @@
 //! Invariant: news about a process always carries its [`InstanceId`], so that late news changes nothing.
 
 use std::fmt;
+use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
 use super::ids::{Endpoint, Generation, HostInstanceId, InstanceId, ListenAddress, RequestId, WorkerId};
 use super::policy::LifecycleLimits;
+use super::spec::PoolSpec;
 
 /// Something that happened.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -49,7 +51,7 @@ pub enum Event {
     /// Its process has ended and was reaped.
     Exited(InstanceId, ExitStatus),
     /// The configuration has been read anew, or is refused: why, for the operator.
-    ConfigurationRead(Generation, Result<(), String>),
+    ConfigurationRead(Generation, Result<Box<PoolSpec>, String>),
     /// The host.
     Host(HostInstanceId, HostEvent),
 }
@@ -81,7 +83,7 @@ pub enum HostEvent {
 }
 
 /// What can be asked, by an operator or by the host.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Request {
     /// Start every worker that has not been stopped on request and is not dead.
     Start,
@@ -101,7 +103,9 @@ pub enum Request {
     One(WorkerId, OneRequest),
     /// There is to be this worker, with limits of its own; it is not started. One that is there already only gets its limits.
     /// Numbers are given one after the other, so one that would leave a gap is nobody's.
-    Add(WorkerId, LifecycleLimits),
+    Add(WorkerId, LifecycleLimits, Arc<str>),
+    /// So many workers, until a configuration with another number of them is read.
+    Scale(u32),
     /// Have this process close its servers and leave, as if it did so by itself.
     Disconnect(InstanceId),
 }
@@ -140,7 +144,7 @@ pub enum OnDeath {
 }
 
 /// What can be asked about one worker.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum OneRequest {
     /// Start it, if it has no process, also if it is dead.
     Start,
@@ -154,8 +158,8 @@ pub enum OneRequest {
     Replace,
     /// It is no longer dead, but still stopped.
     Revive,
-    /// It has these limits from now on.
-    Limit(LifecycleLimits),
+    /// It has these limits from now on, and what is started next is told to listen on this.
+    Limit(LifecycleLimits, Arc<str>),
 }
 
 /// How a process ended.

@@ -2,6 +2,8 @@
 //!
 //! Invariant: whatever follows an end is decided here once, and said together with it.
 
+use std::sync::Arc;
+
 use super::backoff::{Blame, RestartDecision, next_random};
 use super::effect::Effect::{self, Notify};
 use super::effect::{ExitCause, NextAction, Notice, Outcome};
@@ -13,7 +15,7 @@ use super::ids::{InstanceId, Moment};
 use super::instance::Instance;
 use super::policy::{HostKind, Persistence};
 use super::rollout::Rollout;
-use super::slot::{DesiredState, Role, SlotState, Trial};
+use super::slot::{DesiredState, Expected, Role, SlotState, Trial};
 
 impl Supervisor {
     /// A process has ended, or never began.
@@ -28,7 +30,8 @@ impl Supervisor {
         let Some((instance, role)) = self.slot(worker).remove(id) else { return };
         self.slot(worker).counters.count_end(&instance);
         if role == Role::SlotState && instance.ready_since.is_some() {
-            self.slot(worker).expected = instance.leaves_behind(now);
+            self.slot(worker).expected =
+                Expected { endpoints: instance.leaves_behind(now), port: Some(Arc::clone(&instance.port)) };
         }
         let then = match (&self.goal, role) {
             (Goal::Stop { .. } | Goal::Finished, _) | (_, Role::Retiring | Role::Successor) => {
@@ -71,7 +74,7 @@ impl Supervisor {
         if instance.is_unwanted() {
             return match slot.desired {
                 DesiredState::Running => NextAction::StartAtOnce,
-                DesiredState::Stopped => slot.rest(),
+                DesiredState::Stopped | DesiredState::Removed => slot.rest(),
             };
         }
         let refusal = instance.refusal().cloned();

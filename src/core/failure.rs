@@ -27,6 +27,8 @@ pub struct Death {
 pub enum AbortReason {
     /// The replacement was not ready within this time.
     NotReady(Duration),
-    /// The replacement ended before it was ready.
+    /// The replacement, which was being tried, was refused a listen.
+    Refused(ListenRefusal),
+    /// The replacement ended before it was ready, or while it was being tried.
     Died(ExitStatus),
 }

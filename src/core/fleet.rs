@@ -5,16 +5,16 @@
 //! nothing is started any more.
 
 use std::collections::HashMap;
+use std::sync::Arc;
 
-use super::answers::Completion;
-use super::effect::Effect::Notify;
-use super::effect::{Effect, Notice, StopReason};
+use super::effect::{Effect, Spawn, StopReason};
 use super::event::{Closing, Event, ExitStatus};
 use super::failure::AbortReason;
 use super::goal::Goal;
 use super::host::Host;
 use super::ids::{Endpoint, Generation, InstanceId, Moment, WorkerId};
 use super::instance::{Instance, Leaves};
+use super::layout::Ports;
 use super::pending::Pending;
 use super::policy::{HostKind, LifecycleLimits, Policy, Readiness};
 use super::readiness::Readied;
@@ -22,11 +22,26 @@ use super::reload_state::Reload;
 use super::rollout::Rollout;
 use super::slot::{Slot, SlotState};
 use super::slots::Slots;
+use super::spec::PoolSpec;
+
+/// Whether somebody has asked for workers to be started.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Started {
+    No,
+    Yes,
+}
 
 /// Decides what happens to each worker. See the module's head for what it never does.
 #[derive(Debug)]
 pub struct Supervisor {
+    /// What is wanted, and the configuration it was read from.
+    pub(super) spec: PoolSpec,
+    /// How it is kept: as the spec says, but for the number of workers that was asked for since.
     pub(super) policy: Policy,
+    /// What each worker is told to listen on.
+    pub(super) ports: Ports,
+    /// Whether somebody has asked for workers to be started.
+    pub(super) started: Started,
     pub(super) slots: Slots,
     /// Which slot each living instance is in.
     pub(super) homes: HashMap<InstanceId, WorkerId>,
@@ -47,16 +62,29 @@ pub struct Supervisor {
 impl Supervisor {
     /// A fleet that is not started. `seed` spreads the back-off pauses of several masters.
     #[must_use]
-    pub fn new(now: Moment, policy: Policy, seed: u32) -> Self {
-        let slots =
-            (1..=policy.workers).map(|wid| Slot::new(WorkerId(wid), policy.limits, Generation(0))).collect();
+    pub fn new(now: Moment, spec: PoolSpec, seed: u32) -> Self {
+        let policy = spec.policy.clone();
+        let ports = match policy.host_kind {
+            // Its script says what each worker is told.
+            HostKind::CustomMaster => Ports::default(),
+            HostKind::None | HostKind::ExtensionHost { .. } => spec.layout.ports(policy.workers),
+        };
+        let slots = (1..=policy.workers)
+            .map(|wid| {
+                let worker = WorkerId(wid);
+                Slot::new(worker, policy.limits, Generation(0), ports.of(worker))
+            })
+            .collect();
         let host = match policy.host_kind {
             HostKind::ExtensionHost { limit } => Host::started(now, limit),
             HostKind::CustomMaster => Host::attached(),
             HostKind::None => Host::none(),
         };
         Self {
+            spec,
             policy,
+            ports,
+            started: Started::No,
             slots: Slots::new(slots),
             homes: HashMap::new(),
             rollout: None,
@@ -109,7 +137,9 @@ impl Supervisor {
             }
             Event::LivesOn(id) => self.with(id, |instance, _| instance.lives_on()),
             Event::Refused(id, refusal) => {
-                self.with(id, |instance, _| instance.is_refused(now, refusal, &mut effects));
+                let refused = refusal.clone();
+                self.with(id, |instance, _| instance.is_refused(now, refused, &mut effects));
+                self.canary_refused(now, id, refusal, &mut effects);
             }
             Event::Suspended(id) => self.with(id, |instance, _| instance.suspended(&mut effects)),
             Event::Leaving(id) => self.leaves(now, id, Leaves::Drains, &mut effects),
@@ -192,7 +222,7 @@ impl Supervisor {
         let was_tried_out = instance.is_coming_up();
         instance.closes(now, endpoint.clone(), closing);
         if was_tried_out {
-            slot.expected.remove(&endpoint);
+            slot.expected.endpoints.remove(&endpoint);
         }
     }
 
@@ -210,8 +240,10 @@ impl Supervisor {
         let slot = self.slot(worker);
         let generation = slot.generation;
         slot.counters.started += 1;
-        slot.state = SlotState::Occupied(Instance::ordered(now, worker, id, generation, &slot.limits));
-        effects.push(Effect::Spawn(worker, id, generation));
+        let port = Arc::clone(&slot.port);
+        let told = (generation, Arc::clone(&port));
+        slot.state = SlotState::Occupied(Instance::ordered(now, worker, id, told, &slot.limits));
+        effects.push(Effect::Spawn(Spawn { worker, instance: id, generation, port }));
         self.step_after_spawn(worker);
     }
 
@@ -235,10 +267,9 @@ impl Supervisor {
             while let Some(pending) = self.next_pending() {
                 self.begin_step(now, pending, effects);
             }
+            self.remove_emptied(effects);
             if let Some(done) = self.rollout.take_if(|rollout| rollout.is_complete()) {
-                let (scope, replaced, took) = (done.scope, done.replaced(), now.since(done.began));
-                effects.push(Notify(Notice::RolloutFinished { scope, replaced, took }));
-                self.pending.rollout_over(&Completion::RolledOut { replaced }, effects);
+                self.rollout_done(now, &done, effects);
             }
         }
         self.complete_pending(effects);
@@ -259,7 +290,8 @@ impl Supervisor {
                 }
                 // A successor has to take over what its elder holds right now.
                 if slot.successor.is_some() && sitting.ready_since.is_some() && !sitting.is_stopping() {
-                    slot.expected = sitting.endpoints.keys().cloned().collect();
+                    slot.expected.endpoints = sitting.endpoints.keys().cloned().collect();
+                    slot.expected.port = Some(Arc::clone(&sitting.port));
                 }
             }
             if let Some(successor) = &mut slot.successor

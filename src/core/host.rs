@@ -61,6 +61,8 @@ pub(super) enum Phase {
     Doomed { attempt: Attempt },
     /// It ended and is started again then.
     Pausing { until: Moment },
+    /// It was told to go, or killed; another one is started when it is gone. Killed then.
+    Replaced { kill: Option<Moment> },
     /// It was told that all is over; killed then.
     ExitStatus { kill: Option<Moment> },
     /// There was one.
@@ -106,7 +108,7 @@ impl Host {
             Phase::Serving { conclude, .. } => conclude,
             Phase::Leaving { give_up, .. } => Some(give_up),
             Phase::Pausing { until } => Some(until),
-            Phase::ExitStatus { kill } => kill,
+            Phase::ExitStatus { kill } | Phase::Replaced { kill } => kill,
             Phase::None | Phase::Attached | Phase::Doomed { .. } | Phase::Gone => None,
         }
     }
@@ -117,6 +119,7 @@ impl Host {
             Phase::Starting { .. }
             | Phase::Serving { .. }
             | Phase::Leaving { .. }
+            | Phase::Replaced { .. }
             | Phase::ExitStatus { .. } => {
                 effects.push(Effect::KillHost(self.last_instance));
                 self.phase = Phase::ExitStatus { kill: None };
@@ -161,8 +164,36 @@ impl Host {
                 self.phase = Phase::ExitStatus { kill: Some(now.after(FAREWELL)) };
                 false
             }
+            Phase::Replaced { kill } => {
+                self.phase = Phase::ExitStatus { kill };
+                false
+            }
             Phase::Doomed { .. } | Phase::ExitStatus { .. } => false,
         }
+    }
+
+    /// Whether another one is to be started at once, in place of this one, which is told to go or killed.
+    pub(super) fn is_replaced_now(&mut self, now: Moment, effects: &mut Vec<Effect>) -> bool {
+        self.phase = match self.phase {
+            Phase::Serving { .. } => {
+                effects.push(Effect::DismissHost(self.last_instance, Outcome::Stopped));
+                Phase::Replaced { kill: Some(now.after(FAREWELL)) }
+            }
+            Phase::Starting { .. } | Phase::Leaving { .. } => {
+                effects.push(Effect::KillHost(self.last_instance));
+                Phase::Replaced { kill: None }
+            }
+            Phase::Doomed { .. } => Phase::Replaced { kill: None },
+            Phase::Pausing { .. } => return true,
+            Phase::None
+            | Phase::Attached
+            | Phase::Gone
+            | Phase::Replaced { .. }
+            | Phase::ExitStatus { .. } => {
+                return false;
+            }
+        };
+        false
     }
 
     pub(super) fn leaves(&mut self, now: Moment) {
@@ -174,6 +205,7 @@ impl Host {
             | Phase::Leaving { .. }
             | Phase::Doomed { .. }
             | Phase::Pausing { .. }
+            | Phase::Replaced { .. }
             | Phase::ExitStatus { .. }
             | Phase::Gone => return,
         };
@@ -193,8 +225,10 @@ impl Host {
             Phase::Starting { attempt, .. } | Phase::Leaving { attempt, .. } => Phase::Doomed { attempt },
             Phase::Serving { .. } => Phase::Doomed { attempt: Attempt::Again },
             Phase::ExitStatus { kill: Some(_) } => Phase::ExitStatus { kill: None },
+            Phase::Replaced { kill: Some(_) } => Phase::Replaced { kill: None },
             // It is killed already, or there is none. A script that does not read is its own loss.
             Phase::ExitStatus { kill: None }
+            | Phase::Replaced { kill: None }
             | Phase::None
             | Phase::Attached
             | Phase::Doomed { .. }

@@ -43,6 +43,7 @@ impl Supervisor {
                 | Phase::Leaving { .. }
                 | Phase::Doomed { .. }
                 | Phase::Pausing { .. }
+                | Phase::Replaced { .. }
                 | Phase::ExitStatus { .. }
                 | Phase::Gone => self.host.leaves(now),
             },
@@ -69,6 +70,10 @@ impl Supervisor {
             }
             Phase::Pausing { until } if until <= now => self.start_host(now, effects),
             Phase::ExitStatus { kill: Some(at) } if at <= now => self.host.kill(effects),
+            Phase::Replaced { kill: Some(at) } if at <= now => {
+                effects.push(Effect::KillHost(self.host.last_instance));
+                self.host.phase = Phase::Replaced { kill: None };
+            }
             Phase::None
             | Phase::Attached
             | Phase::Starting { .. }
@@ -77,6 +82,7 @@ impl Supervisor {
             | Phase::Leaving { .. }
             | Phase::Doomed { .. }
             | Phase::Pausing { .. }
+            | Phase::Replaced { .. }
             | Phase::ExitStatus { .. }
             | Phase::Gone => {}
         }
@@ -101,6 +107,7 @@ impl Supervisor {
                 | Phase::Leaving { .. }
                 | Phase::Doomed { .. }
                 | Phase::Pausing { .. }
+                | Phase::Replaced { .. }
                 | Phase::ExitStatus { .. }
                 | Phase::Gone,
                 crashes,
@@ -113,6 +120,13 @@ impl Supervisor {
         self.host.phase = Phase::Gone;
         self.stop_within(now, ORPHANED, effects);
         effects.push(Effect::ReleaseAllListeners);
+    }
+
+    /// Its extensions are others from now on: the host is started anew, on the configuration in force.
+    pub(super) fn replace_host(&mut self, now: Moment, effects: &mut Vec<Effect>) {
+        if self.host.is_replaced_now(now, effects) {
+            self.start_host(now, effects);
+        }
     }
 
     fn start_host(&mut self, now: Moment, effects: &mut Vec<Effect>) {
@@ -130,6 +144,11 @@ impl Supervisor {
             Phase::Serving { since, .. } => (Some(now.since(since)), Attempt::Again),
             Phase::Leaving { since, attempt, .. } => (since.map(|since| now.since(since)), attempt),
             Phase::Doomed { attempt } => (None, attempt),
+            Phase::Replaced { .. } => {
+                let then = HostThen::StartAtOnce;
+                effects.push(Notify(Notice::HostExited { instance: id, status, fault: None, then }));
+                return self.start_host(now, effects);
+            }
             Phase::None
             | Phase::Attached
             | Phase::Pausing { .. }

@@ -14,7 +14,7 @@ use serde::{Deserialize, Serialize};
 pub struct WorkerId(pub u32);
 
 /// One process in a slot. Grows with each fork; workers see it as `cluster.worker.id`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct InstanceId(pub u32);
 
@@ -107,6 +107,21 @@ impl Endpoint {
     #[must_use]
     pub fn new(text: &str) -> Self {
         Self(Arc::from(text))
+    }
+
+    /// The same endpoint for whoever is told to listen on `to` and not on `from`, if that is what it is: `tcp *:80` for 80 and 81
+    /// is `tcp *:81`.
+    #[must_use]
+    pub fn moved(&self, from: &str, to: &str) -> Option<Self> {
+        let is_tcp = |port: &str| port.bytes().all(|byte| byte.is_ascii_digit());
+        let moved = match (is_tcp(from), is_tcp(to)) {
+            (true, true) => format!("{}:{to}", self.0.strip_suffix(from)?.strip_suffix(':')?),
+            (false, false) => {
+                self.0.strip_suffix(from)?.strip_suffix("unix ").map(|_| format!("unix {to}"))?
+            }
+            (true, false) | (false, true) => return None,
+        };
+        Some(Self::new(&moved))
     }
 }
 

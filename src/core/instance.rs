@@ -19,6 +19,7 @@
 //! Invariant: each signal is sent at most once an instance.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 use std::time::Duration;
 
 use super::effect::{Effect, Haste, Notice, Signal, StopReason};
@@ -39,6 +40,8 @@ pub(super) struct Instance {
     pub(super) id: InstanceId,
     /// The configuration it runs on.
     pub(super) generation: Generation,
+    /// What it was told to listen on.
+    pub(super) port: Arc<str>,
     pub(super) forked: Moment,
     pub(super) stage: Stage,
     pub(super) observed: Observed,
@@ -118,7 +121,7 @@ impl Instance {
         now: Moment,
         worker: WorkerId,
         id: InstanceId,
-        generation: Generation,
+        (generation, port): (Generation, Arc<str>),
         limits: &LifecycleLimits,
     ) -> Self {
         let give_up = limits.fork_timeout.map(|wait| now.after(wait));
@@ -127,6 +130,7 @@ impl Instance {
             worker,
             id,
             generation,
+            port,
             forked: now,
             stage,
             observed: Observed::NOTHING,
@@ -228,6 +232,7 @@ impl Instance {
                 false,
                 StopReason::Shutdown
                 | StopReason::Replaced
+                | StopReason::Removed
                 | StopReason::GivenUp
                 | StopReason::Broken(_)
                 | StopReason::Asked,

@@ -8,6 +8,7 @@
 
 mod answers;
 mod backoff;
+mod count;
 mod counters;
 mod effect;
 mod event;
@@ -20,6 +21,7 @@ mod host_events;
 mod ids;
 mod instance;
 mod instance_deadlines;
+mod layout;
 mod listening;
 mod observed;
 mod pending;
@@ -32,15 +34,18 @@ mod rollout;
 mod slot;
 mod slots;
 mod snapshot;
+mod spec;
 mod steps;
 mod stop_deadlines;
+mod take_back;
 #[cfg(test)]
 mod tests;
 
 pub use answers::{AfterAbort, Completion, Refusal};
 pub use counters::Counters;
 pub use effect::{
-    Effect, ExitCause, Haste, HostThen, NextAction, Notice, Outcome, Overdue, Scope, Signal, StopReason,
+    Effect, ExitCause, Haste, HostThen, NextAction, Notice, Outcome, Overdue, Scope, Signal, Spawn,
+    StopReason,
 };
 pub use event::{
     Audience, Closing, Event, ExitStatus, HostEvent, ListenRefusal, OnDeath, OneRequest, RefusalCause,
@@ -49,8 +54,12 @@ pub use event::{
 pub use failure::{AbortReason, Death};
 pub use fleet::Supervisor;
 pub use ids::{Endpoint, Generation, HostInstanceId, InstanceId, ListenAddress, Moment, RequestId, WorkerId};
+pub use layout::{FirstPort, Layout, Ports, divide};
 pub use observed::{ChannelState, Departure, Startup};
-pub use policy::{ExitTimeout, HostKind, LifecycleLimits, Persistence, Policy, Readiness, RestartOrder};
+pub use policy::{
+    Canary, ExitTimeout, HostKind, LifecycleLimits, Persistence, Policy, Readiness, RestartOrder,
+};
 pub use snapshot::{
     FleetGoal, HostSnapshot, InstanceSnapshot, RolloutProgress, Snapshot, WorkerSnapshot, WorkerState,
 };
+pub use spec::{Change, PoolSpec, diff};

@@ -21,16 +21,26 @@ const MOST_PENDING: usize = 32_768;
 pub(super) enum Awaited {
     /// Nothing: it is done.
     Nothing,
-    /// Instances newer than these to be ready in these workers' slots.
-    Ready(BTreeMap<WorkerId, InstanceId>),
-    /// These workers to have no process.
-    Gone(BTreeSet<WorkerId>),
+    /// These workers to come and go.
+    Workers {
+        /// An instance newer than this to be ready.
+        ready: BTreeMap<WorkerId, InstanceId>,
+        /// To have no process.
+        gone: BTreeSet<WorkerId>,
+    },
     /// The configuration to be read, for this.
     Reading(Generation, Request),
     /// The end of the rollout.
     Rollout,
     /// The end of everything.
     End,
+}
+
+impl Awaited {
+    /// Instances newer than these to be ready.
+    pub(super) fn ready(workers: impl IntoIterator<Item = (WorkerId, InstanceId)>) -> Self {
+        Self::Workers { ready: workers.into_iter().collect(), gone: BTreeSet::new() }
+    }
 }
 
 /// The requests that are not complete.
@@ -60,18 +70,16 @@ impl Pending {
     /// A request was accepted; what it waits for.
     pub(super) fn open(&mut self, id: RequestId, awaited: Awaited, effects: &mut Vec<Effect>) {
         let workers: Vec<WorkerId> = match &awaited {
-            Awaited::Ready(workers) => workers.keys().copied().collect(),
-            Awaited::Gone(workers) => workers.iter().copied().collect(),
+            Awaited::Workers { ready, gone } => ready.keys().chain(gone).copied().collect(),
             Awaited::Nothing | Awaited::Reading(..) | Awaited::Rollout | Awaited::End => Vec::new(),
         };
         match &awaited {
-            Awaited::Nothing | Awaited::Ready(_) | Awaited::Gone(_) if workers.is_empty() => {
+            Awaited::Nothing | Awaited::Workers { .. } if workers.is_empty() => {
                 effects.push(Effect::Completed(id, Completion::Done));
                 return;
             }
             Awaited::Nothing
-            | Awaited::Ready(_)
-            | Awaited::Gone(_)
+            | Awaited::Workers { .. }
             | Awaited::Reading(..)
             | Awaited::Rollout
             | Awaited::End => {}
@@ -112,7 +120,7 @@ impl Pending {
         let taken = self.take(|awaited| matches!(awaited, Awaited::Reading(of, _) if *of == generation));
         let request = |(id, awaited)| match awaited {
             Awaited::Reading(_, request) => Some((id, request)),
-            Awaited::Nothing | Awaited::Ready(_) | Awaited::Gone(_) | Awaited::Rollout | Awaited::End => None,
+            Awaited::Nothing | Awaited::Workers { .. } | Awaited::Rollout | Awaited::End => None,
         };
         taken.into_iter().filter_map(request).collect()
     }
@@ -177,30 +185,22 @@ impl Pending {
 
 impl Open {
     fn standing(&self, worker: WorkerId, slot: Option<&Slot>) -> Standing {
-        match &self.awaited {
-            Awaited::Ready(workers) => match workers.get(&worker) {
-                Some(newest) => readiness(slot, *newest),
-                None => Standing::Done,
-            },
-            Awaited::Gone(_) if slot.is_none_or(|slot| slot.instances().next().is_none()) => Standing::Done,
-            Awaited::Gone(_) => Standing::Waits,
-            Awaited::Nothing | Awaited::Reading(..) | Awaited::Rollout | Awaited::End => Standing::Done,
+        let Awaited::Workers { ready, gone } = &self.awaited else { return Standing::Done };
+        match ready.get(&worker) {
+            Some(newest) => readiness(slot, *newest),
+            None if gone.contains(&worker) && slot.is_some_and(|slot| slot.instances().next().is_some()) => {
+                Standing::Waits
+            }
+            None => Standing::Done,
         }
     }
 
     /// One worker less to wait for; whether there are others.
     fn waits_without(&mut self, worker: WorkerId) -> bool {
-        match &mut self.awaited {
-            Awaited::Ready(workers) => {
-                workers.remove(&worker);
-                !workers.is_empty()
-            }
-            Awaited::Gone(workers) => {
-                workers.remove(&worker);
-                !workers.is_empty()
-            }
-            Awaited::Nothing | Awaited::Reading(..) | Awaited::Rollout | Awaited::End => true,
-        }
+        let Awaited::Workers { ready, gone } = &mut self.awaited else { return true };
+        ready.remove(&worker);
+        gone.remove(&worker);
+        !ready.is_empty() || !gone.is_empty()
     }
 
     fn completion(&mut self) -> Completion {
@@ -220,7 +220,7 @@ fn readiness(slot: Option<&Slot>, newest: InstanceId) -> Standing {
             if instance.id > newest { Standing::Done } else { Standing::Waits }
         }
         (SlotState::Dead, _) => Standing::Died(slot.last_death.as_ref().map(|(_, death)| death.clone())),
-        (_, DesiredState::Stopped) => Standing::Overruled,
+        (_, DesiredState::Stopped | DesiredState::Removed) => Standing::Overruled,
         // It keeps dying, and whoever asked is to know.
         (SlotState::Empty | SlotState::BackingOff { .. } | SlotState::Occupied(_), DesiredState::Running)
             if slot.crashes.keeps_dying() =>

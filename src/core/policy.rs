@@ -17,10 +17,21 @@ pub struct Policy {
     pub parallel: u32,
     /// How long a replacement may take from fork to ready [`control.readyTimeout`].
     pub ready_timeout: Option<Duration>,
+    /// How many replacements of a reload serve for how long before the others follow [`control.canary`].
+    pub canary: Option<Canary>,
     /// How long a worker may live on that has left and has nothing to do [`control.exitTimeout`].
     pub exit_timeout: ExitTimeout,
     /// The host.
     pub host_kind: HostKind,
+}
+
+/// The replacements that a new version is tried with.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Canary {
+    /// How many, at least 1 [`control.canary.workers`].
+    pub workers: u32,
+    /// How long each has to serve, from when it is ready [`control.canary.watch`].
+    pub watch: Duration,
 }
 
 /// How one worker is watched and stopped.

@@ -12,6 +12,7 @@ use super::ids::{Endpoint, Moment};
 use super::instance::{Instance, ReadinessRule, Stage};
 use super::observed::News;
 use super::policy::Readiness;
+use super::slot::Expected;
 
 /// How long an instance that says it is ready may take to listen, where its predecessor did or where it was refused, before it
 /// counts as ready all the same; without it an app that moved to another port would block a rollout for ever.
@@ -79,7 +80,7 @@ impl Instance {
     pub(super) fn becomes_ready(
         &mut self,
         now: Moment,
-        expected: &BTreeSet<Endpoint>,
+        expected: &Expected,
         readiness: Readiness,
         effects: &mut Vec<Effect>,
     ) -> Readied {
@@ -87,7 +88,7 @@ impl Instance {
             return Readied::No;
         };
         let missing = match readiness {
-            Readiness::Automatic => self.missing(expected),
+            Readiness::Automatic => self.missing(&expected.at(&self.port)),
             Readiness::Manual => BTreeSet::new(),
         };
         let overdue = match self.readiness_rule {

@@ -12,7 +12,8 @@ use super::goal::Goal;
 use super::ids::{Generation, Moment, RequestId, WorkerId};
 use super::pending::Awaited;
 use super::policy::HostKind;
-use super::reload_state::Reading;
+use super::reload_state::{Previous, Reading};
+use super::spec::{Change, PoolSpec, diff};
 
 impl Supervisor {
     /// Something that restarts workers is asked for.
@@ -36,7 +37,7 @@ impl Supervisor {
         &mut self,
         now: Moment,
         generation: Generation,
-        result: Result<(), String>,
+        result: Result<Box<PoolSpec>, String>,
         effects: &mut Vec<Effect>,
     ) {
         if generation != self.reload.newest || self.goal != Goal::Serve {
@@ -47,11 +48,10 @@ impl Supervisor {
         }
         let asked = self.pending.of_reading(generation);
         match result {
-            Ok(()) => {
-                effects.push(Effect::AdoptConfiguration(generation));
-                self.generation = generation;
-                self.slots.all_mut().for_each(|slot| slot.generation = generation);
+            Ok(spec) => {
+                self.adopt(now, generation, *spec, &asked, effects);
                 self.restart_as_asked(now, asked, effects);
+                self.forget_unused(effects);
             }
             Err(reason) => {
                 effects.push(Notify(Notice::ConfigurationRefused(reason.clone())));
@@ -69,6 +69,71 @@ impl Supervisor {
         }
     }
 
+    /// What was read without a fault is in force from now on. What workers ran before is kept to go back to until they all run
+    /// on it; who is to go when there are to be fewer goes when the others have been replaced.
+    fn adopt(
+        &mut self,
+        now: Moment,
+        generation: Generation,
+        spec: PoolSpec,
+        asked: &[(RequestId, Request)],
+        effects: &mut Vec<Effect>,
+    ) {
+        if let Some(failure) = self.reload.failure.take() {
+            self.pending.rollout_over(&failure, effects);
+        }
+        self.reload.before = self.newest();
+        self.reload.kept.insert(self.generation);
+        self.reload.kept.insert(generation);
+        let is_one = |asked: &(RequestId, Request)| matches!(asked.1, Request::One(..));
+        if asked.iter().all(is_one) {
+            // They are restarted because of themselves; what concerns all waits until all are asked for.
+            let PoolSpec { run, listen, .. } = spec;
+            let spec = PoolSpec { run, listen, ..self.spec.clone() };
+            self.put_in_force(now, generation, spec, effects);
+            return;
+        }
+        let previous = Previous { generation: self.generation, spec: self.spec.clone() };
+        self.reload.previous.get_or_insert(previous);
+        let count = self.spec.policy.workers;
+        self.put_in_force(now, generation, spec, effects);
+        if self.spec.policy.workers != count {
+            self.grow(now, self.policy.workers, effects);
+        }
+    }
+
+    /// This spec holds from now on, for workers that run, too, as far as it does not say what they run. How many of them were
+    /// asked for holds until a configuration says another number than the one before.
+    pub(super) fn put_in_force(
+        &mut self,
+        now: Moment,
+        generation: Generation,
+        spec: PoolSpec,
+        effects: &mut Vec<Effect>,
+    ) {
+        let before = std::mem::replace(&mut self.spec, spec);
+        let changes = diff(&before, &self.spec);
+        self.generation = generation;
+        effects.push(Effect::AdoptConfiguration(generation));
+        let mut policy = self.spec.policy.clone();
+        if before.policy.workers == policy.workers && self.policy.workers != policy.workers {
+            policy.workers = self.policy.workers;
+        }
+        if policy.host_kind != HostKind::CustomMaster {
+            self.ports = self.spec.layout.ports(policy.workers);
+        }
+        for slot in self.slots.all_mut() {
+            // Others have limits of their own.
+            if slot.limits == self.policy.limits {
+                slot.limits = policy.limits;
+            }
+        }
+        self.policy = policy;
+        if changes.contains(&Change::Host) {
+            self.replace_host(now, effects);
+        }
+    }
+
     /// Does what was asked for, each thing once.
     fn restart_as_asked(&mut self, now: Moment, asked: Vec<(RequestId, Request)>, effects: &mut Vec<Effect>) {
         let mut done: Vec<(Request, Awaited)> = Vec::new();
@@ -76,7 +141,7 @@ impl Supervisor {
             let awaited = match done.iter().find(|(same, _)| *same == request) {
                 Some((_, awaited)) => awaited.clone(),
                 None => {
-                    let awaited = self.restart(now, request, effects);
+                    let awaited = self.restart(now, request.clone(), effects);
                     done.push((request, awaited.clone()));
                     awaited
                 }

@@ -2,7 +2,11 @@
 //!
 //! Invariant: at most one reading is under way.
 
-use super::ids::Generation;
+use std::collections::BTreeSet;
+
+use super::answers::Completion;
+use super::ids::{Generation, InstanceId};
+use super::spec::PoolSpec;
 
 /// Where the reading stands.
 #[derive(Debug, Default)]
@@ -10,6 +14,21 @@ pub(super) struct Reload {
     /// The newest reading that was asked for.
     pub(super) newest: Generation,
     pub(super) reading: Reading,
+    /// What there is to go back to, until all workers run on what was read last.
+    pub(super) previous: Option<Previous>,
+    /// The newest instance when what is in force was read: who was started later runs on it, or ran before its turn.
+    pub(super) before: InstanceId,
+    /// What came of a rollout that failed, to be answered when workers have been taken back.
+    pub(super) failure: Option<Completion>,
+    /// Those that may still be started on. Others have been forgotten.
+    pub(super) kept: BTreeSet<Generation>,
+}
+
+/// A configuration that workers ran on, all of them, and that is no longer in force.
+#[derive(Debug)]
+pub(super) struct Previous {
+    pub(super) generation: Generation,
+    pub(super) spec: PoolSpec,
 }
 
 /// Whether a reading is under way. What it is for is among the requests that wait.

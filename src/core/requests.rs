@@ -4,18 +4,20 @@
 //! it, and asked twice it is one stop.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 use std::time::Duration;
 
 use super::answers::{Completion, Refusal};
 use super::effect::Effect::{self, Notify};
 use super::effect::{Haste, Notice, Outcome, Scope, StopReason};
 use super::event::{OnDeath, OneRequest, Request, StopCause};
-use super::fleet::Supervisor;
+use super::fleet::{Started, Supervisor};
 use super::goal::Goal;
 use super::ids::{InstanceId, Moment, RequestId, WorkerId};
 use super::pending::Awaited;
-use super::policy::{LifecycleLimits, RestartOrder};
-use super::slot::{DesiredState, Slot, SlotState};
+use super::policy::{HostKind, LifecycleLimits, RestartOrder};
+use super::rollout::{Onto, Rollout, Wanted};
+use super::slot::{DesiredState, PortFrom, Slot, SlotState};
 
 /// One request to stop may come twice: a Ctrl-C from the terminal and from a parent that passes it on, as npm does; a
 /// SIGTERM from `timeout`, to its child and to the group.
@@ -24,7 +26,7 @@ const ECHO: Duration = Duration::from_millis(500);
 impl Supervisor {
     /// Answers a request, and does what it asks for.
     pub(super) fn asked(&mut self, now: Moment, id: RequestId, request: Request, effects: &mut Vec<Effect>) {
-        if let Err(refusal) = self.may(request) {
+        if let Err(refusal) = self.may(&request) {
             effects.push(Effect::Reply(id, Err(refusal)));
             return;
         }
@@ -44,7 +46,7 @@ impl Supervisor {
     }
 
     /// Whether this may be asked now.
-    fn may(&self, request: Request) -> Result<(), Refusal> {
+    fn may(&self, request: &Request) -> Result<(), Refusal> {
         match (&self.goal, request) {
             (
                 Goal::Serve | Goal::Stop { .. },
@@ -52,9 +54,13 @@ impl Supervisor {
             ) => Ok(()),
             (Goal::Stop { .. } | Goal::Finished, _) => Err(Refusal::Stopping),
             (Goal::Serve, _) if self.pending.is_full() => Err(Refusal::Busy),
-            (Goal::Serve, Request::One(worker, _)) if self.slots.find(worker).is_none() => {
-                let workers = u32::try_from(self.slots.len()).unwrap_or(u32::MAX);
-                Err(Refusal::NoSuchWorker { worker, workers })
+            (Goal::Serve, Request::One(worker, _)) if !self.is_there(*worker) => {
+                let is_there = |slot: &&Slot| slot.desired != DesiredState::Removed;
+                let workers = u32::try_from(self.slots.iter().filter(is_there).count()).unwrap_or(u32::MAX);
+                Err(Refusal::NoSuchWorker { worker: *worker, workers })
+            }
+            (Goal::Serve, Request::Scale(_)) if self.policy.host_kind == HostKind::CustomMaster => {
+                Err(Refusal::ScriptDecides)
             }
             (
                 Goal::Serve,
@@ -63,9 +69,14 @@ impl Supervisor {
                 | Request::Replace
                 | Request::RestartAll
                 | Request::One(..)
+                | Request::Scale(_)
                 | Request::Add(..),
             ) => Ok(()),
         }
+    }
+
+    fn is_there(&self, worker: WorkerId) -> bool {
+        self.slots.find(worker).is_some_and(|slot| slot.desired != DesiredState::Removed)
     }
 
     /// Does what is asked for and may be; answers with what it waits for.
@@ -79,8 +90,9 @@ impl Supervisor {
             }
             Request::Replace => self.restart(now, request, effects),
             Request::One(worker, request) => self.asked_of_one(now, worker, request, effects),
-            Request::Add(worker, limits) => {
-                self.add(worker, limits);
+            Request::Scale(count) => self.scale(now, count, effects),
+            Request::Add(worker, limits, port) => {
+                self.add(worker, limits, port);
                 Awaited::Nothing
             }
             Request::Stop => {
@@ -142,30 +154,73 @@ impl Supervisor {
 
     /// Restarts workers, on the configuration that was read last; answers with what that waits for.
     pub(super) fn restart(&mut self, now: Moment, request: Request, effects: &mut Vec<Effect>) -> Awaited {
-        let (order, width) = (self.policy.restart, self.policy.parallel as usize);
         match request {
-            Request::Rollout(on_death) => self.rollout(now, order, width, Scope::All, on_death, effects),
-            Request::Replace => self.rollout(now, order, width, Scope::All, OnDeath::Hold, effects),
+            Request::Rollout(on_death) => self.replace_all(now, Onto::InForce, on_death, effects),
+            Request::Replace => self.replace_all(now, Onto::Same, OnDeath::Hold, effects),
             Request::RestartAll => {
-                let width = self.slots.len();
-                self.rollout(now, RestartOrder::StopFirst, width, Scope::All, OnDeath::Continue, effects)
+                let wanted = self.wanted(Scope::All, Onto::InForce, OnDeath::Continue);
+                let (order, width) = (RestartOrder::StopFirst, self.slots.len());
+                self.rollout(now, &Wanted { order, width, ..wanted }, effects)
             }
             Request::One(worker, request) => self.asked_of_one(now, worker, request, effects),
             Request::Start
             | Request::Stop
             | Request::StopBy(_)
             | Request::Kill
+            | Request::Scale(_)
             | Request::Add(..)
             | Request::Disconnect(_) => Awaited::Nothing,
         }
     }
 
-    fn add(&mut self, worker: WorkerId, limits: LifecycleLimits) {
+    /// What is wanted of a rollout, as the settings in force say.
+    fn wanted(&self, scope: Scope, onto: Onto, on_death: OnDeath) -> Wanted {
+        let is_staying = |slot: &&Slot| slot.worker.0 <= self.policy.workers.max(self.ports.count());
+        let workers = match scope {
+            // Those that a reload takes away are not replaced first.
+            Scope::All if self.ports.count() > 0 => {
+                self.slots.iter().filter(is_staying).map(|slot| slot.worker).collect()
+            }
+            Scope::All => self.slots.iter().map(|slot| slot.worker).collect(),
+            Scope::One(worker) => vec![worker],
+        };
+        let (order, width) = (self.policy.restart, self.policy.parallel as usize);
+        Wanted { order, width, scope, workers, onto, on_death }
+    }
+
+    fn replace_all(
+        &mut self,
+        now: Moment,
+        onto: Onto,
+        on_death: OnDeath,
+        effects: &mut Vec<Effect>,
+    ) -> Awaited {
+        let wanted = self.wanted(Scope::All, onto, on_death);
+        let canaries = match (onto, on_death, self.policy.canary) {
+            (Onto::InForce, OnDeath::Hold, Some(canary)) => canary.workers,
+            (Onto::InForce | Onto::Same, OnDeath::Hold | OnDeath::Continue, _) => 0,
+        };
+        let awaited = self.rollout(now, &wanted, effects);
+        if let Some(rollout) = &mut self.rollout {
+            rollout.try_with(canaries);
+        }
+        awaited
+    }
+
+    fn add(&mut self, worker: WorkerId, limits: LifecycleLimits, port: Arc<str>) {
         if self.slots.find(worker).is_some() {
-            self.slots.of_mut(worker).limits = limits;
+            self.limit(worker, limits, port);
         } else if worker == self.slots.next_worker() {
-            let slot = Slot::new(worker, limits, self.generation);
-            self.slots.push(Slot { desired: DesiredState::Stopped, ..slot });
+            let slot = Slot::new(worker, limits, self.generation, port);
+            self.slots.push(Slot { desired: DesiredState::Stopped, port_from: PortFrom::Host, ..slot });
+        }
+    }
+
+    fn limit(&mut self, worker: WorkerId, limits: LifecycleLimits, port: Arc<str>) {
+        let slot = self.slots.of_mut(worker);
+        slot.limits = limits;
+        if slot.port != port {
+            (slot.port, slot.port_from) = (port, PortFrom::Host);
         }
     }
 
@@ -174,10 +229,12 @@ impl Supervisor {
             |slot: &&Slot| matches!(slot.state, SlotState::Empty) && slot.desired == DesiredState::Running;
         let workers: Vec<_> = self.slots.iter().filter(idle).map(|slot| slot.worker).collect();
         let newest = self.newest();
+        self.started = Started::Yes;
         for worker in &workers {
+            self.aim(*worker, Onto::InForce);
             self.spawn(now, *worker, effects);
         }
-        Awaited::Ready(workers.into_iter().map(|worker| (worker, newest)).collect())
+        Awaited::ready(workers.into_iter().map(|worker| (worker, newest)))
     }
 
     fn asked_of_one(
@@ -187,19 +244,20 @@ impl Supervisor {
         request: OneRequest,
         effects: &mut Vec<Effect>,
     ) -> Awaited {
-        let (order, width) = (self.policy.restart, self.policy.parallel as usize);
         match request {
             OneRequest::Start => self.start_one(now, worker, effects),
             OneRequest::Stop => {
-                self.stop_one(now, worker, effects);
-                Awaited::Gone(BTreeSet::from([worker]))
+                self.dismiss(now, worker, (DesiredState::Stopped, StopReason::Asked), effects);
+                Awaited::Workers { ready: BTreeMap::new(), gone: BTreeSet::from([worker]) }
             }
             OneRequest::Restart => self.restart_one(now, worker, effects),
             OneRequest::Rollout => {
-                self.rollout(now, order, width, Scope::One(worker), OnDeath::Continue, effects)
+                let wanted = self.wanted(Scope::One(worker), Onto::InForce, OnDeath::Continue);
+                self.rollout(now, &wanted, effects)
             }
             OneRequest::Replace => {
-                self.rollout(now, order, width, Scope::One(worker), OnDeath::Hold, effects)
+                let wanted = self.wanted(Scope::One(worker), Onto::Same, OnDeath::Hold);
+                self.rollout(now, &wanted, effects)
             }
             OneRequest::Revive => {
                 let slot = self.slots.of_mut(worker);
@@ -210,8 +268,8 @@ impl Supervisor {
                 }
                 Awaited::Nothing
             }
-            OneRequest::Limit(limits) => {
-                self.slots.of_mut(worker).limits = limits;
+            OneRequest::Limit(limits, port) => {
+                self.limit(worker, limits, port);
                 Awaited::Nothing
             }
         }
@@ -219,6 +277,10 @@ impl Supervisor {
 
     fn start_one(&mut self, now: Moment, worker: WorkerId, effects: &mut Vec<Effect>) -> Awaited {
         let newest = self.newest();
+        self.started = Started::Yes;
+        if self.slots.of(worker).sitting().is_none() {
+            self.aim(worker, Onto::InForce);
+        }
         let slot = self.slot(worker);
         slot.desired = DesiredState::Running;
         let newest = match &slot.state {
@@ -235,37 +297,30 @@ impl Supervisor {
             SlotState::Occupied(instance) if instance.is_stopping() => instance.id,
             SlotState::Occupied(_) => InstanceId(0),
         };
-        Awaited::Ready(BTreeMap::from([(worker, newest)]))
+        Awaited::ready([(worker, newest)])
     }
 
-    fn stop_one(&mut self, now: Moment, worker: WorkerId, effects: &mut Vec<Effect>) {
+    /// The worker is no part of what is under way any more.
+    pub(super) fn leave_plans(&mut self, worker: WorkerId, effects: &mut Vec<Effect>) {
         self.forget_restart(worker, effects);
         if let Some(rollout) = &mut self.rollout {
             rollout.forget(worker);
         }
         // What ends because its last worker is stopped has not succeeded.
-        if self.rollout.take_if(|rollout| rollout.is_complete()).is_some() {
+        let came_to_nothing = |rollout: &mut Rollout| rollout.is_complete() && rollout.replaced() == 0;
+        if self.rollout.take_if(came_to_nothing).is_some() {
             effects.push(Notify(Notice::RolloutCancelled));
-            self.pending.rollout_over(&Completion::Overruled, effects);
-        }
-        let slot = self.slot(worker);
-        slot.desired = DesiredState::Stopped;
-        if let Some(successor) = slot.successor.take() {
-            slot.retiring.push(successor);
-        }
-        match slot.state {
-            SlotState::BackingOff { .. } => slot.state = SlotState::Empty,
-            SlotState::Empty | SlotState::Occupied(_) | SlotState::Dead => {}
-        }
-        let limits = slot.limits;
-        for instance in slot.instances_mut() {
-            instance.stop(now, StopReason::Asked, Haste::None, &limits, effects);
+            let completion = self.reload.failure.take().unwrap_or(Completion::Overruled);
+            self.pending.rollout_over(&completion, effects);
         }
     }
 
     fn restart_one(&mut self, now: Moment, worker: WorkerId, effects: &mut Vec<Effect>) -> Awaited {
         let haste = self.haste_of_replacing(worker, 1);
         let newest = self.newest();
+        if self.slots.of(worker).desired == DesiredState::Running {
+            self.aim(worker, Onto::InForce);
+        }
         let slot = self.slot(worker);
         let limits = slot.limits;
         match &mut slot.state {
@@ -276,7 +331,7 @@ impl Supervisor {
             SlotState::BackingOff { .. } => self.spawn(now, worker, effects),
             SlotState::Empty | SlotState::Dead => return Awaited::Nothing,
         }
-        Awaited::Ready(BTreeMap::from([(worker, newest)]))
+        Awaited::ready([(worker, newest)])
     }
 
     /// The beginning of the end, which will be `outcome`.
@@ -326,6 +381,7 @@ impl Supervisor {
         if self.rollout.take().is_some() {
             effects.push(Notify(Notice::RolloutCancelled));
         }
+        self.reload.failure = None;
         self.pending.overrule(effects);
         self.host.give_up_pause();
         self.give_up_reload();

@@ -22,13 +22,53 @@ pub(super) struct Rollout {
     /// In which order they come.
     order_of_turns: VecDeque<WorkerId>,
     /// Those that wait, and the newest instance when the replacement was asked for: what was started later is one.
-    waiting: BTreeMap<WorkerId, InstanceId>,
+    waiting: BTreeMap<WorkerId, Turn>,
     steps: BTreeMap<WorkerId, Step>,
-    /// Those whose replacement has failed.
-    held: BTreeSet<WorkerId>,
+    /// Those whose replacement has failed, and how often.
+    held: BTreeMap<WorkerId, u32>,
     /// Those whose step is over because the new instance was ready.
     replaced: BTreeSet<WorkerId>,
     pub(super) began: Moment,
+    /// How many more replacements are to be tried before the others follow.
+    canaries_to_start: u32,
+    /// Those that are tried.
+    canaries: BTreeSet<WorkerId>,
+}
+
+/// What is to be replaced, and how.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Wanted {
+    pub(super) order: RestartOrder,
+    pub(super) width: usize,
+    /// What is said of it.
+    pub(super) scope: Scope,
+    pub(super) workers: Vec<WorkerId>,
+    pub(super) onto: Onto,
+    pub(super) on_death: OnDeath,
+}
+
+/// Which configuration replacements run on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Onto {
+    /// That of the instance they replace.
+    Same,
+    /// The one in force when their turn comes.
+    InForce,
+}
+
+/// When the replacement of a waiting worker was asked for, and what is wanted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Turn {
+    newest: InstanceId,
+    onto: Onto,
+}
+
+/// What became of a worker that was to be queued.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Queued {
+    Waits,
+    /// What is started next in its slot is its replacement, whatever it was to be.
+    IsNext,
 }
 
 /// A worker that waits to be replaced.
@@ -37,6 +77,7 @@ pub(super) struct PendingReplacement {
     pub(super) worker: WorkerId,
     /// The newest instance when its replacement was asked for: what was started later is a replacement.
     pub(super) newest: InstanceId,
+    pub(super) onto: Onto,
 }
 
 /// Where the replacement of one worker stands.
@@ -55,34 +96,30 @@ pub(super) enum Step {
 }
 
 impl Rollout {
-    pub(super) const fn new(
-        now: Moment,
-        order: RestartOrder,
-        width: usize,
-        scope: Scope,
-        on_death: OnDeath,
-    ) -> Self {
+    pub(super) const fn new(now: Moment, wanted: &Wanted) -> Self {
         Self {
-            order,
-            scope,
-            on_death,
-            width,
+            order: wanted.order,
+            scope: wanted.scope,
+            on_death: wanted.on_death,
+            width: wanted.width,
             order_of_turns: VecDeque::new(),
             waiting: BTreeMap::new(),
             steps: BTreeMap::new(),
-            held: BTreeSet::new(),
+            held: BTreeMap::new(),
             replaced: BTreeSet::new(),
             began: now,
+            canaries_to_start: 0,
+            canaries: BTreeSet::new(),
         }
     }
 
     /// Another request joins: from now on so many at a time, in this order. Who wants it to hold is not overruled.
-    pub(super) fn join(&mut self, order: RestartOrder, width: usize, on_death: OnDeath) {
-        self.order = order;
-        self.width = width;
-        match on_death {
+    pub(super) fn join(&mut self, wanted: &Wanted) {
+        self.order = wanted.order;
+        self.width = wanted.width;
+        match wanted.on_death {
             OnDeath::Hold => {
-                self.on_death = on_death;
+                self.on_death = wanted.on_death;
                 self.held.clear();
             }
             OnDeath::Continue => {}
@@ -90,13 +127,15 @@ impl Rollout {
     }
 
     /// Queues a worker, unless its new instance has not been started yet.
-    pub(super) fn queue(&mut self, pending: PendingReplacement) {
+    pub(super) fn queue(&mut self, pending: PendingReplacement) -> Queued {
         if matches!(self.steps.get(&pending.worker), Some(Step::ExitStatus { .. } | Step::Retrying { .. })) {
-            return;
+            return Queued::IsNext;
         }
-        if self.waiting.insert(pending.worker, pending.newest).is_none() {
+        let turn = Turn { newest: pending.newest, onto: pending.onto };
+        if self.waiting.insert(pending.worker, turn).is_none() {
             self.order_of_turns.push_back(pending.worker);
         }
+        Queued::Waits
     }
 
     /// The next worker whose turn it is, among those that `can_begin`. A worker queued again waits for its own
@@ -105,20 +144,25 @@ impl Rollout {
         &mut self,
         can_begin: impl Fn(WorkerId) -> bool,
     ) -> Option<PendingReplacement> {
-        if self.steps.len() >= self.width {
+        let all_tried = self.canaries_to_start == 0 && self.canaries.is_empty();
+        if self.steps.len() >= self.width || (self.canaries_to_start == 0 && !all_tried) {
             return None;
         }
         let Self { order_of_turns, waiting, steps, .. } = self;
         let is_free = |worker: &WorkerId| !steps.contains_key(worker) && can_begin(*worker);
         let index = order_of_turns.iter().position(is_free)?;
         let worker = order_of_turns.remove(index)?;
-        let newest = waiting.remove(&worker)?;
-        Some(PendingReplacement { worker, newest })
+        let Turn { newest, onto } = waiting.remove(&worker)?;
+        if self.canaries_to_start > 0 {
+            self.canaries_to_start -= 1;
+            self.canaries.insert(worker);
+        }
+        Some(PendingReplacement { worker, newest, onto })
     }
 
     /// This instance of a worker has become ready: if it is new enough, the worker need not be replaced any more.
     pub(super) fn is_ready(&mut self, worker: WorkerId, id: InstanceId) {
-        if self.waiting.get(&worker).is_some_and(|newest| id > *newest) {
+        if self.waiting.get(&worker).is_some_and(|turn| id > turn.newest) {
             self.unqueue(worker);
         }
     }
@@ -153,7 +197,7 @@ impl Rollout {
 
     /// The new instance of this worker is ready. How long it has to live on, if one before it has died.
     pub(super) fn proof_of(&self, worker: WorkerId, proof: Duration) -> Option<Duration> {
-        (self.on_death == OnDeath::Hold && self.held.contains(&worker)).then_some(proof)
+        (self.on_death == OnDeath::Hold && self.held.contains_key(&worker)).then_some(proof)
     }
 
     /// Those that have lived on for long enough by now.
@@ -165,6 +209,7 @@ impl Rollout {
     /// The worker is no longer to be replaced.
     pub(super) fn forget(&mut self, worker: WorkerId) {
         self.unqueue(worker);
+        self.canaries.remove(&worker);
         self.steps.remove(&worker);
         self.held.remove(&worker);
     }
@@ -175,15 +220,40 @@ impl Rollout {
 
     /// The worker's replacement has failed, and the rollout waits for the next one: is that new?
     pub(super) fn hold(&mut self, worker: WorkerId) -> bool {
-        self.held.insert(worker)
+        let is_new = !self.held.contains_key(&worker);
+        self.held.entry(worker).or_default();
+        is_new
     }
 
     pub(super) fn set(&mut self, worker: WorkerId, step: Step) {
         self.steps.insert(worker, step);
     }
 
+    /// The worker's replacement has failed once more; how often it has.
+    pub(super) fn failed(&mut self, worker: WorkerId) -> u32 {
+        let failures = self.held.entry(worker).or_default();
+        *failures = failures.saturating_add(1);
+        *failures
+    }
+
+    /// Whether the others follow only when this worker's replacement has served for a while.
+    pub(super) fn is_canary(&self, worker: WorkerId) -> bool {
+        self.canaries.contains(&worker)
+    }
+
+    /// It has served for long enough.
+    pub(super) fn proved(&mut self, worker: WorkerId) {
+        self.canaries.remove(&worker);
+    }
+
+    /// Begins with so many replacements that are tried before the others follow.
+    pub(super) fn try_with(&mut self, canaries: u32) {
+        self.canaries_to_start = canaries;
+    }
+
     /// The worker's step is over.
     pub(super) fn finish(&mut self, worker: WorkerId, result: StepResult) {
+        self.canaries.remove(&worker);
         self.steps.remove(&worker);
         self.held.remove(&worker);
         match result {
@@ -194,6 +264,11 @@ impl Rollout {
         }
     }
 
+    /// Those whose replacement has begun and is not over.
+    pub(super) fn unfinished(&self) -> Vec<WorkerId> {
+        self.steps.keys().copied().collect()
+    }
+
     /// How many are being replaced.
     pub(super) fn under_way(&self) -> usize {
         self.steps.len()
@@ -201,7 +276,7 @@ impl Rollout {
 
     /// Whether it waits for a replacement that has failed.
     pub(super) fn is_held(&self) -> bool {
-        self.held.iter().any(|worker| self.steps.contains_key(worker))
+        self.held.keys().any(|worker| self.steps.contains_key(worker))
     }
 
     /// How many workers were replaced.

@@ -4,6 +4,7 @@
 //! only while a start-first rollout replaces this slot.
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
 use super::backoff::CrashCounter;
 use super::counters::Counters;
@@ -25,7 +26,7 @@ pub(super) struct Slot {
     /// Instances that no longer count: replaced ones that drain, failed successors.
     pub(super) retiring: Vec<Instance>,
     /// What the last instance that was ready listened on: its replacement is ready when it does, too.
-    pub(super) expected: BTreeSet<Endpoint>,
+    pub(super) expected: Expected,
     pub(super) crashes: CrashCounter,
     pub(super) trial: Trial,
     /// What it last died of.
@@ -33,6 +34,40 @@ pub(super) struct Slot {
     pub(super) counters: Counters,
     /// The configuration that what is started in it runs on.
     pub(super) generation: Generation,
+    /// What that is told to listen on.
+    pub(super) port: Arc<str>,
+    /// Who says so.
+    pub(super) port_from: PortFrom,
+}
+
+/// What an instance has to listen on to take over.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub(super) struct Expected {
+    /// What its predecessor listened on.
+    pub(super) endpoints: BTreeSet<Endpoint>,
+    /// What that was told to listen on.
+    pub(super) port: Option<Arc<str>>,
+}
+
+impl Expected {
+    /// What one that was told to listen on `port` has to listen on. If that is another than its predecessor's, only what can be
+    /// told: the same there.
+    pub(super) fn at(&self, port: &str) -> BTreeSet<Endpoint> {
+        match self.port.as_deref() {
+            Some(before) if before != port => {
+                self.endpoints.iter().filter_map(|endpoint| endpoint.moved(before, port)).collect()
+            }
+            Some(_) | None => self.endpoints.clone(),
+        }
+    }
+}
+
+/// Who says what a worker is told to listen on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum PortFrom {
+    Configuration,
+    /// An extension or a script, for this worker.
+    Host,
 }
 
 /// Whether a version is on trial in a slot.
@@ -51,6 +86,8 @@ pub(super) enum DesiredState {
     Running,
     /// None, until it is asked for.
     Stopped,
+    /// None any more: the slot goes with its last instance.
+    Removed,
 }
 
 /// Who sits in a slot.
@@ -68,7 +105,12 @@ pub(super) enum SlotState {
 }
 
 impl Slot {
-    pub(super) const fn new(worker: WorkerId, limits: LifecycleLimits, generation: Generation) -> Self {
+    pub(super) fn new(
+        worker: WorkerId,
+        limits: LifecycleLimits,
+        generation: Generation,
+        port: Arc<str>,
+    ) -> Self {
         Self {
             worker,
             limits,
@@ -76,12 +118,14 @@ impl Slot {
             state: SlotState::Empty,
             successor: None,
             retiring: Vec::new(),
-            expected: BTreeSet::new(),
+            expected: Expected::default(),
             crashes: CrashCounter::NONE,
             trial: Trial::None,
             last_death: None,
             counters: Counters::NONE,
             generation,
+            port,
+            port_from: PortFrom::Configuration,
         }
     }
 
@@ -135,6 +179,8 @@ impl Slot {
     /// The successor takes the seat. The instance that sat there, if any, becomes a retiring one.
     pub(super) fn promote(&mut self) -> Option<&mut Instance> {
         let successor = self.successor.take()?;
+        self.generation = successor.generation;
+        self.port = Arc::clone(&successor.port);
         let SlotState::Occupied(old) = std::mem::replace(&mut self.state, SlotState::Occupied(successor))
         else {
             return None;
@@ -147,7 +193,7 @@ impl Slot {
     pub(super) fn rest(&mut self) -> NextAction {
         self.state = SlotState::Empty;
         // What it listened on was closed with it.
-        self.expected.clear();
+        self.expected = Expected::default();
         NextAction::Stop
     }
 

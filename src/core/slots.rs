@@ -41,6 +41,20 @@ impl Slots {
         self.deadline_of.push(None);
     }
 
+    /// Removes the last slot.
+    pub(super) fn pop(&mut self) -> Option<Slot> {
+        let slot = self.slots.pop()?;
+        if let Some(at) = self.deadline_of.pop().flatten() {
+            self.deadlines.remove(&(at, slot.worker));
+        }
+        self.touched.remove(&slot.worker);
+        Some(slot)
+    }
+
+    pub(super) fn last(&self) -> Option<&Slot> {
+        self.slots.last()
+    }
+
     pub(super) fn find(&self, worker: WorkerId) -> Option<&Slot> {
         self.slots.get(index(worker)?)
     }

@@ -32,7 +32,9 @@ pub struct Snapshot {
     pub is_reading: bool,
     /// The rollout under way.
     pub rollout: Option<RolloutProgress>,
-    /// Every worker, from 1 on.
+    /// How many workers there are to be.
+    pub wanted: u32,
+    /// Every worker, from 1 on; more than are wanted while some are on their way out.
     pub workers: Vec<WorkerSnapshot>,
     /// The extension host, or the custom master's script.
     pub host: Option<HostSnapshot>,
@@ -158,9 +160,18 @@ impl Supervisor {
                 waiting: rollout.still_waiting(),
                 is_held: rollout.is_held(),
             }),
+            wanted: self.wanted_workers(),
             workers: self.slots.iter().map(Slot::snapshot).collect(),
             host: self.host.snapshot(),
         }
+    }
+}
+
+impl Supervisor {
+    /// How many workers there are to be.
+    fn wanted_workers(&self) -> u32 {
+        let is_wanted = |slot: &&Slot| slot.desired != DesiredState::Removed;
+        u32::try_from(self.slots.iter().filter(is_wanted).count()).unwrap_or(u32::MAX)
     }
 }
 
@@ -186,7 +197,7 @@ impl Slot {
             (SlotState::Dead, _) => WorkerState::Dead,
             (SlotState::BackingOff { .. }, _) => WorkerState::BackingOff,
             (SlotState::Empty, DesiredState::Running) => WorkerState::Idle,
-            (SlotState::Empty, DesiredState::Stopped) => WorkerState::Stopped,
+            (SlotState::Empty, DesiredState::Stopped | DesiredState::Removed) => WorkerState::Stopped,
         }
     }
 }
@@ -223,7 +234,10 @@ impl super::host::Host {
             Phase::None | Phase::Gone => return None,
             Phase::Starting { .. } => WorkerState::Starting,
             Phase::Serving { .. } | Phase::Attached => WorkerState::Ready,
-            Phase::Leaving { .. } | Phase::Doomed { .. } | Phase::ExitStatus { .. } => WorkerState::Stopping,
+            Phase::Replaced { .. }
+            | Phase::Leaving { .. }
+            | Phase::Doomed { .. }
+            | Phase::ExitStatus { .. } => WorkerState::Stopping,
             Phase::Pausing { .. } => WorkerState::BackingOff,
         };
         Some(HostSnapshot { instance: self.last_instance, state })

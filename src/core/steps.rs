@@ -5,56 +5,77 @@
 //! out. A stop-first one that fails costs no other worker: the rollout waits until that worker is ready, and stays so;
 //! one that is to go on past crashes only until it is dead.
 
+use std::sync::Arc;
 use std::time::Duration;
 
-use super::answers::{AfterAbort, Completion};
 use super::effect::Effect::{self, Notify};
-use super::effect::{Haste, Notice, Scope, StopReason};
+use super::effect::{Haste, Notice, Scope, Spawn, StopReason};
 use super::event::{ExitStatus, OnDeath};
 use super::failure::AbortReason;
 use super::fleet::Supervisor;
-use super::ids::{InstanceId, Moment, WorkerId};
+use super::ids::{Generation, InstanceId, Moment, WorkerId};
 use super::instance::{Instance, ReadinessRule, Stage};
 use super::pending::Awaited;
-use super::policy::RestartOrder;
-use super::rollout::{PendingReplacement, Rollout, Step, StepResult};
-use super::slot::{DesiredState, Role, Slot, SlotState, Trial};
+use super::policy::{HostKind, RestartOrder};
+use super::rollout::{Onto, PendingReplacement, Queued, Rollout, Step, StepResult, Wanted};
+use super::slot::{DesiredState, PortFrom, Role, Slot, SlotState, Trial};
 
 /// How long a replacement has to live on after one that died, where `control.exitThreshold` says nothing.
 const PROOF: Duration = Duration::from_secs(1);
+/// So many failures of one replacement are no accident: the version is bad.
+const KEEPS_FAILING: u32 = 3;
 /// The longest such time, whatever it says.
 const LONGEST_PROOF: Duration = Duration::from_secs(10);
 
 impl Supervisor {
-    /// Queues a worker or all, in a rollout of its own or in the one under way.
-    pub(super) fn rollout(
-        &mut self,
-        now: Moment,
-        order: RestartOrder,
-        width: usize,
-        scope: Scope,
-        on_death: OnDeath,
-        effects: &mut Vec<Effect>,
-    ) -> Awaited {
+    /// Queues workers, in a rollout of their own or in the one under way.
+    pub(super) fn rollout(&mut self, now: Moment, wanted: &Wanted, effects: &mut Vec<Effect>) -> Awaited {
         let extended = self.rollout.is_some();
-        let newest = self.newest();
-        let rollout = self.rollout.get_or_insert_with(|| Rollout::new(now, order, width, scope, on_death));
-        rollout.join(order, width, on_death);
-        match scope {
-            Scope::All => {
-                rollout.scope = scope;
-                self.slots
-                    .iter()
-                    .for_each(|slot| rollout.queue(PendingReplacement { worker: slot.worker, newest }));
-            }
-            Scope::One(worker) => rollout.queue(PendingReplacement { worker, newest }),
+        let newest = match (wanted.onto, self.policy.host_kind) {
+            // Who has come with it is new already.
+            (Onto::InForce, HostKind::None | HostKind::ExtensionHost { .. }) => self.reload.before,
+            (Onto::InForce, HostKind::CustomMaster) | (Onto::Same, _) => self.newest(),
+        };
+        let rollout = self.rollout.get_or_insert_with(|| Rollout::new(now, wanted));
+        rollout.join(wanted);
+        if wanted.scope == Scope::All {
+            rollout.scope = wanted.scope;
         }
+        let onto = wanted.onto;
+        let queue = |worker: &&WorkerId| {
+            rollout.queue(PendingReplacement { worker: **worker, newest, onto }) == Queued::IsNext
+        };
+        let next: Vec<_> = wanted.workers.iter().filter(queue).copied().collect();
         effects.push(Notify(match extended {
             true => Notice::RolloutExtended(rollout.still_waiting()),
-            false => Notice::RolloutBegan(rollout.still_waiting(), order),
+            false => Notice::RolloutBegan(rollout.still_waiting(), wanted.order),
         }));
+        for worker in next {
+            self.aim(worker, onto);
+        }
         self.retry_now(now, effects);
         Awaited::Rollout
+    }
+
+    /// What is started next in the slot of this worker runs on this configuration.
+    pub(super) fn aim(&mut self, worker: WorkerId, onto: Onto) {
+        let (generation, port) = self.target(worker, onto);
+        let slot = self.slots.of_mut(worker);
+        slot.generation = generation;
+        slot.port = port;
+    }
+
+    /// The configuration that a replacement runs on, and what it is told to listen on.
+    fn target(&self, worker: WorkerId, onto: Onto) -> (Generation, Arc<str>) {
+        let slot = self.slots.of(worker);
+        let port = match slot.port_from {
+            PortFrom::Configuration => self.ports.of(worker),
+            PortFrom::Host => Arc::clone(&slot.port),
+        };
+        match onto {
+            Onto::Same => (slot.generation, port),
+            Onto::InForce => (self.generation, port),
+        }
     }
 
     /// Who asks again expects another outcome: what has failed is tried at once.
@@ -83,9 +104,11 @@ impl Supervisor {
         let (order, width, on_death) = (rollout.order, rollout.width, rollout.on_death);
         let worker = pending.worker;
         let haste = self.haste_of_replacing(worker, width);
+        let target = self.target(worker, pending.onto);
         let slot = self.slots.of_mut(worker);
-        if slot.desired == DesiredState::Stopped && !matches!(slot.state, SlotState::Dead) {
-            return; // Stopped on request: there is nothing to replace.
+        let is_wanted = slot.desired == DesiredState::Running || matches!(slot.state, SlotState::Dead);
+        if !is_wanted || slot.desired == DesiredState::Removed {
+            return; // Stopped on request, or about to go: there is nothing to replace.
         }
         // An operator's restart is a new beginning; it also brings a dead worker back and ends a pause.
         slot.crashes.forget();
@@ -95,32 +118,34 @@ impl Supervisor {
         };
         let limits = slot.limits;
         let give_up = self.policy.ready_timeout.map(|wait| now.after(wait));
+        let is_target = |instance: &Instance| instance.generation == target.0 && instance.port == target.1;
         let step = match (&mut slot.state, order) {
-            (SlotState::Occupied(old), _) if old.is_stopping() => Step::ExitStatus { old: old.id },
+            (SlotState::Occupied(old), _) if old.is_stopping() => {
+                let old = old.id;
+                self.aim(worker, pending.onto);
+                Step::ExitStatus { old }
+            }
             // Started after the replacement was asked for, and not ready, or it would not wait any more.
-            (SlotState::Occupied(new), _) if new.id > pending.newest => starting(new, give_up),
+            (SlotState::Occupied(new), _) if new.id > pending.newest && is_target(new) => {
+                starting(new, order, give_up)
+            }
             (SlotState::Occupied(old), RestartOrder::StopFirst) => {
                 old.stop(now, StopReason::Replaced, haste, &limits, effects);
-                Step::ExitStatus { old: old.id }
+                let old = old.id;
+                self.aim(worker, pending.onto);
+                Step::ExitStatus { old }
             }
             (SlotState::Occupied(_), RestartOrder::StartFirst) => {
-                let id = self.new_instance(worker);
-                let generation = self.generation;
-                let mut successor = Instance::ordered(now, worker, id, generation, &limits);
-                let step = starting(&mut successor, give_up);
-                let slot = self.slot(worker);
-                slot.successor = Some(successor);
-                slot.counters.started += 1;
-                effects.push(Effect::Spawn(worker, id, generation));
-                step
+                self.start_successor(now, worker, target, give_up, effects)
             }
             // Not started yet: who says when has not said so, and there is nothing to replace.
             (SlotState::Empty, _) => return,
             (SlotState::BackingOff { .. } | SlotState::Dead, _) => {
                 slot.desired = DesiredState::Running;
+                self.aim(worker, pending.onto);
                 self.spawn(now, worker, effects);
                 match self.slots.of_mut(worker).sitting_mut() {
-                    Some(new) => starting(new, give_up),
+                    Some(new) => starting(new, order, give_up),
                     None => return,
                 }
             }
@@ -128,6 +153,26 @@ impl Supervisor {
         if let Some(rollout) = &mut self.rollout {
             rollout.set(worker, step);
         }
+    }
+
+    /// Starts the instance that is to follow the one in the seat.
+    fn start_successor(
+        &mut self,
+        now: Moment,
+        worker: WorkerId,
+        (generation, port): (Generation, Arc<str>),
+        give_up: Option<Moment>,
+        effects: &mut Vec<Effect>,
+    ) -> Step {
+        let id = self.new_instance(worker);
+        let slot = self.slot(worker);
+        let told = (generation, Arc::clone(&port));
+        let mut successor = Instance::ordered(now, worker, id, told, &slot.limits);
+        let step = starting(&mut successor, RestartOrder::StartFirst, give_up);
+        slot.successor = Some(successor);
+        slot.counters.started += 1;
+        effects.push(Effect::Spawn(Spawn { worker, instance: id, generation, port }));
+        step
     }
 
     /// Whether clients wait while this worker is replaced by one that starts after its end: unless at least as many others
@@ -145,34 +190,6 @@ impl Supervisor {
         }
     }
 
-    /// A replacement has failed: the rollout ends here. Old workers not yet replaced stay; replacements that
-    /// are not ready go. A stop-first replacement that is late stays, for there is nothing to go back to.
-    pub(super) fn abort(
-        &mut self,
-        now: Moment,
-        worker: WorkerId,
-        id: InstanceId,
-        reason: AbortReason,
-        effects: &mut Vec<Effect>,
-    ) {
-        let Some(rollout) = self.rollout.take() else { return };
-        let replaced = rollout.replaced();
-        let failed =
-            Completion::Aborted { worker, reason: reason.clone(), replaced, now: AfterAbort::Untouched };
-        self.pending.rollout_over(&failed, effects);
-        effects.push(Notify(Notice::RolloutAborted { worker, instance: id, reason, replaced }));
-        for slot in self.slots.all_mut() {
-            let limits = slot.limits;
-            if let Some(late) = slot.sitting_mut() {
-                late.readiness_rule = ReadinessRule::Lenient;
-            }
-            if let Some(mut failed) = slot.successor.take() {
-                failed.stop(now, StopReason::GivenUp, Haste::None, &limits, effects);
-                slot.retiring.push(failed);
-            }
-        }
-    }
-
     /// An instance has just become ready: a successor takes the seat, and its elder is told to go.
     pub(super) fn step_after_ready(
         &mut self,
@@ -181,7 +198,9 @@ impl Supervisor {
         id: InstanceId,
         effects: &mut Vec<Effect>,
     ) {
+        let in_force = self.generation;
         let slot = self.slots.of_mut(worker);
+        let is_in_force = slot.instance_mut(id).is_some_and(|instance| instance.generation == in_force);
         let limits = slot.limits;
         let takes_over = slot.successor.as_ref().is_some_and(|successor| successor.id == id);
         let old = if takes_over { slot.promote() } else { None };
@@ -191,14 +210,18 @@ impl Supervisor {
         });
         let proof = limits.exit_threshold.unwrap_or(PROOF).min(LONGEST_PROOF);
         if let Some(rollout) = &mut self.rollout {
-            rollout.is_ready(worker, id);
+            if is_in_force {
+                rollout.is_ready(worker, id);
+            }
             if matches!(rollout.step(worker), Some(Step::Starting { new, .. }) if new == id) {
-                match (old, rollout.proof_of(worker, proof)) {
-                    (Some(old), _) => rollout.set(worker, Step::Draining { old }),
-                    (None, Some(proof)) => {
+                let watch =
+                    self.policy.canary.filter(|_| rollout.is_canary(worker)).map(|canary| canary.watch);
+                match (old, watch.or_else(|| rollout.proof_of(worker, proof))) {
+                    (_, Some(proof)) => {
                         rollout.set(worker, Step::Proving { new: id, until: now.after(proof) });
                         return;
                     }
+                    (Some(old), None) => rollout.set(worker, Step::Draining { old }),
                     (None, None) => rollout.finish(worker, StepResult::Replaced),
                 }
             }
@@ -210,8 +233,15 @@ impl Supervisor {
     pub(super) fn end_proofs(&mut self, now: Moment) {
         let Some(rollout) = &mut self.rollout else { return };
         for worker in rollout.proven(now) {
-            rollout.finish(worker, StepResult::Replaced);
-            self.slots.of_mut(worker).trial = Trial::None;
+            let slot = self.slots.of_mut(worker);
+            slot.trial = Trial::None;
+            match slot.retiring.last() {
+                Some(old) if rollout.order == RestartOrder::StartFirst => {
+                    rollout.proved(worker);
+                    rollout.set(worker, Step::Draining { old: old.id });
+                }
+                Some(_) | None => rollout.finish(worker, StepResult::Replaced),
+            }
         }
     }
 
@@ -231,15 +261,20 @@ impl Supervisor {
             Some(Step::ExitStatus { old }) if old == id => self.await_next(worker, id, ready_timeout),
             Some(Step::Starting { new, give_up }) if new == id => match (rollout.order, role) {
                 (RestartOrder::StopFirst, Role::SlotState) => {
-                    self.step_failed(ended, status, give_up, effects)
+                    self.step_failed(now, ended, status, give_up, effects)
                 }
                 (RestartOrder::StopFirst, Role::Retiring) => rollout.finish(worker, StepResult::LeftQueue),
                 (RestartOrder::StartFirst, _) | (RestartOrder::StopFirst, Role::Successor) => {
                     self.abort(now, worker, id, AbortReason::Died(status), effects);
                 }
             },
+            Some(Step::Proving { new, .. })
+                if new == id && rollout.is_canary(worker) && !ended.is_unwanted() =>
+            {
+                self.abort(now, worker, id, AbortReason::Died(status), effects);
+            }
             Some(Step::Proving { new, .. }) if new == id => {
-                self.step_failed(ended, status, ready_timeout, effects);
+                self.step_failed(now, ended, status, ready_timeout, effects);
             }
             Some(Step::Draining { old }) if old == id => rollout.finish(worker, StepResult::Replaced),
             None if role == Role::SlotState
@@ -247,7 +282,7 @@ impl Supervisor {
                 && !ended.is_unwanted()
                 && ended.uptime(now).is_none_or(|uptime| uptime < LONGEST_PROOF) =>
             {
-                self.step_failed(ended, status, ready_timeout, effects);
+                self.step_failed(now, ended, status, ready_timeout, effects);
             }
             // The end of an instance that is no part of the step: an old one beside its successor, a failed one.
             Some(
@@ -264,14 +299,23 @@ impl Supervisor {
     /// A replacement that sat in the seat has ended: its step goes on with the next one, and nobody else's begins.
     fn step_failed(
         &mut self,
+        now: Moment,
         ended: &Instance,
         status: ExitStatus,
         give_up: Option<Moment>,
         effects: &mut Vec<Effect>,
     ) {
         self.await_next(ended.worker, ended.id, give_up);
-        if !ended.is_unwanted() {
-            self.say_held(ended, status, effects);
+        if ended.is_unwanted() {
+            return;
+        }
+        self.say_held(ended, status.clone(), effects);
+        let Some(rollout) = &mut self.rollout else { return };
+        if rollout.step(ended.worker).is_some() && rollout.on_death == OnDeath::Hold {
+            let failures = rollout.failed(ended.worker);
+            if failures >= KEEPS_FAILING {
+                self.give_up_step(now, ended, AbortReason::Died(status), effects);
+            }
         }
     }
 
@@ -279,7 +323,10 @@ impl Supervisor {
     fn await_next(&mut self, worker: WorkerId, ended: InstanceId, give_up: Option<Moment>) {
         let Some(rollout) = &mut self.rollout else { return };
         match &mut self.slots.of_mut(worker).state {
-            SlotState::Occupied(new) => rollout.set(worker, starting(new, give_up)),
+            SlotState::Occupied(new) => {
+                let step = starting(new, rollout.order, give_up);
+                rollout.set(worker, step);
+            }
             SlotState::BackingOff { .. } => rollout.set(worker, Step::Retrying { failed: ended, give_up }),
             // It has died too often, or nobody wants it any more.
             SlotState::Dead | SlotState::Empty => rollout.finish(worker, StepResult::LeftQueue),
@@ -306,9 +353,11 @@ impl Supervisor {
 }
 
 /// The step that waits for this instance to become ready, until then.
-fn starting(new: &mut Instance, give_up: Option<Moment>) -> Step {
-    if give_up.is_some() {
-        new.readiness_rule = ReadinessRule::Strict;
+fn starting(new: &mut Instance, order: RestartOrder, give_up: Option<Moment>) -> Step {
+    // The old worker goes when the new one is ready, so that must not be a matter of patience.
+    match order {
+        RestartOrder::StartFirst if give_up.is_some() => new.readiness_rule = ReadinessRule::Strict,
+        RestartOrder::StartFirst | RestartOrder::StopFirst => {}
     }
     Step::Starting { new: new.id, give_up }
 }

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::core::{AbortReason, Death, ExitStatus};
+use crate::core::{AbortReason, AfterAbort, Death, ExitStatus};
 use crate::node::ipc::SendOutcome;
 
 /// Why a replacement failed, a clause without its subject.
@@ -12,6 +12,18 @@ pub(super) fn abort_reason(reason: &AbortReason) -> String {
             format!("was not ready within {} ms (control.readyTimeout)", millis(*limit))
         }
         AbortReason::Died(status) => format!("{} before it was ready", how(status)),
+        AbortReason::Refused(refusal) => {
+            format!("could not listen on {}: {}", refusal.endpoint, refusal.reason)
+        }
+    }
+}
+
+/// What runs when a rollout was given up, a clause.
+pub(super) const fn after_abort(then: AfterAbort) -> &'static str {
+    match then {
+        AfterAbort::TakenBack => "and all go back to what they ran before",
+        AfterAbort::Untouched => "the others keep running",
+        AfterAbort::TriedOn => "the others keep running, and that one is tried on",
     }
 }
 

@@ -38,13 +38,14 @@ impl Driver {
             }
             (false, _) => None,
         };
+        let configured = self.launcher.configured.get(&snapshot.generation);
         LiveState {
             snapshot,
             now,
             pids: self.children.iter().map(|(instance, process)| (*instance, pid(process))).collect(),
             host,
-            config_real: self.launcher.configured.config.clone(),
-            app: self.launcher.configured.main.clone(),
+            config_real: configured.and_then(|configured| configured.config.clone()),
+            app: configured.map(|configured| configured.main.clone()).unwrap_or_default(),
         }
     }
 
@@ -80,9 +81,8 @@ impl Driver {
         let (whom, request, one) = match order {
             Order::Reload => return Ok(vec![Request::Rollout(OnDeath::Hold)]),
             Order::Scale(target) => {
-                let wanted = self.live_state(now).snapshot.workers.len();
-                return control_answers::count(*target, wanted)
-                    .and_then(|count| Err(control_answers::unscaled(count)));
+                let wanted = self.live_state(now).snapshot.wanted;
+                return Ok(vec![Request::Scale(control_answers::count(*target, wanted)?)]);
             }
             Order::Restart(whom) => (whom, Some(Request::Replace), OneRequest::Replace),
             Order::Stop(whom) => (whom, Some(Request::Stop), OneRequest::Stop),
@@ -94,7 +94,7 @@ impl Driver {
             return Ok(vec![request]);
         }
         let workers = control_answers::workers(whom, &self.live_state(now).snapshot)?;
-        Ok(workers.into_iter().map(|worker| Request::One(worker, one)).collect())
+        Ok(workers.into_iter().map(|worker| Request::One(worker, one.clone())).collect())
     }
 
     /// The core has said whether it accepts a request.

@@ -70,10 +70,10 @@ pub(super) fn workers(whom: &Whom, snapshot: &Snapshot) -> Result<Vec<WorkerId>,
 }
 
 /// How many workers there are to be, where there are so many.
-pub(super) fn count(target: Target, workers: usize) -> Result<u32, Answer> {
+pub(super) fn count(target: Target, workers: u32) -> Result<u32, Answer> {
     let wanted = match target {
         Target::Count(count) => count,
-        Target::Change(change) => i64::try_from(workers).unwrap_or(MOST_WORKERS).saturating_add(change),
+        Target::Change(change) => i64::from(workers).saturating_add(change),
     };
     match u32::try_from(wanted) {
         Ok(count @ 1..) if wanted <= MOST_WORKERS => Ok(count),
@@ -84,13 +84,6 @@ pub(super) fn count(target: Target, workers: usize) -> Result<u32, Answer> {
             Err(answer(Outcome::Refused, Some(Reason::OutOfRange), message))
         }
     }
-}
-
-/// The number of workers is changed by a full restart only, so far.
-pub(super) fn unscaled(count: u32) -> Answer {
-    let message =
-        format!("this luster cannot become {count} workers while it runs; set workers and start it anew");
-    answer(Outcome::Refused, Some(Reason::Internal), message)
 }
 
 /// A request that was refused.

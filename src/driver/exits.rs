@@ -87,7 +87,7 @@ impl Driver {
         else {
             return Err(reason);
         };
-        let worker = process.worker;
+        let spawn = process.spawn.clone();
         let (wid, pid) = self.name(instance);
         warn!(
             event = "script_gone",
@@ -105,7 +105,7 @@ impl Driver {
             },
         );
         self.launcher.preload.ensure().map_err(|error| error.to_string())?;
-        self.spawn(now, worker, instance).map_err(|error| error.to_string())?;
+        self.spawn(now, &spawn).map_err(|error| error.to_string())?;
         if let Some(process) = self.children.get_mut(&instance) {
             process.mended = Mended::Once;
         }

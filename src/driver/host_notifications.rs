@@ -157,7 +157,7 @@ impl Driver {
     fn tell_stopping(&mut self, now: Moment, instance: InstanceId, reason: &StopReason) {
         let replaced = match reason {
             StopReason::Replaced => true,
-            StopReason::Shutdown | StopReason::GivenUp | StopReason::Asked => false,
+            StopReason::Shutdown | StopReason::Removed | StopReason::GivenUp | StopReason::Asked => false,
             // As in JS luster, where that is the end of a process and no stop.
             StopReason::LaunchTimedOut(_) | StopReason::Broken(_) => return,
         };

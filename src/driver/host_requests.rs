@@ -128,7 +128,11 @@ impl Driver {
                 let _ = answer.send(self.reserve.lend(|| start.fork()));
             }
             Word::Done(result) => {
-                let result = result.map(|reading| self.reader.keep(generation, reading));
+                let result = result.map(|reading| {
+                    let spec = reading.spec.clone();
+                    self.reader.keep(generation, reading);
+                    Box::new(spec)
+                });
                 self.handle(now, Event::ConfigurationRead(generation, result));
             }
         }
@@ -159,20 +163,12 @@ impl Driver {
 
     /// One worker more, unless an earlier host has added it.
     fn add(&mut self, now: Moment, about: WorkerSettings) {
-        self.request(now, Request::Add(about.worker(), about.limits()));
-        self.keep_port(about);
+        self.request(now, Request::Add(about.worker(), about.limits(), about.port.as_str().into()));
     }
 
     fn limit(&mut self, now: Moment, about: WorkerSettings) {
-        self.request_of(now, about.worker(), OneRequest::Limit(about.limits()));
-        self.keep_port(about);
-    }
-
-    /// Its next process gets this port. Of who is no worker nothing is kept.
-    fn keep_port(&mut self, about: WorkerSettings) {
-        if self.supervisor.knows(about.worker()) {
-            self.launcher.ports.insert(about.worker(), about.port);
-        }
+        let port = about.port.as_str().into();
+        self.request_of(now, about.worker(), OneRequest::Limit(about.limits(), port));
     }
 
     /// Whether this is the one message without which nobody would listen to the direct channel.

@@ -8,7 +8,7 @@ use std::ffi::{OsStr, OsString};
 use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 
-use crate::core::{InstanceId, WorkerId};
+use crate::core::{Generation, Spawn, WorkerId};
 use crate::node::host::{Setup, needed};
 use crate::node::scripts::{self, NodeFlags, readable_arg};
 use crate::process::{Change, DescriptorLimit, FOR_LUSTER_ALONE, Forked, Sealed, SpawnError, Start, Stream};
@@ -25,14 +25,12 @@ pub struct Launcher {
     pub node: PathBuf,
     /// Flags for Node, before the preload.
     pub node_args: Vec<OsString>,
-    /// What they run.
-    pub configured: Configured,
+    /// What they run, by the reading of the configuration that it comes from.
+    pub configured: BTreeMap<Generation, Configured>,
     /// The main module's arguments.
     pub args: Vec<OsString>,
     /// The workers' script.
     pub preload: scripts::Placed,
-    /// The value of `port` for each worker. Which workers there are, the core knows.
-    pub ports: BTreeMap<WorkerId, String>,
     /// `properties.masterInspectPort`.
     pub inspect_port: Option<u16>,
     /// The limit on descriptors luster was started with.
@@ -54,6 +52,8 @@ pub struct Configured {
     pub readable: Vec<PathBuf>,
     /// The configuration, if it is data: the first of what a worker is given besides its channel.
     pub data: Option<Sealed>,
+    /// What it overrides for workers, unless a host says that.
+    pub overrides: Option<SpawnOverrides>,
 }
 
 /// Who wants something.
@@ -85,9 +85,20 @@ pub(super) enum LaunchError {
     /// It could not be given its configuration.
     #[error("its configuration cannot be handed to it: {0}")]
     Data(#[source] std::io::Error),
+    /// The core starts nothing on a configuration that it has forgotten.
+    #[error("its configuration is gone, by a fault of luster; reload")]
+    Forgotten,
     /// Its channel could not be made.
     #[error("its channel cannot be made: {0}")]
     Channel(#[from] std::io::Error),
+}
+
+/// What one process is started with.
+struct Plan<'a> {
+    launcher: &'a Launcher,
+    configured: &'a Configured,
+    overrides: &'a SpawnOverrides,
+    spawn: &'a Spawn,
 }
 
 impl Launcher {
@@ -97,34 +108,35 @@ impl Launcher {
     /// See [`LaunchError`]; nothing is left behind.
     pub(super) fn launch(
         &self,
-        worker: WorkerId,
-        instance: InstanceId,
+        spawn: &Spawn,
         channel: OwnedFd,
         stdio: [Stream; 3],
     ) -> Result<Launched, LaunchError> {
+        let configured = self.configured.get(&spawn.generation).ok_or(LaunchError::Forgotten)?;
+        let overrides = configured.overrides.as_ref().unwrap_or(&self.overrides);
+        let plan = Plan { launcher: self, configured, overrides, spawn };
         let (preload, seen) = self.preload.seen();
-        let args = self.args(worker, preload);
+        let args = plan.args(preload);
         let text = |word: &OsString| word.to_string_lossy().into_owned();
         let argv = [self.node.as_os_str().to_owned()].iter().chain(&args).map(text).collect();
         let start = Start {
             program: self.node.clone(),
             args,
-            env: self.env(worker, instance),
-            folder: self.overrides.folder.clone(),
+            env: plan.env(),
+            folder: overrides.folder.clone(),
             stdio,
             channel,
-            further: self
-                .configured
+            further: configured
                 .data
                 .iter()
                 .map(Sealed::share)
                 .collect::<Result<_, _>>()
                 .map_err(LaunchError::Data)?,
-            identity: self.overrides.identity,
+            identity: overrides.identity,
             limit: self.limit,
             needed: Some(needed(preload, seen)),
         };
-        Ok(Launched { forked: start.fork()?, argv, serialization: self.overrides.serialization })
+        Ok(Launched { forked: start.fork()?, argv, serialization: overrides.serialization })
     }
 
     /// Takes what the host wants from now on.
@@ -134,23 +146,28 @@ impl Launcher {
             // Node's defaults name the script itself; for the extension host that is nothing to start.
             SettingsFrom::Host => {}
             SettingsFrom::CustomMaster => {
-                self.configured.main =
-                    setup.exec.as_ref().map_or_else(|| self.configured.main.clone(), PathBuf::from);
+                if let (Some(exec), Some(configured)) =
+                    (&setup.exec, self.configured.values_mut().next_back())
+                {
+                    configured.main = PathBuf::from(exec);
+                }
                 if let Some(args) = &setup.args {
                     self.args = args.iter().map(OsString::from).collect();
                 }
             }
         }
     }
+}
 
+impl Plan<'_> {
     fn node_args(&self) -> &[OsString] {
-        self.overrides.node_args.as_deref().unwrap_or(&self.node_args)
+        self.overrides.node_args.as_deref().unwrap_or(&self.launcher.node_args)
     }
 
-    fn args(&self, worker: WorkerId, preload: &Path) -> Vec<OsString> {
+    fn args(&self, preload: &Path) -> Vec<OsString> {
         let flags = self.node_flags();
         let mut args = self.node_args().to_vec();
-        args.extend(self.inspector_arg(worker, &flags));
+        args.extend(self.inspector_arg(&flags));
         if self.has_flag("--prof") && !self.has_flag("--logfile=") {
             args.push("--logfile=v8-%p.log".into());
         }
@@ -160,7 +177,7 @@ impl Launcher {
             args.extend(ours.map(readable_arg));
         }
         args.extend([OsString::from("-r"), preload.into(), self.configured.main.clone().into()]);
-        args.extend(self.args.iter().cloned());
+        args.extend(self.launcher.args.iter().cloned());
         args
     }
 
@@ -175,15 +192,15 @@ impl Launcher {
     }
 
     /// Without a port of its own, every worker but the first would fail to open its inspector.
-    fn inspector_arg(&self, worker: WorkerId, flags: &NodeFlags) -> Option<OsString> {
+    fn inspector_arg(&self, flags: &NodeFlags) -> Option<OsString> {
         let flag = flags.last(&["--inspect", "--inspect-brk", "--inspect-port", "--debug-port"])?;
         if let Some(port) = self.overrides.inspect_port {
             return Some(format!("--inspect-port={port}").into());
         }
         let written =
             flag.split_once('=').and_then(|(_, value)| value.rsplit(':').next()?.parse::<u16>().ok());
-        let base = self.inspect_port.or(written).unwrap_or(INSPECTOR);
-        let port = inspector_port(base, worker);
+        let base = self.launcher.inspect_port.or(written).unwrap_or(INSPECTOR);
+        let port = inspector_port(base, self.spawn.worker);
         Some(format!("--inspect-port={port}").into())
     }
 
@@ -191,13 +208,13 @@ impl Launcher {
         self.node_args().iter().any(|arg| arg.to_string_lossy().starts_with(prefix))
     }
 
-    fn env(&self, worker: WorkerId, instance: InstanceId) -> BTreeMap<OsString, Change> {
-        let port = self.ports.get(&worker).map_or("0", String::as_str);
+    fn env(&self) -> BTreeMap<OsString, Change> {
+        let Spawn { worker, instance, port, .. } = self.spawn;
         let set = [
             ("NODE_CHANNEL_FD", "3".to_owned()),
             ("NODE_UNIQUE_ID", instance.0.to_string()),
             ("LUSTER_WID", worker.to_string()),
-            ("port", port.to_owned()),
+            ("port", port.as_ref().to_owned()),
             ("LUSTER_BOOT", self.configured.boot.clone()),
         ];
         let set = set.into_iter().map(|(name, value)| (name.into(), Change::Set(value.into())));

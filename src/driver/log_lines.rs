@@ -6,7 +6,7 @@ use std::collections::BTreeSet;
 
 use tracing::{debug, error, info, warn};
 
-use super::clauses::{abort_reason, causes, count, how, millis, queued};
+use super::clauses::{abort_reason, after_abort, causes, count, how, millis, queued};
 use super::exit_lines::{End, Fields, exited};
 use crate::core::{
     AbortReason, Endpoint, ExitStatus, HostThen, InstanceId, Notice, OnDeath, Overdue, RestartOrder, Signal,
@@ -126,7 +126,7 @@ fn ready_without(wid: WorkerId, pid: i32, missing: &BTreeSet<Endpoint>) {
 fn stopping(wid: WorkerId, pid: i32, why: &StopReason) {
     let event = "stopping";
     match why {
-        StopReason::Shutdown | StopReason::Replaced | StopReason::Asked => {
+        StopReason::Shutdown | StopReason::Replaced | StopReason::Removed | StopReason::Asked => {
             debug!(event, wid = wid.0, pid, "stopping worker {wid} (pid {pid})");
         }
         StopReason::LaunchTimedOut(limit) => {
@@ -223,13 +223,15 @@ fn rollout(notice: &Notice, pid: impl Fn(InstanceId) -> i32) {
                 replaced, ms, "rolling restart finished: {workers} replaced in {ms} ms"
             );
         }
-        Notice::RolloutAborted { worker: wid, instance, reason, replaced } => {
+        Notice::RolloutAborted { worker: wid, instance, reason, replaced, then } => {
             let pid = pid(*instance);
             let (why, workers) = (abort_reason(reason), count(*replaced));
+            let then = after_abort(*then);
             let were = if *replaced == 1 { "was" } else { "were" };
             let (limit_ms, Fields { code, signal, not_started }) = match reason {
                 AbortReason::NotReady(limit) => (Some(millis(*limit)), Fields::none()),
                 AbortReason::Died(status) => (None, Fields::of(status)),
+                AbortReason::Refused(_) => (None, Fields::none()),
             };
             error!(
                 event = "rollout_aborted",
@@ -241,7 +243,7 @@ fn rollout(notice: &Notice, pid: impl Fn(InstanceId) -> i32) {
                 signal,
                 not_started,
                 "rolling restart aborted: the replacement of worker {wid} (pid {pid}) {why}; {workers} {were} \
-                 replaced, the others keep running"
+                 replaced, {then}"
             );
         }
         Notice::RolloutHeld { worker, instance, status, waiting, on_death } => {

@@ -4,15 +4,15 @@ use tracing::{info, warn};
 
 use crate::core::{
     Effect, Event, ExitStatus, Generation, HostEvent, HostInstanceId, InstanceId, Moment, Notice, Signal,
-    WorkerId,
+    Spawn,
 };
 use crate::node::cluster::Cluster;
-use crate::process::{self, Delivery, Forked};
+use crate::process::{self, Delivery, Forked, Sealed};
 
 use super::exec_results::{Begun, Mended};
 use super::launch::{LaunchError, Launched};
 use super::log_lines;
-use super::reader::Reading;
+use super::reader::{InForce, Reading};
 use super::state::{DirectChannel, DirectChannelUse, Driver, Engaged, Process, Relayed};
 use super::streams::{self, Streams};
 use super::worker_messages;
@@ -37,9 +37,10 @@ impl Driver {
 
     fn perform(&mut self, now: Moment, order: Effect) {
         match order {
-            Effect::Spawn(worker, instance, _) => {
-                if let Err(error) = self.spawn(now, worker, instance) {
-                    self.events.push_back(Event::NotStarted { instance, reason: error.to_string() });
+            Effect::Spawn(spawn) => {
+                if let Err(error) = self.spawn(now, &spawn) {
+                    let (instance, reason) = (spawn.instance, error.to_string());
+                    self.events.push_back(Event::NotStarted { instance, reason });
                 }
             }
             Effect::Suspend(instance, haste) => {
@@ -59,6 +60,10 @@ impl Driver {
                 }
             }
             Effect::AdoptConfiguration(generation) => self.adopt_configuration(generation),
+            Effect::ForgetConfiguration(generation) => {
+                self.readings.remove(&generation);
+                self.launcher.configured.remove(&generation);
+            }
             Effect::StartHost(instance) => self.start_host(instance),
             Effect::Introduce(instance) => self.introduce(now, instance),
             Effect::DismissHost(_, outcome) => self.tell_end(now, &outcome),
@@ -80,19 +85,15 @@ impl Driver {
     }
 
     /// Starts a worker's process, and tells of it. Whether it runs Node is known later.
-    pub(super) fn spawn(
-        &mut self,
-        now: Moment,
-        worker: WorkerId,
-        instance: InstanceId,
-    ) -> Result<(), LaunchError> {
+    pub(super) fn spawn(&mut self, now: Moment, spawn: &Spawn) -> Result<(), LaunchError> {
+        let Spawn { worker, instance, .. } = *spawn;
         let Self { reserve, cluster, launcher, children, builtins, .. } = self;
         let (launched, ours) = reserve.lend(|| {
             let (channel, theirs) = Cluster::channel_pair()?;
             let Streams { ours, theirs: stdio } =
                 streams::make(launcher.overrides.streams, builtins, worker, instance)
                     .map_err(LaunchError::Streams)?;
-            let launched = launcher.launch(worker, instance, theirs, stdio)?;
+            let launched = launcher.launch(spawn, theirs, stdio)?;
             match cluster.attach(worker, instance, channel) {
                 Ok(()) => Ok((launched, ours)),
                 Err(error) => {
@@ -103,6 +104,7 @@ impl Driver {
         })?;
         let Launched { forked: Forked { child, exec }, argv, serialization } = launched;
         let process = Process {
+            spawn: spawn.clone(),
             worker,
             child,
             argv,
@@ -123,25 +125,34 @@ impl Driver {
         Ok(())
     }
 
-    /// What is started from now on gets what was read.
+    /// What was read, now or before, is in force from now on.
     fn adopt_configuration(&mut self, generation: Generation) {
-        let Some(reading) = self.reader.take(generation) else { return };
-        let Reading { configured, host: (about, data), overrides, warnings, unapplied } = reading;
-        for warning in warnings {
-            warn!(event = "config_warning", "{warning}");
+        if let Some(reading) = self.reader.take(generation) {
+            let Reading { configured, in_force, warnings, unapplied, .. } = reading;
+            for warning in warnings {
+                warn!(event = "config_warning", "{warning}");
+            }
+            if !unapplied.is_empty() {
+                let keys = unapplied.join(", ");
+                warn!(
+                    event = "config_unapplied",
+                    keys, "changed, but applied only by a full restart of luster: {keys}"
+                );
+            }
+            self.launcher.configured.insert(generation, configured);
+            self.readings.insert(generation, in_force);
         }
-        if !unapplied.is_empty() {
-            let keys = unapplied.join(", ");
-            warn!(
-                event = "config_unapplied",
-                keys, "changed, but applied only by a full restart of luster: {keys}"
-            );
+        let Some(InForce { host: (about, data), access, .. }) = self.readings.get(&generation) else {
+            return;
+        };
+        match data.as_ref().map(Sealed::again).transpose() {
+            Ok(data) => self.host.configure(about, data),
+            Err(error) => warn!(
+                event = "config_warning",
+                "an extension host that is started later keeps the earlier configuration: {error}"
+            ),
         }
-        self.launcher.configured = configured;
-        self.host.configure(&about, data);
-        if !self.host.is_host() {
-            self.launcher.overrides = overrides;
-        }
+        self.cluster.give_access(*access);
     }
 
     pub(super) fn start_host(&mut self, instance: HostInstanceId) {

@@ -12,8 +12,8 @@ use serde_json::Value;
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 
 use super::launch::Configured;
-use super::spawn_overrides::SpawnOverrides;
-use crate::core::Generation;
+use crate::core::{Generation, PoolSpec};
+use crate::node::cluster::SocketAccess;
 use crate::node::host::HostLaunchError;
 use crate::process::{Child, Forked, Sealed, SpawnError, Start};
 
@@ -25,14 +25,23 @@ pub type Read = Arc<dyn Fn(&Starter) -> Result<Reading, String> + Send + Sync>;
 pub struct Reading {
     /// How workers get it.
     pub configured: Configured,
-    /// How an extension host that is started later gets it: what its script is told, and what is data.
-    pub host: (Value, Option<Sealed>),
-    /// What it overrides for workers where no extension host does.
-    pub overrides: SpawnOverrides,
+    /// What it means to everything else.
+    pub in_force: InForce,
+    /// What it wants of the fleet.
+    pub spec: PoolSpec,
     /// What looked odd.
     pub warnings: Vec<String>,
     /// The keys whose change needs a full restart.
     pub unapplied: Vec<&'static str>,
+}
+
+/// What one reading of the configuration means to all but workers.
+#[derive(Debug)]
+pub struct InForce {
+    /// How an extension host that is started later gets it: what its script is told, and what is data.
+    pub host: (Value, Option<Sealed>),
+    /// Who may connect to unix sockets that are opened from now on.
+    pub access: SocketAccess,
 }
 
 /// Has processes started where they must be: by the loop.

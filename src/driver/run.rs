@@ -13,31 +13,31 @@ use super::clauses;
 use super::control_desk::ControlDesk;
 use super::host_handle::HostHandle;
 use super::launch::Launcher;
-use super::reader::{Read, Reader};
+use super::reader::{InForce, Read, Reader};
 use super::state::Driver;
 use super::sys;
 use super::translate;
 use crate::control;
 use crate::core::{
-    Death, ExitStatus, HostKind, LifecycleLimits, Moment, Outcome, Policy, RefusalCause, Request, StopCause,
-    Supervisor, WorkerId,
+    Death, ExitStatus, Generation, HostKind, LifecycleLimits, Moment, Outcome, PoolSpec, RefusalCause,
+    Request, StopCause, Supervisor, WorkerId,
 };
 use crate::exit::Exit;
-use crate::node::cluster::{Balance, Cluster, SocketAccess};
+use crate::node::cluster::{Balance, Cluster};
 use crate::node::host::{HostChannel, HostLauncher, HostNews};
 use crate::node::ipc::Progress;
 use crate::process::{Asked, Child, Received, Remaining, Signals, Terminal};
 
 /// What is to be run.
 pub struct RunSpec {
-    /// How workers are kept.
-    pub policy: Policy,
-    /// Limits of single workers that differ from the policy's.
-    pub limits: Vec<(WorkerId, LifecycleLimits)>,
+    /// What is wanted of them.
+    pub spec: PoolSpec,
+    /// Limits of single workers that differ from the policy's, and what they are told to listen on.
+    pub limits: Vec<(WorkerId, LifecycleLimits, String)>,
     /// How connections find them.
     pub balance: Balance,
-    /// Who may connect to unix sockets.
-    pub access: SocketAccess,
+    /// What the configuration means to all but workers.
+    pub in_force: InForce,
     /// Sockets they may listen on by their numbers: luster was started with them.
     pub sockets: BTreeMap<RawFd, OwnedFd>,
     /// How they are started.
@@ -170,10 +170,10 @@ async fn drive(job: RunSpec) -> anyhow::Result<Exit> {
 /// Everything in its place, and started as far as nobody else is to say when.
 fn prepare(job: RunSpec, clock: &Clock) -> anyhow::Result<Driver> {
     let RunSpec {
-        policy,
+        spec,
         limits,
         balance,
-        access,
+        in_force,
         sockets,
         launcher,
         host_setup,
@@ -184,10 +184,10 @@ fn prepare(job: RunSpec, clock: &Clock) -> anyhow::Result<Driver> {
         last_words: _,
     } = job;
     let mut cluster = Cluster::new(balance).context("workers' channels cannot be watched")?;
-    cluster.give_access(access);
+    cluster.give_access(in_force.access);
     cluster.lend(sockets);
-    let host_kind = policy.host_kind;
-    let supervisor = Supervisor::new(clock.now(), policy, std::process::id());
+    let host_kind = spec.policy.host_kind;
+    let supervisor = Supervisor::new(clock.now(), spec, std::process::id());
     let (host, backlog) = match host_setup {
         HostSetup::None => (HostHandle::none(), Vec::new()),
         HostSetup::ExtensionHost { launcher, child, socket } => {
@@ -205,9 +205,10 @@ fn prepare(job: RunSpec, clock: &Clock) -> anyhow::Result<Driver> {
         Reader::new(read),
         ControlDesk::begin(control),
     );
-    for (worker, limits) in limits {
+    driver.readings.insert(Generation(0), in_force);
+    for (worker, limits, port) in limits {
         // A script may have added some to those of its configuration.
-        driver.request(clock.now(), Request::Add(worker, limits));
+        driver.request(clock.now(), Request::Add(worker, limits, port.into()));
     }
     for news in backlog {
         driver.host_news(clock.now(), news);

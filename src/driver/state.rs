@@ -9,7 +9,9 @@ use std::os::fd::OwnedFd;
 use nix::errno::Errno;
 use tracing::{trace, warn};
 
-use crate::core::{Effect, Event, InstanceId, Moment, Outcome, RequestId, Supervisor, WorkerId};
+use crate::core::{
+    Effect, Event, Generation, InstanceId, Moment, Outcome, RequestId, Spawn, Supervisor, WorkerId,
+};
 use crate::node::cluster::{Cluster, News};
 use crate::node::host::HostNews;
 use crate::node::ipc::{Progress, SendOutcome};
@@ -24,7 +26,7 @@ use super::exec_results::{Begun, Mended};
 use super::host_handle::HostHandle;
 use super::launch::Launcher;
 use super::port_holder::Inquiries;
-use super::reader::Reader;
+use super::reader::{InForce, Reader};
 use super::spawn_overrides::Serialization;
 
 /// Everything the loop owns.
@@ -35,6 +37,8 @@ pub(super) struct Driver {
     pub(super) host: HostHandle,
     pub(super) builtins: BuiltinExtensions,
     pub(super) reader: Reader,
+    /// What the readings of the configuration that may come into force again mean.
+    pub(super) readings: BTreeMap<Generation, InForce>,
     pub(super) relay: Relay,
     pub(super) reserve: Reserve,
     pub(super) port_holders: Inquiries,
@@ -61,6 +65,8 @@ pub(super) enum Engaged {
 
 /// A living worker process, and what the host has to know of it that the core does not.
 pub(super) struct Process {
+    /// What it was started as.
+    pub(super) spawn: Spawn,
     pub(super) worker: WorkerId,
     pub(super) child: Child,
     pub(super) argv: Vec<String>,
@@ -114,6 +120,7 @@ impl Driver {
             host,
             builtins,
             reader,
+            readings: BTreeMap::new(),
             relay: Relay::default(),
             reserve: Reserve::take(),
             port_holders: Inquiries::new(),

@@ -15,7 +15,8 @@ use super::spawn_overrides::SpawnOverrides;
 use super::state::{Driver, Engaged};
 use crate::control::Control;
 use crate::core::{
-    ExitTimeout, HostKind, LifecycleLimits, Moment, Policy, Readiness, Request, RestartOrder, Supervisor,
+    ExitTimeout, FirstPort, Generation, HostKind, Layout, LifecycleLimits, Moment, Policy, PoolSpec,
+    Readiness, Request, RestartOrder, Supervisor,
 };
 use crate::node::cluster::{Balance, Cluster};
 use crate::node::scripts::{Placed, Places, Script};
@@ -57,29 +58,33 @@ fn driver(folder: PathBuf) -> Driver {
         restart: RestartOrder::StopFirst,
         parallel: 1,
         ready_timeout: None,
+        canary: None,
         exit_timeout: ExitTimeout::Default,
         host_kind: HostKind::None,
     };
+    let layout = Layout { port: FirstPort::None, workers: 3.0, groups: 1.0, ports_per_group: 1 };
+    let (run, listen, host) = Default::default();
+    let spec = PoolSpec { policy, layout, run, listen, host };
     let configured = Configured {
         config: None,
         main: "app.js".into(),
         boot: "{}".to_owned(),
         readable: Vec::new(),
         data: None,
+        overrides: None,
     };
     let launcher = Launcher {
         node: "/no/node".into(),
         node_args: Vec::new(),
-        configured,
+        configured: BTreeMap::from([(Generation(0), configured)]),
         args: vec![OsString::from("\0")],
         preload: Placed::place(Script::Worker, Places::only(vec![folder])).unwrap(),
-        ports: BTreeMap::new(),
         inspect_port: None,
         limit: DescriptorLimit::current().unwrap(),
         overrides: SpawnOverrides::default(),
     };
     Driver::new(
-        Supervisor::new(Moment(0), policy, 1),
+        Supervisor::new(Moment(0), spec, 1),
         Cluster::new(Balance::RoundRobin).unwrap(),
         launcher,
         HostHandle::none().unwrap(),

@@ -37,6 +37,14 @@ impl Sealed {
         self.size
     }
 
+    /// The same bytes, for somebody else to hand on.
+    ///
+    /// # Errors
+    /// There is no descriptor left.
+    pub fn again(&self) -> io::Result<Self> {
+        Ok(Self { memory: self.share()?, size: self.size })
+    }
+
     /// A descriptor for one more process. All share one position, so whoever reads names his own.
     ///
     /// # Errors

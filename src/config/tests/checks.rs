@@ -37,7 +37,8 @@ fn every_default_is_filled_in() {
             readiness: Readiness::Automatic,
             restart: RestartOrder::StopFirst,
             parallel: 1,
-            ready_timeout: None,
+            ready_timeout: Some(Duration::from_secs(60)),
+            canary: None,
             host_kind: HostKind::None,
         }
     );
@@ -80,9 +81,16 @@ fn every_key_is_taken() {
 
 #[test]
 fn zero_and_false_and_null_sections_mean_no_timer() {
-    for control in [r#"{"stopTimeout": 0, "readyTimeout": 0}"#, r#"{"stopTimeout": false}"#, "null", "{}"] {
+    let by_default = Some(Duration::from_secs(60));
+    for (control, ready) in [
+        (r#"{"stopTimeout": 0, "readyTimeout": 0}"#, None),
+        (r#"{"stopTimeout": false, "readyTimeout": false}"#, None),
+        (r#"{"stopTimeout": false}"#, by_default),
+        ("null", by_default),
+        ("{}", by_default),
+    ] {
         let policy = json_loaded(&format!(r#""control": {control}"#)).settings.policy;
-        assert_eq!((policy.limits.stop_timeout, policy.ready_timeout), (None, None), "{control}");
+        assert_eq!((policy.limits.stop_timeout, policy.ready_timeout), (None, ready), "{control}");
     }
     let members = r#""control": {"restart": "start-first", "readyTimeout": 0}"#;
     assert_eq!(json_loaded(members).settings.policy.ready_timeout, None);

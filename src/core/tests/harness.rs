@@ -7,9 +7,10 @@ use std::time::Duration;
 
 use super::witness::{Witness, instance_of};
 use crate::core::{
-    Audience, Completion, Effect, Endpoint, Event, ExitStatus, ExitTimeout, Generation, Haste, HostEvent,
-    HostInstanceId, HostKind, InstanceId, LifecycleLimits, ListenAddress, Moment, Notice, Outcome, Policy,
-    Readiness, Refusal, Request, RequestId, RestartOrder, Signal, Snapshot, Supervisor, WorkerId,
+    Audience, Completion, Effect, Endpoint, Event, ExitStatus, ExitTimeout, FirstPort, Generation, Haste,
+    HostEvent, HostInstanceId, HostKind, InstanceId, Layout, LifecycleLimits, ListenAddress, Moment, Notice,
+    Outcome, Policy, PoolSpec, Readiness, Refusal, Request, RequestId, RestartOrder, Signal, Snapshot, Spawn,
+    Supervisor, WorkerId,
 };
 
 /// A policy without any timer, as an empty configuration gives.
@@ -21,9 +22,21 @@ pub(in crate::core) fn policy(workers: u32) -> Policy {
         restart: RestartOrder::StopFirst,
         parallel: 1,
         ready_timeout: None,
+        canary: None,
         exit_timeout: ExitTimeout::Default,
         host_kind: HostKind::None,
     }
+}
+
+/// A configuration of the same.
+pub(in crate::core) fn spec(workers: u32) -> PoolSpec {
+    spec_of(policy(workers))
+}
+
+pub(super) fn spec_of(policy: Policy) -> PoolSpec {
+    let layout =
+        Layout { port: FirstPort::Tcp(80), workers: policy.workers.into(), groups: 1.0, ports_per_group: 1 };
+    PoolSpec { policy, layout, run: "app.js".into(), listen: String::new(), host: String::new() }
 }
 
 pub(super) fn ms(n: u64) -> Option<Duration> {
@@ -114,11 +127,15 @@ pub(super) struct World {
     pub(super) hosts_started: Vec<Moment>,
     pub(super) hosts_killed: u32,
     /// What comes of reading the configuration, at once; nothing if the story tells it later.
-    pub(super) configuration: Option<Result<(), String>>,
+    pub(super) configuration: Option<Result<PoolSpec, String>>,
     /// What was to be read.
     pub(super) readings: Vec<Generation>,
     /// What was read and taken.
     pub(super) adopted: Vec<Generation>,
+    /// What is not kept any more.
+    pub(super) forgotten: BTreeSet<Generation>,
+    /// What each instance runs on.
+    pub(super) generations: BTreeMap<InstanceId, Generation>,
     slots: u32,
     processes: BTreeMap<InstanceId, Process>,
     starts: BTreeMap<WorkerId, u32>,
@@ -137,11 +154,17 @@ pub(super) struct World {
 
 impl World {
     pub(super) fn new(policy: Policy) -> Self {
+        Self::of(spec_of(policy))
+    }
+
+    /// A fleet of this configuration.
+    pub(super) fn of(spec: PoolSpec) -> Self {
+        let policy = spec.policy.clone();
         let now = Moment(1000);
         let host = matches!(policy.host_kind, HostKind::ExtensionHost { .. });
         let host = host.then_some(HostProcess { id: HostInstanceId(1), dismissed: false, leaves: Some(3) });
         Self {
-            supervisor: Supervisor::new(now, policy.clone(), 1),
+            supervisor: Supervisor::new(now, spec, 1),
             hosts_started: host.iter().map(|_| now).collect(),
             hosts_killed: 0,
             introductions: Vec::new(),
@@ -149,9 +172,11 @@ impl World {
             script_told: None,
             closings: 0,
             host,
-            configuration: Some(Ok(())),
+            configuration: Some(Ok(spec_of(policy.clone()))),
             readings: Vec::new(),
             adopted: Vec::new(),
+            forgotten: BTreeSet::new(),
+            generations: BTreeMap::new(),
             slots: policy.workers,
             policy,
             now,
@@ -172,6 +197,14 @@ impl World {
         }
     }
 
+    /// Another policy from now on, also in the configuration that is read next.
+    pub(super) fn set(&mut self, change: impl Fn(&mut Policy)) {
+        change(&mut self.policy);
+        change(&mut self.supervisor.policy);
+        change(&mut self.supervisor.spec.policy);
+        self.configuration = Some(Ok(self.supervisor.spec.clone()));
+    }
+
     pub(super) fn scripted(mut self, script: impl FnMut(WorkerId, u32) -> Behaviour + 'static) -> Self {
         self.script = Box::new(script);
         self
@@ -188,6 +221,9 @@ impl World {
     pub(super) fn ask(&mut self, request: Request) {
         self.stop_asked |= matches!(request, Request::Stop | Request::StopBy(_) | Request::Kill);
         self.slots += u32::from(matches!(request, Request::Add(..)));
+        if let Request::Scale(count) = request {
+            self.slots = self.slots.max(count);
+        }
         self.requests += 1;
         self.news(Event::Asked(RequestId(self.requests), request));
     }
@@ -359,16 +395,11 @@ impl World {
             assert!(self.outcome.is_none(), "ordered after the end: {order:?}");
             self.witness.hears(&order);
             match order {
-                Effect::Spawn(worker, id, _) => self.spawn(worker, id),
-                Effect::Suspend(id, haste) => {
-                    self.hastes.push((id, haste));
-                    let process = self.processes.get_mut(&id).expect("only the living are suspended");
-                    process.told_to_go = true;
-                    assert!(process.online, "{id:?} is not online and cannot be spoken to");
-                    if let Some(after) = process.behaviour.answers_suspend {
-                        self.later(after, Event::Suspended(id));
-                    }
+                Effect::Spawn(spawn) => self.is_kept(&spawn),
+                Effect::ForgetConfiguration(generation) => {
+                    assert!(self.forgotten.insert(generation), "{generation:?} is forgotten once");
                 }
+                Effect::Suspend(id, haste) => self.is_suspended(id, haste),
                 Effect::Disconnect(id) => {
                     let process = self.processes.get_mut(&id).expect("only the living are disconnected");
                     assert!(!process.told_to_disconnect, "a second disconnect kills a Node worker");
@@ -412,7 +443,7 @@ impl World {
         }
         self.check();
         for (generation, result) in read {
-            self.news(Event::ConfigurationRead(generation, result));
+            self.news(Event::ConfigurationRead(generation, result.map(Box::new)));
         }
     }
 
@@ -436,6 +467,23 @@ impl World {
         host.dismissed = true;
         if let Some(after) = host.leaves {
             self.later(after, Event::Host(id, HostEvent::Exited(ExitStatus::Code(0))));
+        }
+    }
+
+    /// A process is started, on a configuration that is there.
+    fn is_kept(&mut self, spawn: &Spawn) {
+        assert!(!self.forgotten.contains(&spawn.generation), "{spawn:?} is on a forgotten configuration");
+        self.generations.insert(spawn.instance, spawn.generation);
+        self.spawn(spawn.worker, spawn.instance);
+    }
+
+    fn is_suspended(&mut self, id: InstanceId, haste: Haste) {
+        self.hastes.push((id, haste));
+        let process = self.processes.get_mut(&id).expect("only the living are suspended");
+        process.told_to_go = true;
+        assert!(process.online, "{id:?} is not online and cannot be spoken to");
+        if let Some(after) = process.behaviour.answers_suspend {
+            self.later(after, Event::Suspended(id));
         }
     }
 

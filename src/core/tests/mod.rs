@@ -8,4 +8,7 @@ mod stories_of_lives;
 mod stories_of_reloads;
 mod stories_of_requests;
 mod stories_of_rollouts;
+mod stories_of_specs;
 mod witness;
+
+pub(in crate::core) use harness::{policy, spec};

@@ -81,22 +81,29 @@ fn requests() -> impl Strategy<Value = Vec<(u64, Request)>> {
         Just(OneRequest::Restart),
         Just(OneRequest::Rollout),
         Just(OneRequest::Revive),
-        wait(3000).prop_map(|stop_timeout| OneRequest::Limit(LifecycleLimits {
-            stop_timeout,
-            ..LifecycleLimits::default()
-        })),
+        Just(OneRequest::Replace),
+        wait(3000).prop_map(|stop_timeout| OneRequest::Limit(
+            LifecycleLimits { stop_timeout, ..LifecycleLimits::default() },
+            "80".into()
+        )),
     ];
     // Now and then about a worker that does not exist.
     let one = (1u32..7, one).prop_map(|(worker, request)| Request::One(WorkerId(worker), request));
     let persistence = prop_oneof![Just(Persistence::Persistent), Just(Persistence::OneLife)];
     // Now and then of one that is there, or out of turn.
     let add = (1u32..8, persistence).prop_map(|(worker, persistence)| {
-        Request::Add(WorkerId(worker), LifecycleLimits { persistence, ..LifecycleLimits::default() })
+        Request::Add(
+            WorkerId(worker),
+            LifecycleLimits { persistence, ..LifecycleLimits::default() },
+            "0".into(),
+        )
     });
     let request = prop_oneof![
         2 => Just(Request::Rollout(OnDeath::Hold)),
         2 => Just(Request::Rollout(OnDeath::Continue)),
         1 => Just(Request::RestartAll),
+        1 => Just(Request::Replace),
+        2 => (1u32..9).prop_map(Request::Scale),
         1 => Just(Request::Start),
         2 => (1u32..20).prop_map(|id| Request::Disconnect(InstanceId(id))),
         5 => one,

@@ -1,6 +1,6 @@
 //! What is answered to those who ask, and what a snapshot shows meanwhile.
 
-use super::harness::{Behaviour, World, policy};
+use super::harness::{Behaviour, World, policy, spec};
 use crate::core::{
     AfterAbort, Completion, Generation, LifecycleLimits, OnDeath, OneRequest, Policy, Refusal, Request,
     RestartOrder, WorkerId, WorkerState,
@@ -51,11 +51,11 @@ fn reloads_that_join_are_complete_together_and_those_behind_a_reading_wait_for_t
     let first = world.request(Request::Rollout(OnDeath::Hold));
     let second = world.request(Request::Rollout(OnDeath::Hold));
     let generation = world.readings[0];
-    world.news(crate::core::Event::ConfigurationRead(generation, Ok(())));
+    world.news(crate::core::Event::ConfigurationRead(generation, Ok(Box::new(spec(2)))));
     assert_eq!(world.readings.len(), 2, "what was asked for while it was read is read for once more");
     let snapshot = world.supervisor.snapshot(world.now);
     assert!(snapshot.is_reading && snapshot.rollout.is_some_and(|rollout| rollout.waiting == 1));
-    world.news(crate::core::Event::ConfigurationRead(world.readings[1], Ok(())));
+    world.news(crate::core::Event::ConfigurationRead(world.readings[1], Ok(Box::new(spec(2)))));
     world.run_until("both are complete", |world| {
         world.completed.contains_key(&first) && world.completed.contains_key(&second)
     });

@@ -243,7 +243,7 @@ fn a_later_host_is_told_what_there_is_as_the_first_one_has_seen_it() {
             && world.said(|notice| matches!(notice, Notice::Exited { worker: WorkerId(3), .. }))
     });
     world.ask(Request::One(WorkerId(1), OneRequest::Restart));
-    world.ask(Request::Add(WorkerId(5), LifecycleLimits::default()));
+    world.ask(Request::Add(WorkerId(5), LifecycleLimits::default(), "0".into()));
     world.news(Event::Closed(world.id(2), Endpoint::new("tcp *:80"), Closing::ForGood));
     world.news(listening(world.id(2), "tcp *:81"));
     world.pass(10);

@@ -180,7 +180,7 @@ fn limits_of_one_worker_are_its_own() {
     });
     let limits =
         LifecycleLimits { stop_timeout: ms(100), kill_timeout: ms(300), ..LifecycleLimits::default() };
-    world.ask(one(2, OneRequest::Limit(limits)));
+    world.ask(one(2, OneRequest::Limit(limits, "80".into())));
     let (first, second) = (world.id(1), world.id(2));
     world.ask(Request::Stop);
     world.pass(200);
@@ -193,7 +193,7 @@ fn limits_of_one_worker_are_its_own() {
 fn a_worker_with_one_life_stays_stopped_after_it() {
     let mut world = World::serving(scripted(1));
     let one_life = LifecycleLimits { persistence: Persistence::OneLife, ..LifecycleLimits::default() };
-    world.ask(Request::Add(WorkerId(2), one_life));
+    world.ask(Request::Add(WorkerId(2), one_life, "80".into()));
     world.pass(1000);
     assert_eq!(world.processes(), 1, "an added worker is not started by itself");
     world.ask(one(2, OneRequest::Start));
@@ -208,7 +208,7 @@ fn a_worker_with_one_life_stays_stopped_after_it() {
 #[test]
 fn a_worker_that_is_added_again_only_gets_its_limits_and_one_out_of_turn_is_nobody() {
     let mut world = World::serving(scripted(1));
-    let added = |limits| Request::Add(WorkerId(2), limits);
+    let added = |limits| Request::Add(WorkerId(2), limits, "80".into());
     world.ask(added(LifecycleLimits::default()));
     world.ask(one(2, OneRequest::Start));
     world.run_until("it is ready", |world| world.ready() == 2);
@@ -217,7 +217,7 @@ fn a_worker_that_is_added_again_only_gets_its_limits_and_one_out_of_turn_is_nobo
     world.dies(id, ExitStatus::Code(0));
     assert_eq!(after(&world, id), Some(NextAction::Stop), "it has the new limits");
     for number in [0, 4, u32::MAX] {
-        world.ask(Request::Add(WorkerId(number), LifecycleLimits::default()));
+        world.ask(Request::Add(WorkerId(number), LifecycleLimits::default(), "80".into()));
         world.ask(one(number, OneRequest::Start));
         assert!(!world.supervisor.knows(WorkerId(number)), "{number}");
     }
@@ -237,7 +237,7 @@ fn what_is_asked_of_nobody_or_after_a_stop_changes_nothing() {
     assert_eq!(world.ready(), 1);
     world.ask(Request::Stop);
     world.ask(one(1, OneRequest::Start));
-    world.ask(Request::Add(WorkerId(2), LifecycleLimits::default()));
+    world.ask(Request::Add(WorkerId(2), LifecycleLimits::default(), "80".into()));
     world.run_until("the end", |world| world.outcome.is_some());
     assert_eq!(world.starts(1), 1);
 }

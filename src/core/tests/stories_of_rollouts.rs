@@ -200,8 +200,7 @@ fn an_operators_rollout_holds_at_the_first_worker_whatever_the_limits_say_and_th
  {
     for (workers, allowed, parallel) in [(1, 0, 1), (1, 3, 1), (2, 0, 1), (3, 3, 1), (4, 10, 2), (4, 0, 1)] {
         let mut world = broken(workers, allowed, 20, 20);
-        world.policy.parallel = parallel;
-        world.supervisor.policy.parallel = parallel;
+        world.set(|policy| policy.parallel = parallel);
         world.ask(Request::Rollout(OnDeath::Hold));
         world.run_until("it was tried often", |world| world.starts(1) == 20);
         let rest: Vec<_> = (parallel + 1..=workers).map(|worker| world.starts(worker)).collect();
@@ -258,7 +257,7 @@ fn an_old_worker_that_crashes_into_a_broken_version_while_the_rollout_holds_is_t
 #[test]
 fn a_version_given_up_by_its_time_limit_is_tried_on_and_counts_again_once_it_was_ready() {
     let mut world = broken(1, 0, 20, 12);
-    world.supervisor.policy.ready_timeout = ms(2000);
+    world.set(|policy| policy.ready_timeout = ms(2000));
     world.ask(Request::Rollout(OnDeath::Hold));
     world.run_until("it ends", |world| world.said(is_aborted));
     world.run_until("it works at last", |world| world.ready() == 1);
@@ -405,12 +404,13 @@ fn idle_connections_get_their_time_unless_nobody_else_serves_meanwhile_or_somebo
         world.pass(60_000);
         world.hastes.iter().map(|(_, haste)| *haste).collect::<Vec<_>>()
     };
-    let (rollout, none, some) = (Request::Rollout(OnDeath::Hold), Haste::None, Haste::Some);
-    assert_eq!(told(policy(1), rollout), [some]);
-    assert_eq!(told(policy(2), rollout), [none, none]);
-    assert_eq!(told(start_first(1), rollout), [none], "its successor serves");
-    assert_eq!(told(Policy { parallel: 2, ..policy(2) }, rollout), [some, some]);
-    assert_eq!(told(Policy { parallel: 2, ..policy(4) }, rollout), [none; 4]);
+    let (none, some) = (Haste::None, Haste::Some);
+    let rollout = || Request::Rollout(OnDeath::Hold);
+    assert_eq!(told(policy(1), rollout()), [some]);
+    assert_eq!(told(policy(2), rollout()), [none, none]);
+    assert_eq!(told(start_first(1), rollout()), [none], "its successor serves");
+    assert_eq!(told(Policy { parallel: 2, ..policy(2) }, rollout()), [some, some]);
+    assert_eq!(told(Policy { parallel: 2, ..policy(4) }, rollout()), [none; 4]);
     assert_eq!(told(policy(2), Request::RestartAll), [some, some]);
     assert_eq!(told(policy(2), Request::Stop), [none, none]);
     assert_eq!(told(policy(2), Request::StopBy(StopCause::Terminate)), [none, none]);

@@ -83,15 +83,15 @@ impl Witness {
     /// Something is ordered.
     pub(super) fn hears(&mut self, effect: &Effect) {
         match effect {
-            Effect::Spawn(worker, id, _) => {
+            Effect::Spawn(spawn) => {
                 let seen = Seen {
-                    worker: *worker,
+                    worker: spawn.worker,
                     startup: Startup::Launching,
                     listening: BTreeSet::new(),
                     channel: ChannelState::Open,
                     told: (Told::No, Told::No),
                 };
-                self.seen.insert(*id, seen);
+                self.seen.insert(spawn.instance, seen);
             }
             Effect::Disconnect(id) => {
                 if let Some(seen) = self.seen.get_mut(id) {
@@ -115,6 +115,7 @@ impl Witness {
             | Effect::ReleaseAllListeners
             | Effect::ReadConfiguration(_)
             | Effect::AdoptConfiguration(_)
+            | Effect::ForgetConfiguration(_)
             | Effect::StartHost(_)
             | Effect::DismissHost(..)
             | Effect::KillHost(_)

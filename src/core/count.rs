@@ -1,0 +1,128 @@
+//! How many workers there are, when that changes while they run.
+//!
+//! Invariants: a worker keeps its number; who goes is the last, drained like one that is replaced; a slot that is to go is
+//! there until its last instance has ended.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::effect::Effect;
+use super::effect::{Haste, Scope, StopReason};
+use super::event::OnDeath;
+use super::fleet::{Started, Supervisor};
+use super::ids::{InstanceId, Moment, WorkerId};
+use super::pending::Awaited;
+use super::rollout::{Onto, Wanted};
+use super::slot::{DesiredState, PortFrom, Slot, SlotState};
+
+impl Supervisor {
+    /// So many workers: there are more or fewer of them, and those that listen elsewhere now are replaced.
+    pub(super) fn scale(&mut self, now: Moment, count: u32, effects: &mut Vec<Effect>) -> Awaited {
+        self.policy.workers = count;
+        self.ports = self.spec.layout.ports(count);
+        let newest = self.newest();
+        let grown = self.grow(now, count, effects);
+        let gone = self.shrink(now, count, effects);
+        let is_moved = |slot: &&Slot| {
+            let is_told = slot.port_from == PortFrom::Configuration && slot.sitting().is_some();
+            slot.worker.0 <= count && is_told && slot.port != self.ports.of(slot.worker)
+        };
+        let moved: Vec<_> = self.slots.iter().filter(is_moved).map(|slot| slot.worker).collect();
+        let mut ready: BTreeMap<WorkerId, InstanceId> =
+            grown.into_iter().map(|worker| (worker, newest)).collect();
+        if let Some(first) = moved.first() {
+            ready.extend(moved.iter().map(|worker| (*worker, newest)));
+            let wanted = Wanted {
+                order: self.policy.restart,
+                width: self.policy.parallel as usize,
+                scope: Scope::One(*first),
+                workers: moved,
+                onto: Onto::Same,
+                on_death: OnDeath::Hold,
+            };
+            self.rollout(now, &wanted, effects);
+        }
+        Awaited::Workers { ready, gone }
+    }
+
+    /// At least so many workers; answers with those that are started now.
+    pub(super) fn grow(&mut self, now: Moment, count: u32, effects: &mut Vec<Effect>) -> Vec<WorkerId> {
+        let mut started = Vec::new();
+        for worker in (1..=count).map(WorkerId) {
+            match self.slots.find(worker).map(|slot| slot.desired) {
+                Some(DesiredState::Running | DesiredState::Stopped) => continue,
+                Some(DesiredState::Removed) => self.slots.of_mut(worker).desired = DesiredState::Running,
+                None => {
+                    let port = self.ports.of(worker);
+                    self.slots.push(Slot::new(worker, self.policy.limits, self.generation, port));
+                }
+            }
+            match self.started {
+                Started::Yes => started.push(worker),
+                Started::No => {}
+            }
+        }
+        for worker in &started {
+            self.aim(*worker, Onto::InForce);
+            if matches!(self.slots.of(*worker).state, SlotState::Empty) {
+                self.spawn(now, *worker, effects);
+            }
+        }
+        started
+    }
+
+    /// At most so many workers; answers with those that go.
+    pub(super) fn shrink(
+        &mut self,
+        now: Moment,
+        count: u32,
+        effects: &mut Vec<Effect>,
+    ) -> BTreeSet<WorkerId> {
+        let beyond = |slot: &&Slot| slot.worker.0 > count && slot.desired != DesiredState::Removed;
+        let going: Vec<_> = self.slots.iter().filter(beyond).map(|slot| slot.worker).collect();
+        for worker in going {
+            self.dismiss(now, worker, (DesiredState::Removed, StopReason::Removed), effects);
+        }
+        let last = u32::try_from(self.slots.len()).unwrap_or(u32::MAX);
+        (count.saturating_add(1)..=last).map(WorkerId).collect()
+    }
+
+    /// Stops a worker, which is not started again by itself.
+    pub(super) fn dismiss(
+        &mut self,
+        now: Moment,
+        worker: WorkerId,
+        (desired, why): (DesiredState, StopReason),
+        effects: &mut Vec<Effect>,
+    ) {
+        self.leave_plans(worker, effects);
+        let slot = self.slot(worker);
+        slot.desired = desired;
+        if let Some(successor) = slot.successor.take() {
+            slot.retiring.push(successor);
+        }
+        match (&slot.state, desired) {
+            (SlotState::BackingOff { .. }, _) | (SlotState::Dead, DesiredState::Removed) => {
+                slot.state = SlotState::Empty;
+            }
+            (SlotState::Empty | SlotState::Occupied(_) | SlotState::Dead, _) => {}
+        }
+        let limits = slot.limits;
+        for instance in slot.instances_mut() {
+            instance.stop(now, why.clone(), Haste::None, &limits, effects);
+        }
+    }
+
+    /// Removes the slots that are to go and have no instance any more.
+    pub(super) fn remove_emptied(&mut self, effects: &mut Vec<Effect>) {
+        while let Some(last) = self.slots.last()
+            && last.desired == DesiredState::Removed
+            && last.instances().next().is_none()
+        {
+            let worker = last.worker;
+            effects.push(Effect::ReleaseSlotListeners(worker));
+            // Who waits for it is answered first.
+            self.pending.look_at(worker, None, effects);
+            self.slots.pop();
+        }
+    }
+}

@@ -1,0 +1,85 @@
+//! What is wanted of a fleet: one reading of the configuration, whole, and how two of them differ.
+//!
+//! Invariants: a spec that exists can be applied; what differs is told by a pure comparison; equal texts of what workers
+//! run mean that a worker started on one is like a worker started on the other.
+
+use serde::{Deserialize, Serialize};
+
+use super::layout::Layout;
+use super::policy::Policy;
+
+/// What is wanted of the workers of one configuration.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PoolSpec {
+    /// How many, how they are watched, stopped and replaced.
+    pub policy: Policy,
+    /// What each is told to listen on.
+    pub layout: Layout,
+    /// What workers run, as one text: app, flags, environment, the configuration that they read.
+    pub run: String,
+    /// How they are listened for, as one text: balance, sockets' access.
+    pub listen: String,
+    /// What the extension host runs, as one text: extensions with a master's side and their options.
+    pub host: String,
+}
+
+/// One kind of difference between two specs, and how it is applied.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Change {
+    /// Timeouts and limits: they hold at once, for those that run, too.
+    Live,
+    /// There are more workers, or fewer.
+    Count,
+    /// Workers listen elsewhere.
+    Ports,
+    /// Workers run something else.
+    Run,
+    /// Sockets are opened otherwise.
+    Listen,
+    /// The extension host runs something else: it is started anew.
+    Host,
+}
+
+/// What differs between two specs. All workers are replaced at a reload whatever differs, for their code may have changed;
+/// what it says is what else has to be done, and whether there is something to go back to.
+#[must_use]
+pub fn diff(old: &PoolSpec, new: &PoolSpec) -> Vec<Change> {
+    let same_count = |policy: &Policy| Policy { workers: old.policy.workers, ..policy.clone() };
+    let (before, after) = (old.layout.ports(old.policy.workers), new.layout.ports(new.policy.workers));
+    let moved = before.iter().zip(after.iter()).any(|(before, after)| before != after);
+    let changes = [
+        (same_count(&new.policy) != old.policy, Change::Live),
+        (new.policy.workers != old.policy.workers, Change::Count),
+        (moved, Change::Ports),
+        (new.run != old.run, Change::Run),
+        (new.listen != old.listen, Change::Listen),
+        (new.host != old.host, Change::Host),
+    ];
+    changes.into_iter().filter(|(is_there, _)| *is_there).map(|(_, change)| change).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+    use crate::core::FirstPort;
+    use crate::core::tests::{policy, spec};
+
+    #[test]
+    fn each_kind_of_difference_is_told_and_nothing_else() {
+        let old = spec(2);
+        assert_eq!(diff(&old, &old), []);
+        assert_eq!(diff(&old, &spec(3)), [Change::Count]);
+        assert_eq!(diff(&old, &PoolSpec { run: "b.js".into(), ..spec(2) }), [Change::Run]);
+        assert_eq!(diff(&old, &PoolSpec { host: "x".into(), ..spec(1) }), [Change::Count, Change::Host]);
+        let later = Policy { ready_timeout: Some(Duration::from_secs(1)), ..policy(2) };
+        assert_eq!(diff(&old, &PoolSpec { policy: later, ..spec(2) }), [Change::Live]);
+        let moved = Layout { port: FirstPort::Tcp(81), ..spec(2).layout };
+        assert_eq!(diff(&old, &PoolSpec { layout: moved, ..spec(2) }), [Change::Ports]);
+        let grouped = Layout { groups: 2.0, ..spec(2).layout };
+        assert_eq!(diff(&old, &PoolSpec { layout: grouped, ..spec(2) }), [Change::Ports]);
+        assert_eq!(diff(&old, &PoolSpec { listen: "shared".into(), ..spec(2) }), [Change::Listen]);
+    }
+}

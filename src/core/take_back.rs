@@ -1,0 +1,218 @@
+//! What happens when a rollout has failed, and when it is done: workers go back to what they ran before, or stay.
+//!
+//! Invariants: a start-first replacement that fails never costs the old worker; workers go back only if what they ran
+//! before is something else; whoever asked is answered when it is true.
+
+use std::collections::BTreeSet;
+
+use super::answers::{AfterAbort, Completion};
+use super::effect::Effect::{self, Notify};
+use super::effect::{Haste, Notice, Scope, StopReason};
+use super::event::{ListenRefusal, OnDeath};
+use super::failure::AbortReason;
+use super::fleet::Supervisor;
+use super::goal::Goal;
+use super::ids::{Generation, InstanceId, Moment, WorkerId};
+use super::instance::{Instance, ReadinessRule};
+use super::policy::RestartOrder;
+use super::reload_state::Previous;
+use super::rollout::{Onto, Rollout, Step, Wanted};
+use super::slot::{DesiredState, SlotState, Trial};
+use super::spec::{Change, diff};
+
+impl Supervisor {
+    /// A replacement has failed: the rollout ends here. Old workers not yet replaced stay; replacements that
+    /// are not ready go. If workers ran something else before, those that were replaced go back to it.
+    pub(super) fn abort(
+        &mut self,
+        now: Moment,
+        worker: WorkerId,
+        id: InstanceId,
+        reason: AbortReason,
+        effects: &mut Vec<Effect>,
+    ) {
+        let Some(rollout) = self.rollout.take() else { return };
+        for slot in self.slots.all_mut() {
+            let limits = slot.limits;
+            if let Some(late) = slot.sitting_mut() {
+                late.readiness_rule = ReadinessRule::Lenient;
+            }
+            if let Some(mut failed) = slot.successor.take() {
+                failed.stop(now, StopReason::GivenUp, Haste::None, &limits, effects);
+                slot.retiring.push(failed);
+            }
+        }
+        let goes_back = self.previous_differs();
+        let in_seat = match (rollout.order, rollout.step(worker)) {
+            (RestartOrder::StopFirst, _) | (RestartOrder::StartFirst, Some(Step::Proving { .. })) => true,
+            (RestartOrder::StartFirst, _) => false,
+        };
+        let then = match (goes_back, in_seat) {
+            (true, _) => AfterAbort::TakenBack,
+            (false, true) => AfterAbort::TriedOn,
+            (false, false) => AfterAbort::Untouched,
+        };
+        let replaced = rollout.replaced();
+        effects.push(Notify(Notice::RolloutAborted {
+            worker,
+            instance: id,
+            reason: reason.clone(),
+            replaced,
+            then,
+        }));
+        let failed = Completion::Aborted { worker, reason, replaced, now: then };
+        let failed = self.reload.failure.take().unwrap_or(failed);
+        match self.reload.previous.take() {
+            Some(previous) if goes_back => {
+                self.reload.failure = Some(failed);
+                self.go_back(now, previous, &rollout, effects);
+            }
+            Some(_) | None => self.pending.rollout_over(&failed, effects),
+        }
+        self.forget_unused(effects);
+    }
+
+    /// A replacement keeps failing in the seat. It is tried on for as long as there is nothing else to run.
+    pub(super) fn give_up_step(
+        &mut self,
+        now: Moment,
+        failed: &Instance,
+        reason: AbortReason,
+        effects: &mut Vec<Effect>,
+    ) {
+        if self.previous_differs() {
+            self.abort(now, failed.worker, failed.id, reason, effects);
+            return;
+        }
+        let replaced = self.rollout.as_ref().map_or(0, Rollout::replaced);
+        let worker = failed.worker;
+        let failed = Completion::Aborted { worker, reason, replaced, now: AfterAbort::TriedOn };
+        self.pending.rollout_over(&failed, effects);
+    }
+
+    /// A replacement that is being tried was refused a listen.
+    pub(super) fn canary_refused(
+        &mut self,
+        now: Moment,
+        id: InstanceId,
+        refusal: ListenRefusal,
+        effects: &mut Vec<Effect>,
+    ) {
+        let (Some(&worker), Some(rollout)) = (self.homes.get(&id), &self.rollout) else { return };
+        if rollout.is_canary(worker)
+            && matches!(rollout.step(worker), Some(Step::Proving { new, .. }) if new == id)
+        {
+            self.abort(now, worker, id, AbortReason::Refused(refusal), effects);
+        }
+    }
+
+    /// Whether workers ran something else before the rollout.
+    fn previous_differs(&self) -> bool {
+        let runs_other = |change: &Change| match change {
+            Change::Ports | Change::Run | Change::Listen | Change::Host => true,
+            Change::Live | Change::Count => false,
+        };
+        let previous = self.reload.previous.as_ref();
+        previous.is_some_and(|previous| diff(&previous.spec, &self.spec).iter().any(runs_other))
+    }
+
+    /// What workers ran before is in force again; those that run anything else are replaced, one by one.
+    fn go_back(&mut self, now: Moment, previous: Previous, failed: &Rollout, effects: &mut Vec<Effect>) {
+        let Previous { generation, spec } = previous;
+        self.put_in_force(now, generation, spec, effects);
+        let count = self.policy.workers;
+        self.shrink(now, count, effects);
+        let runs_other = |generation: Generation| generation != self.generation;
+        let others = self.slots.iter().filter(|slot| {
+            slot.desired != DesiredState::Removed
+                && slot.sitting().is_some_and(|it| runs_other(it.generation))
+        });
+        let workers: Vec<_> = others.map(|slot| slot.worker).collect();
+        let pausing = |state: &SlotState| matches!(state, SlotState::BackingOff { .. } | SlotState::Dead);
+        let paused = self.slots.iter().filter(|slot| pausing(&slot.state) && runs_other(slot.generation));
+        let paused: Vec<_> = paused.map(|slot| slot.worker).collect();
+        let wanted = Wanted {
+            order: failed.order,
+            width: failed.width,
+            scope: Scope::All,
+            workers: [workers, paused].concat(),
+            onto: Onto::InForce,
+            on_death: OnDeath::Continue,
+        };
+        let mut rollout = Rollout::new(now, &wanted);
+        self.restart_failed(now, failed, &mut rollout, effects);
+        self.rollout = Some(rollout);
+        if !wanted.workers.is_empty() {
+            self.rollout(now, &wanted, effects);
+        }
+    }
+
+    /// Those whose replacement sits in the seat and is not ready are not waited for: nobody serves there.
+    fn restart_failed(
+        &mut self,
+        now: Moment,
+        failed: &Rollout,
+        rollout: &mut Rollout,
+        effects: &mut Vec<Effect>,
+    ) {
+        for worker in failed.unfinished() {
+            if self.slots.find(worker).is_none() {
+                continue;
+            }
+            let slot = self.slots.of_mut(worker);
+            slot.trial = Trial::None;
+            slot.crashes.forget();
+            let limits = slot.limits;
+            let in_force = self.generation;
+            if let SlotState::Occupied(instance) = &mut slot.state
+                && instance.generation != in_force
+                && instance.ready_since.is_none()
+                && slot.desired == DesiredState::Running
+            {
+                instance.stop(now, StopReason::GivenUp, Haste::Some, &limits, effects);
+                let old = instance.id;
+                self.aim(worker, Onto::InForce);
+                rollout.set(worker, Step::ExitStatus { old });
+            }
+        }
+    }
+
+    /// A rollout is complete.
+    pub(super) fn rollout_done(&mut self, now: Moment, done: &Rollout, effects: &mut Vec<Effect>) {
+        let (scope, replaced, took) = (done.scope, done.replaced(), now.since(done.began));
+        effects.push(Notify(Notice::RolloutFinished { scope, replaced, took }));
+        let completion = self.reload.failure.take().unwrap_or(Completion::RolledOut { replaced });
+        if let Scope::All = scope
+            && self.reload.previous.take().is_some()
+        {
+            let count = self.policy.workers;
+            self.shrink(now, count, effects);
+        }
+        self.pending.rollout_over(&completion, effects);
+        self.forget_unused(effects);
+    }
+
+    /// Forgets the configurations that nothing will be started on any more.
+    pub(super) fn forget_unused(&mut self, effects: &mut Vec<Effect>) {
+        if self.goal != Goal::Serve {
+            return;
+        }
+        // What is started next in a slot nobody sits in is what is in force.
+        let resting = |state: &SlotState| matches!(state, SlotState::Empty | SlotState::Dead);
+        let resting = self.slots.iter().filter(|slot| resting(&slot.state)).map(|slot| slot.worker);
+        for worker in resting.collect::<Vec<_>>() {
+            self.aim(worker, Onto::InForce);
+        }
+        let previous = self.reload.previous.as_ref().map(|previous| previous.generation);
+        let in_slots = self.slots.iter().flat_map(|slot| {
+            let successor = slot.successor.as_ref().map(|successor| successor.generation);
+            successor.into_iter().chain([slot.generation])
+        });
+        let used: BTreeSet<_> = in_slots.chain([self.generation]).chain(previous).collect();
+        let unused: Vec<_> = self.reload.kept.iter().filter(|kept| !used.contains(kept)).copied().collect();
+        for generation in unused {
+            self.reload.kept.remove(&generation);
+            effects.push(Effect::ForgetConfiguration(generation));
+        }
+    }
+}
