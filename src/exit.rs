@@ -14,18 +14,24 @@ pub enum Exit {
     AllWorkersDead,
     /// The command line was not understood.
     Usage,
-    /// A rollout was aborted; the old workers went on serving.
-    RolloutAborted,
+    /// What was asked of a running luster was not done: it was aborted, taken back, refused or overruled.
+    NotDone,
     /// The command needs a running luster and none was found.
     NotRunning,
     /// A fault of luster itself.
     Internal,
     /// A worker could not be started: `fork` or `exec` failed, or there is no `node`.
     ForkOrExec,
-    /// Not permitted: the configuration may not be read, or a listen was refused for lack of privilege.
+    /// A running luster has too much to do to answer; nothing was changed.
+    Busy,
+    /// Not permitted: the running luster is another user's, the configuration may not be read, or a listen was refused for lack of privilege.
     Permission,
     /// The configuration is missing or wrong.
     Config,
+    /// What was asked of a running luster takes longer than one would wait; it goes on.
+    TimedOut,
+    /// Ctrl-C ended the wait for what was asked of a running luster; that goes on.
+    Interrupted,
     /// A second stop signal, with this number, killed everything.
     Killed(u8),
     /// What the host ended its process with while luster stopped.
@@ -40,12 +46,16 @@ impl Exit {
             Self::Stopped => 0,
             Self::AllWorkersDead => 1,
             Self::Usage => 2,
-            Self::RolloutAborted => 20,
+            Self::NotDone => 20,
             Self::NotRunning => 69,
             Self::Internal => 70,
             Self::ForkOrExec => 71,
+            Self::Busy => 75,
             Self::Permission => 77,
             Self::Config => 78,
+            // That of timeout(1).
+            Self::TimedOut => 124,
+            Self::Interrupted => 130,
             Self::Killed(signal) => 128 + signal,
             Self::Chosen(code) => code,
         }

@@ -3,6 +3,7 @@
 //! The rooms, and what each owns, are described in `ARCHITECTURE.md`.
 
 mod cli;
+mod client;
 mod command;
 mod exit;
 mod logging;

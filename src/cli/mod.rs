@@ -1,9 +1,10 @@
 //! The command line: what the user typed, and nothing of what it means.
 //!
 //! `luster [OPTIONS] [CONFIG [WORDS]...]` runs; `luster check` with the same only looks. The words behind CONFIG are not
-//! luster's, whatever they look like. A configuration whose name is that of a command is given with its folder:
-//! `luster ./check`.
+//! luster's, whatever they look like. The other commands are for a luster that runs, and take no such words. A configuration
+//! whose name is that of a command is given with its folder: `luster ./check`.
 
+mod client;
 mod not_commands;
 mod split;
 
@@ -14,11 +15,13 @@ use std::path::PathBuf;
 use clap::error::ContextKind;
 use clap::{ArgAction, Args, CommandFactory, Parser, Subcommand, ValueEnum};
 
+pub(crate) use self::client::{List, Look, Reload, Scale, Size, Status, Waiting, Whom, Workers};
 pub(crate) use self::not_commands::advice;
 use self::split::{Cut, cut};
 use crate::exit::Exit;
 
-const USAGE: &str = "luster [OPTIONS] [CONFIG [WORDS]...]\n       luster check [OPTIONS] [CONFIG [WORDS]...]";
+const USAGE: &str = "luster [OPTIONS] [CONFIG [WORDS]...]\n       luster check [OPTIONS] [CONFIG [WORDS]...]\n       \
+                     luster COMMAND [OPTIONS] [CONFIG]";
 
 const EXAMPLES: &str = "\
 Examples:
@@ -26,15 +29,18 @@ Examples:
   luster conf/production.js        Run those of this configuration
   luster check --strict conf.js    Say what is wrong or odd about it; in CI, before a deploy
   luster conf.js --port 8080       What follows CONFIG is in process.argv of the configuration and the workers
-  kill -HUP PID                    Replace the workers one by one, without dropping a request
+  luster reload                    Apply a changed configuration: replace the workers one by one, without dropping a request
+  luster status                    Show how everything stands
+  kill -HUP PID                    The same as luster reload, without an answer
 
 A first configuration: echo '{ \"app\": \"app.js\", \"workers\": 2 }' > luster.conf.json
 
 Signals: SIGTERM, SIGINT and SIGQUIT stop gracefully (a second one kills), SIGHUP restarts the workers one by one, \
 SIGUSR1 reopens log files.
 
-Exit codes: 0 stopped as asked, 1 all workers dead or a failed extension, 2 usage, 70 internal or system error, 71 no node or a \
-failed fork or exec, 77 not permitted, 78 configuration.";
+Exit codes: 0 stopped as asked, or done; 1 all workers dead or a failed extension, 2 usage, 20 not done: aborted, taken back or \
+overruled, 69 no luster runs there, 70 internal or system error, 71 no node or a failed fork or exec, 75 busy, 77 not permitted, \
+78 configuration, 124 not done within --timeout, 130 Ctrl-C.";
 
 /// Keeps Node.js workers alive and restarts them without dropping a request.
 #[derive(Debug, Parser)]
@@ -58,6 +64,28 @@ pub(crate) struct Cli {
 pub(crate) enum Command {
     /// Validates CONFIG and exits
     Check(Check),
+    /// Shows how everything stands: workers, rollout, last failure
+    Status(Status),
+    /// Reads the configuration again and replaces the workers one by one
+    Reload(Reload),
+    /// Replaces workers one by one, with the configuration they have
+    #[command(override_usage = "luster restart [OPTIONS] [WID]... [CONFIG]")]
+    Restart(Workers),
+    /// Stops luster and all workers, or only some workers
+    #[command(override_usage = "luster stop [OPTIONS] [WID]... [CONFIG]")]
+    Stop(Workers),
+    /// Starts workers that were stopped
+    #[command(override_usage = "luster start [OPTIONS] [WID]... [CONFIG]")]
+    Start(Workers),
+    /// Changes the number of workers: N, +N, -N
+    Scale(Scale),
+    /// Lets workers start again that had died too often
+    #[command(override_usage = "luster revive [OPTIONS] [WID]... [CONFIG]")]
+    Revive(Workers),
+    /// Prints what happens from now on
+    Events(Look),
+    /// Lists the lusters of this user that run
+    List(List),
     /// Supervises the workers of a custom master, whose channel is in `NODE_CHANNEL_FD`
     #[command(name = "__attach", hide = true)]
     Attach,
@@ -144,6 +172,19 @@ pub(crate) fn print(text: &str) -> Exit {
     }
 }
 
+/// Writes to stdout what is followed by more; whether that has a point.
+pub(crate) fn is_printed(text: &str) -> bool {
+    let mut out = std::io::stdout().lock();
+    out.write_all(text.as_bytes()).and_then(|()| out.flush()).is_ok()
+}
+
+/// Shows something on stderr that does not stay.
+pub(crate) fn show(text: &str) {
+    let mut out = std::io::stderr().lock();
+    // As in complaining.
+    let _ = out.write_all(text.as_bytes()).and_then(|()| out.flush());
+}
+
 /// Writes to stderr, outside the log.
 pub(crate) fn complain(text: &str) {
     // Where complaining fails there is nobody left to tell.
@@ -159,13 +200,26 @@ pub(crate) fn parse() -> Result<Cli, Exit> {
         let _ = error.print();
         if error.use_stderr() { Exit::Usage } else { Exit::Stopped }
     })?;
-    let source = match &mut cli.command {
-        Some(Command::Check(check)) => Some(&mut check.arguments.source),
-        Some(Command::Attach | Command::Validate | Command::Link) => None,
-        None => Some(&mut cli.run.source),
-    };
-    if let Some(source) = source {
-        source.words = theirs;
+    match &mut cli.command {
+        Some(Command::Check(check)) => check.arguments.source.words = theirs,
+        None => cli.run.source.words = theirs,
+        Some(
+            Command::Restart(workers)
+            | Command::Stop(workers)
+            | Command::Start(workers)
+            | Command::Revive(workers),
+        ) => workers.sort().map_err(|mistake| {
+            complain(&format!("luster: {mistake}"));
+            Exit::Usage
+        })?,
+        Some(
+            Command::Status(_)
+            | Command::Reload(_)
+            | Command::Scale(_)
+            | Command::Events(_)
+            | Command::List(_),
+        )
+        | Some(Command::Attach | Command::Validate | Command::Link) => {}
     }
     Ok(cli)
 }

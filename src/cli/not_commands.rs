@@ -5,33 +5,24 @@
 use std::ffi::OsStr;
 
 /// Words for what luster does under another name, and that name.
-const OTHER_NAMES: [(&str, &str); 8] = [
-    ("configtest", "luster check"),
-    ("lint", "luster check"),
-    ("test", "luster check"),
-    ("validate", "luster check"),
-    ("verify", "luster check"),
-    ("ver", "luster --version"),
-    ("version", "luster --version"),
-    ("config", "luster --print-config"),
+const OTHER_NAMES: [(&[&str], &str); 8] = [
+    (&["configtest", "lint", "test", "validate", "verify"], "luster check"),
+    (&["ver", "version"], "luster --version"),
+    (&["config"], "luster --print-config"),
+    (&["gracefulReload", "softRestart", "rollout", "deploy"], "luster reload"),
+    (&["shutdown", "quit", "kill", "delete"], "luster stop"),
+    (&["ls"], "luster list"),
+    (&["ps", "info", "describe", "show", "monit", "top"], "luster status"),
+    (&["tail"], "luster events"),
 ];
 
 /// Words for what is done in another way.
-const OTHER_WAYS: [(&[&str], &str); 7] = [
+const OTHER_WAYS: [(&[&str], &str); 4] = [
+    (&["run", "serve", "up"], "to start it, name the configuration alone: luster luster.conf.json"),
     (
-        &["reload", "restart", "gracefulReload", "softRestart"],
-        "send SIGHUP to luster's pid to replace the workers one by one (the first line of its log names the pid)",
+        &["logs", "log"],
+        "it logs to stderr: look where that goes, such as journalctl -u luster; luster events shows what happens from now on",
     ),
-    (
-        &["stop", "shutdown", "quit", "kill", "delete"],
-        "send SIGTERM to luster's pid (the first line of its log names it)",
-    ),
-    (&["start", "run", "serve", "up"], "to start it, name the configuration alone: luster luster.conf.json"),
-    (
-        &["list", "ls", "status", "ps", "info", "describe", "show", "monit", "top"],
-        "its workers are the child processes of luster's pid (pstree -p PID), and its log tells what they do",
-    ),
-    (&["logs", "log"], "it logs to stderr: look where that goes, such as journalctl -u luster"),
     (&["reopen", "reloadLogs", "flush"], "send SIGUSR1 to luster's pid to have log files reopened"),
     (
         &["startup", "save", "resurrect", "install", "daemon"],
@@ -39,21 +30,36 @@ const OTHER_WAYS: [(&[&str], &str); 7] = [
     ),
 ];
 
-/// The most letters in which a mistyped `check` may differ.
+/// Our commands, where they are mistyped.
+const COMMANDS: [&str; 10] =
+    ["check", "status", "reload", "restart", "stop", "start", "scale", "revive", "events", "list"];
+
+/// The most letters in which a mistyped command of six letters or more may differ; a shorter one only in one.
 const TYPING_MISTAKE: usize = 2;
 
 /// What to say to somebody who typed this as a command; nothing if it does not look like one.
 pub(crate) fn advice(word: &OsStr) -> Option<String> {
     let word = word.to_str()?;
-    let other_name = OTHER_NAMES.iter().find(|(name, _)| *name == word).map(|(_, command)| *command);
-    let is_check = word.len() > TYPING_MISTAKE + 1 && strsim::osa_distance(word, "check") <= TYPING_MISTAKE;
-    let advice = match other_name.or(is_check.then_some("luster check")) {
+    let other_name =
+        OTHER_NAMES.iter().find(|(names, _)| names.contains(&word)).map(|(_, name)| (*name).to_owned());
+    let advice = match other_name.or_else(|| mistyped(word).map(|command| format!("luster {command}"))) {
         Some(command) => format!("did you mean `{command}`?"),
         None => {
             OTHER_WAYS.iter().find(|(names, _)| names.contains(&word)).map(|(_, way)| (*way).to_owned())?
         }
     };
     Some(format!("there is no command `{word}`, and no configuration of that name; {advice}"))
+}
+
+/// The command that was likely meant.
+fn mistyped(word: &str) -> Option<&'static str> {
+    let most = |command: &str| if command.len() < 6 { 1 } else { TYPING_MISTAKE };
+    if !word.bytes().all(|byte| byte.is_ascii_alphabetic()) {
+        return None;
+    }
+    let distance = |command: &&str| strsim::osa_distance(word, command);
+    let near = COMMANDS.into_iter().filter(|command| word.len() > 3 && distance(command) <= most(command));
+    near.min_by_key(distance)
 }
 
 #[cfg(test)]
@@ -63,10 +69,13 @@ mod tests {
     #[test]
     fn words_that_are_commands_elsewhere_get_advice_and_names_do_not() {
         for (word, part) in [
-            ("reload", "SIGHUP"),
-            ("stop", "SIGTERM"),
-            ("list", "pstree"),
-            ("start", "luster luster.conf.json"),
+            ("softRestart", "did you mean `luster reload`?"),
+            ("shutdown", "did you mean `luster stop`?"),
+            ("ls", "did you mean `luster list`?"),
+            ("run", "luster luster.conf.json"),
+            ("lsit", "did you mean `luster list`?"),
+            ("statsu", "did you mean `luster status`?"),
+            ("restrat", "did you mean `luster restart`?"),
             ("version", "did you mean `luster --version`?"),
             ("chek", "did you mean `luster check`?"),
             ("chekc", "did you mean `luster check`?"),
@@ -75,7 +84,19 @@ mod tests {
             let advice = advice(word.as_ref()).expect("advice");
             assert!(advice.contains(part) && advice.contains(&format!("`{word}`")), "{advice}");
         }
-        for word in ["production", "luster.conf", "./reload", "conf/stop", "app", "web", "chat"] {
+        for word in [
+            "production",
+            "luster.conf",
+            "./reload",
+            "conf/stop",
+            "app",
+            "web",
+            "chat",
+            "list.js",
+            "site",
+            "prod",
+            "stage",
+        ] {
             assert_eq!(advice(word.as_ref()), None, "{word}");
         }
     }

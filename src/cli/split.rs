@@ -1,11 +1,14 @@
 //! Cuts the command line at CONFIG: what stands before it is luster's, what stands behind it is for the configuration
-//! and the app, whatever it looks like.
+//! and the app, whatever it looks like. Commands that take no such words have everything.
 //!
 //! Invariant: no word is lost or changed; only the command's name moves, to the front.
 
 use std::ffi::{OsStr, OsString};
 
 use clap::Command;
+
+/// Commands with a CONFIG that is read, behind which are words for it.
+const TAKE_WORDS: &[&str] = &["check"];
 
 /// A command line in two parts.
 #[derive(Debug, PartialEq, Eq)]
@@ -32,8 +35,12 @@ pub(super) fn cut(arguments: impl IntoIterator<Item = OsString>, command: &Comma
             ours.extend(arguments.by_ref().take(usize::from(takes_value)));
         } else if !has_command && is_command(&word, command) {
             has_command = true;
+            let takes_words = TAKE_WORDS.iter().any(|name| word == *name);
             // Options may stand before it.
             ours.insert(1, word);
+            if !takes_words {
+                ours.extend(arguments.by_ref());
+            }
         } else {
             ours.push(word);
             break;
@@ -103,6 +110,10 @@ mod tests {
             ("luster -q check check check", "luster check -q check", "check"),
             ("luster c.js check", "luster c.js", "check"),
             ("luster --strict check", "luster check --strict", ""),
+            ("luster status c.js --json", "luster status c.js --json", ""),
+            ("luster --socket x --json stop 1 -- 2", "luster stop --socket x --json 1 -- 2", ""),
+            ("luster scale -1 c.js", "luster scale -1 c.js", ""),
+            ("luster ./status --json", "luster ./status", "--json"),
         ] {
             assert_eq!(cut_text(line), (ours.to_owned(), theirs.to_owned()), "{line}");
         }

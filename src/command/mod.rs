@@ -1,6 +1,7 @@
 //! What each command does: from the arguments to a running fleet, or to words on stdout.
 //!
-//! `serve` runs the workers of a configuration and `check` checks one, each once it is `found`; the commands for luster's own JavaScript are `attach` (the
+//! `serve` runs the workers of a configuration and `check` checks one, each once it is `found`; `client` is all
+//! commands for a luster that runs; the commands for luster's own JavaScript are `attach` (the
 //! supervisor of a custom master), `validate` (what a configuration means) and `link` (hands a channel on).
 //!
 //! Invariant: nothing is started before the configuration, Node and the app have been found.
@@ -8,6 +9,7 @@
 mod attach;
 mod builtin_extensions;
 mod check;
+mod client;
 mod evaluator;
 mod extensions;
 mod found;
@@ -30,6 +32,15 @@ pub(crate) fn run(cli: &Cli) -> Exit {
     match &cli.command {
         None => serve::run(&cli.run),
         Some(Command::Check(check)) => check::run(check),
+        Some(Command::Status(status)) => client::status(status),
+        Some(Command::Events(look)) => client::events(look),
+        Some(Command::List(list)) => client::list(list),
+        Some(Command::Reload(reload)) => client::reload(reload),
+        Some(Command::Scale(scale)) => client::scale(scale),
+        Some(Command::Restart(workers)) => client::restart(workers),
+        Some(Command::Stop(workers)) => client::stop(workers),
+        Some(Command::Start(workers)) => client::start(workers),
+        Some(Command::Revive(workers)) => client::revive(workers),
         Some(Command::Attach) => attach::run(),
         Some(Command::Validate) => validate::run(),
         Some(Command::Link) => link::run(),

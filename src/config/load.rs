@@ -123,6 +123,18 @@ fn load_once(request: &ConfigRequest, evaluator: &mut dyn Evaluate) -> Result<Lo
     Ok(Loaded { path, base_dir, source, data, raw: raw.value, settings, real, warnings, origins })
 }
 
+/// The file that CONFIG names, found by name alone; where there is none, what it could be.
+///
+/// # Errors
+/// There is none: these were tried.
+pub fn locate(config: Option<&Path>, cwd: &Path) -> Result<PathBuf, Vec<PathBuf>> {
+    let wanted = find::resolve(cwd, config.unwrap_or(Path::new(DEFAULT_CONFIG)));
+    find::find(&wanted, find::CONFIG_EXTENSIONS).map_err(|error| match error {
+        NotFound::Missing(tried) => tried,
+        NotFound::Denied(path, _) => vec![path],
+    })
+}
+
 /// A configuration that JavaScript holds.
 #[derive(Debug)]
 pub struct Held {

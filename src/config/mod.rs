@@ -41,7 +41,7 @@ pub use builtin_extensions::{BuiltinOptions, Guard, GuardRestart, LogFile, LogTa
 pub use error::{Error, ModuleFailure, Rest};
 pub use evaluate::{Evaluate, EvaluationError};
 pub use literal::Flavour;
-pub use load::{Held, Loaded, Real, load, validate};
+pub use load::{Held, Loaded, Real, load, locate, validate};
 pub use origin::Origin;
 pub use origins::Origins;
 pub use problem::Problem;

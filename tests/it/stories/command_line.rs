@@ -61,9 +61,10 @@ fn options_may_stand_before_the_command_and_check_takes_words_too() {
 #[test]
 fn a_word_that_is_a_command_elsewhere_gets_advice_unless_it_is_a_configuration() {
     for (word, advice) in [
-        ("reload", "no command `reload`, and no configuration of that name; send SIGHUP to luster's pid"),
-        ("stop", "send SIGTERM to luster's pid"),
-        ("list", "child processes"),
+        ("rollout", "no command `rollout`, and no configuration of that name; did you mean `luster reload`?"),
+        ("kill", "did you mean `luster stop`?"),
+        ("ps", "did you mean `luster status`?"),
+        ("logs", "luster events shows what happens from now on"),
         ("chek", "did you mean `luster check`?"),
         ("version", "did you mean `luster --version`?"),
     ] {
@@ -84,7 +85,9 @@ fn a_word_that_is_a_command_elsewhere_gets_advice_unless_it_is_a_configuration()
 fn help_has_examples_and_no_tips_that_help_nobody() {
     let (code, stdout, _) = Luster::new().arg("--help").output();
     assert_eq!(code, 0);
-    for words in ["Examples:", "luster check --strict conf.js", "[CONFIG [WORDS]...]", "kill -HUP PID"] {
+    for words in
+        ["Examples:", "luster check --strict conf.js", "[CONFIG [WORDS]...]", "kill -HUP PID", "  reload   "]
+    {
         assert!(stdout.contains(words), "{words} in\n{stdout}");
     }
     assert_eq!(Luster::new().arg("help").output().0, 0);

@@ -5,6 +5,7 @@ mod activated_sockets;
 mod bad_configurations;
 mod channel;
 mod channel_faults;
+mod client;
 mod closed_ports;
 mod coalesced_restarts;
 mod command_line;

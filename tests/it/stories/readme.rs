@@ -13,6 +13,8 @@ const RUN: &[(&str, &str, &str)] = &[
     ("Quick start", "console", "examples::simple_server_answers_on_the_ports_of_both_groups"),
     ("Quick start", "console", "deployment::a_first_service_is_one_line"),
     ("The command", "text", "readme::the_commands_options_are_those_of_its_help"),
+    ("Operating a running luster", "console", "readme::a_running_luster_is_operated"),
+    ("Operating a running luster", "console", "readme::a_running_luster_is_operated"),
     ("Configuration", "js", "readme::the_annotated_configuration_is_one"),
     ("systemd", "ini", "deployment::the_systemd_unit_is_valid_and_does_what_it_says"),
     ("Containers", "dockerfile", "deployment::the_container_file_makes_a_folder_that_serves_and_stops"),
@@ -95,6 +97,59 @@ fn the_commands_options_are_those_of_its_help() {
         let known = ["--help", "--version", "--inspect", "--max-old-space-size"];
         assert!(section.contains(&option) || known.contains(&&*option), "{option} is not in the README");
     }
+}
+
+#[test]
+fn the_commands_for_a_running_luster_are_those_of_its_help() {
+    let help = |words: &[&str]| words.iter().fold(Luster::new(), |luster, word| luster.arg(*word)).output().1;
+    let text = readme();
+    let section = text.split("## Operating a running luster").nth(1).expect("it is there");
+    let section = section.split("\n## ").next().expect("a part");
+    let listed = help(&["--help"]);
+    let listed =
+        listed.split("Commands:").nth(1).and_then(|rest| rest.split("\n\n").next()).expect("commands");
+    let names = listed.lines().filter(|line| line.starts_with("  ") && !line.starts_with("   "));
+    let names = names.filter_map(|line| line.split_whitespace().next());
+    let names: Vec<_> = names.filter(|name| !matches!(*name, "check" | "help")).collect();
+    assert!(names.len() > 5, "{listed}");
+    for name in names {
+        assert!(section.contains(&format!("| `luster {name}")), "{name} is not in the README");
+        let help = help(&[name, "--help"]);
+        let words = help.split(|each: char| !(each.is_alphanumeric() || each == '-'));
+        for option in words.filter(|word| word.starts_with("--") && word.len() > 3 && *word != "--help") {
+            assert!(section.contains(&format!("`{option}")), "{option} of {name} is not in the README");
+        }
+    }
+}
+
+#[test]
+fn a_running_luster_is_operated() {
+    let app = "require('http').createServer((_, r) => r.end('hello')).listen(process.env.port);";
+    let config = json!({"workers": 3, "server": {"port": free_port()}});
+    let luster = Luster::with(app, config).start();
+    luster.await_ready(3);
+    let commands = |number: usize| {
+        let blocks = blocks().into_iter().filter(|block| block.heading == "Operating a running luster");
+        let text = blocks.map(|block| block.text).nth(number).expect("it is there");
+        let socket = luster.control_path();
+        let replaced = [("/run/my-app/luster.sock", socket.to_str().expect("UTF-8"))];
+        let text = here(&text, if number == 0 { &[] } else { &replaced });
+        text.lines().map(|line| line.trim_start_matches("$ ").to_owned()).collect::<Vec<_>>()
+    };
+    for line in commands(0) {
+        let words = line.strip_prefix("luster ").expect("a command").split(' ');
+        let command = words.fold(Luster::new().current_dir(luster.path()), Luster::arg);
+        let (code, stdout, stderr) = command.output();
+        assert_eq!(code, 0, "{line}: {stdout}{stderr}");
+        assert!(!stdout.is_empty(), "{line}");
+    }
+    for line in commands(1) {
+        let told = std::process::Command::new("sh").args(["-c", &line]).output().expect("there is curl");
+        let answer: serde_json::Value = serde_json::from_slice(&told.stdout).expect("JSON");
+        assert_eq!(answer["schema"], 1, "{line}");
+    }
+    luster.await_event("ready", 10);
+    assert_eq!(luster.stop().0, 0);
 }
 
 #[test]

@@ -1,0 +1,236 @@
+//! The status for people: who answers, how it goes, and a row for every worker.
+//!
+//! Invariants: it is made of the status alone; every row fits the table's width.
+
+use std::fmt::Write;
+use std::time::Duration;
+
+use super::form::Colour;
+use super::table::{self, Cell, Column, Side, end_of, painted};
+use super::words::{bytes, counted, plain, processor_time, share, time};
+use crate::control::schema::{Failure, Goal, Host, HostKind, Instance, Role, Rollout, State, Status, Worker};
+
+const GREEN: &str = "32";
+const YELLOW: &str = "33";
+const RED: &str = "31";
+const FAINT: &str = "2";
+
+const COLUMNS: [Column; 9] = [
+    Column { head: "WID", side: Side::Right },
+    Column { head: "STATE", side: Side::Left },
+    Column { head: "PID", side: Side::Right },
+    Column { head: "UP", side: Side::Right },
+    Column { head: "RESTARTS", side: Side::Right },
+    Column { head: "CPU", side: Side::Right },
+    Column { head: "MEMORY", side: Side::Right },
+    Column { head: "GEN", side: Side::Right },
+    Column { head: "PORTS", side: Side::Left },
+];
+
+/// What went before, when it is shown again and again.
+#[derive(Debug)]
+pub(super) struct Before {
+    pub(super) status: Status,
+    /// How long ago that was.
+    pub(super) ago: Duration,
+}
+
+/// How everything stands. Processor time is all that was used or, where something went before, the share since then.
+pub(super) fn render(status: &Status, before: Option<&Before>, colour: Colour) -> String {
+    let mut text = head(status, before, colour);
+    let rows: Vec<_> = status.workers.iter().flat_map(|worker| rows(worker, before, colour)).collect();
+    if !rows.is_empty() {
+        text.push('\n');
+        text.push_str(&table::render(COLUMNS, &rows, ports));
+    }
+    text
+}
+
+fn head(status: &Status, before: Option<&Before>, colour: Colour) -> String {
+    let master = &status.master;
+    let mut text = format!("{}\n", plain(&master.config));
+    let used = match before {
+        Some(Before { status, ago }) => {
+            used_since(master.cpu_ms, status.master.cpu_ms).map(|used| share(used, *ago))
+        }
+        None => master.cpu_ms.map(processor_time),
+    };
+    let used = used.map(|used| format!(", CPU {used}")).unwrap_or_default();
+    let memory = master.memory_bytes.map(|memory| format!(", {}", bytes(memory))).unwrap_or_default();
+    // Writing to a string does not fail.
+    let _ = writeln!(
+        text,
+        "luster {}, pid {}, up {}, generation {}{used}{memory}",
+        plain(&master.version),
+        master.pid,
+        time(master.uptime_ms),
+        status.generation
+    );
+    let ready = format!("{} of {} ready", status.ready, counted(status.wanted, "worker"));
+    let is_well = status.ready >= status.wanted && status.goal == Goal::Serving;
+    let ready = painted(&ready, colour.of(if is_well { GREEN } else { YELLOW }));
+    let goal = match status.goal {
+        Goal::Serving | Goal::Unknown => "",
+        Goal::Stopping => "; everything is being stopped",
+    };
+    let _ = writeln!(text, "{ready}{goal}");
+    if status.reading {
+        text.push_str("the configuration is being read\n");
+    }
+    if let Some(rollout) = &status.rollout {
+        let _ = writeln!(text, "{}", self::rollout(rollout));
+    }
+    if let Some(host) = &status.host {
+        let _ = writeln!(text, "{}", self::host(host));
+    }
+    if let Some((wid, failure)) = last_failure(status) {
+        let _ = writeln!(text, "last failure: worker {wid}, {} ago: {}", time(failure.ago_ms), why(failure));
+    }
+    text
+}
+
+fn rollout(rollout: &Rollout) -> String {
+    let Rollout { total, replaced, under_way, waiting, held, elapsed_ms } = rollout;
+    let held = if *held { "; it waits for one that does not start" } else { "" };
+    let elapsed = time(*elapsed_ms);
+    format!(
+        "rollout: replaced {replaced} of {total}, {under_way} under way, {waiting} waiting, {elapsed}{held}"
+    )
+}
+
+fn host(host: &Host) -> String {
+    let what = match host.kind {
+        HostKind::ExtensionHost => "extension host",
+        HostKind::CustomMaster => "script",
+        HostKind::Unknown => "host",
+    };
+    let pid = host.pid.map(|pid| format!(", pid {pid}")).unwrap_or_default();
+    format!("{what}: {}{pid}", state_word(host.state))
+}
+
+fn last_failure(status: &Status) -> Option<(u32, &Failure)> {
+    let failures =
+        status.workers.iter().filter_map(|worker| Some((worker.wid, worker.last_failure.as_ref()?)));
+    failures.min_by_key(|(_, failure)| failure.ago_ms)
+}
+
+/// A clause of one line.
+fn why(failure: &Failure) -> String {
+    plain(failure.reason.lines().next().unwrap_or_default())
+}
+
+/// The worker's own row, and one for each process besides.
+fn rows(worker: &Worker, before: Option<&Before>, colour: Colour) -> Vec<[Cell; 9]> {
+    let is_active = |instance: &&Instance| instance.role == Role::Active;
+    let active = worker.instances.iter().find(is_active);
+    let others = worker.instances.iter().filter(|instance| !is_active(instance));
+    let pause = worker.backoff_ms.map(|left| format!(" {}", time(left))).unwrap_or_default();
+    let state = format!("{}{pause}", state_word(worker.state));
+    let own = row(
+        worker.wid.to_string(),
+        Cell { text: state, colour: colour.of(state_colour(worker.state)) },
+        worker.restarts.to_string(),
+        active.map(|active| (worker.wid, active, before)),
+    );
+    let besides = others.map(|instance| {
+        let role = match instance.role {
+            Role::Successor => " (new)",
+            Role::Retiring => " (old)",
+            Role::Active | Role::Unknown => "",
+        };
+        let text = format!("{}{role}", state_word(instance.state));
+        let state = Cell { text, colour: colour.of(state_colour(instance.state)) };
+        row(String::new(), state, String::new(), Some((worker.wid, instance, before)))
+    });
+    [own].into_iter().chain(besides).collect()
+}
+
+fn row(
+    wid: String,
+    state: Cell,
+    restarts: String,
+    process: Option<(u32, &Instance, Option<&Before>)>,
+) -> [Cell; 9] {
+    let Some((wid_of, instance, before)) = process else {
+        let [wid, restarts] = [wid, restarts].map(Cell::from);
+        let none = Cell::default;
+        return [wid, state, none(), none(), restarts, none(), none(), none(), none()];
+    };
+    let used = match before {
+        Some(Before { status, ago }) => {
+            let earlier = cpu_of(status, wid_of, instance.id);
+            used_since(instance.cpu_ms, earlier).map(|used| share(used, *ago))
+        }
+        None => instance.cpu_ms.map(processor_time),
+    };
+    let cells = [
+        instance.pid.map(|pid| pid.to_string()).unwrap_or_default(),
+        time(instance.uptime_ms),
+        restarts,
+        used.unwrap_or_default(),
+        instance.memory_bytes.map(bytes).unwrap_or_default(),
+        instance.generation.to_string(),
+        instance.endpoints.iter().map(|endpoint| port(endpoint)).collect::<Vec<_>>().join(" "),
+    ];
+    let [pid, up, restarts, used, memory, generation, ports] = cells.map(Cell::from);
+    [wid.into(), state, pid, up, restarts, used, memory, generation, ports]
+}
+
+fn used_since(now: Option<u64>, before: Option<u64>) -> Option<u64> {
+    Some(now?.saturating_sub(before.unwrap_or(0)))
+}
+
+fn cpu_of(status: &Status, wid: u32, id: u32) -> Option<u64> {
+    let worker = status.workers.iter().find(|worker| worker.wid == wid)?;
+    worker.instances.iter().find(|instance| instance.id == id)?.cpu_ms
+}
+
+/// `*:8080` for `tcp *:8080`, the path for a unix socket; what else there is stays.
+fn port(endpoint: &str) -> String {
+    let known = endpoint.strip_prefix("tcp ").or_else(|| endpoint.strip_prefix("unix "));
+    // They are separated by spaces.
+    plain(known.unwrap_or(endpoint)).replace(' ', "_")
+}
+
+/// As many ports as there is room for, and how many more there are.
+fn ports(text: &str, width: usize) -> String {
+    if text.chars().count() <= width {
+        return text.to_owned();
+    }
+    let ports: Vec<_> = text.split(' ').collect();
+    let shown = |count: usize| {
+        let more = ports.len() - count;
+        let some = ports[..count].join(" ");
+        format!("{some}{}+{more}", if count == 0 { "" } else { " " })
+    };
+    let fitting = (1..ports.len()).rev().map(shown).find(|some| some.chars().count() <= width);
+    match (fitting, ports.len()) {
+        (Some(fitting), _) => fitting,
+        (None, 1) => end_of(text, width),
+        (None, _) => end_of(&shown(0), width),
+    }
+}
+
+/// The state in a word, or two.
+pub(super) const fn state_word(state: State) -> &'static str {
+    match state {
+        State::Starting => "starting",
+        State::Ready => "ready",
+        State::Draining => "draining",
+        State::Stopping => "stopping",
+        State::BackingOff => "backing off",
+        State::Dead => "dead",
+        State::Stopped => "stopped",
+        State::Idle => "idle",
+        State::Unknown => "unknown",
+    }
+}
+
+const fn state_colour(state: State) -> &'static str {
+    match state {
+        State::Ready => GREEN,
+        State::Starting | State::Draining | State::Stopping | State::BackingOff => YELLOW,
+        State::Dead => RED,
+        State::Stopped | State::Idle | State::Unknown => FAINT,
+    }
+}
