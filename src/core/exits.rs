@@ -29,7 +29,7 @@ impl Supervisor {
         let Some(worker) = self.homes.remove(&id) else { return };
         let Some((instance, role)) = self.slot(worker).remove(id) else { return };
         self.slot(worker).counters.count_end(&instance);
-        if role == Role::SlotState && instance.ready_since.is_some() {
+        if role == Role::Seat && instance.ready_since.is_some() {
             self.slot(worker).expected =
                 Expected { endpoints: instance.leaves_behind(now), port: Some(Arc::clone(&instance.port)) };
         }
@@ -37,7 +37,7 @@ impl Supervisor {
             (Goal::Stop { .. } | Goal::Finished, _) | (_, Role::Retiring | Role::Successor) => {
                 NextAction::Nothing
             }
-            (Goal::Serve, Role::SlotState) => self.after_the_end(now, &instance, &status),
+            (Goal::Serve, Role::Seat) => self.after_the_end(now, &instance, &status),
         };
         let uptime = instance.uptime(now);
         let cause = if instance.is_unwanted() { ExitCause::Asked } else { ExitCause::ItsOwn };

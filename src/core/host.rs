@@ -64,7 +64,7 @@ pub(super) enum Phase {
     /// It was told to go, or killed; another one is started when it is gone. Killed then.
     Replaced { kill: Option<Moment> },
     /// It was told that all is over; killed then.
-    ExitStatus { kill: Option<Moment> },
+    Ending { kill: Option<Moment> },
     /// There was one.
     Gone,
 }
@@ -108,7 +108,7 @@ impl Host {
             Phase::Serving { conclude, .. } => conclude,
             Phase::Leaving { give_up, .. } => Some(give_up),
             Phase::Pausing { until } => Some(until),
-            Phase::ExitStatus { kill } | Phase::Replaced { kill } => kill,
+            Phase::Ending { kill } | Phase::Replaced { kill } => kill,
             Phase::None | Phase::Attached | Phase::Doomed { .. } | Phase::Gone => None,
         }
     }
@@ -120,11 +120,11 @@ impl Host {
             | Phase::Serving { .. }
             | Phase::Leaving { .. }
             | Phase::Replaced { .. }
-            | Phase::ExitStatus { .. } => {
+            | Phase::Ending { .. } => {
                 effects.push(Effect::KillHost(self.last_instance));
-                self.phase = Phase::ExitStatus { kill: None };
+                self.phase = Phase::Ending { kill: None };
             }
-            Phase::Doomed { .. } => self.phase = Phase::ExitStatus { kill: None },
+            Phase::Doomed { .. } => self.phase = Phase::Ending { kill: None },
             Phase::None | Phase::Attached | Phase::Pausing { .. } | Phase::Gone => {}
         }
     }
@@ -161,14 +161,14 @@ impl Host {
             }
             Phase::Serving { .. } => {
                 effects.push(Effect::DismissHost(self.last_instance, outcome.clone()));
-                self.phase = Phase::ExitStatus { kill: Some(now.after(FAREWELL)) };
+                self.phase = Phase::Ending { kill: Some(now.after(FAREWELL)) };
                 false
             }
             Phase::Replaced { kill } => {
-                self.phase = Phase::ExitStatus { kill };
+                self.phase = Phase::Ending { kill };
                 false
             }
-            Phase::Doomed { .. } | Phase::ExitStatus { .. } => false,
+            Phase::Doomed { .. } | Phase::Ending { .. } => false,
         }
     }
 
@@ -185,11 +185,7 @@ impl Host {
             }
             Phase::Doomed { .. } => Phase::Replaced { kill: None },
             Phase::Pausing { .. } => return true,
-            Phase::None
-            | Phase::Attached
-            | Phase::Gone
-            | Phase::Replaced { .. }
-            | Phase::ExitStatus { .. } => {
+            Phase::None | Phase::Attached | Phase::Gone | Phase::Replaced { .. } | Phase::Ending { .. } => {
                 return false;
             }
         };
@@ -206,7 +202,7 @@ impl Host {
             | Phase::Doomed { .. }
             | Phase::Pausing { .. }
             | Phase::Replaced { .. }
-            | Phase::ExitStatus { .. }
+            | Phase::Ending { .. }
             | Phase::Gone => return,
         };
         self.phase = Phase::Leaving { since, attempt, give_up: now.after(DEPARTURE) };
@@ -224,10 +220,10 @@ impl Host {
         self.phase = match self.phase {
             Phase::Starting { attempt, .. } | Phase::Leaving { attempt, .. } => Phase::Doomed { attempt },
             Phase::Serving { .. } => Phase::Doomed { attempt: Attempt::Again },
-            Phase::ExitStatus { kill: Some(_) } => Phase::ExitStatus { kill: None },
+            Phase::Ending { kill: Some(_) } => Phase::Ending { kill: None },
             Phase::Replaced { kill: Some(_) } => Phase::Replaced { kill: None },
             // It is killed already, or there is none. A script that does not read is its own loss.
-            Phase::ExitStatus { kill: None }
+            Phase::Ending { kill: None }
             | Phase::Replaced { kill: None }
             | Phase::None
             | Phase::Attached

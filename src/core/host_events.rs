@@ -44,7 +44,7 @@ impl Supervisor {
                 | Phase::Doomed { .. }
                 | Phase::Pausing { .. }
                 | Phase::Replaced { .. }
-                | Phase::ExitStatus { .. }
+                | Phase::Ending { .. }
                 | Phase::Gone => self.host.leaves(now),
             },
             HostEvent::CrashReason(words) => self.host.says(words),
@@ -69,7 +69,7 @@ impl Supervisor {
                 self.host.give_up("it closed its channel and did not end".to_owned(), effects);
             }
             Phase::Pausing { until } if until <= now => self.start_host(now, effects),
-            Phase::ExitStatus { kill: Some(at) } if at <= now => self.host.kill(effects),
+            Phase::Ending { kill: Some(at) } if at <= now => self.host.kill(effects),
             Phase::Replaced { kill: Some(at) } if at <= now => {
                 effects.push(Effect::KillHost(self.host.last_instance));
                 self.host.phase = Phase::Replaced { kill: None };
@@ -83,7 +83,7 @@ impl Supervisor {
             | Phase::Doomed { .. }
             | Phase::Pausing { .. }
             | Phase::Replaced { .. }
-            | Phase::ExitStatus { .. }
+            | Phase::Ending { .. }
             | Phase::Gone => {}
         }
     }
@@ -108,7 +108,7 @@ impl Supervisor {
                 | Phase::Doomed { .. }
                 | Phase::Pausing { .. }
                 | Phase::Replaced { .. }
-                | Phase::ExitStatus { .. }
+                | Phase::Ending { .. }
                 | Phase::Gone,
                 crashes,
             ) => crashes.map(Outcome::AllDead),
@@ -149,11 +149,7 @@ impl Supervisor {
                 effects.push(Notify(Notice::HostExited { instance: id, status, fault: None, then }));
                 return self.start_host(now, effects);
             }
-            Phase::None
-            | Phase::Attached
-            | Phase::Pausing { .. }
-            | Phase::ExitStatus { .. }
-            | Phase::Gone => {
+            Phase::None | Phase::Attached | Phase::Pausing { .. } | Phase::Ending { .. } | Phase::Gone => {
                 self.host.phase = Phase::Gone;
                 return;
             }

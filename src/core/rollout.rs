@@ -84,7 +84,7 @@ pub(super) struct PendingReplacement {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Step {
     /// The old instance is on its way out; then a new one starts.
-    ExitStatus { old: InstanceId },
+    Stopping { old: InstanceId },
     /// The new instance has started and is not ready.
     Starting { new: InstanceId, give_up: Option<Moment> },
     /// The new instance has failed (stop-first); another one starts when its pause is over.
@@ -128,7 +128,7 @@ impl Rollout {
 
     /// Queues a worker, unless its new instance has not been started yet.
     pub(super) fn queue(&mut self, pending: PendingReplacement) -> Queued {
-        if matches!(self.steps.get(&pending.worker), Some(Step::ExitStatus { .. } | Step::Retrying { .. })) {
+        if matches!(self.steps.get(&pending.worker), Some(Step::Stopping { .. } | Step::Retrying { .. })) {
             return Queued::IsNext;
         }
         let turn = Turn { newest: pending.newest, onto: pending.onto };
@@ -303,7 +303,7 @@ impl Rollout {
             }
             Step::Starting { .. }
             | Step::Retrying { .. }
-            | Step::ExitStatus { .. }
+            | Step::Stopping { .. }
             | Step::Draining { .. }
             | Step::Proving { .. } => None,
         })
@@ -313,7 +313,7 @@ impl Rollout {
         let due = |step: &Step| match step {
             Step::Starting { give_up, .. } | Step::Retrying { give_up, .. } => *give_up,
             Step::Proving { until, .. } => Some(*until),
-            Step::ExitStatus { .. } | Step::Draining { .. } => None,
+            Step::Stopping { .. } | Step::Draining { .. } => None,
         };
         self.steps.values().filter_map(due).min()
     }

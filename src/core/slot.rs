@@ -167,7 +167,7 @@ impl Slot {
         if self.sitting().is_some_and(|sitting| sitting.id == id)
             && let SlotState::Occupied(instance) = std::mem::replace(&mut self.state, SlotState::Empty)
         {
-            return Some((instance, Role::SlotState));
+            return Some((instance, Role::Seat));
         }
         if let Some(instance) = self.successor.take_if(|successor| successor.id == id) {
             return Some((instance, Role::Successor));
@@ -210,7 +210,7 @@ impl Slot {
 /// Where in its slot an instance was.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Role {
-    SlotState,
+    Seat,
     Successor,
     Retiring,
 }

@@ -234,10 +234,9 @@ impl super::host::Host {
             Phase::None | Phase::Gone => return None,
             Phase::Starting { .. } => WorkerState::Starting,
             Phase::Serving { .. } | Phase::Attached => WorkerState::Ready,
-            Phase::Replaced { .. }
-            | Phase::Leaving { .. }
-            | Phase::Doomed { .. }
-            | Phase::ExitStatus { .. } => WorkerState::Stopping,
+            Phase::Replaced { .. } | Phase::Leaving { .. } | Phase::Doomed { .. } | Phase::Ending { .. } => {
+                WorkerState::Stopping
+            }
             Phase::Pausing { .. } => WorkerState::BackingOff,
         };
         Some(HostSnapshot { instance: self.last_instance, state })

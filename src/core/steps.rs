@@ -123,7 +123,7 @@ impl Supervisor {
             (SlotState::Occupied(old), _) if old.is_stopping() => {
                 let old = old.id;
                 self.aim(worker, pending.onto);
-                Step::ExitStatus { old }
+                Step::Stopping { old }
             }
             // Started after the replacement was asked for, and not ready, or it would not wait any more.
             (SlotState::Occupied(new), _) if new.id > pending.newest && is_target(new) => {
@@ -133,7 +133,7 @@ impl Supervisor {
                 old.stop(now, StopReason::Replaced, haste, &limits, effects);
                 let old = old.id;
                 self.aim(worker, pending.onto);
-                Step::ExitStatus { old }
+                Step::Stopping { old }
             }
             (SlotState::Occupied(_), RestartOrder::StartFirst) => {
                 self.start_successor(now, worker, target, give_up, effects)
@@ -258,9 +258,9 @@ impl Supervisor {
         let ready_timeout = self.policy.ready_timeout.map(|wait| now.after(wait));
         let Some(rollout) = &mut self.rollout else { return };
         match rollout.step(worker) {
-            Some(Step::ExitStatus { old }) if old == id => self.await_next(worker, id, ready_timeout),
+            Some(Step::Stopping { old }) if old == id => self.await_next(worker, id, ready_timeout),
             Some(Step::Starting { new, give_up }) if new == id => match (rollout.order, role) {
-                (RestartOrder::StopFirst, Role::SlotState) => {
+                (RestartOrder::StopFirst, Role::Seat) => {
                     self.step_failed(now, ended, status, give_up, effects)
                 }
                 (RestartOrder::StopFirst, Role::Retiring) => rollout.finish(worker, StepResult::LeftQueue),
@@ -277,7 +277,7 @@ impl Supervisor {
                 self.step_failed(now, ended, status, ready_timeout, effects);
             }
             Some(Step::Draining { old }) if old == id => rollout.finish(worker, StepResult::Replaced),
-            None if role == Role::SlotState
+            None if role == Role::Seat
                 && rollout.is_put_in_doubt_by(worker)
                 && !ended.is_unwanted()
                 && ended.uptime(now).is_none_or(|uptime| uptime < LONGEST_PROOF) =>
@@ -286,7 +286,7 @@ impl Supervisor {
             }
             // The end of an instance that is no part of the step: an old one beside its successor, a failed one.
             Some(
-                Step::ExitStatus { .. }
+                Step::Stopping { .. }
                 | Step::Starting { .. }
                 | Step::Retrying { .. }
                 | Step::Draining { .. }

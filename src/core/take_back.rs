@@ -172,7 +172,7 @@ impl Supervisor {
                 instance.stop(now, StopReason::GivenUp, Haste::Some, &limits, effects);
                 let old = instance.id;
                 self.aim(worker, Onto::InForce);
-                rollout.set(worker, Step::ExitStatus { old });
+                rollout.set(worker, Step::Stopping { old });
             }
         }
     }

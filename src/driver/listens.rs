@@ -1,4 +1,4 @@
-//! What becomes of workers' overrides to listen: refusals and who is in the way, ports that a worker binds for us, servers closed.
+//! What becomes of workers' requests to listen: refusals and who is in the way, ports that a worker binds for us, servers closed.
 
 use std::io;
 

@@ -1,11 +1,11 @@
-//! The one loop: news in, the supervisor's orders out, and the log line for both.
+//! The one loop: events in, the core's effects performed, and the log line for both.
 //!
-//! Owns everything mutable: the supervisor, the cluster's channels and listeners, the child processes, the link to the
-//! The host. Decides nothing: a branch on a worker's state here is a bug.
-//! Reading goes `run` (the loop), `hands` (what it owns), `worker_news` and `beside` (news in), `perform` (orders out),
-//! `listens` and `inquiry` (what became of overrides to listen), `narrate` and `publish` (what is told, to people and to
-//! JavaScript), `control` (what is asked over the control socket). `builtins` does the work of extensions that are not
-//! installed.
+//! Owns everything mutable: the core, the cluster's channels and listeners, the child processes, the channel to the
+//! host. Decides nothing: a branch on a worker's state here is a bug.
+//! Where to read: `run` (the loop), `state` (what it owns), `worker_events`, `host_requests` and `exits` (events in), `perform`
+//! (effects out), `listens` and `port_holder` (what became of requests to listen), `log_lines` and `host_notifications` (what
+//! people and JavaScript are told), `control` (what is asked over the control socket). `builtin_extensions` does the work of
+//! extensions that are not installed.
 //! Invariants: nothing waits but the loop itself; every process is known by its instance; an instance's channel is read to
 //! its end before its exit is told.
 

@@ -116,7 +116,7 @@ impl Inquiries {
         self.open.remove(case)
     }
 
-    /// Ends all port_holders of an instance, which is about to end.
+    /// Ends all questions of an instance, which is about to end.
     pub(super) fn close_all_of(&mut self, instance: InstanceId) -> Vec<ListenRefusal> {
         let cases: Vec<_> = self.open.keys().filter(|(whose, _)| *whose == instance).cloned().collect();
         cases.iter().filter_map(|case| self.open.remove(case)).collect()

@@ -113,7 +113,7 @@ impl Reader {
         let starter = Starter { words: self.sender.clone(), generation };
         let thread = std::thread::Builder::new().name("configuration".to_owned());
         thread.spawn(move || {
-            // A panic has been told by now; whoever waits is to worker_news of it, too.
+            // A panic has been told by now; whoever waits is to hear of it, too.
             let fault = |_| Err("luster failed to read it, by a fault of its own".to_owned());
             let result = catch_unwind(AssertUnwindSafe(|| read(&starter))).unwrap_or_else(fault);
             let _ = starter.words.send((generation, Word::Done(Box::new(result))));

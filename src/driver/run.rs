@@ -126,7 +126,7 @@ async fn drive(job: RunSpec) -> anyhow::Result<Exit> {
             received = signals.next() => match received {
                 Received::Asked(asked, passed) => {
                     announce(asked);
-                    // Those beside worker_news of it before its consequences.
+                    // The host hears of it before its consequences.
                     passed.inspect(|passed| driver.pass_on_signal(clock.now(), *passed));
                     driver.asked_by_signal(clock.now(), asked);
                 }

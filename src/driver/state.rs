@@ -1,7 +1,6 @@
 //! Everything the loop owns, and what every part of it needs: who is who, and speaking to workers.
 //!
-//! `perform` carries out orders, `bury` takes leave of the dead, `worker_news` takes in what workers say, `beside` what the host says, and
-//! `publish` tells that what happens.
+//! Invariant: what comes of performing an effect is queued, and the core hears of it when all effects of its cause are performed.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::os::fd::OwnedFd;

@@ -5,10 +5,12 @@ mod random;
 mod stories_of_answers;
 mod stories_of_hosts;
 mod stories_of_lives;
+mod stories_of_readiness;
 mod stories_of_reloads;
 mod stories_of_requests;
 mod stories_of_rollouts;
 mod stories_of_specs;
+mod stories_of_stops;
 mod witness;
 
 pub(in crate::core) use harness::{policy, spec};

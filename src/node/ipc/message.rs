@@ -52,7 +52,7 @@ pub(crate) struct Wrapper<'a> {
 const ACK: &[u8] = br#"{"cmd":"NODE_HANDLE_ACK"}"#;
 
 impl<'a> Incoming<'a> {
-    /// Reads a line. Only what is not JSON at all is a protocol_error.
+    /// Reads a line. Only what is not JSON at all is a protocol error.
     pub(crate) fn parse(line: &'a [u8]) -> Result<Self, ProtocolError> {
         // One comes with every descriptor.
         if line == ACK {
