@@ -1,6 +1,6 @@
 //! The bodies of answers: a whole one, or events as they come.
 //!
-//! Invariant: the connection's phase hears of an answer's end however it ends.
+//! Invariant: the connection's pace hears of an answer's end however it ends.
 
 use std::convert::Infallible;
 use std::pin::Pin;
@@ -9,13 +9,13 @@ use std::task::{Context, Poll};
 use hyper::body::{Body, Bytes, Frame, SizeHint};
 use tokio::sync::mpsc::Receiver;
 
-use super::paced::Phase;
+use super::paced::Pace;
 
 /// A body.
 #[derive(Debug)]
 pub(super) struct Answering {
     content: Content,
-    phase: Phase,
+    pace: Pace,
 }
 
 /// What is in it.
@@ -28,14 +28,14 @@ pub(super) enum Content {
 }
 
 impl Answering {
-    pub(super) const fn new(content: Content, phase: Phase) -> Self {
-        Self { content, phase }
+    pub(super) const fn new(content: Content, pace: Pace) -> Self {
+        Self { content, pace }
     }
 }
 
 impl Drop for Answering {
     fn drop(&mut self) {
-        self.phase.end_answer();
+        self.pace.end_answer();
     }
 }
 

@@ -1,19 +1,20 @@
-//! A connection that does not wait for ever: for the head of a request, for the next request, for somebody to read.
+//! A connection that is not waited for for ever: for the head of a request, for the next request, for somebody to read.
 //!
 //! Invariant: while a request is being answered nothing is demanded of its client but that it reads; at every other time there
 //! is a deadline.
 
 use std::cell::Cell;
-use std::future::Future;
+use std::future::pending;
 use std::io;
 use std::pin::Pin;
 use std::rc::Rc;
-use std::task::{Context, Poll, ready};
+use std::task::{Context, Poll};
 use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::UnixStream;
-use tokio::time::{Instant, Sleep, sleep_until};
+use tokio::sync::Notify;
+use tokio::time::{Instant, sleep_until};
 
 /// From the connection, or the first byte of a later request, to the end of the request's head.
 const HEAD: Duration = Duration::from_secs(5);
@@ -26,7 +27,15 @@ const UNREAD: Duration = Duration::from_secs(60);
 
 /// What a connection is waited for, as its reader, its writer and those who answer see it.
 #[derive(Debug, Clone)]
-pub(super) struct Phase(Rc<Cell<Stage>>);
+pub(super) struct Pace(Rc<Waits>);
+
+#[derive(Debug)]
+struct Waits {
+    stage: Cell<Stage>,
+    /// Until when somebody is to read what a write waits with.
+    unread: Cell<Option<Instant>>,
+    changed: Notify,
+}
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Stage {
@@ -38,115 +47,150 @@ enum Stage {
     Answering,
 }
 
-/// A connection with its deadlines.
+/// A connection that tells its pace what comes and goes.
 #[derive(Debug)]
 pub(super) struct Paced {
     stream: UnixStream,
-    phase: Phase,
-    /// Wakes us when a read is late.
-    reading: Option<Pin<Box<Sleep>>>,
-    /// Since when a write waits.
-    writing: Option<Pin<Box<Sleep>>>,
+    pace: Pace,
 }
 
-impl Phase {
+impl Pace {
+    /// That of a connection that was just made.
     pub(super) fn new() -> Self {
-        Self(Rc::new(Cell::new(Stage::Head { until: Instant::now() + HEAD })))
+        let stage = Cell::new(Stage::Head { until: Instant::now() + HEAD });
+        Self(Rc::new(Waits { stage, unread: Cell::new(None), changed: Notify::new() }))
     }
 
     /// A whole head has been read.
     pub(super) fn begin_answer(&self) {
-        self.0.set(Stage::Answering);
+        self.enter(Stage::Answering);
     }
 
     /// The answer is complete.
     pub(super) fn end_answer(&self) {
-        self.0.set(Stage::Idle { until: Instant::now() + IDLE });
+        self.enter(Stage::Idle { until: Instant::now() + IDLE });
+    }
+
+    /// Ready when the client has taken too long.
+    pub(super) async fn overdue(self) {
+        loop {
+            let deadline = self.deadline();
+            let reached = async {
+                match deadline {
+                    Some(deadline) => sleep_until(deadline).await,
+                    None => pending().await,
+                }
+            };
+            tokio::select! {
+                biased;
+                () = self.0.changed.notified() => {}
+                () = reached => return,
+            }
+        }
+    }
+
+    fn enter(&self, stage: Stage) {
+        self.0.stage.set(stage);
+        self.0.changed.notify_one();
     }
 
     fn bytes_came(&self) {
-        match self.0.get() {
-            Stage::Idle { .. } => self.0.set(Stage::Head { until: Instant::now() + HEAD }),
+        match self.0.stage.get() {
+            Stage::Idle { .. } => self.enter(Stage::Head { until: Instant::now() + HEAD }),
             Stage::Head { .. } | Stage::Answering => {}
         }
     }
 
+    /// A write has got on, or waits.
+    fn wrote(&self, is_waiting: bool) {
+        let before = self.0.unread.get();
+        let unread = is_waiting.then(|| before.unwrap_or_else(|| Instant::now() + UNREAD));
+        if unread != before {
+            self.0.unread.set(unread);
+            self.0.changed.notify_one();
+        }
+    }
+
     fn deadline(&self) -> Option<Instant> {
-        match self.0.get() {
+        let stage = match self.0.stage.get() {
             Stage::Head { until } | Stage::Idle { until } => Some(until),
             Stage::Answering => None,
-        }
+        };
+        stage.into_iter().chain(self.0.unread.get()).min()
     }
 }
 
 impl Paced {
-    pub(super) const fn new(stream: UnixStream, phase: Phase) -> Self {
-        Self { stream, phase, reading: None, writing: None }
+    pub(super) const fn new(stream: UnixStream, pace: Pace) -> Self {
+        Self { stream, pace }
     }
-}
-
-/// Ready with an error once it is past `deadline`.
-fn expire(
-    timer: &mut Option<Pin<Box<Sleep>>>,
-    deadline: Instant,
-    context: &mut Context<'_>,
-) -> Poll<io::Error> {
-    let timer = timer.get_or_insert_with(|| Box::pin(sleep_until(deadline)));
-    if timer.deadline() != deadline {
-        timer.as_mut().reset(deadline);
-    }
-    timer.as_mut().poll(context).map(|()| io::ErrorKind::TimedOut.into())
 }
 
 impl AsyncRead for Paced {
     fn poll_read(
-        self: Pin<&mut Self>,
+        mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
-        let this = self.get_mut();
         let before = buffer.filled().len();
-        match Pin::new(&mut this.stream).poll_read(context, buffer) {
-            Poll::Ready(outcome) => {
-                if buffer.filled().len() > before {
-                    this.phase.bytes_came();
-                }
-                Poll::Ready(outcome)
-            }
-            Poll::Pending => match this.phase.deadline() {
-                Some(deadline) => expire(&mut this.reading, deadline, context).map(Err),
-                None => Poll::Pending,
-            },
+        let outcome = Pin::new(&mut self.stream).poll_read(context, buffer);
+        if buffer.filled().len() > before {
+            self.pace.bytes_came();
         }
-    }
-}
-
-impl Paced {
-    /// What became of a write, or that it has waited for too long.
-    fn written<T>(&mut self, context: &mut Context<'_>, outcome: Poll<io::Result<T>>) -> Poll<io::Result<T>> {
-        if outcome.is_ready() {
-            self.writing = None;
-            return outcome;
-        }
-        let deadline =
-            self.writing.as_ref().map_or_else(|| Instant::now() + UNREAD, |timer| timer.deadline());
-        let error = ready!(expire(&mut self.writing, deadline, context));
-        Poll::Ready(Err(error))
+        outcome
     }
 }
 
 impl AsyncWrite for Paced {
-    fn poll_write(self: Pin<&mut Self>, context: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
-        let this = self.get_mut();
-        let outcome = Pin::new(&mut this.stream).poll_write(context, bytes);
-        this.written(context, outcome)
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        let outcome = Pin::new(&mut self.stream).poll_write(context, bytes);
+        self.pace.wrote(outcome.is_pending());
+        outcome
     }
 
-    fn poll_flush(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.get_mut().stream).poll_flush(context)
+    fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_flush(context)
     }
 
-    fn poll_shutdown(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.get_mut().stream).poll_shutdown(context)
+    fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_shutdown(context)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_stage_has_its_deadline_and_bytes_that_trickle_in_do_not_move_it() {
+        let pace = Pace::new();
+        let about = |expected: Duration| {
+            let left = pace.deadline().expect("a deadline").duration_since(Instant::now());
+            assert!(left <= expected && left + Duration::from_secs(2) > expected, "{left:?} {expected:?}");
+        };
+        about(HEAD);
+        let first = pace.deadline();
+        pace.bytes_came();
+        assert_eq!(pace.deadline(), first);
+        pace.begin_answer();
+        assert_eq!(pace.deadline(), None);
+        pace.wrote(true);
+        about(UNREAD);
+        let unread = pace.deadline();
+        pace.wrote(true);
+        assert_eq!(pace.deadline(), unread);
+        pace.wrote(false);
+        assert_eq!(pace.deadline(), None);
+        pace.end_answer();
+        about(IDLE);
+        pace.bytes_came();
+        about(HEAD);
+        let next = pace.deadline();
+        pace.bytes_came();
+        assert_eq!(pace.deadline(), next);
     }
 }

@@ -20,7 +20,7 @@ use tracing::warn;
 
 use super::answer::{refused, unread};
 use super::body::Answering;
-use super::paced::{Paced, Phase};
+use super::paced::{Pace, Paced};
 use super::peer::{Access, Admission, Peer};
 use super::routes::Routes;
 use super::schema::{Answer, Reason};
@@ -127,14 +127,15 @@ impl Server {
 
 /// Serves one connection to its end.
 async fn connection(stream: UnixStream, peer: Peer, routes: Rc<Routes>, mut ended: watch::Receiver<bool>) {
-    let phase = Phase::new();
-    let io = TokioIo::new(Paced::new(stream, phase.clone()));
+    let pace = Pace::new();
+    let io = TokioIo::new(Paced::new(stream, pace.clone()));
+    let overdue = pace.clone().overdue();
     let service = service_fn(move |request| {
-        phase.begin_answer();
-        let (routes, phase) = (routes.clone(), phase.clone());
+        pace.begin_answer();
+        let (routes, pace) = (routes.clone(), pace.clone());
         async move {
             let response = routes.answer(request, peer).await;
-            Ok::<_, io::Error>(response.map(|content| Answering::new(content, phase)))
+            Ok::<_, io::Error>(response.map(|content| Answering::new(content, pace)))
         }
     });
     let mut http = http1::Builder::new();
@@ -144,6 +145,7 @@ async fn connection(stream: UnixStream, peer: Peer, routes: Rc<Routes>, mut ende
     tokio::select! {
         biased;
         _ = served.as_mut() => return,
+        () = overdue => return,
         _ = ended.wait_for(|ended| *ended) => served.as_mut().graceful_shutdown(),
     }
     let _ = served.await;

@@ -37,3 +37,25 @@ fn an_idle_luster_never_wakes() {
     drop(open);
     assert_eq!(luster.stop().0, 0);
 }
+
+#[test]
+fn a_luster_that_was_asked_how_it_is_sleeps_again() {
+    let (luster, _) = Pair::of("", json!({}));
+    let luster = luster.start();
+    luster.await_ready(2);
+    let control = luster.control();
+    // One that stays open is closed when its time is over.
+    let mut open = control.connect().expect("it listens");
+    open.request("GET /v1/health HTTP/1.1", b"").expect("an answer");
+    assert_eq!(control.status()["ready"], 2);
+    assert!(open.is_closed_by_peer());
+    let fds = || std::fs::read_dir(format!("/proc/{}/fd", luster.pid())).expect("/proc").count();
+    let awake = fds();
+    eventually("two idle seconds without a wake-up, and what it needed awake is given back", || {
+        let before = naps(luster.pid());
+        std::thread::sleep(Duration::from_secs(2)); // a measurement's window: nothing is waited for
+        (naps(luster.pid()) == before && fds() < awake).then_some(())
+    });
+    assert_eq!(control.status()["ready"], 2);
+    assert_eq!(luster.stop().0, 0);
+}
