@@ -3,6 +3,7 @@
 //! Invariants: what a master says of itself decides only where its socket's name does not; where several could be meant none is
 //! chosen.
 
+use std::collections::BTreeSet;
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -122,7 +123,7 @@ impl Target {
 
     fn those_meant(&self, connections: Vec<Connection>) -> Vec<Connection> {
         let is_meant = |connection: &Connection| self.pid.is_none_or(|pid| pid == connection.pid);
-        connections.into_iter().filter(is_meant).collect()
+        distinct(connections.into_iter().filter(is_meant))
     }
 
     /// The only one; or that there is none, or more, and which.
@@ -164,7 +165,14 @@ pub(super) async fn all(places: &Places) -> Vec<Master> {
             connections.push(connection);
         }
     }
-    masters(connections).await
+    masters(distinct(connections)).await
+}
+
+/// One connection to each process: a link may lead to a socket that is found besides.
+fn distinct(connections: impl IntoIterator<Item = Connection>) -> Vec<Connection> {
+    let mut seen = BTreeSet::new();
+    let is_new = |connection: &Connection| connection.pid == 0 || seen.insert(connection.pid);
+    connections.into_iter().filter(is_new).collect()
 }
 
 /// Those of these that answer, all asked at once.

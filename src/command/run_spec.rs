@@ -10,7 +10,7 @@ use serde_json::Value;
 
 use super::generation;
 use crate::config::{Balance, ControlSocket, Settings};
-use crate::control::place::Identity;
+use crate::control::place::{Identity, Surroundings};
 use crate::control::{self, Place, Wanted};
 use crate::core::Generation;
 use crate::driver::{
@@ -81,7 +81,7 @@ pub(super) fn control(settings: &Settings, identity: Identity, config: &Path) ->
     };
     let place = match &settings.control_socket {
         ControlSocket::Default => Some(Place::by_environment()),
-        ControlSocket::Path(path) => Some(Place::Given(path.clone())),
+        ControlSocket::Path(path) => Some(Place::Given(path.clone(), Surroundings::now().folders())),
         ControlSocket::None => None,
     };
     let wanted = place.map(|place| Wanted { identity, place, group: settings.control_group });

@@ -10,7 +10,8 @@ use tokio::sync::mpsc;
 use super::call::Call;
 use super::events::Lines;
 use super::peer::Access;
-use super::socket::{Socket, SocketError, Wanted};
+use super::pointer::Pointer;
+use super::socket::{Place, Socket, SocketError, Wanted};
 use super::status::About;
 use super::thread::{Thread, Work};
 
@@ -32,6 +33,8 @@ pub struct Setup {
 #[derive(Debug)]
 pub struct Control {
     serving: Option<(Socket, Thread)>,
+    /// What leads to the socket, if that is not where clients look.
+    pointer: Option<Pointer>,
     calls: Option<mpsc::Receiver<Call>>,
 }
 
@@ -39,7 +42,7 @@ impl Control {
     /// None.
     #[must_use]
     pub const fn none() -> Self {
-        Self { serving: None, calls: None }
+        Self { serving: None, pointer: None, calls: None }
     }
 
     /// Makes the socket and has a thread serve it.
@@ -61,7 +64,13 @@ impl Control {
             })
         };
         match begin() {
-            Ok(thread) => Ok(Self { serving: Some((socket, thread)), calls: Some(receiver) }),
+            Ok(thread) => {
+                let pointer = match &wanted.place {
+                    Place::Given(_, folders) => Pointer::make(&socket, &wanted.identity, folders),
+                    Place::Found(_) => None,
+                };
+                Ok(Self { serving: Some((socket, thread)), pointer, calls: Some(receiver) })
+            }
             Err(error) => {
                 socket.remove();
                 Err(SocketError::Thread(error))
@@ -92,6 +101,9 @@ impl Control {
     pub fn end(&mut self) {
         // Questions that nobody will answer are answered by that.
         self.calls = None;
+        if let Some(pointer) = self.pointer.take() {
+            pointer.remove();
+        }
         if let Some((socket, thread)) = self.serving.take() {
             socket.remove();
             thread.finish();

@@ -16,6 +16,7 @@ mod openapi;
 mod paced;
 mod peer;
 pub mod place;
+mod pointer;
 mod routes;
 pub mod schema;
 mod server;

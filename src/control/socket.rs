@@ -46,8 +46,8 @@ pub struct Wanted {
 /// Where a socket is wanted.
 #[derive(Debug, Clone)]
 pub enum Place {
-    /// At this path (`control.socket`).
-    Given(PathBuf),
+    /// At this path (`control.socket`), and a link to it in the first of these folders that can be used.
+    Given(PathBuf, Vec<Folder>),
     /// In the first of these folders that can be used.
     Found(Vec<Folder>),
 }
@@ -116,7 +116,7 @@ impl Socket {
     /// It cannot be made anywhere it may be.
     pub fn make(wanted: &Wanted) -> Result<Self, SocketError> {
         match &wanted.place {
-            Place::Given(path) => at(path, &beside(path), wanted.group),
+            Place::Given(path, _) => at(path, &beside(path), wanted.group),
             Place::Found(folders) => {
                 let mut errors = Vec::new();
                 for folder in folders {
@@ -156,14 +156,16 @@ impl Socket {
 
 fn in_folder(folder: &Folder, identity: &Identity, group: Option<u32>) -> Result<Socket, SocketError> {
     prepare(folder, group)?;
+    let first = folder.path.join(identity.file_name());
+    remove_dead_link(&first);
     let second = folder.path.join(identity.second_file_name(std::process::id()));
-    let socket = at(&folder.path.join(identity.file_name()), &second, group)?;
+    let socket = at(&first, &second, group)?;
     sweep(&folder.path, identity);
     Ok(socket)
 }
 
 /// Makes sure that the folder is there, and what it is to be.
-fn prepare(Folder { path, owner }: &Folder, group: Option<u32>) -> Result<(), SocketError> {
+pub(super) fn prepare(Folder { path, owner }: &Folder, group: Option<u32>) -> Result<(), SocketError> {
     let failed = |error: io::Error| SocketError::Folder(path.clone(), error);
     // The workers' script may be there, too, and some run as other users.
     match DirBuilder::new().mode(0o755).create(path) {
@@ -219,11 +221,14 @@ fn take(path: &Path, group: Option<u32>) -> Result<Result<Socket, i32>, SocketEr
         made => return made.map(Ok),
     }
     let found = fs::symlink_metadata(path).map_err(|error| failed(errno_of(&error)))?;
-    if !found.file_type().is_socket() {
+    // A link to the socket of a master whose `control.socket` is elsewhere.
+    let is_link = found.file_type().is_symlink();
+    if !found.file_type().is_socket() && !is_link {
         return Err(SocketError::NotASocket(path.to_owned()));
     }
     match probe(path) {
         Ok(pid) => Ok(Err(pid)),
+        Err(_) if is_link => Err(SocketError::NotASocket(path.to_owned())),
         Err(Errno::ECONNREFUSED) => {
             fs::remove_file(path).map_err(|error| failed(errno_of(&error)))?;
             make(path, group).map(Ok)
@@ -300,13 +305,24 @@ fn sweep(folder: &Path, identity: &Identity) {
             && path.as_os_str().as_bytes().len() <= LONGEST_PATH
             && probe(&path) == Err(Errno::ECONNREFUSED)
         {
-            drop(fs::remove_file(path));
+            drop(fs::remove_file(&path));
+        }
+        if is_second {
+            remove_dead_link(&path);
         }
     }
 }
 
+/// Takes away a link that leads to nobody.
+pub(super) fn remove_dead_link(path: &Path) {
+    let is_link = fs::symlink_metadata(path).is_ok_and(|found| found.file_type().is_symlink());
+    if is_link && matches!(probe(path), Err(Errno::ECONNREFUSED | Errno::ENOENT)) {
+        drop(fs::remove_file(path));
+    }
+}
+
 /// Locks a folder against other masters. Whoever may read it can hold that for ever, so it is not insisted on.
-fn lock(folder: &Path) -> Option<Flock<File>> {
+pub(super) fn lock(folder: &Path) -> Option<Flock<File>> {
     let deadline = Instant::now() + LOCK_PATIENCE;
     let mut file = File::open(folder).ok()?;
     loop {

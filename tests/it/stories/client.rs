@@ -495,6 +495,97 @@ fn another_users_luster_is_not_ones_own_to_ask() {
 }
 
 #[test]
+fn a_socket_that_is_elsewhere_is_found_by_the_configuration() {
+    let at =
+        |luster: &Luster, name: &str| json!({"workers": 1, "control": {"socket": luster.path().join(name)}});
+    let luster = Luster::with("setInterval(() => {}, 1000)", json!({"workers": 1}));
+    let config = at(&luster, "control.sock");
+    let mut luster = luster.config(config).start();
+    luster.await_ready(1);
+    assert_eq!(luster.control_path(), luster.path().join("control.sock"));
+    assert_eq!(status(&luster)["master"]["pid"], luster.pid());
+    let (_, list, _) = ask(&luster, &["list"]);
+    assert_eq!(list.matches(luster.path().to_str().expect("UTF-8")).count(), 1, "{list}");
+    // The next one takes the place of one that was killed, with or without such a setting.
+    luster.signal(Signal::SIGKILL);
+    luster.await_end();
+    assert_eq!(ask(&luster, &["status"]).0, 69);
+    let config = luster.path().join("luster.conf.json");
+    let next = Luster::new().config_file(&config).start();
+    next.await_ready(1);
+    assert_eq!(status(&luster)["master"]["pid"], next.pid());
+    assert_eq!(next.stop().0, 0);
+    luster.put("luster.conf.json", &json!({"app": "worker.js", "workers": 1}).to_string());
+    let next = Luster::new().config_file(&config).start();
+    next.await_ready(1);
+    assert_eq!(status(&luster)["master"]["pid"], next.pid());
+    assert!(
+        !next.log().iter().any(|line| line["event"] == "control_socket" || line["event"] == "second_master")
+    );
+    assert_eq!(next.stop().0, 0);
+}
+
+#[test]
+fn the_number_of_workers_is_changed() {
+    let (luster, port) = serving(2);
+    let before = pids(&luster);
+    for (size, count) in [("+1", 3), ("4", 4), ("-2", 2)] {
+        let (code, stdout, stderr) = ask(&luster, &["scale", size, "luster.conf.json"]);
+        assert_eq!((code, stdout), (0, format!("there are {count} workers\n")), "{stderr}");
+        let status = status(&luster);
+        assert_eq!((&status["ready"], &status["wanted"]), (&json!(count), &json!(count)));
+    }
+    assert_eq!(pids(&luster), before);
+    for size in ["0", "-2", "100000"] {
+        let (code, stdout, stderr) = ask(&luster, &["scale", size]);
+        assert_eq!((code, &*stdout), (2, ""));
+        assert!(stderr.contains("must be from 1 to 10000"), "{stderr}");
+    }
+    assert!(get(&Target::Tcp(port)).is_ok());
+    assert_eq!((pids(&luster), luster.stop().0), (before, 0));
+}
+
+#[test]
+fn a_worker_that_is_dead_is_shown_and_revived() {
+    let app = "if (process.env.LUSTER_WID === '2' && !require('fs').existsSync('go')) process.exit(3);
+        setInterval(() => {}, 1000);";
+    let control = json!({"exitThreshold": 60_000, "allowedSequentialDeaths": 0});
+    let luster = Luster::with(app, json!({"workers": 2, "control": control})).start();
+    luster.await_ready(1);
+    eventually("worker 2 is dead", || ask(&luster, &["status"]).1.contains("  2  dead").then_some(()));
+    let (_, stdout, _) = ask(&luster, &["status"]);
+    assert!(
+        stdout.contains("1 of 2 workers ready") && stdout.contains("last failure: worker 2, "),
+        "{stdout}"
+    );
+    assert!(stdout.contains("code 3"), "{stdout}");
+    luster.put("go", "");
+    let (code, stdout, stderr) = ask(&luster, &["revive", "2"]);
+    assert_eq!(code, 0, "{stdout}{stderr}");
+    let (code, stdout, stderr) = ask(&luster, &["start", "2"]);
+    assert_eq!((code, &*stdout), (0, "worker 2 is ready\n"), "{stderr}");
+    assert!(ask(&luster, &["status"]).1.contains("2 of 2 workers ready"));
+    assert_eq!(luster.stop().0, 0);
+}
+
+#[test]
+fn a_reload_that_is_taken_back_is_told_as_that() {
+    let app = "setInterval(() => {}, 1000)";
+    let luster = Luster::with(app, json!({"workers": 2})).start();
+    luster.await_ready(2);
+    luster.put("broken.js", "process.exit(3)");
+    luster.put("luster.conf.json", &json!({"app": "broken.js", "workers": 2}).to_string());
+    let (code, stdout, stderr) = ask(&luster, &["reload"]);
+    assert_eq!((code, &*stdout), (20, ""), "{stderr}");
+    for words in ["worker 1", "code 3", "all workers run what they ran before"] {
+        assert!(stderr.contains(words), "{words} in {stderr}");
+    }
+    let status = status(&luster);
+    assert_eq!((&status["ready"], &status["generation"]), (&json!(2), &json!(0)));
+    assert_eq!(luster.stop().0, 0);
+}
+
+#[test]
 fn events_are_told_as_they_happen() {
     let (luster, _) = serving(1);
     let follow = |words: &[&str]| {
