@@ -129,13 +129,14 @@ fn the_systemd_unit_is_valid_and_does_what_it_says() {
     assert_eq!(value("ExecStart"), "/usr/local/bin/luster /srv/app/current/luster.conf.json");
     let luster = luster.start();
     luster.await_ready(1);
-    let reloads = text.lines().filter_map(|line| line.strip_prefix("ExecReload="));
-    for reload in reloads {
-        let reload =
-            reload.replace("/usr/local/bin/luster", binary).replace("$MAINPID", &luster.pid().to_string());
-        sh(luster.path(), &reload.replace("/srv/app/current/", ""));
-    }
+    let reload = value("ExecReload").replace("/usr/local/bin/luster ", "").replace("/srv/app/current/", "");
+    let reload = || reload.split(' ').fold(Luster::new().current_dir(luster.path()), Luster::arg).output();
+    let (code, _, stderr) = reload();
+    assert_eq!(code, 0, "{stderr}");
     luster.await_event("rollout_finished", 1);
+    luster.put("luster.conf.json", "{");
+    let (code, _, stderr) = reload();
+    assert_eq!(code, 78, "{stderr}");
     assert_eq!(luster.stop().0, 0);
     let refused: Vec<_> =
         value("RestartPreventExitStatus").split(' ').map(|code| code.parse::<i32>()).collect();
