@@ -32,7 +32,8 @@ pub(super) fn describe(order: &Order) -> String {
         Order::Stop(whom) => format!("a stop of {}", who(whom)),
         Order::Start(whom) => format!("a start of {}", who(whom)),
         Order::Scale(Target::Count(count)) => format!("{count} workers"),
-        Order::Scale(Target::Change(change)) => format!("{change:+} workers"),
+        Order::Scale(Target::Change(change @ ..0)) => format!("{} workers fewer", change.unsigned_abs()),
+        Order::Scale(Target::Change(change)) => format!("{change} workers more"),
         Order::Revive(whom) => format!("a revival of {}", who(whom)),
     }
 }
