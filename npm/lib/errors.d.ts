@@ -47,6 +47,11 @@ declare namespace errors {
     class LusterConfigurationError extends LusterError {}
     class LusterWorkerWrapperError extends LusterError {}
     class LusterClusterProcessError extends LusterError {}
+    /** What was asked of luster by `reload`, `scale` or `status` did not come about; the message says why. */
+    class LusterRequestError extends LusterError {
+        /** What it came to; undefined if nobody could be asked. */
+        readonly outcome?: 'refused' | 'aborted' | 'taken_back' | 'overruled';
+    }
     class LusterRPCCallbackError extends LusterError {}
     class LusterPortError extends LusterError {}
 }

@@ -171,6 +171,91 @@ declare namespace luster {
         valueOf(): number | string;
     }
 
+    /** What came of a request that was done. One that was not rejects with a `LusterRequestError`, whose `data` is the same. */
+    interface Answer {
+        /** The version of this form, 1. */
+        schema: number;
+        outcome: 'done';
+        /** In one sentence. */
+        message: string;
+        /** How many workers have been replaced. */
+        replaced?: number;
+        /** The generation of the configuration that is in force now. */
+        generation?: number;
+    }
+
+    /** How everything stands, as `luster status --json` has it; described in docs/openapi.json. */
+    interface Status {
+        /** The version of this form, 1; later ones of the same number only add to it. */
+        schema: number;
+        master: StatusOfMaster;
+        revision: number;
+        goal: 'serving' | 'stopping';
+        generation: number;
+        /** How many workers there are to be, and how many of them are ready. */
+        wanted: number;
+        ready: number;
+        workers: StatusOfWorker[];
+        /** Whether the configuration is being read anew. */
+        reading: boolean;
+        rollout?: {
+            total: number; replaced: number; under_way: number; waiting: number; held: boolean; elapsed_ms: number;
+        };
+        counters: StatusCounters;
+        host?: { kind: 'extension_host' | 'custom_master'; pid?: number; state: StatusWord };
+    }
+
+    type StatusWord = 'starting' | 'ready' | 'draining' | 'stopping' | 'backing_off' | 'dead' | 'stopped' | 'idle';
+
+    interface StatusCounters {
+        started: number;
+        /** Ended though nobody had asked for that. */
+        crashed: number;
+        /** Given up because they were slow to start. */
+        late: number;
+        /** Ended as asked. */
+        asked: number;
+    }
+
+    interface StatusOfMaster {
+        pid: number;
+        version: string;
+        name: string;
+        /** The control socket; empty if there is none. */
+        socket: string;
+        uid: number;
+        uptime_ms: number;
+        config: string;
+        config_real?: string;
+        app?: string;
+        cpu_ms?: number;
+        memory_bytes?: number;
+    }
+
+    interface StatusOfWorker {
+        wid: number;
+        state: StatusWord;
+        restarts: number;
+        counters: StatusCounters;
+        backoff_ms?: number;
+        instances: StatusOfInstance[];
+        last_failure?: { code?: number; signal?: string; reason: string; ago_ms: number };
+    }
+
+    interface StatusOfInstance {
+        /** `cluster.worker.id`. */
+        id: number;
+        role: 'active' | 'successor' | 'retiring';
+        state: StatusWord;
+        pid?: number;
+        generation: number;
+        uptime_ms: number;
+        ready_ms?: number;
+        endpoints: string[];
+        cpu_ms?: number;
+        memory_bytes?: number;
+    }
+
     /** What `require('luster')` is outside of workers. */
     interface Master extends ClusterProcess<WorkerWrapper> {
         readonly isMaster: true;
@@ -190,6 +275,11 @@ declare namespace luster {
         restart(): this;
         /** Restarts the workers one by one. */
         softRestart(): this;
+        /** Reads the configuration anew and replaces all workers, as `luster reload` does. */
+        reload(): Promise<Answer>;
+        /** Has so many workers, as `luster scale` does; not for custom masters, which add and stop workers themselves. */
+        scale(count: number): Promise<Answer>;
+        status(): Promise<Status>;
         scheduleWorkerRestart(worker: WorkerWrapper): this;
         shutdown(): this;
         waitForWorkers(wids: number[], event: string): Promise<void>;

@@ -31,4 +31,4 @@ pub use events::Lines;
 pub use handle::{Control, Setup};
 pub use peer::Peer;
 pub use socket::{Place, Socket, SocketError, Wanted};
-pub use status::About;
+pub use status::{About, Reporter};

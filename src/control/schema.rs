@@ -51,7 +51,7 @@ pub struct Master {
     pub version: String,
     /// What it is told apart by: `--name`, or a hash of the configuration's path and LUSTER_CONF.
     pub name: String,
-    /// The control socket.
+    /// The control socket; empty if there is none, as an extension or a custom master may ask all the same.
     pub socket: String,
     /// The user it runs as.
     pub uid: u32,
@@ -355,7 +355,7 @@ pub enum Outcome {
 pub enum Reason {
     /// There is no worker of this number. (409)
     UnknownWorker,
-    /// A custom master's script decides that: it is asked by its methods. (409)
+    /// A custom master's script decides that, by its methods. (409)
     ScriptDecides,
     /// The number of workers is out of range. (409)
     OutOfRange,

@@ -37,20 +37,26 @@ pub struct About {
     pub cause: fn(&Death) -> String,
 }
 
+/// Puts how everything stands into the words of the schema. It reads what each process uses, so it is no work for the loop.
+#[derive(Debug)]
+pub struct Reporter {
+    about: Arc<About>,
+    socket: PathBuf,
+    units: Units,
+}
+
 /// Asks the loop how everything stands.
 #[derive(Debug)]
 pub(super) struct StatusDesk {
     calls: mpsc::Sender<Call>,
-    about: Arc<About>,
-    socket: PathBuf,
-    units: Units,
+    reporter: Reporter,
     /// Who waits for the answer to the question that is with the loop.
     waiting: RefCell<Option<Vec<oneshot::Sender<Rc<schema::Status>>>>>,
 }
 
 impl StatusDesk {
     pub(super) fn new(calls: mpsc::Sender<Call>, about: Arc<About>, socket: PathBuf) -> Self {
-        Self { calls, about, socket, units: Units::of_system(), waiting: RefCell::new(None) }
+        Self { calls, reporter: Reporter::new(about, socket), waiting: RefCell::new(None) }
     }
 
     /// How everything stands; nothing if the loop does not answer.
@@ -80,14 +86,24 @@ impl StatusDesk {
         // From now on it is another question.
         let waiting = self.waiting.borrow_mut().take().unwrap_or_default();
         let Some(state) = state else { return };
-        let status = Rc::new(self.describe(&state));
+        let status = Rc::new(self.reporter.report(&state));
         for sender in waiting {
             // Whoever is gone does not miss it.
             let _ = sender.send(status.clone());
         }
     }
+}
 
-    fn describe(&self, state: &LiveState) -> schema::Status {
+impl Reporter {
+    /// For the master that is told here about, with its control socket; without one that is empty.
+    #[must_use]
+    pub fn new(about: Arc<About>, socket: PathBuf) -> Self {
+        Self { about, socket, units: Units::of_system() }
+    }
+
+    /// All of it.
+    #[must_use]
+    pub fn report(&self, state: &LiveState) -> schema::Status {
         let snapshot = &state.snapshot;
         let workers: Vec<_> = snapshot.workers.iter().map(|worker| self.worker(state, worker)).collect();
         let wanted = |worker: &&schema::Worker| worker.state != schema::State::Stopped;

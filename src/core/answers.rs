@@ -81,7 +81,7 @@ impl fmt::Display for Refusal {
                 write!(f, "there is no worker {worker}; there are workers 1 to {workers}")
             }
             Self::ScriptDecides => {
-                f.write_str("a custom master's script decides that; ask for it there, by its methods")
+                f.write_str("a custom master's script decides how many workers there are: by luster.add(), worker.run() and worker.stop()")
             }
         }
     }

@@ -1,4 +1,5 @@
-//! What is asked over the control socket: handed to the core, and answered with what the core says.
+//! What is asked over the control socket, and by the host in the same way: handed to the core, and answered with what the
+//! core says.
 //!
 //! Invariants: whoever asks gets one reply and, if it is an acceptance, one completion; nobody who asks makes the loop wait; of
 //! what is asked of several workers nothing is done if one of them does not exist.
@@ -8,7 +9,7 @@ use std::sync::Arc;
 use tracing::info;
 
 use super::control_answers;
-use super::control_desk::OpenAsk;
+use super::control_desk::{Asker, OpenAsk};
 use super::state::Driver;
 use crate::control::schema::{Answer, HostKind};
 use crate::control::{Ask, Call, LiveState, Order, Peer, Whom};
@@ -24,7 +25,7 @@ impl Driver {
         }
     }
 
-    fn live_state(&mut self, now: Moment) -> LiveState {
+    pub(super) fn live_state(&mut self, now: Moment) -> LiveState {
         let snapshot = match &self.desk.snapshot {
             Some(known) if known.revision == self.supervisor.revision() => known.clone(),
             Some(_) | None => Arc::new(self.supervisor.snapshot(now)),
@@ -54,26 +55,37 @@ impl Driver {
         let (request, what) = (control_answers::name(&order), control_answers::describe(&order));
         let Peer { pid, uid } = by;
         info!(event = "control_asked", request, pid, uid, "process {pid} of user {uid} asks for {what}");
-        let requests = match self.requests_of(now, &order) {
-            Ok(requests) => requests,
-            Err(refused) => return drop(reply.send(Err(refused))),
-        };
+        match self.place(now, order, Asker::Client(completed)) {
+            Ok(number) => {
+                drop(reply.send(Ok(())));
+                self.close_ask(now, number);
+            }
+            Err(refused) => drop(reply.send(Err(refused))),
+        }
+    }
+
+    /// Has the core do what is asked for. If it is accepted, the asker is answered from when [`Self::close_ask`] has been
+    /// called; if it is not, by whoever called.
+    pub(super) fn place(&mut self, now: Moment, order: Order, asker: Asker) -> Result<u64, Answer> {
+        let requests = self.requests_of(now, &order)?;
         self.desk.asks.last += 1;
         let number = self.desk.asks.last;
         let open =
-            OpenAsk { order, completed, waiting: requests.len() + 1, refusal: None, completions: Vec::new() };
+            OpenAsk { order, asker, waiting: requests.len() + 1, refusal: None, completions: Vec::new() };
         self.desk.asks.open.insert(number, open);
         for request in requests {
             let id = self.next_request();
             self.desk.asks.requests.insert(id, number);
             self.handle(now, Event::Asked(id, request));
         }
-        if let Some(open) = self.desk.asks.open.get_mut(&number) {
-            open.waiting -= 1;
-            let refusal = open.refusal.as_ref().map(control_answers::refusal);
-            drop(reply.send(refusal.map_or(Ok(()), Err)));
+        let Some(open) = self.desk.asks.open.get_mut(&number) else { return Ok(number) };
+        open.waiting -= 1;
+        let refusal = open.refusal.as_ref().map(control_answers::refusal);
+        if refusal.is_some() {
+            // What becomes of the rest of it nobody waits for.
+            self.desk.asks.open.remove(&number);
         }
-        self.close_ask(now, number);
+        refusal.map_or(Ok(number), Err)
     }
 
     /// What an order means to the core.
@@ -100,7 +112,7 @@ impl Driver {
     /// The core has said whether it accepts a request.
     pub(super) fn replied(&mut self, id: RequestId, reply: Result<(), Refusal>) {
         let Err(refusal) = reply else { return };
-        // Those of signals and of the host are told by what happens.
+        // Those of signals, and of methods that nobody waits for, are told by what happens.
         let Some(number) = self.desk.asks.requests.remove(&id) else { return };
         if let Some(open) = self.desk.asks.open.get_mut(&number) {
             open.refusal = Some(refusal);
@@ -119,14 +131,17 @@ impl Driver {
     }
 
     /// Answers an ask of which nothing is left to wait for.
-    fn close_ask(&mut self, now: Moment, number: u64) {
+    pub(super) fn close_ask(&mut self, now: Moment, number: u64) {
         if self.desk.asks.open.get(&number).is_some_and(|open| open.waiting > 0) {
             return;
         }
         let Some(open) = self.desk.asks.open.remove(&number) else { return };
         let snapshot = self.live_state(now).snapshot;
         let answer = control_answers::completion(&open.order, open.completions, &snapshot);
-        // Whoever does not wait for it does not miss it.
-        drop(open.completed.send(answer));
+        match open.asker {
+            // Whoever does not wait for it does not miss it.
+            Asker::Client(completed) => drop(completed.send(answer)),
+            Asker::Host(host, id) => self.answer_host(now, (host, id), &answer),
+        }
     }
 }

@@ -247,6 +247,12 @@ impl HostHandle {
         self.health(told)
     }
 
+    /// Answers what it has asked; for that no worker need be known.
+    pub(super) fn answer(&mut self, id: u64, answer: &RawValue, now: Moment) -> HostHealth {
+        let told = self.link.tell(&HostNotification::Answer { id, answer }, None, now);
+        self.health(told)
+    }
+
     /// Passes on words of a worker that must not be lost, because they change what the worker is.
     pub(super) fn pass_on_surely(&mut self, from: InstanceId, message: &RawValue, now: Moment) -> HostHealth {
         if !self.attends() {

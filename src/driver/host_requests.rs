@@ -5,6 +5,7 @@
 use serde_json::value::RawValue;
 use tracing::{trace, warn};
 
+use crate::control::{Order, Target};
 use crate::core::{
     Event, Generation, HostEvent, InstanceId, Moment, OnDeath, OneRequest, Request, RequestId, StopCause,
     WorkerId,
@@ -64,6 +65,11 @@ impl Driver {
             HostRequest::Rollout { hold: true } => self.request(now, Request::Rollout(OnDeath::Hold)),
             HostRequest::Rollout { hold: false } => self.request(now, Request::Rollout(OnDeath::Continue)),
             HostRequest::Restart => self.request(now, Request::RestartAll),
+            HostRequest::Reload { id } => self.host_order(now, id, Order::Reload),
+            HostRequest::Scale { id, count } => {
+                self.host_order(now, id, Order::Scale(Target::Count(count)));
+            }
+            HostRequest::Status { id } => self.host_status(now, id),
             HostRequest::Limits(about) => self.limit(now, about),
             HostRequest::Add(about) => self.add(now, about),
             HostRequest::Setup { settings } => {

@@ -150,6 +150,7 @@ async fn drive(job: RunSpec) -> anyhow::Result<Exit> {
             }
             answer = driver.port_holders.next() => driver.hear_of_owner(clock.now(), answer),
             (generation, word) = driver.reader.next() => driver.hear_reader(clock.now(), generation, word),
+            status = driver.host_status.next() => driver.hear_status(clock.now(), status),
             () = driver.builtins.changed() => driver.files_changed(clock.now()),
             () = ready_now(rest.link == Progress::More) => rest.link = driver.listen(clock.now()),
             guard = link.readable() => {

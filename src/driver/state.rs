@@ -23,6 +23,7 @@ use super::control_desk::ControlDesk;
 use super::endpoints::Endpoints;
 use super::exec_results::{Begun, Mended};
 use super::host_handle::HostHandle;
+use super::host_status::HostStatus;
 use super::launch::Launcher;
 use super::port_holder::Inquiries;
 use super::reader::{InForce, Reader};
@@ -42,6 +43,7 @@ pub(super) struct Driver {
     pub(super) reserve: Reserve,
     pub(super) port_holders: Inquiries,
     pub(super) desk: ControlDesk,
+    pub(super) host_status: HostStatus,
     pub(super) endpoints: Endpoints,
     pub(super) children: BTreeMap<InstanceId, Process>,
     /// Kept from call to call, so that the hot path does not allocate.
@@ -112,6 +114,7 @@ impl Driver {
         reader: Reader,
         desk: ControlDesk,
     ) -> Self {
+        let host_status = HostStatus::new(desk.reporter.clone());
         Self {
             supervisor,
             cluster,
@@ -124,6 +127,7 @@ impl Driver {
             reserve: Reserve::take(),
             port_holders: Inquiries::new(),
             desk,
+            host_status,
             endpoints: Endpoints::default(),
             children: BTreeMap::new(),
             news: Vec::new(),

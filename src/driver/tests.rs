@@ -5,6 +5,7 @@ use std::ffi::OsString;
 use std::io::Write;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
+use std::time::Instant;
 
 use super::builtin_extensions::BuiltinExtensions;
 use super::control_desk::{Asks, ControlDesk};
@@ -13,7 +14,7 @@ use super::launch::{Configured, Launcher};
 use super::reader::Reader;
 use super::spawn_overrides::SpawnOverrides;
 use super::state::{Driver, Engaged};
-use crate::control::Control;
+use crate::control::{About, Control, Reporter};
 use crate::core::{
     ExitTimeout, FirstPort, Generation, HostKind, Layout, LifecycleLimits, Moment, Policy, PoolSpec,
     Readiness, Request, RestartOrder, Supervisor,
@@ -83,6 +84,14 @@ fn driver(folder: PathBuf) -> Driver {
         limit: DescriptorLimit::current().unwrap(),
         overrides: SpawnOverrides::default(),
     };
+    let about = About {
+        version: "0",
+        name: "tests".to_owned(),
+        config: "luster.conf.json".into(),
+        started: Instant::now(),
+        cause: |_| String::new(),
+    };
+    let reporter = Arc::new(Reporter::new(Arc::new(about), PathBuf::new()));
     Driver::new(
         Supervisor::new(Moment(0), spec, 1),
         Cluster::new(Balance::RoundRobin).unwrap(),
@@ -90,7 +99,7 @@ fn driver(folder: PathBuf) -> Driver {
         HostHandle::none().unwrap(),
         BuiltinExtensions::default(),
         Reader::new(None),
-        ControlDesk { control: Control::none(), snapshot: None, asks: Asks::default() },
+        ControlDesk { control: Control::none(), snapshot: None, asks: Asks::default(), reporter },
     )
 }
 

@@ -9,6 +9,7 @@
 const cluster = require('cluster');
 const ClusterProcess = require('../shared/cluster_process');
 const Port = require('../shared/port');
+const { LusterRequestError } = require('../shared/errors');
 const { COMMANDS } = require('../shared/rpc');
 const { EVENTS, REPORTED_EVENTS, STATES } = require('../shared/worker_constants');
 const validationErrors = require('./validation_errors');
@@ -106,6 +107,24 @@ class Master extends ClusterProcess {
     softRestart() {
         this._ask('rollout');
         return this;
+    }
+
+    /** Reads the configuration anew and replaces all workers, as `luster reload` does. A promise of what came of it. */
+    reload() {
+        return this._supervision.request('reload');
+    }
+
+    /** Has so many workers, as `luster scale` does. A promise of what came of it. */
+    scale(count) {
+        if (!Number.isSafeInteger(count)) {
+            return Promise.reject(LusterRequestError.createError('OUT_OF_RANGE', { count }));
+        }
+        return this._supervision.request('scale', { count });
+    }
+
+    /** A promise of how everything stands, as `luster status --json` says it. */
+    status() {
+        return this._supervision.request('status');
     }
 
     /** Restarts one worker when its turn comes. */

@@ -61,6 +61,10 @@ module.exports = {
     rolloutAborted(news) {
         this._master.emit('restart aborted', news.wid === null ? null : this._workerOf(news), news.reason);
     },
+    answer(news) {
+        this._requests.answered(news.id, news.answer);
+        this.hold();
+    },
     /** Every worker is dead. Whoever listens may revive one; the supervisor waits for our word. */
     allDead(news) {
         this._isEndTold = true;
@@ -86,6 +90,7 @@ module.exports = {
             worker._wanted = false;
         }
         // Who listens to the end may have begun to clean up.
+        this._requests.end(this.isServing ? 'this extension host' : 'luster');
         const exits = this._exitsAtEnd && this._master.listenerCount('shutdown') === 0;
         if (!this._isShutdownTold) {
             this._master.emit('shutdown');

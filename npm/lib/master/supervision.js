@@ -4,13 +4,14 @@
 // its first message (`hello`) would not say anyway.
 
 const { STATES } = require('../shared/worker_constants');
-const { LusterWorkerWrapperError } = require('../shared/errors');
+const { LusterRequestError, LusterWorkerWrapperError } = require('../shared/errors');
 const binary = require('./binary');
 const { namesIn } = require('../shared/native_extensions');
 const inheritance = require('./inheritance');
 const { describe } = require('./validate');
 const WorkerInstance = require('./worker_instance');
 const links = require('./link');
+const Requests = require('./requests');
 const Roster = require('./roster');
 const Settings = require('./settings');
 const OrderedQueue = require('./ordered_queue');
@@ -21,6 +22,7 @@ class Supervision {
         this._master = master;
         this._link = null;
         this._roster = new Roster(master);
+        this._requests = new Requests();
         this._instances = new Map();
         /** Streams of processes that are about to be told, by instance. */
         this._streams = new Map();
@@ -87,6 +89,14 @@ class Supervision {
         this.hold();
     }
 
+    /** Asks for something that is answered; a promise of the answer. */
+    request(what, details) {
+        if (this._link === null) {
+            return Promise.reject(LusterRequestError.createError('NO_SUPERVISOR'));
+        }
+        return this._requests.open(id => this.ask(what, { ...details, id }));
+    }
+
     /** Tells what has changed since it was told last. */
     tellSettings() {
         if (this._link !== null) {
@@ -130,7 +140,7 @@ class Supervision {
             const workers = this._roster.all();
             // That all are dead is about to be told.
             const isAboutToEnd = !this._isEndTold && workers.length > 0 && workers.every(worker => worker._isGivenUp);
-            this._link.hold(this._isExpectingPresent || this._isEnding || isAboutToEnd || workers.some(worker =>
+            this._link.hold(this._isExpectingPresent || this._isEnding || isAboutToEnd || this._requests.isOpen || workers.some(worker =>
                 worker._wanted || worker._elder !== null || worker.state !== STATES.STOPPED));
         }
     }
@@ -282,6 +292,7 @@ class Supervision {
     /** The supervisor's process has ended; its workers have ended with it. */
     _ended({ error, code, signal }) {
         this._link.hold(false);
+        this._requests.end('luster');
         if (error) {
             this._fail(new binary.BinaryError(binary.explain(binary.find(), error)), NOT_EXECUTABLE);
         } else if (!this._isOver) {

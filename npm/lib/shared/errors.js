@@ -36,6 +36,20 @@ exports.LusterClusterProcessError = LusterError.create('LusterClusterProcessErro
     EXTENSION_FAILED: 'Extension "%name%" failed: %reason%',
 });
 
+/** What was asked of luster did not come about; `data` is the whole answer. */
+exports.LusterRequestError = LusterError.create('LusterRequestError', {
+    ABORTED: 'It has failed and was given up where it stood',
+    BUSY: 'Too many requests are under way',
+    CONFIGURATION: 'The configuration cannot be used',
+    ENDED: '%what% ends, and says no more of it',
+    NO_SUPERVISOR: 'Nothing can be asked before the workers are started: call run() first',
+    OUT_OF_RANGE: 'The number of workers must be a whole number, not %count%',
+    OVERRULED: 'It was overruled by a later request',
+    SCRIPT_DECIDES: 'A custom master\'s script decides that',
+    STOPPING: 'luster is stopping',
+    TAKEN_BACK: 'It has failed and was taken back',
+});
+
 exports.LusterRPCCallbackError = LusterError.create('LusterRPCCallbackError', {
     REMOTE_CALL_WITH_CALLBACK_TIMEOUT: 'Remote call failed due to timeout for command "%command%"',
 });

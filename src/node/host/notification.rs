@@ -107,6 +107,13 @@ pub enum HostNotification<'a> {
         /// Why.
         reason: &'a str,
     },
+    /// What became of a request that was made under a number, as the control socket has it; or how everything stands.
+    Answer {
+        /// The number.
+        id: u64,
+        /// The answer.
+        answer: &'a RawValue,
+    },
     /// Every worker is dead.
     AllDead {
         /// luster's exit code for that.

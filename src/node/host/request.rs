@@ -43,6 +43,23 @@ pub enum HostRequest {
     },
     /// Replace every worker, all at once.
     Restart,
+    /// Read the configuration anew and replace every worker. What comes of it is answered under this number.
+    Reload {
+        /// The number.
+        id: u64,
+    },
+    /// Have so many workers; answered.
+    Scale {
+        /// The number that it is answered under.
+        id: u64,
+        /// How many.
+        count: i64,
+    },
+    /// How does everything stand? Answered.
+    Status {
+        /// The number that it is answered under.
+        id: u64,
+    },
     /// A worker has these limits, and listens there, from now on.
     Limits(WorkerSettings),
     /// One worker more.

@@ -22,6 +22,7 @@ mod examples;
 mod extension_faults;
 mod extension_host;
 mod extension_options;
+mod extension_requests;
 mod guard;
 mod hanging_starts;
 mod idleness;

@@ -24,6 +24,11 @@ if (luster.isMaster) {
             console.log(worker.pid, error, data.count);
         },
     });
+    luster.reload().then(({ replaced = 0, message }) => console.log(replaced + 1, message));
+    luster.scale(3).catch((error: errors.LusterRequestError) => console.log(error.code, error.outcome === 'taken_back'));
+    luster.status().then(({ workers, host }) => console.log(workers[0]?.instances[0]?.pid, host?.kind === 'custom_master'));
+    // @ts-expect-error a number is needed
+    luster.scale('3');
     luster.on('error', error => errors.LusterError.ensureError(error).log('warn'));
     for (const worker of luster.getWorkersArray()) {
         worker.options.port = 80;
