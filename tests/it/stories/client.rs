@@ -99,6 +99,28 @@ fn status_shows_luster_and_every_worker_in_80_columns() {
 }
 
 #[test]
+fn colours_are_for_terminals_of_those_who_like_them() {
+    let (luster, _) = serving(1);
+    let on_terminal = |command: Luster| {
+        let pty = nix::pty::openpty(None, None).expect("a terminal");
+        let mut child = command.command(&[]).stdout(pty.slave).spawn().expect("the binary is built");
+        let (mut terminal, mut shown) = (std::fs::File::from(pty.master), Vec::new());
+        // The terminal's end, once the last who writes to it is gone, is an error.
+        let _ = terminal.read_to_end(&mut shown);
+        assert!(child.wait().expect("it ends").success());
+        String::from_utf8(shown).expect("UTF-8")
+    };
+    let status = || asking(&luster, &["status"]).env("TERM", "xterm").without_env("NO_COLOR");
+    let shown = on_terminal(status());
+    assert!(shown.contains("\x1b[32m1 of 1 worker ready\x1b[0m"), "{shown:?}");
+    for plain in [status().env("NO_COLOR", "1"), status().env("TERM", "dumb")] {
+        let shown = on_terminal(plain);
+        assert!(shown.contains("1 of 1 worker ready") && !shown.contains('\x1b'), "{shown:?}");
+    }
+    assert_eq!(luster.stop().0, 0);
+}
+
+#[test]
 fn json_is_what_the_control_socket_answers() {
     let (luster, _) = serving(1);
     let socket = luster.control_path();
