@@ -24,6 +24,9 @@ use crate::control::schema::{Answer, Reason, SCHEMA, Status};
 /// The longest answer; the status of 10,000 workers has 6 MiB.
 const LONGEST_ANSWER: usize = 64 << 20;
 
+/// How much room is made for an answer before it is there.
+const ROOM: usize = 1 << 20;
+
 /// How long an answer may take that is given at once.
 const PATIENCE: Duration = Duration::from_secs(10);
 
@@ -70,7 +73,10 @@ impl Connection {
     pub(super) async fn status(&mut self) -> Result<(Status, Vec<u8>), ClientError> {
         let reply = self.get("/v1/status").await?;
         match reply.code {
-            StatusCode::OK => Ok((self.understand(&reply.body)?, reply.body)),
+            StatusCode::OK => {
+                let status = self.understand(&reply.body, |status: &Status| status.schema)?;
+                Ok((status, reply.body))
+            }
             _ => Err(self.refused(&reply)),
         }
     }
@@ -102,7 +108,7 @@ impl Connection {
 
     /// What an answer means that is none to the question.
     pub(super) fn refused(&self, reply: &Reply) -> ClientError {
-        match self.understand::<Answer>(&reply.body) {
+        match self.answer(reply) {
             Ok(Answer { reason: Some(Reason::Forbidden), message, .. }) => {
                 ClientError::Denied(self.socket.clone(), message)
             }
@@ -116,21 +122,34 @@ impl Connection {
         }
     }
 
-    /// Reads an answer.
-    pub(super) fn understand<T: DeserializeOwned>(&self, body: &[u8]) -> Result<T, ClientError> {
+    /// What a request came to.
+    pub(super) fn answer(&self, reply: &Reply) -> Result<Answer, ClientError> {
+        self.understand(&reply.body, |answer: &Answer| answer.schema)
+    }
+
+    /// Reads what is in a body, if it is of our schema.
+    fn understand<T: DeserializeOwned>(
+        &self,
+        body: &[u8],
+        schema: impl FnOnce(&T) -> u32,
+    ) -> Result<T, ClientError> {
         #[derive(serde::Deserialize)]
         struct Versioned {
             schema: u32,
         }
         let odd = |why: String| ClientError::NotUnderstood(self.socket.clone(), why);
-        match serde_json::from_slice::<Versioned>(body) {
-            Ok(Versioned { schema: SCHEMA }) => {}
-            Ok(Versioned { schema }) => {
-                return Err(odd(format!("it answers in schema {schema}, and this is {SCHEMA}")));
-            }
-            Err(_) => return Err(odd("it does not answer in luster's JSON".to_owned())),
+        let read = serde_json::from_slice::<T>(body);
+        // Read a second time only where it was not understood: that of 1,000 workers is long.
+        let found = match &read {
+            Ok(value) => Some(schema(value)),
+            Err(_) => serde_json::from_slice(body).ok().map(|Versioned { schema }| schema),
+        };
+        match (read, found) {
+            (_, None) => Err(odd("it does not answer in luster's JSON".to_owned())),
+            (Ok(value), Some(SCHEMA)) => Ok(value),
+            (Err(error), Some(SCHEMA)) => Err(odd(format!("its answer is incomplete: {error}"))),
+            (_, Some(other)) => Err(odd(format!("it answers in schema {other}, and this is {SCHEMA}"))),
         }
-        serde_json::from_slice(body).map_err(|error| odd(format!("its answer is incomplete: {error}")))
     }
 
     fn request(
@@ -178,7 +197,9 @@ pub(super) async fn next_part(body: &mut Incoming) -> Option<Result<Bytes, hyper
 
 async fn read(socket: &Path, pid: i32, response: Response<Incoming>) -> Result<Reply, ClientError> {
     let code = response.status();
-    let (mut body, mut whole) = (response.into_body(), Vec::new());
+    let mut body = response.into_body();
+    let expected = usize::try_from(body.size_hint().lower()).unwrap_or(usize::MAX);
+    let mut whole = Vec::with_capacity(expected.min(ROOM));
     while let Some(part) = next_part(&mut body).await {
         let part = part.map_err(|error| broken(socket, pid, &error))?;
         if whole.len() + part.len() > LONGEST_ANSWER {

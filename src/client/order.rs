@@ -150,7 +150,7 @@ fn left_behind(order: &Order, progress: &Progress, why: &str, exit: Exit) -> Exi
 }
 
 fn conclude(connection: &Connection, reply: &Reply, form: Form) -> Result<Exit, ClientError> {
-    let answer: Answer = connection.understand(&reply.body)?;
+    let answer = connection.answer(reply)?;
     let exit = exit_of(&answer);
     if let (Form::Text(_), Exit::Permission | Exit::Busy) = (form, exit) {
         return Err(connection.refused(reply));
