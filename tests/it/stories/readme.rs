@@ -32,6 +32,7 @@ const RUN: &[(&str, &str, &str)] = &[
     ("In a worker", "js", "readme::a_worker_finds_its_luster"),
     ("Apps with open handles", "js", "readme::an_app_that_closes_what_it_has_open_needs_no_signal"),
     ("Writing extensions", "js", "readme::the_extension_is_the_example"),
+    ("Writing extensions", "js", "readme::an_extension_reloads"),
     ("Writing extensions", "js", "readme::a_worker_calls_the_master"),
     ("A master of your own", "js", "readme::a_script_is_the_master"),
     ("Log files, and restarts on change", "js", "readme::log_files_and_guard_are_built_in"),
@@ -201,8 +202,21 @@ fn the_extension_is_the_example() {
 }
 
 #[test]
-fn a_worker_calls_the_master() {
+fn an_extension_reloads() {
     let text = blocks().into_iter().filter(|block| block.heading == "Writing extensions").nth(1);
+    let text = text.expect("it is there").text;
+    let module = format!(
+        "exports.configure = (config, luster) => {{\nif (luster.isMaster) luster.once('running', () => {{\n{text}\n}});\n}};"
+    );
+    let config = json!({"workers": 4, "extensions": {"deploy": {}}});
+    let luster = Luster::with("", config).file("node_modules/deploy.js", &module).start();
+    eventually("the answer", || luster.stdout().contains("4 workers have been replaced\n").then_some(()));
+    assert_eq!(luster.stop().0, 0);
+}
+
+#[test]
+fn a_worker_calls_the_master() {
+    let text = blocks().into_iter().filter(|block| block.heading == "Writing extensions").nth(2);
     let text =
         here(&text.expect("it is there").text, &[("/* … */", "console.log(error, JSON.stringify(prices));")]);
     let (master, worker) = text.split_once("\n\n").expect("two parts");
