@@ -85,7 +85,7 @@ pub(super) fn control(settings: &Settings, identity: Identity, config: &Path) ->
         ControlSocket::None => None,
     };
     let wanted = place.map(|place| Wanted { identity, place, group: settings.control_group });
-    control::Setup { wanted, about, lines: logging::listen }
+    control::Setup { wanted, about, lines: logging::listen, rest: process::give_back }
 }
 
 const fn balance(configured: Balance) -> cluster::Balance {

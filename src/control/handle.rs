@@ -27,6 +27,8 @@ pub struct Setup {
     pub about: About,
     /// What is logged, from now on.
     pub lines: fn() -> Lines,
+    /// Gives back memory, when nobody has asked for a while.
+    pub rest: fn(),
 }
 
 /// The socket, the thread behind it, and the questions it has.
@@ -61,6 +63,7 @@ impl Control {
                 about: Arc::new(setup.about),
                 calls,
                 lines: setup.lines,
+                rest: setup.rest,
             })
         };
         match begin() {

@@ -43,6 +43,7 @@ pub(super) struct Work {
     pub(super) about: Arc<About>,
     pub(super) calls: mpsc::Sender<Call>,
     pub(super) lines: fn() -> Lines,
+    pub(super) rest: fn(),
 }
 
 /// The thread, as the loop holds it.
@@ -83,7 +84,7 @@ impl Thread {
 fn run(work: &Work, end: &UnixStream, alive: SyncSender<()>) {
     while wait(&work.listener, end) == Woken::Somebody {
         match awake(work, end) {
-            Ok(Over::Quiet) => {}
+            Ok(Over::Quiet) => (work.rest)(),
             Ok(Over::Ended) => break,
             Err(error) => {
                 warn!(event = "control_socket", "the control socket is not served for a while: {error}");

@@ -30,6 +30,7 @@ mod log_lines;
 mod perform;
 mod port_holder;
 mod reader;
+mod rest;
 mod run;
 mod spawn_overrides;
 mod state;

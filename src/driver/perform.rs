@@ -69,6 +69,7 @@ impl Driver {
             Effect::DismissHost(_, outcome) => self.tell_end(now, &outcome),
             Effect::KillHost(instance) => self.host.kill(instance),
             Effect::Notify(notice) => {
+                self.rest.put_off(now);
                 match &notice {
                     // Told when it is known who was in the way.
                     Notice::Refused(_, instance, refusal)

@@ -27,6 +27,7 @@ use super::host_status::HostStatus;
 use super::launch::Launcher;
 use super::port_holder::Inquiries;
 use super::reader::{InForce, Reader};
+use super::rest::Rest;
 use super::spawn_overrides::Serialization;
 
 /// Everything the loop owns.
@@ -44,6 +45,7 @@ pub(super) struct Driver {
     pub(super) port_holders: Inquiries,
     pub(super) desk: ControlDesk,
     pub(super) host_status: HostStatus,
+    pub(super) rest: Rest,
     pub(super) endpoints: Endpoints,
     pub(super) children: BTreeMap<InstanceId, Process>,
     /// Kept from call to call, so that the hot path does not allocate.
@@ -128,6 +130,7 @@ impl Driver {
             port_holders: Inquiries::new(),
             desk,
             host_status,
+            rest: Rest::default(),
             endpoints: Endpoints::default(),
             children: BTreeMap::new(),
             news: Vec::new(),
@@ -159,6 +162,7 @@ impl Driver {
             self.take_in(now, news);
         }
         self.tell_overdue_ends(now);
+        self.rest.wake(now);
         if self.supervisor.next_wake().is_some_and(|at| at <= now) {
             let orders = self.supervisor.wake(now);
             self.carry_out(now, orders);
@@ -175,6 +179,7 @@ impl Driver {
             self.cluster.next_wake(),
             self.host.next_wake(),
             self.port_holders.next_wake(),
+            self.rest.next_wake(),
         ];
         wakes.into_iter().flatten().min()
     }

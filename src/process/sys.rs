@@ -170,3 +170,50 @@ pub(super) fn close(number: RawFd) {
     // SAFETY: the caller has just found out that it was inherited, so nothing of ours owns it.
     unsafe { libc::close(number) };
 }
+
+/// Returns the heap's free memory to the kernel, as far as the C library knows how.
+pub(super) fn trim_heap() {
+    #[cfg(target_env = "gnu")]
+    // SAFETY: it touches only what is free.
+    unsafe {
+        libc::malloc_trim(0);
+    }
+}
+
+/// Has the kernel forget that this program's own code and constants are in memory: what is needed is mapped again.
+pub(super) fn forget_program_pages() {
+    /// Of the first object, which is the program itself.
+    unsafe extern "C" fn forget(
+        object: *mut libc::dl_phdr_info,
+        _: libc::size_t,
+        _: *mut libc::c_void,
+    ) -> libc::c_int {
+        // SAFETY: the linker hands over a description that is whole and lives as long as this call.
+        let object = unsafe { &*object };
+        // SAFETY: it says how many headers there are.
+        let headers = unsafe { std::slice::from_raw_parts(object.dlpi_phdr, object.dlpi_phnum.into()) };
+        for header in headers {
+            // What can be written, or could when it was relocated, is not as it is in the file.
+            let is_pristine = header.p_type == libc::PT_LOAD && header.p_flags & libc::PF_W == 0;
+            let (Ok(begin), Ok(length)) =
+                (usize::try_from(object.dlpi_addr + header.p_vaddr), usize::try_from(header.p_memsz))
+            else {
+                continue;
+            };
+            // SAFETY: it only asks.
+            let page = usize::try_from(unsafe { libc::sysconf(libc::_SC_PAGESIZE) }).unwrap_or(4096).max(1);
+            let aligned = begin / page * page;
+            if is_pristine {
+                // SAFETY: these pages are mapped from the program's file and never written: dropped from memory they are read
+                // from the file again, with the same content.
+                unsafe {
+                    libc::madvise(aligned as *mut libc::c_void, begin - aligned + length, libc::MADV_DONTNEED)
+                };
+            }
+        }
+        // Other objects are shared with other processes.
+        1
+    }
+    // SAFETY: the function is called with what it expects, and does not unwind.
+    unsafe { libc::dl_iterate_phdr(Some(forget), ptr::null_mut()) };
+}
