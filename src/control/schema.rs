@@ -22,11 +22,14 @@ pub struct Status {
     pub goal: Goal,
     /// The generation of the configuration that new workers get; 0 is that of the start.
     pub generation: u32,
-    /// How many workers there are to be.
+    /// How many workers there are to be, those that were stopped on request included.
+    #[serde(default)]
+    pub count: u32,
+    /// How many of these are to run: those that were not stopped on request.
     pub wanted: u32,
-    /// How many of these are ready.
+    /// How many of those are ready.
     pub ready: u32,
-    /// Every worker, by its number.
+    /// Every worker, by its number; those beyond `count` are on their way out.
     pub workers: Vec<Worker>,
     /// Whether the configuration is being read anew.
     #[serde(default)]
@@ -265,7 +268,7 @@ pub struct Health {
     pub schema: u32,
     /// Whether every wanted worker is ready and nothing is being stopped.
     pub healthy: bool,
-    /// How many workers there are to be.
+    /// How many workers are to run.
     pub wanted: u32,
     /// How many of these are ready.
     pub ready: u32,

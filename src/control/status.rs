@@ -106,8 +106,11 @@ impl Reporter {
     pub fn report(&self, state: &LiveState) -> schema::Status {
         let snapshot = &state.snapshot;
         let workers: Vec<_> = snapshot.workers.iter().map(|worker| self.worker(state, worker)).collect();
-        let wanted = |worker: &&schema::Worker| worker.state != schema::State::Stopped;
-        let ready = |worker: &&schema::Worker| worker.state == schema::State::Ready;
+        // Those with higher numbers are on their way out.
+        let wanted = |worker: &&schema::Worker| {
+            worker.wid <= snapshot.wanted && worker.state != schema::State::Stopped
+        };
+        let ready = |worker: &&schema::Worker| wanted(worker) && worker.state == schema::State::Ready;
         let count = |number: usize| u32::try_from(number).unwrap_or(u32::MAX);
         let sum = |pick: fn(&schema::Counters) -> u64| workers.iter().map(|w| pick(&w.counters)).sum();
         schema::Status {
@@ -119,6 +122,7 @@ impl Reporter {
                 FleetGoal::Stop => schema::Goal::Stopping,
             },
             generation: snapshot.generation.0,
+            count: snapshot.wanted,
             wanted: count(workers.iter().filter(wanted).count()),
             ready: count(workers.iter().filter(ready).count()),
             reading: snapshot.is_reading,
@@ -232,10 +236,17 @@ impl Reporter {
 impl schema::Health {
     /// How this status looks to who only wants to know whether all is well.
     pub(super) fn of(status: &schema::Status) -> Self {
-        let is_missed =
-            |state: schema::State| !matches!(state, schema::State::Ready | schema::State::Stopped);
-        let not_ready = status.workers.iter().filter(|worker| is_missed(worker.state));
-        let not_ready: Vec<_> = not_ready.map(|worker| worker.wid).collect();
+        let is_missed = |worker: &&schema::Worker| match worker.state {
+            schema::State::Ready | schema::State::Stopped => false,
+            // There are to be fewer, and it leaves.
+            schema::State::Draining | schema::State::Stopping => worker.wid <= status.count,
+            schema::State::Starting
+            | schema::State::BackingOff
+            | schema::State::Dead
+            | schema::State::Idle
+            | schema::State::Unknown => true,
+        };
+        let not_ready = status.workers.iter().filter(is_missed).map(|worker| worker.wid).collect::<Vec<_>>();
         Self {
             schema: SCHEMA,
             healthy: not_ready.is_empty() && status.goal == schema::Goal::Serving,

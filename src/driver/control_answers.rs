@@ -124,7 +124,7 @@ pub(super) fn completion(order: &Order, completions: Vec<Completion>, now: &Snap
         (Some(failed), _) => failed,
         (None, false) => dead(order, &deaths),
         (None, true) => {
-            let message = done(order, rolled_out, now.workers.len());
+            let message = done(order, rolled_out, now.wanted as usize);
             Answer { replaced: rolled_out.map(number), ..answer(Outcome::Done, None, message) }
         }
     };

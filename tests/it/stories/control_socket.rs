@@ -5,7 +5,9 @@ use std::os::unix::fs::{MetadataExt, PermissionsExt};
 
 use serde_json::{Value, json};
 
-use crate::harness::{Control, HTTP, Luster, Running, eventually, free_port, is_alive, node};
+use crate::harness::{
+    Control, HTTP, Load, Luster, Running, Style, Target, eventually, free_port, is_alive, node,
+};
 
 /// Two workers that serve a port.
 fn serving() -> (Running, u16) {
@@ -309,8 +311,33 @@ fn a_custom_master_has_a_socket_too() {
     assert_eq!((&status["ready"], &status["host"]["kind"]), (&json!(1), &json!("custom_master")));
     assert_eq!(status["host"]["pid"], luster.pid());
     assert_eq!(control.post("/v1/restart", "").0, 200);
+    // How many there are the script says.
+    let (code, answer) = control.post("/v1/scale", "{\"count\":2}");
+    assert_eq!((code, &answer["reason"]), (409, &json!("script_decides")), "{answer}");
     luster.signal(nix::sys::signal::Signal::SIGTERM);
     let mut luster = luster;
     luster.await_end();
     eventually("the socket is gone", || (!control.path().exists()).then_some(()));
+}
+
+#[test]
+fn workers_become_more_and_fewer_and_keep_their_numbers() {
+    let (luster, port) = serving();
+    let control = luster.control();
+    let before = active_pids(&control.status());
+    let load = Load::begin(&Target::Tcp(port), Style::KEEP_ALIVE.pausing(2, 0, 1));
+    let (code, answer) = control.post("/v1/scale", "{\"count\":4}");
+    assert_eq!((code, &answer["message"]), (200, &json!("there are 4 workers")), "{answer}");
+    let status = control.status();
+    assert_eq!((&status["count"], &status["ready"]), (&json!(4), &json!(4)));
+    assert_eq!(active_pids(&status)[..2], before);
+    let (code, answer) = control.post("/v1/scale", "{\"change\":-1}");
+    assert_eq!((code, &answer["message"]), (200, &json!("there are 3 workers")), "{answer}");
+    assert_eq!(active_pids(&control.status()), active_pids(&status)[..3]);
+    let (code, answer) = control.post("/v1/scale", "{\"change\":-2}");
+    assert_eq!((code, &answer["message"]), (200, &json!("there is 1 worker")), "{answer}");
+    assert_eq!(active_pids(&control.status()), before[..1]);
+    assert_eq!(control.ask("GET", "/v1/health", "").0, 200);
+    load.end_without_a_failure();
+    assert_eq!(luster.stop().0, 0);
 }
