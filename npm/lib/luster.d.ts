@@ -192,7 +192,9 @@ declare namespace luster {
         revision: number;
         goal: 'serving' | 'stopping';
         generation: number;
-        /** How many workers there are to be, and how many of them are ready. */
+        /** How many workers there are to be; those with higher numbers are on their way out. */
+        count: number;
+        /** How many of them are to run, and how many of those are ready. */
         wanted: number;
         ready: number;
         workers: StatusOfWorker[];

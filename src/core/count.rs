@@ -5,14 +5,14 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::effect::Effect;
-use super::effect::{Haste, Scope, StopReason};
+use super::effect::Effect::{self, Notify};
+use super::effect::{Haste, Notice, Scope, StopReason};
 use super::event::OnDeath;
 use super::fleet::{Started, Supervisor};
 use super::ids::{InstanceId, Moment, WorkerId};
 use super::pending::Awaited;
 use super::rollout::{Onto, Wanted};
-use super::slot::{DesiredState, PortFrom, Slot, SlotState};
+use super::slot::{AddedBy, DesiredState, PortFrom, Slot, SlotState};
 
 impl Supervisor {
     /// So many workers: there are more or fewer of them, and those that listen elsewhere now are replaced.
@@ -21,7 +21,8 @@ impl Supervisor {
         self.ports = self.spec.layout.ports(count);
         let newest = self.newest();
         let grown = self.grow(now, count, effects);
-        let gone = self.shrink(now, count, effects);
+        let going = self.beyond(count, |_| true);
+        let gone = self.remove(now, going, effects);
         let is_moved = |slot: &&Slot| {
             let is_told = slot.port_from == PortFrom::Configuration && slot.sitting().is_some();
             slot.worker.0 <= count && is_told && slot.port != self.ports.of(slot.worker)
@@ -53,6 +54,7 @@ impl Supervisor {
                 Some(DesiredState::Removed) => self.slots.of_mut(worker).desired = DesiredState::Running,
                 None => {
                     let port = self.ports.of(worker);
+                    effects.push(Notify(Notice::Settings(worker, self.policy.limits, port.clone())));
                     self.slots.push(Slot::new(worker, self.policy.limits, self.generation, port));
                 }
             }
@@ -70,20 +72,31 @@ impl Supervisor {
         started
     }
 
-    /// At most so many workers; answers with those that go.
-    pub(super) fn shrink(
+    /// At most so many workers, beside those that the host has added.
+    pub(super) fn shrink(&mut self, now: Moment, count: u32, effects: &mut Vec<Effect>) {
+        let going = self.beyond(count, |slot| slot.added_by == AddedBy::Configuration);
+        self.remove(now, going, effects);
+    }
+
+    /// Those beyond so many, as far as they are meant.
+    fn beyond(&self, count: u32, is_meant: impl Fn(&Slot) -> bool) -> BTreeSet<WorkerId> {
+        let slots = self.slots.iter().filter(|slot| slot.worker.0 > count && is_meant(slot));
+        slots.map(|slot| slot.worker).collect()
+    }
+
+    /// These go, if they do not already.
+    fn remove(
         &mut self,
         now: Moment,
-        count: u32,
+        going: BTreeSet<WorkerId>,
         effects: &mut Vec<Effect>,
     ) -> BTreeSet<WorkerId> {
-        let beyond = |slot: &&Slot| slot.worker.0 > count && slot.desired != DesiredState::Removed;
-        let going: Vec<_> = self.slots.iter().filter(beyond).map(|slot| slot.worker).collect();
-        for worker in going {
-            self.dismiss(now, worker, (DesiredState::Removed, StopReason::Removed), effects);
+        for worker in &going {
+            if self.slots.of(*worker).desired != DesiredState::Removed {
+                self.dismiss(now, *worker, (DesiredState::Removed, StopReason::Removed), effects);
+            }
         }
-        let last = u32::try_from(self.slots.len()).unwrap_or(u32::MAX);
-        (count.saturating_add(1)..=last).map(WorkerId).collect()
+        going
     }
 
     /// Stops a worker, which is not started again by itself.
@@ -120,7 +133,8 @@ impl Supervisor {
         {
             let worker = last.worker;
             effects.push(Effect::ReleaseSlotListeners(worker));
-            // Who waits for it is answered first.
+            effects.push(Notify(Notice::Removed(worker)));
+            // Who waits for it is answered before it is no more.
             self.pending.look_at(worker, None, effects);
             self.slots.pop();
         }

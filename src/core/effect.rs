@@ -11,7 +11,7 @@ use super::event::{ExitStatus, ListenRefusal, OnDeath, StopCause};
 use super::failure::{AbortReason, Death};
 use super::ids::{Endpoint, Generation, HostInstanceId, InstanceId, ListenAddress, RequestId, WorkerId};
 use super::observed::Departure;
-use super::policy::RestartOrder;
+use super::policy::{LifecycleLimits, RestartOrder};
 
 /// One thing for the driver to do, in the order given.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -208,6 +208,10 @@ pub enum Notice {
         /// What comes now.
         then: HostThen,
     },
+    /// There is this worker, perhaps since now, and it has these limits and is told to listen there.
+    Settings(WorkerId, LifecycleLimits, Arc<str>),
+    /// There is no such worker any more.
+    Removed(WorkerId),
     /// Everything is being stopped; this many processes are left.
     ShuttingDown(usize),
     /// Everything is being killed; this many processes are left.

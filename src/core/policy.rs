@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use serde::{Deserialize, Serialize};
+
 /// How the fleet is kept. Each field's configuration key is in brackets.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Policy {
@@ -35,7 +37,7 @@ pub struct Canary {
 }
 
 /// How one worker is watched and stopped.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct LifecycleLimits {
     /// From fork to `online`; on expiry the worker gets SIGTERM [`control.forkTimeout`].
     pub fork_timeout: Option<Duration>,
@@ -52,7 +54,8 @@ pub struct LifecycleLimits {
 }
 
 /// Whether a worker that ends by itself is started again.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Persistence {
     /// It is.
     #[default]

@@ -3,6 +3,8 @@
 //! Invariants: workers are restarted only behind a reading that began after they were asked for; at most one reading is
 //! under way; after a stop none begins. Crashes are no restarts on purpose: what was read last is what they are followed by.
 
+use std::sync::Arc;
+
 use super::answers::Completion;
 use super::effect::Effect::{self, Notify};
 use super::effect::Notice;
@@ -124,8 +126,9 @@ impl Supervisor {
         }
         for slot in self.slots.all_mut() {
             // Others have limits of their own.
-            if slot.limits == self.policy.limits {
+            if slot.limits == self.policy.limits && slot.limits != policy.limits {
                 slot.limits = policy.limits;
+                effects.push(Notify(Notice::Settings(slot.worker, slot.limits, Arc::clone(&slot.port))));
             }
         }
         self.policy = policy;

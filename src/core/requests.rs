@@ -17,7 +17,7 @@ use super::ids::{InstanceId, Moment, RequestId, WorkerId};
 use super::pending::Awaited;
 use super::policy::{HostKind, LifecycleLimits, RestartOrder};
 use super::rollout::{Onto, Rollout, Wanted};
-use super::slot::{DesiredState, PortFrom, Slot, SlotState};
+use super::slot::{AddedBy, DesiredState, PortFrom, Slot, SlotState};
 
 /// One request to stop may come twice: a Ctrl-C from the terminal and from a parent that passes it on, as npm does; a
 /// SIGTERM from `timeout`, to its child and to the group.
@@ -175,7 +175,9 @@ impl Supervisor {
 
     /// What is wanted of a rollout, as the settings in force say.
     fn wanted(&self, scope: Scope, onto: Onto, on_death: OnDeath) -> Wanted {
-        let is_staying = |slot: &&Slot| slot.worker.0 <= self.policy.workers.max(self.ports.count());
+        let is_staying = |slot: &&Slot| {
+            slot.worker.0 <= self.policy.workers.max(self.ports.count()) || slot.added_by == AddedBy::Host
+        };
         let workers = match scope {
             // Those that a reload takes away are not replaced first.
             Scope::All if self.ports.count() > 0 => {
@@ -212,7 +214,7 @@ impl Supervisor {
             self.limit(worker, limits, port);
         } else if worker == self.slots.next_worker() {
             let slot = Slot::new(worker, limits, self.generation, port);
-            self.slots.push(Slot { desired: DesiredState::Stopped, port_from: PortFrom::Host, ..slot });
+            self.slots.push(slot.of_host());
         }
     }
 

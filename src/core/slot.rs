@@ -38,6 +38,8 @@ pub(super) struct Slot {
     pub(super) port: Arc<str>,
     /// Who says so.
     pub(super) port_from: PortFrom,
+    /// Who wanted it to be there.
+    pub(super) added_by: AddedBy,
 }
 
 /// What an instance has to listen on to take over.
@@ -67,6 +69,15 @@ impl Expected {
 pub(super) enum PortFrom {
     Configuration,
     /// An extension or a script, for this worker.
+    Host,
+}
+
+/// Who wanted a worker to be there.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum AddedBy {
+    /// The configuration, or who has asked for another number since.
+    Configuration,
+    /// An extension or a script, beside those: a reload does not take it away.
     Host,
 }
 
@@ -126,7 +137,13 @@ impl Slot {
             generation,
             port,
             port_from: PortFrom::Configuration,
+            added_by: AddedBy::Configuration,
         }
+    }
+
+    /// One that the host adds, says of where it listens, and starts.
+    pub(super) fn of_host(self) -> Self {
+        Self { desired: DesiredState::Stopped, port_from: PortFrom::Host, added_by: AddedBy::Host, ..self }
     }
 
     /// The instance in the seat.

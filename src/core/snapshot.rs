@@ -14,8 +14,9 @@ use super::host::Phase;
 use super::ids::{Endpoint, Generation, HostInstanceId, InstanceId, ListenAddress, Moment, WorkerId};
 use super::instance::{Instance, Stage, StopPhase};
 use super::observed::{ChannelState, Startup};
+use super::policy::LifecycleLimits;
 use super::reload_state::Reading;
-use super::slot::{DesiredState, Slot, SlotState};
+use super::slot::{AddedBy, DesiredState, Slot, SlotState};
 
 /// Everything there is to know.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -70,6 +71,10 @@ pub struct RolloutProgress {
 pub struct WorkerSnapshot {
     /// Which.
     pub worker: WorkerId,
+    /// Its limits.
+    pub limits: LifecycleLimits,
+    /// What it is told to listen on.
+    pub port: String,
     /// Where it stands.
     pub state: WorkerState,
     /// When its next instance starts, if it backs off.
@@ -168,6 +173,13 @@ impl Supervisor {
 }
 
 impl Supervisor {
+    /// What the workers are told to listen on that a host begins with: those that no host has added.
+    #[must_use]
+    pub fn initial_ports(&self) -> Vec<String> {
+        let initial = self.slots.iter().take_while(|slot| slot.added_by == AddedBy::Configuration);
+        initial.map(|slot| slot.port.as_ref().to_owned()).collect()
+    }
+
     /// How many workers there are to be.
     fn wanted_workers(&self) -> u32 {
         let is_wanted = |slot: &&Slot| slot.desired != DesiredState::Removed;
@@ -183,6 +195,8 @@ impl Slot {
         };
         WorkerSnapshot {
             worker: self.worker,
+            limits: self.limits,
+            port: self.port.as_ref().to_owned(),
             state: self.worker_state(),
             starts_at,
             counters: self.counters,

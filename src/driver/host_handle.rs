@@ -162,10 +162,11 @@ impl HostHandle {
         self.news = news;
     }
 
-    /// Starts a host's process.
-    pub(super) fn start(&mut self, instance: HostInstanceId) -> Result<i32, String> {
+    /// Starts a host's process, which begins with workers that are told to listen on these.
+    pub(super) fn start(&mut self, instance: HostInstanceId, ports: &[String]) -> Result<i32, String> {
         let launcher = self.launcher.as_mut().ok_or("there is none to start")?;
-        let (forked, socket) = launcher.fork(&HostLauncher::again()).map_err(|error| error.to_string())?;
+        let (forked, socket) =
+            launcher.fork(&HostLauncher::again(ports)).map_err(|error| error.to_string())?;
         let Forked { child, exec } = forked;
         if let Err(error) = self.link.expect(socket) {
             child.discard();

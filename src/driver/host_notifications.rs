@@ -36,6 +36,10 @@ impl Driver {
                 let reason = clauses::abort_reason(reason);
                 self.tell(now, &HostNotification::RolloutAborted { wid: Some(worker.0), reason: &reason });
             }
+            Notice::Settings(worker, limits, port) => {
+                self.tell(now, &HostNotification::Worker { wid: worker.0, port, limits: (*limits).into() });
+            }
+            Notice::Removed(worker) => self.tell(now, &HostNotification::Removed { wid: worker.0 }),
             Notice::ConfigurationRefused(reason) => {
                 self.tell(now, &HostNotification::RolloutAborted { wid: None, reason });
             }
@@ -199,6 +203,7 @@ fn fork(instance: InstanceId, process: &Process) -> HostNotification<'_> {
     HostNotification::Fork {
         wid: process.worker.0,
         instance: instance.0,
+        port: &process.spawn.port,
         pid: process.child.pid().as_raw(),
         file: process.argv.first().map_or("", String::as_str),
         args: &process.argv,

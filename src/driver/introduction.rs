@@ -19,6 +19,10 @@ impl Driver {
         let workers = self.supervisor.snapshot(now).workers;
         let mut instances: Vec<_> = workers.iter().flat_map(|worker| &worker.instances).collect();
         instances.sort_by_key(|snapshot| snapshot.instance);
+        for worker in &workers {
+            let (port, limits) = (worker.port.as_str(), worker.limits.into());
+            self.tell(now, &HostNotification::Worker { wid: worker.worker.0, port, limits });
+        }
         for snapshot in &instances {
             self.tell_streams(now, snapshot.instance);
         }
@@ -28,7 +32,7 @@ impl Driver {
         for worker in &workers {
             self.introduce_idle(now, worker.worker, worker.state);
         }
-        self.tell(now, &HostNotification::Present);
+        self.tell(now, &HostNotification::Present { workers: workers.len() });
     }
 
     /// A worker that has no process in its slot's seat.

@@ -67,7 +67,7 @@ pub(super) fn tell(notice: &Notice, pid: impl Fn(InstanceId) -> i32) {
         Notice::HostReady(..) | Notice::HostGivenUp(..) | Notice::HostExited { .. } => host(notice),
         Notice::ShuttingDown(processes) => shutting_down(*processes),
         // Of what a worker does only what follows from it is worth a line.
-        Notice::SaidReady(..) | Notice::Disconnected(..) => {}
+        Notice::SaidReady(..) | Notice::Disconnected(..) | Notice::Settings(..) | Notice::Removed(_) => {}
         Notice::Killing(processes) => {
             let workers = count(*processes);
             warn!(event = "killing_all", processes, "killing {workers} immediately");

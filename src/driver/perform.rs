@@ -157,8 +157,9 @@ impl Driver {
     }
 
     pub(super) fn start_host(&mut self, instance: HostInstanceId) {
+        let ports = self.supervisor.initial_ports();
         let Self { reserve, host, .. } = self;
-        match reserve.lend(|| host.start(instance)) {
+        match reserve.lend(|| host.start(instance, &ports)) {
             Ok(pid) => info!(event = "host_fork", pid, "the extension host (pid {pid}) started"),
             Err(reason) => {
                 host.ended(instance);

@@ -30,6 +30,8 @@ class Master extends ClusterProcess {
         this._supervision = new Supervision(this);
         this._settings = new Settings();
         this._validation = null;
+        /** Whoever waits for workers; called with each that is removed. */
+        this._awaiting = new Set();
 
         this.registerRemoteCommand(COMMANDS.broadcastWorkerEvent, (worker, event, ...args) =>
             this.broadcastWorkerEvent(worker, event, ...args));
@@ -156,7 +158,10 @@ class Master extends ClusterProcess {
         return this;
     }
 
-    /** Resolves when each of these workers has emitted `event`, which is named as the master emits it. */
+    /**
+     * Resolves when each of these workers has emitted `event`, which is named as the master emits it. One that is removed
+     * is not waited for.
+     */
     waitForWorkers(wids, event) {
         const missing = new Set(wids);
         return new Promise(resolve => {
@@ -168,10 +173,12 @@ class Master extends ClusterProcess {
                 missing.delete(worker.wid);
                 if (missing.size === 0) {
                     this.removeListener(event, happened);
+                    this._awaiting.delete(happened);
                     resolve();
                 }
             };
             this.on(event, happened);
+            this._awaiting.add(happened);
         });
     }
 
@@ -272,20 +279,37 @@ class Master extends ClusterProcess {
 
     _onConfigured() {
         const control = name => this.config.get(`control.${name}`);
-        const options = {
+        const limits = {
             forkTimeout: control('forkTimeout'),
             stopTimeout: control('stopTimeout'),
             killTimeout: control('killTimeout'),
             exitThreshold: control('exitThreshold'),
             allowedSequentialDeaths: control('allowedSequentialDeaths'),
-            masterInspectPort: this.config.get('properties.masterInspectPort'),
-            maxListeners: this.getMaxListeners(),
         };
         for (const port of this._validation.ports) {
             // The supervisor knows of these by the configuration.
-            this._keep(new WorkerWrapper(this, { ...options, port: new Port(isNaN(port) ? port : Number(port)) }));
+            this._keepAnother(undefined, { ...limits, port });
         }
         super._onConfigured();
+    }
+
+    /** One more worker that the supervisor has; without a number it is the next. */
+    _keepAnother(wid, { port, ...limits }) {
+        this._keep(new WorkerWrapper(this, {
+            ...limits,
+            port: Port.of(port),
+            masterInspectPort: this.config.get('properties.masterInspectPort'),
+            maxListeners: this.getMaxListeners(),
+        }, wid));
+    }
+
+    /** The supervisor has this worker no more. */
+    _drop(worker) {
+        delete this.workers[worker.wid];
+        worker._leave();
+        for (const happened of [...this._awaiting]) {
+            happened(worker);
+        }
     }
 
     _keep(worker) {

@@ -4,6 +4,9 @@
 
 const WorkerProcess = require('./worker_process');
 
+/** Those that are not told of are none. */
+const NO_LIMITS = { forkTimeout: undefined, stopTimeout: undefined, killTimeout: undefined, exitThreshold: undefined };
+
 /** How long a script that handles a stop may take to end its process, in ms; and the host, which luster kills after 5 s. */
 const SCRIPT_LIMIT = 10000;
 const HOST_LIMIT = 4500;
@@ -48,8 +51,18 @@ module.exports = {
             worker._endedBy(news.then);
         }
     },
-    present() {
+    worker({ wid, port, limits }) {
+        this._learned(wid, { ...NO_LIMITS, ...limits, port });
+    },
+    removed(news) {
+        this._removed(news.wid);
+    },
+    present(news) {
         this._isExpectingPresent = false;
+        // Those that are gone since this process was started.
+        for (let wid = this._validation === null ? 0 : this._validation.ports.length; wid > news.workers; wid--) {
+            this._removed(wid);
+        }
         this.hold();
     },
     /** As in JS luster, where only one of all workers is told. */

@@ -38,6 +38,17 @@ module.exports = class Roster {
         this._introduced = count;
     }
 
+    /** The supervisor has one more by itself. */
+    learns(wid) {
+        this._introduced = Math.max(this._introduced, wid);
+    }
+
+    /** The supervisor has this one, its last, no more. */
+    forget(wid) {
+        this._introduced = Math.min(this._introduced, wid - 1);
+        this._strays.delete(wid);
+    }
+
     /** What it is told when one more comes. */
     introduce(worker) {
         return worker.wid > this._introduced ? this._introduceUpTo(worker.wid) : [about(worker)];

@@ -216,6 +216,27 @@ class Supervision {
         }
     }
 
+    /** There is this worker, perhaps since now. */
+    _learned(wid, about) {
+        const worker = this._roster.of(wid);
+        if (worker === undefined) {
+            this._roster.learns(wid);
+            this._master._keepAnother(wid, about);
+        } else {
+            worker._learn(about);
+        }
+    }
+
+    /** There is no such worker any more. */
+    _removed(wid) {
+        const worker = this._roster.of(wid);
+        if (worker !== undefined) {
+            this._roster.forget(wid);
+            this._master._drop(worker);
+            this.hold();
+        }
+    }
+
     _workerOf(news) {
         return this._roster.of(news.wid);
     }
@@ -235,6 +256,7 @@ class Supervision {
             this._streams.delete(news.instance);
             const instance = new WorkerInstance(this._link, { ...news, streams });
             this._takeBackEnd();
+            worker._learn({ port: news.port });
             this._instances.set(news.instance, instance);
             worker._forked(instance);
         }

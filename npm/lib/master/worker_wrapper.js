@@ -23,6 +23,7 @@ class WorkerWrapper extends EventEmitterEx {
         super();
         this._master = master;
         this._wid = wid;
+        lastWid = Math.max(lastWid, wid);
         this._state = STATES.STOPPED;
         this._instance = null;
         this._elder = null;
@@ -189,6 +190,17 @@ class WorkerWrapper extends EventEmitterEx {
             wid: this.wid, pid: this.pid, state: this.state, targetState,
         }));
         return this;
+    }
+
+    /** The supervisor says what holds of it: what it listens on, and perhaps its limits. */
+    _learn(about) {
+        WorkerWrapperOptions.learn(this.options, about);
+    }
+
+    /** It is the master's no more. */
+    _leave() {
+        this._wanted = false;
+        lastWid = lastWid === this._wid ? lastWid - 1 : lastWid;
     }
 
     /** There is no process in the slot any more, and this follows: another one (`again`), none (`rest`, `dead`). */

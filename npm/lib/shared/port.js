@@ -10,6 +10,11 @@ module.exports = class Port {
         this.value = value;
     }
 
+    /** What the supervisor tells, as text; a number is one. */
+    static of(text) {
+        return new Port(isNaN(text) ? text : Number(text));
+    }
+
     get family() {
         return isNaN(this.value) ? UNIX : INET;
     }

@@ -166,10 +166,11 @@ impl HostLauncher {
         env
     }
 
-    /// What a host that is started again is told besides: there is nothing to evaluate, and workers may run.
+    /// What a host that is started again is told besides: there is nothing to evaluate, and workers may run, which are told
+    /// to listen on these.
     #[must_use]
-    pub fn again() -> Value {
-        json!({"replay": true})
+    pub fn again(ports: &[String]) -> Value {
+        json!({"replay": true, "validation": {"ports": ports}})
     }
 }
 

@@ -2,8 +2,12 @@
 //!
 //! Invariant: whatever is told of a process names its instance.
 
+use std::time::Duration;
+
 use serde::Serialize;
 use serde_json::value::RawValue;
+
+use crate::core::LifecycleLimits;
 
 /// One piece of news.
 #[derive(Debug, Serialize)]
@@ -17,6 +21,8 @@ pub enum HostNotification<'a> {
         wid: u32,
         /// Its instance.
         instance: u32,
+        /// What it is told to listen on.
+        port: &'a str,
         /// Its number.
         pid: i32,
         /// The program.
@@ -93,8 +99,25 @@ pub enum HostNotification<'a> {
         /// What follows.
         then: ExitThen,
     },
+    /// There is this worker, perhaps since now; its settings.
+    Worker {
+        /// Which.
+        wid: u32,
+        /// What it is told to listen on.
+        port: &'a str,
+        /// Its limits.
+        limits: NotifiedLimits,
+    },
+    /// There is no such worker any more.
+    Removed {
+        /// Which.
+        wid: u32,
+    },
     /// All that there was has been told to a host that has just come.
-    Present,
+    Present {
+        /// How many workers there are.
+        workers: usize,
+    },
     /// A rolling restart is complete.
     RolledOut {
         /// Whether it was one of all workers.
@@ -133,6 +156,34 @@ pub enum HostNotification<'a> {
         /// luster's exit code, if a second stop signal has killed everything.
         exit: Option<u8>,
     },
+}
+
+/// A worker's limits as a WorkerWrapper's options have them: in milliseconds, and nothing where there is none.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct NotifiedLimits {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    fork_timeout: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    stop_timeout: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    kill_timeout: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    exit_threshold: Option<u64>,
+    allowed_sequential_deaths: u32,
+}
+
+impl From<LifecycleLimits> for NotifiedLimits {
+    fn from(limits: LifecycleLimits) -> Self {
+        let millis = |limit: Duration| u64::try_from(limit.as_millis()).unwrap_or(u64::MAX).max(1);
+        Self {
+            fork_timeout: limits.fork_timeout.map(millis),
+            stop_timeout: limits.stop_timeout.map(millis),
+            kill_timeout: limits.kill_timeout.map(millis),
+            exit_threshold: limits.exit_threshold.map(millis),
+            allowed_sequential_deaths: limits.allowed_sequential_deaths,
+        }
+    }
 }
 
 /// What follows the end of a process.

@@ -28,7 +28,6 @@ fn extension(body: &str) -> String {
             if (!luster.isMaster) {{ return; }}
             const write = changes => require('fs').writeFileSync('luster.conf.json', JSON.stringify({{ ...base, ...changes }}));
             const base = JSON.parse(require('fs').readFileSync('luster.conf.json', 'utf8'));
-            const mirror = () => luster.getWorkersArray().map(worker => [worker.wid, worker.state, worker.ready, worker.pid]);
             luster.once('running', async () => {{ {body} }});
         }};"
     )
@@ -241,4 +240,80 @@ fn a_custom_master_reloads_and_asks_and_decides_itself_how_many_workers_there_ar
         assert_eq!((&status["wanted"], &status["ready"]), (&json!(2), &json!(2)), "{status}");
         ends_well(luster);
     });
+}
+
+#[test]
+fn the_workers_of_the_master_follow_when_their_number_and_limits_change_and_a_later_host_knows_them() {
+    let body = "
+        const until = async is => { while (!is()) { await new Promise(go => setTimeout(go, 10)); } };
+        const isServing = () => luster.getWorkersArray().every(worker => worker.ready && worker.state === 'running');
+        const show = () => ({ ids: luster.getWorkersIds(), stop: luster.getWorkersArray().map(worker => worker.options.stopTimeout),
+            ports: luster.getWorkersArray().map(worker => String(worker.options.port)) });
+        if (require('fs').existsSync('again')) {
+            return tell({ later: { ...show(), atOnce, serving: isServing() } });
+        }
+        const heard = [];
+        luster.on('worker fork', worker => heard.push(`fork ${worker.wid}`));
+        luster.on('worker exit', worker => heard.push(`exit ${worker.wid}`));
+        await luster.scale(3);
+        await until(isServing);
+        tell({ grown: show(), heard: heard.splice(0), own: luster.workers[3].pid });
+        await luster.scale(1);
+        tell({ shrunk: show(), heard: heard.splice(0).sort() });
+        await luster.scale(2);
+        write({ workers: 3, control: { restart: 'start-first', stopTimeout: 6000 } });
+        await luster.reload();
+        await until(isServing);
+        tell({ reloaded: show() });
+        luster.workers[2].options.killTimeout = 7000;
+        luster.remoteCallToAll('nothing');
+        require('fs').writeFileSync('again', '');
+        process.kill(process.pid, 'SIGKILL');";
+    on_every_node(|node| {
+        let port = free_port();
+        let module = extension(body).replace(
+            "luster.once('running'",
+            "const atOnce = luster.getWorkersIds();\nluster.once('running'",
+        );
+        let luster = with(port, 2, "").file("node_modules/mine/index.js", &module).node(node).start();
+        let expected = |count: u32, stop: u32| {
+            let all = |each: Value| vec![each; count as usize];
+            let ids: Vec<_> = (1..=count).collect();
+            json!({"ids": ids, "stop": all(stop.into()), "ports": all(port.to_string().into())})
+        };
+        assert_eq!(told(&luster, "grown"), expected(3, 5000), "Node {}", node.major);
+        let grown = luster.await_told_where(1, "grown", |told| told.get("grown").is_some())[0].clone();
+        assert_eq!((&grown["heard"], &grown["own"]), (&json!(["fork 3"]), &json!(luster.worker_pid(3))));
+        assert_eq!(told(&luster, "shrunk"), expected(1, 5000), "Node {}", node.major);
+        let shrunk = luster.await_told_where(1, "shrunk", |told| told.get("shrunk").is_some())[0].clone();
+        assert_eq!(shrunk["heard"], json!(["exit 2", "exit 3"]), "Node {}", node.major);
+        assert_eq!(told(&luster, "reloaded"), expected(3, 6000), "Node {}", node.major);
+        let later = told(&luster, "later");
+        let mut expected = expected(3, 6000);
+        expected["atOnce"] = json!([1, 2, 3]);
+        expected["serving"] = json!(true);
+        assert_eq!(later, expected, "Node {}", node.major);
+        ends_well(luster);
+    });
+}
+
+#[test]
+fn a_worker_that_an_extension_has_added_is_replaced_by_a_reload_and_not_taken_away() {
+    let body = "
+        const WorkerWrapper = require('luster/lib/worker_wrapper');
+        const mine = new WorkerWrapper(luster, { port: 0, stopTimeout: 5000 });
+        luster.add(mine);
+        mine.run();
+        await new Promise(ready => mine.once('ready', ready));
+        const before = mine.pid;
+        const done = await luster.reload();
+        tell({ first: [done.replaced, luster.getWorkersIds(), mine.pid !== before && mine.isRunning()] });
+        write({ workers: 1 });
+        const gone = new Promise(gone => luster.workers[2].once('exit', gone));
+        await Promise.all([luster.reload(), gone]);
+        tell({ second: [mine.wid, mine.isRunning(), luster.workers[2].isRunning()] });";
+    let luster = with(free_port(), 2, body).start();
+    assert_eq!(told(&luster, "first"), json!([3, [1, 2, 3], true]));
+    assert_eq!(told(&luster, "second"), json!([3, true, false]));
+    ends_well(luster);
 }
