@@ -41,6 +41,7 @@ pub(super) fn with_config(
 ) -> Exit {
     let Arguments { source, name, print_config, output } = arguments;
     logging::install(output);
+    process::stop_at_once();
     let Some(environment) = Environment::new(source) else { return Exit::Stopped };
     let mut evaluator = environment.evaluator();
     let identity = match name.as_deref().map(Identity::named).transpose() {

@@ -6,10 +6,10 @@ use std::path::Path;
 
 use serde_json::{Value, json};
 
-use crate::config::{Flavour, Loaded, Settings};
+use crate::config::{Balance, Flavour, Loaded, Settings};
 use crate::core::PoolSpec;
 use crate::driver::{Configured, InForce};
-use crate::node::cluster::SocketAccess;
+use crate::node::cluster::{self, SocketAccess};
 use crate::node::scripts::Script;
 use crate::process::{self, Sealed};
 
@@ -70,12 +70,26 @@ pub(super) const fn flavour(flavour: Flavour) -> &'static str {
 
 /// What it means to all but workers.
 pub(super) fn in_force(loaded: &Loaded) -> Result<InForce, String> {
-    Ok(InForce { host: (about(loaded), sealed(loaded)?), access: access(&loaded.settings) })
+    let settings = &loaded.settings;
+    Ok(InForce {
+        host: (about(loaded), sealed(loaded)?),
+        access: access(settings),
+        balance: balance(settings),
+    })
 }
 
 /// Who may connect to unix sockets.
 pub(super) const fn access(settings: &Settings) -> SocketAccess {
     SocketAccess { mode: settings.server.socket_mode, group: settings.server.socket_group }
+}
+
+/// How connections are shared.
+pub(super) const fn balance(settings: &Settings) -> cluster::Balance {
+    match settings.server.balance {
+        Balance::RoundRobin => cluster::Balance::RoundRobin,
+        Balance::Shared => cluster::Balance::Shared,
+        Balance::Reuseport => cluster::Balance::Reuseport,
+    }
 }
 
 /// What it wants of the fleet; `modules` are the extensions with a master's side.

@@ -9,7 +9,7 @@ use std::time::Instant;
 use serde_json::Value;
 
 use super::generation;
-use crate::config::{Balance, ControlSocket, Settings};
+use crate::config::{ControlSocket, Settings};
 use crate::control::place::{Identity, Surroundings};
 use crate::control::{self, Place, Wanted};
 use crate::core::Generation;
@@ -18,7 +18,6 @@ use crate::driver::{
 };
 use crate::exit::Exit;
 use crate::logging;
-use crate::node::cluster;
 use crate::node::scripts::{Placed, Places, Script};
 use crate::process::{self, DescriptorLimit, Terminal};
 
@@ -53,12 +52,14 @@ pub(super) fn prepare(
         limit,
         overrides: SpawnOverrides::default(),
     };
-    let balance = balance(settings.server.balance);
     Ok(RunSpec {
         spec: generation::plain_spec(settings),
         limits: Vec::new(),
-        balance,
-        in_force: InForce { host: (Value::Null, None), access: generation::access(settings) },
+        in_force: InForce {
+            host: (Value::Null, None),
+            access: generation::access(settings),
+            balance: generation::balance(settings),
+        },
         sockets: process::activated_sockets(),
         launcher,
         host_setup,
@@ -86,12 +87,4 @@ pub(super) fn control(settings: &Settings, identity: Identity, config: &Path) ->
     };
     let wanted = place.map(|place| Wanted { identity, place, group: settings.control_group });
     control::Setup { wanted, about, lines: logging::listen, rest: process::give_back }
-}
-
-const fn balance(configured: Balance) -> cluster::Balance {
-    match configured {
-        Balance::RoundRobin => cluster::Balance::RoundRobin,
-        Balance::Shared => cluster::Balance::Shared,
-        Balance::Reuseport => cluster::Balance::Reuseport,
-    }
 }

@@ -55,24 +55,17 @@ pub fn changed_keys(before: &Loaded, now: &Loaded) -> Vec<&'static str> {
         "server.port"
         | "server.groups"
         | "server.portsPerGroup"
+        | "server.balance"
         | "server.socketMode"
         | "server.socketGroup" => false,
+        // The control socket is opened once.
+        "control.socket" | "control.group" => in_force(before, key) != in_force(now, key),
         control if control.starts_with("control.") => false,
         // The folder follows the app unless somebody names one.
         "extensionsPath" => before.raw.get(*key) != now.raw.get(*key),
-        // Unwritten, they follow another key, which is named itself.
-        "control.exitTimeout" | "control.readyTimeout"
-            if !is_written(before, key) && !is_written(now, key) =>
-        {
-            false
-        }
         key => in_force(before, key) != in_force(now, key),
     };
     KEYS.iter().copied().filter(|key| differs(key)).collect()
-}
-
-fn is_written(loaded: &Loaded, key: &str) -> bool {
-    loaded.raw.pointer(&format!("/{}", key.replace('.', "/"))).is_some()
 }
 
 /// The value that luster goes by.

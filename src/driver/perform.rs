@@ -143,7 +143,7 @@ impl Driver {
             self.launcher.configured.insert(generation, configured);
             self.readings.insert(generation, in_force);
         }
-        let Some(InForce { host: (about, data), access, .. }) = self.readings.get(&generation) else {
+        let Some(InForce { host: (about, data), access, balance }) = self.readings.get(&generation) else {
             return;
         };
         match data.as_ref().map(Sealed::again).transpose() {
@@ -153,7 +153,13 @@ impl Driver {
                 "an extension host that is started later keeps the earlier configuration: {error}"
             ),
         }
-        self.cluster.give_access(*access);
+        self.cluster.share_as_configured(*balance);
+        for (endpoint, error) in self.cluster.give_access(*access) {
+            warn!(
+                event = "config_warning",
+                "{endpoint} cannot be given the permissions of server.socketMode and server.socketGroup: {error}"
+            );
+        }
     }
 
     pub(super) fn start_host(&mut self, instance: HostInstanceId) {

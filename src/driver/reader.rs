@@ -13,7 +13,7 @@ use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 
 use super::launch::Configured;
 use crate::core::{Generation, PoolSpec};
-use crate::node::cluster::SocketAccess;
+use crate::node::cluster::{Balance, SocketAccess};
 use crate::node::host::HostLaunchError;
 use crate::process::{Child, Forked, Sealed, SpawnError, Start};
 
@@ -40,8 +40,10 @@ pub struct Reading {
 pub struct InForce {
     /// How an extension host that is started later gets it: what its script is told, and what is data.
     pub host: (Value, Option<Sealed>),
-    /// Who may connect to unix sockets that are opened from now on.
+    /// Who may connect to unix sockets.
     pub access: SocketAccess,
+    /// How connections are shared among workers.
+    pub balance: Balance,
 }
 
 /// Has processes started where they must be: by the loop.

@@ -23,7 +23,7 @@ use crate::core::{
     Request, StopCause, Supervisor, WorkerId,
 };
 use crate::exit::Exit;
-use crate::node::cluster::{Balance, Cluster};
+use crate::node::cluster::Cluster;
 use crate::node::host::{HostChannel, HostLauncher, HostNews};
 use crate::node::ipc::Progress;
 use crate::process::{Asked, Child, Received, Remaining, Signals, Terminal};
@@ -34,8 +34,6 @@ pub struct RunSpec {
     pub spec: PoolSpec,
     /// Limits of single workers that differ from the policy's, and what they are told to listen on.
     pub limits: Vec<(WorkerId, LifecycleLimits, String)>,
-    /// How connections find them.
-    pub balance: Balance,
     /// What the configuration means to all but workers.
     pub in_force: InForce,
     /// Sockets they may listen on by their numbers: luster was started with them.
@@ -173,7 +171,6 @@ fn prepare(job: RunSpec, clock: &Clock) -> anyhow::Result<Driver> {
     let RunSpec {
         spec,
         limits,
-        balance,
         in_force,
         sockets,
         launcher,
@@ -184,8 +181,9 @@ fn prepare(job: RunSpec, clock: &Clock) -> anyhow::Result<Driver> {
         control,
         last_words: _,
     } = job;
-    let mut cluster = Cluster::new(balance).context("workers' channels cannot be watched")?;
-    cluster.give_access(in_force.access);
+    let mut cluster = Cluster::new(in_force.balance).context("workers' channels cannot be watched")?;
+    // Nobody listens yet.
+    let _ = cluster.give_access(in_force.access);
     cluster.lend(sockets);
     let host_kind = spec.policy.host_kind;
     let supervisor = Supervisor::new(clock.now(), spec, std::process::id());

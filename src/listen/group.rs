@@ -1,19 +1,22 @@
-//! The sockets of a port that the kernel spreads connections over: one per slot, and the program that chooses.
+//! The sockets of one place: the one that all share, or one per slot with the kernel spreading connections over them, and
+//! the program that chooses; both while workers change from one to the other.
 //!
 //! Invariants: a member is never closed before the group, so its index (the order of `listen`) never changes; a
-//! connection is given only to members whose slot serves, as long as there is one; those left behind in the queue of
+//! connection is given only to members that somebody serves, as long as there is one; those left behind in the queue of
 //! a member nobody has any more are ours to accept.
 
 use std::os::fd::{AsFd, OwnedFd};
 use std::sync::Arc;
 
+use nix::errno::Errno;
 use nix::libc;
+use nix::sys::socket::{setsockopt, sockopt};
 
 use crate::core::WorkerId;
 use crate::listen::accept::{AcceptSource, AcceptState, Accepted};
 use crate::listen::sys;
 
-/// A reuseport group.
+/// The sockets of one place; more than one are a reuseport group.
 #[derive(Debug)]
 pub(crate) struct Group {
     members: Vec<Member>,
@@ -21,16 +24,26 @@ pub(crate) struct Group {
 
 #[derive(Debug)]
 struct Member {
-    slot: WorkerId,
+    owner: Owner,
     source: AcceptSource,
 }
 
-/// What a slot is to its group at this moment.
+/// Whose a socket is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Owner {
+    /// That of all who have none of their own.
+    Common,
+    Slot(WorkerId),
+}
+
+/// What a member is to its group at this moment.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Membership {
-    /// An instance of it takes new connections.
-    Serving,
-    /// An instance of it still has the socket, and empties its queue.
+    /// So many instances have the socket and take new connections.
+    Serving(usize),
+    /// We accept from it; so many instances take new connections.
+    Dealt(usize),
+    /// Instances still have the socket, and empty its queue.
     Draining,
     /// Nobody has the socket but us.
     Orphaned,
@@ -44,27 +57,31 @@ pub(crate) enum SourceChange {
 }
 
 impl Group {
-    pub(crate) fn new(slot: WorkerId, socket: OwnedFd) -> Self {
-        let mut group = Self { members: Vec::new() };
-        group.add(slot, socket);
-        group
+    /// With its first socket, already listening.
+    pub(crate) fn new(owner: Owner, source: AcceptSource) -> Self {
+        Self { members: vec![Member { owner, source }] }
     }
 
-    /// Adds a slot's socket, already listening.
-    pub(crate) fn add(&mut self, slot: WorkerId, socket: OwnedFd) {
-        self.members.push(Member { slot, source: AcceptSource::new(Arc::new(socket), AcceptState::Shut) });
+    /// Adds a socket, already listening.
+    pub(crate) fn add(&mut self, owner: Owner, socket: OwnedFd) {
+        self.members.push(Member { owner, source: AcceptSource::new(Arc::new(socket), AcceptState::Shut) });
     }
 
     pub(crate) fn first_socket(&self) -> Option<&Arc<OwnedFd>> {
         self.members.first().map(|member| &member.source.socket)
     }
 
+    /// Lets others be bound beside its sockets. The kernel takes what listens into a group as soon as another joins it.
+    pub(crate) fn open_up(&self) -> Result<(), Errno> {
+        self.sockets().try_for_each(|socket| setsockopt(socket, sockopt::ReusePort, &true))
+    }
+
     pub(crate) fn sockets(&self) -> impl Iterator<Item = &Arc<OwnedFd>> {
         self.members.iter().map(|member| &member.source.socket)
     }
 
-    pub(crate) fn socket_of(&self, slot: WorkerId) -> Option<&Arc<OwnedFd>> {
-        self.members.iter().find(|member| member.slot == slot).map(|member| &member.source.socket)
+    pub(crate) fn socket_of(&self, owner: Owner) -> Option<&Arc<OwnedFd>> {
+        self.members.iter().find(|member| member.owner == owner).map(|member| &member.source.socket)
     }
 
     pub(crate) fn source_mut(&mut self, index: usize) -> Option<&mut AcceptSource> {
@@ -82,24 +99,27 @@ impl Group {
         Accepted::Dry
     }
 
-    /// Makes the kernel choose among those that serve, and returns which sockets we start and stop accepting from.
+    /// Makes the kernel choose among those that serve, each by how many instances do, and returns which sockets we start and
+    /// stop accepting from.
     ///
     /// With none serving the choice stays as it was: connections wait in some member's queue for its next instance, or for
     /// any other, whichever is first.
-    pub(crate) fn rebalance(&mut self, membership: impl Fn(WorkerId) -> Membership) -> Vec<SourceChange> {
-        let standings: Vec<Membership> = self.members.iter().map(|member| membership(member.slot)).collect();
-        let serving: Vec<u32> = (0..)
-            .zip(&standings)
-            .filter(|(_, serving_state)| **serving_state == Membership::Serving)
-            .map(|(index, _)| index)
-            .collect();
-        if let (false, Some(first)) = (serving.is_empty(), self.first_socket()) {
+    pub(crate) fn rebalance(&mut self, membership: impl Fn(Owner) -> Membership) -> Vec<SourceChange> {
+        let standings: Vec<Membership> = self.members.iter().map(|member| membership(member.owner)).collect();
+        let choices = choices(&standings);
+        if self.members.len() > 1
+            && let (false, Some(first)) = (choices.is_empty(), self.first_socket())
+        {
             // Without the program the kernel's hash spreads over all members; none is lost, for we empty the orphans.
-            let _ = sys::attach_chooser(first.as_fd(), &chooser(&serving));
+            let _ = sys::attach_chooser(first.as_fd(), &chooser(&choices));
         }
         let mut changes = Vec::new();
-        for (index, (member, serving_state)) in self.members.iter_mut().zip(standings).enumerate() {
-            let ours = serving_state == Membership::Orphaned && !serving.is_empty();
+        for (index, (member, standing)) in self.members.iter_mut().zip(standings).enumerate() {
+            let ours = match standing {
+                Membership::Dealt(_) => true,
+                Membership::Orphaned => !choices.is_empty(),
+                Membership::Serving(_) | Membership::Draining => false,
+            };
             let socket = Arc::clone(&member.source.socket);
             match (member.source.flow, ours) {
                 (AcceptState::Shut, true) => {
@@ -116,6 +136,22 @@ impl Group {
         changes
     }
 
+    /// Takes no further connection, and answers with those that wait: nobody else is to take them, and it is to be closed.
+    pub(crate) fn take_last(&mut self) -> Vec<OwnedFd> {
+        let mut last = Vec::new();
+        for member in &mut self.members {
+            // Without the filter one that comes between the last look and the end is reset.
+            let _ = sys::drop_requests(member.source.socket.as_fd());
+            member.source.flow = AcceptState::Running;
+            while let Accepted::Connection(connection) = member.source.accept() {
+                last.push(connection);
+            }
+            // As it is watched, whatever it was.
+            member.source.flow = AcceptState::Dry;
+        }
+        last
+    }
+
     /// The sockets we accept from.
     pub(crate) fn open_sources(&self) -> impl Iterator<Item = &Arc<OwnedFd>> {
         self.members
@@ -127,6 +163,17 @@ impl Group {
 
 /// More members than this would not fit in a program; the rest then get nothing from it.
 const MAX_CHOICES: usize = 2000;
+
+/// The members that serve, each as often as instances serve there.
+fn choices(standings: &[Membership]) -> Vec<u32> {
+    let weight = |standing: &Membership| match standing {
+        Membership::Serving(instances) | Membership::Dealt(instances) => *instances,
+        Membership::Draining | Membership::Orphaned => 0,
+    };
+    // One that very many share leaves room for the others.
+    let weights = (0..).zip(standings.iter().map(|standing| weight(standing).min(MAX_CHOICES / 2)));
+    weights.flat_map(|(index, weight)| std::iter::repeat_n(index, weight)).collect()
+}
 
 /// A classic BPF program that returns one of the `choices` at random.
 fn chooser(choices: &[u32]) -> Vec<libc::sock_filter> {

@@ -2,7 +2,7 @@
 //! sockets, and the groups the kernel spreads connections over.
 //!
 //! A [`BindAddress`] and [`Options`] say what is wanted; `bind` (and `unix_path`) makes a [`BoundSocket`] of them, `inherited`
-//! finds one that was there before luster. `accept` takes connections from it, `group` where every slot has its own.
+//! finds one that was there before luster. `accept` takes connections from it, `group` also where every slot has its own.
 //!
 //! Invariants: every socket is non-blocking, close-on-exec and owned; nothing here waits, reads a clock, logs, or knows who is
 //! at the other end; no file is removed but a stale socket, or the very one we made.
@@ -24,7 +24,7 @@ pub use options::SocketAccess;
 pub(crate) use accept::{AcceptSource, AcceptState, Accepted};
 pub(crate) use bind::{Sharing, open, open_beside};
 pub(crate) use bind_address::{BindAddress, Families, Host, Transport};
-pub(crate) use group::{Group, Membership, SourceChange};
+pub(crate) use group::{Group, Membership, Owner, SourceChange};
 pub(crate) use inherited::Inherited;
 pub(crate) use options::{Options, Reuse};
 pub(crate) use socket::{BoundSocket, address_of};

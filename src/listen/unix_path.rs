@@ -16,7 +16,7 @@ use nix::sys::socket::{AddressFamily, SockType, UnixAddr, connect};
 
 use crate::listen::options::{Options, SocketAccess};
 use crate::listen::socket::{BoundSocket, bind_socket, new_socket};
-use crate::listen::socket_file::SocketFile;
+use crate::listen::socket_file::{SocketFile, errno_of};
 use crate::listen::sys;
 
 /// Binds a path and listens; in place of a stale socket, if there is one.
@@ -96,10 +96,6 @@ fn probe(path: &str) -> Result<(), Errno> {
     connect(socket.as_raw_fd(), &address(path)?)
 }
 
-fn errno_of(error: &std::io::Error) -> Errno {
-    Errno::from_raw(error.raw_os_error().unwrap_or(nix::libc::EIO))
-}
-
 #[cfg(test)]
 mod tests {
     use std::os::unix::fs::MetadataExt;
@@ -131,7 +127,17 @@ mod tests {
         let bound = open(&path, Options { mode: 0o444, access, ..PLAIN }).unwrap();
         let found = fs::metadata(&path).unwrap();
         assert_eq!((found.permissions().mode() & 0o777, found.gid()), (0o664, own));
-        bound.file.unwrap().remove();
+        let file = bound.file.unwrap();
+        let mode = |access| {
+            file.give_access(access, 0o004).unwrap();
+            fs::metadata(&path).unwrap().permissions().mode() & 0o777
+        };
+        assert_eq!(mode(SocketAccess { mode: Some(0o600), group: Some(own) }), 0o604);
+        let plain = UnixListener::bind(dir.path().join("plain")).unwrap();
+        let made = fs::metadata(dir.path().join("plain")).unwrap().permissions().mode() & 0o777;
+        assert_eq!(mode(SocketAccess::default()), made | 0o004, "as the umask wants it");
+        drop(plain);
+        file.remove();
     }
 
     #[test]

@@ -41,7 +41,7 @@ pub use program::{ProgramError, find_program};
 pub use reap::{Exited, Reaped, Remaining, reap};
 pub use reserve::{Fill, Reserve};
 pub use sealed::Sealed;
-pub use signals::{Asked, Passed, Received, Signals};
+pub use signals::{Asked, Passed, Received, Signals, stop_at_once};
 pub use socket_owner::{Bound, Owner, State, owner_of};
 pub use spawn::{Change, Exec, FURTHER, Forked, Identity, Needed, SpawnError, Start, Step, Stream};
 pub use status::{CoreDump, ExitStatus};

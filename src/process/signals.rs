@@ -16,6 +16,7 @@ use std::task::{Context, Poll};
 use nix::sys::signal::Signal as Name;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
+use super::sys;
 use super::terminal::Terminal;
 use crate::core::StopCause;
 
@@ -64,6 +65,17 @@ pub struct Signals {
 const OURS: [Name; 6] =
     [Name::SIGTERM, Name::SIGINT, Name::SIGQUIT, Name::SIGHUP, Name::SIGUSR1, Name::SIGCHLD];
 
+/// Those that ask to end, whoever we are.
+const STOPS: [Name; 3] = [Name::SIGTERM, Name::SIGINT, Name::SIGQUIT];
+
+/// Lets a signal end this process at once as long as nobody listens: PID 1 would not hear it, the kernel's default not being
+/// for that one. To be called before anything that may take long.
+pub fn stop_at_once() {
+    if std::process::id() == 1 {
+        sys::end_at(&STOPS.map(|name| name as i32));
+    }
+}
+
 impl Signals {
     /// Listens from now on; the terminal says what SIGHUP means. Before the first worker is started, or its end might be missed; within a tokio runtime.
     ///
@@ -74,6 +86,7 @@ impl Signals {
         for name in OURS {
             signals.add(name as i32)?;
         }
+        sys::stops_are_heard();
         Ok(signals)
     }
 

@@ -6,6 +6,7 @@
 
 use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
 use std::ptr;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use nix::errno::Errno;
 use nix::libc;
@@ -140,6 +141,28 @@ pub(super) fn close_from(first: libc::c_uint) -> Result<(), Errno> {
 pub(super) fn heed_children() {
     // SAFETY: replaces a disposition by the default; no handler is involved. It fails only for bad signal numbers.
     unsafe { libc::signal(libc::SIGCHLD, libc::SIG_DFL) };
+}
+
+/// Whether somebody else hears signals that ask this process to end.
+static HEARD: AtomicBool = AtomicBool::new(false);
+
+/// Ends this process at these signals, as everywhere but in PID 1 the kernel does, until [`stops_are_heard`].
+pub(super) fn end_at(signals: &[libc::c_int]) {
+    extern "C" fn end(number: libc::c_int) {
+        if !HEARD.load(Ordering::Relaxed) {
+            // SAFETY: it is async-signal-safe, and nothing of this process is to run any more.
+            unsafe { libc::_exit(128 + number) };
+        }
+    }
+    for signal in signals {
+        // SAFETY: the handler calls nothing but what is async-signal-safe. It fails only for bad signal numbers.
+        unsafe { libc::signal(*signal, end as *const () as libc::sighandler_t) };
+    }
+}
+
+/// From now on the handlers of [`end_at`], which whoever listens later calls first, do nothing.
+pub(super) fn stops_are_heard() {
+    HEARD.store(true, Ordering::Relaxed);
 }
 
 /// Lets this process write to its terminal from the background, even if that is set to `tostop`.

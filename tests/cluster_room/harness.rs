@@ -230,7 +230,7 @@ pub(crate) fn request_unix(path: &Path) -> std::io::Result<String> {
     exchange(stream)
 }
 
-fn exchange(mut stream: impl Read + Write) -> std::io::Result<String> {
+pub(crate) fn exchange(mut stream: impl Read + Write) -> std::io::Result<String> {
     stream.write_all(b"GET / HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")?;
     let mut answer = String::new();
     stream.read_to_string(&mut answer)?;

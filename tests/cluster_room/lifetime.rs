@@ -6,7 +6,7 @@ use std::thread;
 use luster::core::WorkerId;
 use luster::node::cluster::Balance;
 
-use crate::harness::{HTTP, Room, free_port, nodes, request};
+use crate::harness::{HTTP, Room, exchange, free_port, nodes, request};
 
 const ALL: [Balance; 3] = [Balance::RoundRobin, Balance::Shared, Balance::Reuseport];
 
@@ -137,6 +137,35 @@ fn port_zero_is_the_same_port_for_all_and_over_lives() {
             assert_eq!(room.said(second, "["), ports, "{node:?} {balance:?}");
             let third = room.start(2, &script);
             assert_eq!(room.said(third, "["), ports, "{node:?} {balance:?}");
+        }
+    }
+}
+
+#[test]
+fn who_waits_on_a_port_that_has_moved_is_served_on_the_new_one() {
+    for node in nodes() {
+        for balance in ALL {
+            let mut room = Room::new(&node, balance);
+            let (port, moved) = (free_port(), free_port());
+            let first = room.start(1, &format!("{HTTP}.listen({port})"));
+            room.listening(first, 0);
+            room.disconnect(first);
+            assert_eq!(room.exited(first), Some(0));
+            let clients: Vec<_> = (0..10)
+                .map(|_| {
+                    let connection = TcpStream::connect(("127.0.0.1", port)).expect("it waits");
+                    thread::spawn(move || exchange(connection).unwrap())
+                })
+                .collect();
+            let second = room.start(1, &format!("{HTTP}.listen({moved})"));
+            room.listening(second, 0);
+            room.cluster.instance_ready(second);
+            let bodies = room.during_call("clients", || {
+                clients.into_iter().map(|client| client.join().unwrap()).collect::<Vec<_>>()
+            });
+            assert_eq!(bodies, vec!["2"; 10], "{node:?} {balance:?}");
+            assert!(TcpStream::connect(("127.0.0.1", port)).is_err(), "it is closed");
+            assert_eq!(room.get(moved, 1), ["2"]);
         }
     }
 }

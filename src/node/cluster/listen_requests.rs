@@ -12,18 +12,20 @@ use serde_json::value::RawValue;
 
 use crate::core::{InstanceId, Moment, WorkerId};
 use crate::listen::{
-    self, AcceptSource, AcceptState, BindAddress, BoundSocket, Group, Membership, Options, Sharing,
-    SourceChange, Transport,
+    self, AcceptSource, AcceptState, BindAddress, BoundSocket, Group, Options, Owner, Sharing, SourceChange,
+    Transport,
 };
-use crate::node::cluster::listener::{ALIAS, Distribution, Holder, Listener};
+use crate::node::cluster::listener::{ALIAS, Listener};
 use crate::node::cluster::listener_id::ListenerId;
+use crate::node::cluster::manner::Manner;
 use crate::node::cluster::news::Obstacle;
 use crate::node::cluster::query::{ListenRequest, Refusal, Target};
 use crate::node::cluster::reply::{self, Granted};
 use crate::node::cluster::room::ListenPolicy;
+use crate::node::cluster::standing::membership;
 use crate::node::cluster::token::Token;
-use crate::node::cluster::worker::{DisconnectHandshake, PendingAck, ServingState};
-use crate::node::cluster::{Balance, Cluster, News};
+use crate::node::cluster::worker::{DisconnectHandshake, PendingAck};
+use crate::node::cluster::{Cluster, News};
 use crate::node::ipc::{Attachment, Descriptor};
 
 impl Cluster {
@@ -136,38 +138,52 @@ impl Cluster {
                 outcome => outcome?,
             },
         };
-        if let Err(errno) = self.take_part(slot, id, &target) {
-            self.close_if_unwanted(id);
-            return Err(errno);
-        }
+        let manner = match self.take_part(slot, id, &target) {
+            Ok(manner) => manner,
+            Err(errno) => {
+                self.close_if_unwanted(id);
+                return Err(errno);
+            }
+        };
         if let Some(listener) = self.listeners.get_mut(&id) {
-            listener.holders.push(Holder::new(instance));
-            listener.awaited.remove(&slot);
-            listener.closed = None;
+            listener.hold(instance, slot, manner);
         }
         if let Some(worker) = self.workers.get_mut(&instance) {
             worker.held += 1;
+            worker.most_held = worker.most_held.max(worker.held);
         }
         self.rebalance(id);
         self.line_up_listener(id);
         Ok(id)
     }
 
-    /// Sees to it that a slot has its part in an open listener.
-    fn take_part(&mut self, slot: WorkerId, id: ListenerId, target: &Target) -> Result<(), Errno> {
+    /// Sees to it that a slot has its part in an open listener, as connections are shared now.
+    fn take_part(&mut self, slot: WorkerId, id: ListenerId, target: &Target) -> Result<Manner, Errno> {
         let listener = self.listeners.get_mut(&id).ok_or(Errno::ESRCH)?;
         if let BindAddress::Path(path) = &listener.share.place {
             listen::widen_access(path, target.options.mode)?;
         }
-        match &mut listener.distribution {
-            Distribution::RoundRobin(_) | Distribution::SharedHandle(_) => Ok(()),
-            Distribution::ReusePort(group) if group.socket_of(slot).is_some() => Ok(()),
-            Distribution::ReusePort(group) => {
-                let first = group.first_socket().ok_or(Errno::EINVAL)?;
-                let socket = listen::open_beside(first, &listener.share.place, listener.options)?;
-                group.add(slot, socket);
-                Ok(())
+        let manner = Manner::of(self.balance, &listener.share.place);
+        let owner = match manner {
+            Manner::Dealt | Manner::Handed => Owner::Common,
+            Manner::Grouped => Owner::Slot(slot),
+        };
+        let sockets = &mut listener.sockets;
+        if sockets.socket_of(owner).is_some() {
+            return Ok(manner);
+        }
+        sockets.open_up()?;
+        let first = sockets.first_socket().ok_or(Errno::EINVAL)?;
+        match listen::open_beside(first, &listener.share.place, listener.options) {
+            Ok(socket) => {
+                sockets.add(owner, socket);
+                Ok(manner)
             }
+            // A worker has bound the one there is, and we may not bind another.
+            Err(Errno::EACCES | Errno::EPERM) if sockets.socket_of(Owner::Common).is_some() => {
+                Ok(Manner::Handed)
+            }
+            Err(errno) => Err(errno),
         }
     }
 
@@ -222,17 +238,17 @@ impl Cluster {
     ) -> Result<ListenerId, Errno> {
         let BoundSocket { socket, file, alias } = bound;
         let id = ListenerId(self.next_listener);
-        let distribution = match manner {
+        let (owner, flow) = match manner {
             Manner::Dealt => {
                 self.watch(&socket, id, 0)?;
-                Distribution::RoundRobin(AcceptSource::new(Arc::new(socket), AcceptState::Dry))
+                (Owner::Common, AcceptState::Dry)
             }
-            Manner::Handed => Distribution::SharedHandle(Arc::new(socket)),
-            Manner::Grouped => Distribution::ReusePort(Group::new(slot, socket)),
+            Manner::Handed => (Owner::Common, AcceptState::Shut),
+            Manner::Grouped => (Owner::Slot(slot), AcceptState::Shut),
         };
+        let sockets = Group::new(owner, AcceptSource::new(Arc::new(socket), flow));
         self.next_listener += 1;
-        let mut listener =
-            Listener::new(id, target.share, data.to_owned(), target.options, distribution, now);
+        let mut listener = Listener::new(id, target.share, data.to_owned(), target.options, sockets, now);
         listener.file = file;
         if let Some(alias) = alias {
             self.watch(&alias, id, ALIAS)?;
@@ -249,12 +265,13 @@ impl Cluster {
             return;
         };
         let granted = Granted { seq: &seq, key: &listener.key, data: &listener.data };
-        let socket = match &listener.distribution {
-            Distribution::RoundRobin(_) => {
+        let holder = listener.holders.iter().find(|holder| holder.instance == instance);
+        let socket = match holder.map(|holder| holder.manner) {
+            Some(Manner::Dealt) | None => {
                 return worker.peer.post(granted.dealt(listener.address), None, now);
             }
-            Distribution::SharedHandle(socket) => Some(socket),
-            Distribution::ReusePort(group) => group.socket_of(worker.slot),
+            Some(Manner::Handed) => listener.sockets.socket_of(Owner::Common),
+            Some(Manner::Grouped) => listener.sockets.socket_of(Owner::Slot(worker.slot)),
         };
         let kind = match listener.share.place {
             BindAddress::Udp { .. } | BindAddress::Inherited { transport: Transport::Datagram, .. } => {
@@ -274,26 +291,11 @@ impl Cluster {
         worker.peer.post(bytes, attachment, now);
     }
 
-    /// Recomputes which of a group's members serve, drain, or are left to us.
+    /// Recomputes which of a listener's sockets serve, drain, or are left to us.
     pub(super) fn rebalance(&mut self, id: ListenerId) {
         let Some(listener) = self.listeners.get_mut(&id) else { return };
-        let Distribution::ReusePort(group) = &mut listener.distribution else { return };
         let (holders, workers) = (&listener.holders, &self.workers);
-        let changes = group.rebalance(|slot| {
-            let instances = holders.iter().filter_map(|holder| workers.get(&holder.instance));
-            let best =
-                instances.filter(|worker| worker.slot == slot).map(|worker| worker.serving_state).min();
-            match best {
-                Some(ServingState::Serving) => Membership::Serving,
-                Some(
-                    ServingState::Suspending
-                    | ServingState::Draining
-                    | ServingState::Broken
-                    | ServingState::Left,
-                ) => Membership::Draining,
-                None => Membership::Orphaned,
-            }
-        });
+        let changes = listener.sockets.rebalance(|owner| membership(owner, holders, workers));
         for change in changes {
             match change {
                 SourceChange::Open { index, socket } => {
@@ -314,30 +316,5 @@ impl Cluster {
     pub(super) fn unwatch(&self, socket: &OwnedFd) {
         // It fails only for what is not watched.
         let _ = self.epoll.delete(socket.as_fd());
-    }
-}
-
-/// How a place is served.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Manner {
-    Dealt,
-    Handed,
-    Grouped,
-}
-
-impl Manner {
-    fn of(balance: Balance, place: &BindAddress) -> Self {
-        match (place, balance) {
-            // Datagrams cannot be accepted.
-            (BindAddress::Udp { .. } | BindAddress::Inherited { transport: Transport::Datagram, .. }, _)
-            | (_, Balance::Shared) => Self::Handed,
-            (_, Balance::RoundRobin) => Self::Dealt,
-            (BindAddress::Tcp { .. } | BindAddress::TcpAnywhere { .. }, Balance::Reuseport) => Self::Grouped,
-            // A path cannot be bound twice, nor what others have bound.
-            (
-                BindAddress::Path(_) | BindAddress::Abstract(_) | BindAddress::Inherited { .. },
-                Balance::Reuseport,
-            ) => Self::Handed,
-        }
     }
 }

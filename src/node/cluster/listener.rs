@@ -6,7 +6,6 @@
 use std::collections::{BTreeSet, VecDeque};
 use std::net::SocketAddr;
 use std::os::fd::{AsFd, OwnedFd};
-use std::sync::Arc;
 use std::time::Duration;
 
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
@@ -18,6 +17,7 @@ use crate::listen::{
 };
 use crate::node::cluster::listener_id::ListenerId;
 use crate::node::cluster::listener_key::ListenerKey;
+use crate::node::cluster::manner::Manner;
 use crate::node::cluster::reply;
 
 /// A holder that refused is asked again after this at first, then ever later, up to [`REFUSAL_BACKOFF_MOST`].
@@ -49,13 +49,15 @@ pub(super) struct Listener {
     pub(super) holders: Vec<Holder>,
     /// Slots whose next instance is expected to take it over.
     pub(super) awaited: BTreeSet<WorkerId>,
+    /// What its last holder that stopped had besides.
+    pub(super) left_by: LastHolder,
     /// The last holder closed it without saying why.
     pub(super) closed: Option<Closed>,
     opened: Moment,
     traffic: Traffic,
     /// Accepted, and refused or lost by a worker.
     pub(super) waiting: VecDeque<OwnedFd>,
-    pub(super) distribution: Distribution,
+    pub(super) sockets: Group,
     pub(super) file: Option<SocketFile>,
     /// A second socket whose connections are dealt out, whichever way those of the first go.
     pub(super) alias: Option<AcceptSource>,
@@ -67,7 +69,16 @@ pub(super) struct Listener {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Traffic {
     None,
+    /// Workers have accepted by themselves, or not.
+    Unknown,
     Seen,
+}
+
+/// What the last holder of a listener that stopped had listened on, ever.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum LastHolder {
+    HadOthers,
+    HadNoOther,
 }
 
 /// A listener that nobody holds because its last holder closed it: it means it, or it is about to end, as in
@@ -83,6 +94,7 @@ pub(super) struct Closed {
 #[derive(Debug)]
 pub(super) struct Holder {
     pub(super) instance: InstanceId,
+    pub(super) manner: Manner,
     pub(super) offer_state: OfferState,
 }
 
@@ -97,24 +109,13 @@ pub(super) enum OfferState {
     },
 }
 
-/// How connections get to workers.
-#[derive(Debug)]
-pub(super) enum Distribution {
-    /// We accept and deal them out.
-    RoundRobin(AcceptSource),
-    /// Every holder has the socket.
-    SharedHandle(Arc<OwnedFd>),
-    /// Every slot has its own socket.
-    ReusePort(Group),
-}
-
 impl Listener {
     pub(super) fn new(
         id: ListenerId,
         share: ListenerKey,
         data: Box<RawValue>,
         options: Options,
-        distribution: Distribution,
+        sockets: Group,
         opened: Moment,
     ) -> Self {
         let key = format!("\"{}\"", id.0);
@@ -124,16 +125,17 @@ impl Listener {
             share,
             data,
             options,
-            address: distribution.first_socket().and_then(|socket| address_of(socket)),
+            address: sockets.first_socket().and_then(|socket| address_of(socket)),
             newconn: reply::newconn_head(&key),
             key,
             holders: Vec::new(),
             awaited: BTreeSet::new(),
+            left_by: LastHolder::HadOthers,
             closed: None,
             opened,
             traffic: Traffic::None,
             waiting: VecDeque::new(),
-            distribution,
+            sockets,
             file: None,
             alias: None,
             in_line: false,
@@ -168,14 +170,20 @@ impl Listener {
         self.share == ListenerKey::of(asked, index)
     }
 
+    /// An instance listens, in this manner.
+    pub(super) fn hold(&mut self, instance: InstanceId, slot: WorkerId, manner: Manner) {
+        self.holders.push(Holder::new(instance, manner));
+        self.awaited.remove(&slot);
+        self.closed = None;
+        match (manner, self.traffic) {
+            (Manner::Handed | Manner::Grouped, Traffic::None) => self.traffic = Traffic::Unknown,
+            (Manner::Handed | Manner::Grouped, Traffic::Unknown | Traffic::Seen) | (Manner::Dealt, _) => {}
+        }
+    }
+
     /// Takes the next connection from the kernel.
     pub(super) fn accept(&mut self) -> Accepted {
-        let accepted = match &mut self.distribution {
-            Distribution::RoundRobin(source) => source.accept(),
-            Distribution::SharedHandle(_) => Accepted::Dry,
-            Distribution::ReusePort(group) => group.accept(),
-        };
-        let accepted = match (accepted, &mut self.alias) {
+        let accepted = match (self.sockets.accept(), &mut self.alias) {
             (Accepted::Dry, Some(alias)) => alias.accept(),
             (Accepted::Dry, None) => Accepted::Dry,
             (accepted @ (Accepted::Connection(_) | Accepted::Starved), _) => accepted,
@@ -189,18 +197,17 @@ impl Listener {
     /// Whether there may be clients who count on it. Where somebody has only looked whether a port is free there are
     /// none, and of a random port none can know.
     pub(super) fn may_have_clients(&self, now: Moment) -> bool {
-        let used = match &self.distribution {
-            Distribution::RoundRobin(_) => self.traffic == Traffic::Seen,
-            // Workers accept by themselves.
-            Distribution::SharedHandle(_) | Distribution::ReusePort(_) => now.since(self.opened) >= TRIED_OUT,
+        let used = match self.traffic {
+            Traffic::None => false,
+            Traffic::Unknown => now.since(self.opened) >= TRIED_OUT,
+            Traffic::Seen => true,
         };
         self.share.index.is_none() && (used || self.has_pending())
     }
 
     /// Whether something has arrived that nobody has taken.
     fn has_pending(&self) -> bool {
-        let sockets =
-            self.distribution.sockets().into_iter().chain(self.alias.iter().map(|alias| &alias.socket));
+        let sockets = self.sockets.sockets().chain(self.alias.iter().map(|alias| &alias.socket));
         let mut polled: Vec<_> =
             sockets.map(|socket| PollFd::new(socket.as_fd(), PollFlags::POLLIN)).collect();
         poll(&mut polled, PollTimeout::ZERO).is_ok_and(|ready| ready > 0)
@@ -233,11 +240,9 @@ impl Listener {
 
     /// Notes that one of its sockets may have connections.
     pub(super) fn open_source(&mut self, index: usize) {
-        let source = match (index, &mut self.distribution) {
-            (ALIAS, _) => self.alias.as_mut(),
-            (_, Distribution::RoundRobin(source)) => Some(source),
-            (_, Distribution::SharedHandle(_)) => None,
-            (_, Distribution::ReusePort(group)) => group.source_mut(index),
+        let source = match index {
+            ALIAS => self.alias.as_mut(),
+            index => self.sockets.source_mut(index),
         };
         if let Some(source) = source.filter(|source| source.flow == AcceptState::Dry) {
             source.flow = AcceptState::Running;
@@ -245,27 +250,9 @@ impl Listener {
     }
 }
 
-impl Distribution {
-    fn sockets(&self) -> Vec<&Arc<OwnedFd>> {
-        match self {
-            Self::RoundRobin(source) => vec![&source.socket],
-            Self::SharedHandle(socket) => vec![socket],
-            Self::ReusePort(group) => group.sockets().collect(),
-        }
-    }
-
-    fn first_socket(&self) -> Option<&Arc<OwnedFd>> {
-        match self {
-            Self::RoundRobin(source) => Some(&source.socket),
-            Self::SharedHandle(socket) => Some(socket),
-            Self::ReusePort(group) => group.first_socket(),
-        }
-    }
-}
-
 impl Holder {
-    pub(super) fn new(instance: InstanceId) -> Self {
-        Self { instance, offer_state: OfferState::Willing }
+    pub(super) fn new(instance: InstanceId, manner: Manner) -> Self {
+        Self { instance, manner, offer_state: OfferState::Willing }
     }
 
     /// It is being offered a connection: a shy one gets just that one for now.

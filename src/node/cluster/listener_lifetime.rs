@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use crate::core::{Closing, InstanceId, Moment, WorkerId};
 use crate::listen::BindAddress;
-use crate::node::cluster::listener::{Closed, Distribution, Listener};
+use crate::node::cluster::listener::{Closed, Listener};
 use crate::node::cluster::listener_id::ListenerId;
 use crate::node::cluster::worker::{TakeoverStage, Worker};
 use crate::node::cluster::{Cluster, News};
@@ -156,7 +156,7 @@ impl Cluster {
     pub(super) fn drop_claims(&mut self, slot: WorkerId) {
         for id in self.listeners.keys().copied().collect::<Vec<_>>() {
             if self.listeners.get_mut(&id).is_some_and(|listener| listener.awaited.remove(&slot)) {
-                self.close_if_unwanted(id);
+                self.close_left(id);
             }
         }
     }
@@ -169,11 +169,7 @@ impl Cluster {
                 worker.held = worker.held.saturating_sub(1);
             }
         }
-        match &listener.distribution {
-            Distribution::RoundRobin(source) => self.unwatch(&source.socket),
-            Distribution::SharedHandle(_) => {}
-            Distribution::ReusePort(group) => group.open_sources().for_each(|socket| self.unwatch(socket)),
-        }
+        listener.sockets.open_sources().for_each(|socket| self.unwatch(socket));
         if let Some(alias) = &listener.alias {
             self.unwatch(&alias.socket);
         }
@@ -185,6 +181,7 @@ impl Cluster {
 
     /// An instance holds a listener no more; its slot's next instance does, unless one is there that had its chance.
     fn pass_on(&mut self, instance: InstanceId, id: ListenerId) {
+        self.note_last_holder(instance, id);
         let Some(slot) = self.let_go(instance, id) else { return };
         let Some(listener) = self.listeners.get_mut(&id) else { return };
         let mut others =
@@ -197,7 +194,7 @@ impl Cluster {
             listener.awaited.insert(slot);
         }
         self.rebalance(id);
-        self.close_if_unwanted(id);
+        self.close_left(id);
     }
 
     fn let_go(&mut self, instance: InstanceId, id: ListenerId) -> Option<WorkerId> {
@@ -209,11 +206,15 @@ impl Cluster {
     }
 
     pub(super) fn close_if_unwanted(&mut self, id: ListenerId) {
+        if self.is_unwanted(id) {
+            self.close_listener(id);
+        }
+    }
+
+    pub(super) fn is_unwanted(&self, id: ListenerId) -> bool {
         let unwanted = |listener: &Listener| {
             listener.holders.is_empty() && listener.awaited.is_empty() && listener.closed.is_none()
         };
-        if self.listeners.get(&id).is_some_and(unwanted) {
-            self.close_listener(id);
-        }
+        self.listeners.get(&id).is_some_and(unwanted)
     }
 }

@@ -12,18 +12,21 @@
 
 mod balancer;
 mod bind_request;
+mod heir;
 mod io;
 mod listen_requests;
 mod listener;
 mod listener_id;
 mod listener_key;
 mod listener_lifetime;
+mod manner;
 mod message;
 mod news;
 mod protocol;
 mod query;
 mod reply;
 mod room;
+mod standing;
 mod token;
 mod wake_timer;
 mod worker;

@@ -35,6 +35,8 @@ pub(crate) const MESSAGES_LIMIT: usize = 32 << 20;
 #[derive(Debug)]
 pub struct Cluster {
     pub(super) balance: Balance,
+    /// What the configuration says.
+    configured: Balance,
     pub(super) access: SocketAccess,
     pub(super) epoll: Epoll,
     /// Rung by handles of workers' sockets when they are closed.
@@ -76,6 +78,7 @@ impl Cluster {
         epoll.add(close_notify.as_fd(), EpollEvent::new(edge, Token::CloseNotify.into()))?;
         Ok(Self {
             balance,
+            configured: balance,
             access: SocketAccess::default(),
             epoll,
             close_notify,
@@ -95,14 +98,30 @@ impl Cluster {
         })
     }
 
-    /// Shares connections this way from now on; listeners that are open stay as they are.
+    /// Shares connections this way from now on, with those who begin to listen; those who listen already go on as they have
+    /// begun, on the same places.
     pub fn share_by(&mut self, balance: Balance) {
         self.balance = balance;
     }
 
-    /// Makes the files of unix sockets this way from now on.
-    pub fn give_access(&mut self, access: SocketAccess) {
-        self.access = access;
+    /// Shares connections as the configuration says. What others have said holds until it says something else than before.
+    pub fn share_as_configured(&mut self, balance: Balance) {
+        if std::mem::replace(&mut self.configured, balance) != balance {
+            self.share_by(balance);
+        }
+    }
+
+    /// Makes the files of unix sockets this way from now on, and those that there are; answers with those it fails for.
+    #[must_use]
+    pub fn give_access(&mut self, access: SocketAccess) -> Vec<(Endpoint, io::Error)> {
+        if std::mem::replace(&mut self.access, access) == access {
+            return Vec::new();
+        }
+        let give = |listener: &Listener| {
+            let given = listener.file.as_ref()?.give_access(access, listener.options.mode);
+            given.err().map(|errno| (listener.endpoint.clone(), errno.into()))
+        };
+        self.listeners.values().filter_map(give).collect()
     }
 
     /// Lets workers listen on these sockets, which luster was started with, by their numbers.

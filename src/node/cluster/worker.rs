@@ -33,6 +33,8 @@ pub(super) struct Worker {
     pub(super) stage: TakeoverStage,
     /// How many listeners it holds.
     pub(super) held: usize,
+    /// How many it held at most at a time.
+    pub(super) most_held: usize,
     /// When it was last offered a connection, counted in offers.
     pub(super) turn: u64,
     /// Wrappers refused since one was taken.
@@ -105,6 +107,7 @@ impl Worker {
             handshake: DisconnectHandshake::None,
             stage: TakeoverStage::Starting,
             held: 0,
+            most_held: 0,
             turn: 0,
             nacks: 0,
             in_line: false,

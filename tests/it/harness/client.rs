@@ -14,6 +14,8 @@ pub(crate) enum Target {
     Tcp(u16),
     Tcp6(u16),
     Unix(PathBuf),
+    /// The first of these TCP ports that is not refused, as a client does that knows where a server was and where it will be.
+    FirstOf(Vec<u16>),
 }
 
 /// An answer.
@@ -37,6 +39,7 @@ impl Connection {
         let stream: Box<dyn Stream> = match target {
             Target::Tcp(port) => Box::new(tcp(("127.0.0.1", *port))?),
             Target::Tcp6(port) => Box::new(tcp(("::1", *port))?),
+            Target::FirstOf(ports) => Box::new(first_of(ports)?),
             Target::Unix(path) => {
                 let stream = UnixStream::connect(path)?;
                 stream.set_read_timeout(Some(PATIENCE))?;
@@ -115,6 +118,16 @@ impl Connection {
         }
         Ok(line.trim_end().to_owned())
     }
+}
+
+fn first_of(ports: &[u16]) -> io::Result<TcpStream> {
+    // Between two looks another one may have opened and this one closed: each is looked at twice.
+    let mut attempts = ports.iter().chain(ports).map(|port| tcp(("127.0.0.1", *port)));
+    let is_refused = |outcome: &io::Result<TcpStream>| {
+        outcome.as_ref().is_err_and(|error| error.kind() == io::ErrorKind::ConnectionRefused)
+    };
+    let last = || Err(io::Error::other(format!("all of {ports:?} are refused")));
+    attempts.find(|outcome| !is_refused(outcome)).unwrap_or_else(last)
 }
 
 fn tcp(address: (&str, u16)) -> io::Result<TcpStream> {

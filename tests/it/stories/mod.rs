@@ -50,6 +50,7 @@ mod privileged_ports;
 mod readme;
 mod refused_configurations;
 mod refused_listens;
+mod reload_applies;
 mod reloads;
 mod removed_scripts;
 mod rolling_restarts;

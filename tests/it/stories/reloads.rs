@@ -133,16 +133,15 @@ fn a_right_one_reaches_workers_with_its_app_and_what_needs_a_full_restart_is_nam
         luster.put("other.js", &other);
         let text = data(ports + 1, 2)[index].1.replace("./worker.js", "./other.js");
         let text = text.replace("workers: 2", "workers: 3").replace("\"workers\":2", "\"workers\":3");
-        let moved = ports + 1;
         let text = text
-            .replace(&format!("port: {moved}"), &format!("port: {moved}, balance: 'shared'"))
-            .replace(&format!("\"port\":{moved}"), &format!("\"port\":{moved},\"balance\":\"shared\""));
+            .replace("control: {", "control: { group: 0,")
+            .replace("\"control\":{", "\"control\":{\"group\":0,");
         luster.put(file, &text);
         assert_eq!(luster.rollout()["event"], "rollout_finished");
         assert_eq!(versions(&luster, 5), [1, 1, 2, 2, 2], "{file}");
         assert!(luster.await_told(5)[2..].iter().all(|told| told["other"] == true), "{file}");
         let warned = luster.await_event("config_unapplied", 1);
-        assert_eq!((&warned["level"], &warned["keys"]), (&json!("WARN"), &json!("server.balance")), "{file}");
+        assert_eq!((&warned["level"], &warned["keys"]), (&json!("WARN"), &json!("control.group")), "{file}");
         // As of now, a crash is followed by the new one, too.
         kill(Pid::from_raw(luster.worker_pid(1)), Signal::SIGKILL).expect("it runs");
         assert_eq!(versions(&luster, 6)[5], 2, "{file}");

@@ -1,0 +1,35 @@
+//! How a holder of a listener gets its connections.
+//!
+//! Invariant: a holder keeps the manner it has begun in; holders of one listener may differ in it after a change of the
+//! balance, and then each gets its share.
+
+use crate::listen::{BindAddress, Transport};
+use crate::node::cluster::Balance;
+
+/// How connections get to a holder.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Manner {
+    /// We accept, and deal them out.
+    Dealt,
+    /// It has the socket that others have, too.
+    Handed,
+    /// It has its slot's own socket.
+    Grouped,
+}
+
+impl Manner {
+    pub(super) fn of(balance: Balance, place: &BindAddress) -> Self {
+        match (place, balance) {
+            // Datagrams cannot be accepted.
+            (BindAddress::Udp { .. } | BindAddress::Inherited { transport: Transport::Datagram, .. }, _)
+            | (_, Balance::Shared) => Self::Handed,
+            (_, Balance::RoundRobin) => Self::Dealt,
+            (BindAddress::Tcp { .. } | BindAddress::TcpAnywhere { .. }, Balance::Reuseport) => Self::Grouped,
+            // A path cannot be bound twice, nor what others have bound.
+            (
+                BindAddress::Path(_) | BindAddress::Abstract(_) | BindAddress::Inherited { .. },
+                Balance::Reuseport,
+            ) => Self::Handed,
+        }
+    }
+}
