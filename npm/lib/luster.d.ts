@@ -294,7 +294,7 @@ declare namespace luster {
         on(event: 'configured' | 'initialized' | 'running' | 'restarted' | 'shutdown', listener: () => void): this;
         /**
          * A restart has been given up, because the replacement of this worker failed, or, if it is null, because the
-         * configuration, read anew, was refused.
+         * configuration, read anew, was refused, or because extensions could not be started on it.
          */
         on(event: 'restart aborted', listener: (worker: WorkerWrapper | null, reason: string) => void): this;
         on(event: 'extension loaded', listener: (name: string) => void): this;

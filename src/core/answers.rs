@@ -6,7 +6,7 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-use super::failure::{AbortReason, Death};
+use super::failure::{AbortReason, Culprit, Death};
 use super::ids::WorkerId;
 
 /// Why a request is not accepted. Nothing has changed.
@@ -42,10 +42,10 @@ pub enum Completion {
     ConfigurationRefused(String),
     /// Workers that were to run do not: what each last died of.
     Dead(Vec<Death>),
-    /// The replacement of a worker failed, and no more were made.
+    /// The replacement of a worker failed, or that of the extension host, and no more were made.
     Aborted {
-        /// Whose.
-        worker: WorkerId,
+        /// Who failed.
+        culprit: Culprit,
         /// Why.
         reason: AbortReason,
         /// How many workers had been replaced before.

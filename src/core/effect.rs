@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use super::answers::{AfterAbort, Completion, Refusal};
 use super::event::{ExitStatus, ListenRefusal, OnDeath, StopCause};
-use super::failure::{AbortReason, Death};
+use super::failure::{AbortReason, Culprit, Death, LastWords};
 use super::ids::{Endpoint, Generation, HostInstanceId, InstanceId, ListenAddress, RequestId, WorkerId};
 use super::observed::Departure;
 use super::policy::{LifecycleLimits, RestartOrder};
@@ -161,12 +161,17 @@ pub enum Notice {
         /// How long it took.
         took: Duration,
     },
+    /// Everyone runs again what they ran before the rollout that was given up; so many were replaced for that.
+    TakenBack {
+        /// How many replacements were made.
+        replaced: usize,
+        /// How long it took.
+        took: Duration,
+    },
     /// A rollout was stopped by a failing replacement; workers not yet replaced are untouched.
     RolloutAborted {
-        /// Where it failed.
-        worker: WorkerId,
-        /// The replacement that failed.
-        instance: InstanceId,
+        /// Who failed.
+        culprit: Culprit,
         /// Why.
         reason: AbortReason,
         /// How many workers had been replaced before.
@@ -182,6 +187,8 @@ pub enum Notice {
         instance: InstanceId,
         /// How it ended.
         status: ExitStatus,
+        /// What it said it died of.
+        words: Option<LastWords>,
         /// How many workers wait for their turn.
         waiting: usize,
         /// Whether it waits for as long as it takes.

@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
+use super::failure::LastWords;
 use super::ids::{Endpoint, Generation, HostInstanceId, InstanceId, ListenAddress, RequestId, WorkerId};
 use super::policy::LifecycleLimits;
 use super::spec::PoolSpec;
@@ -48,6 +49,8 @@ pub enum Event {
     Left(InstanceId),
     /// It broke the protocol; the clause says how.
     Broken(InstanceId, String),
+    /// It says what it is about to die of.
+    LastWords(InstanceId, LastWords),
     /// Its process has ended and was reaped.
     Exited(InstanceId, ExitStatus),
     /// The configuration has been read anew, or is refused: why, for the operator.

@@ -78,7 +78,8 @@ impl Supervisor {
             };
         }
         let refusal = instance.refusal().cloned();
-        slot.last_death = Some((now, Death { worker, instance: id, status: status.clone(), refusal }));
+        let (status, words) = (status.clone(), instance.last_words.clone());
+        slot.last_death = Some((now, Death { worker, instance: id, status, refusal, words }));
         match (slot.crashes.count(uptime, blame, &slot.limits, jitter), slot.limits.persistence) {
             (RestartDecision::GiveUp(deaths), _) => {
                 slot.state = SlotState::Dead;

@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use super::effect::{Effect, Spawn, StopReason};
 use super::event::{Closing, Event, ExitStatus};
-use super::failure::AbortReason;
+use super::failure::{AbortReason, Culprit};
 use super::goal::Goal;
 use super::host::Host;
 use super::ids::{Endpoint, Generation, InstanceId, Moment, WorkerId};
@@ -114,6 +114,7 @@ impl Supervisor {
             Event::ConfigurationRead(generation, result) => {
                 self.configuration_read(now, generation, result, &mut effects);
             }
+            Event::LastWords(id, words) => self.with(id, |instance, _| instance.last_words = Some(words)),
             Event::Host(id, event) => self.host_did(now, id, event, &mut effects),
             Event::Online(id) => {
                 let readiness = self.policy.readiness;
@@ -169,7 +170,9 @@ impl Supervisor {
         }
         while let Some((worker, id)) = self.rollout.as_ref().and_then(|rollout| rollout.overdue(now)) {
             let limit = self.policy.ready_timeout.unwrap_or_default();
-            self.abort(now, worker, id, AbortReason::NotReady(limit), &mut effects);
+            let lack = self.slots.of(worker).lack(id, self.policy.readiness);
+            let culprit = Culprit::Worker(worker, id);
+            self.abort(now, culprit, AbortReason::NotReady(limit, lack), &mut effects);
         }
         self.wake_host(now, &mut effects);
         self.end_patience(now, &mut effects);
@@ -268,7 +271,10 @@ impl Supervisor {
                 self.begin_step(now, pending, effects);
             }
             self.remove_emptied(effects);
-            if let Some(done) = self.rollout.take_if(|rollout| rollout.is_complete()) {
+            let is_over = |rollout: &mut Rollout| rollout.is_complete();
+            if !self.waits_for_host()
+                && let Some(done) = self.rollout.take_if(is_over)
+            {
                 self.rollout_done(now, &done, effects);
             }
         }

@@ -11,6 +11,7 @@ use super::event::{ExitStatus, HostEvent};
 use super::fleet::Supervisor;
 use super::goal::Goal;
 use super::host::{Attempt, CONCLUSION, ORPHANED, Phase};
+use super::host_trial::HostTrial;
 use super::ids::{HostInstanceId, Moment};
 use super::policy::LifecycleLimits;
 use super::slot::{Slot, SlotState};
@@ -31,6 +32,7 @@ impl Supervisor {
             HostEvent::Initialized => {
                 if let Phase::Starting { since, .. } = self.host.phase {
                     self.host.phase = Phase::Serving { since: now, conclude: None };
+                    self.reload.host_trial = HostTrial::None;
                     effects.push(Effect::Introduce(id));
                     effects.push(Notify(Notice::HostReady(id, now.since(since))));
                 }
@@ -129,7 +131,7 @@ impl Supervisor {
         }
     }
 
-    fn start_host(&mut self, now: Moment, effects: &mut Vec<Effect>) {
+    pub(super) fn start_host(&mut self, now: Moment, effects: &mut Vec<Effect>) {
         self.host.last_instance.0 += 1;
         self.host.fault = None;
         self.host.phase = self.host.starting(now, Attempt::Again);
@@ -155,6 +157,9 @@ impl Supervisor {
             }
         };
         self.host.phase = Phase::Gone;
+        if self.waits_for_host() && self.goal == Goal::Serve {
+            return self.host_trial_failed(now, id, status, fault, effects);
+        }
         let then = match (&self.goal, attempt) {
             (Goal::Stop { .. } | Goal::Finished, _) => HostThen::Nothing,
             (Goal::Serve, Attempt::First) => {

@@ -24,6 +24,7 @@ use std::time::Duration;
 
 use super::effect::{Effect, Haste, Notice, Signal, StopReason};
 use super::event::ListenRefusal;
+use super::failure::LastWords;
 use super::ids::{Endpoint, Generation, InstanceId, ListenAddress, Moment};
 use super::observed::{ChannelState, Observed};
 use super::policy::{ExitTimeout, LifecycleLimits};
@@ -55,6 +56,8 @@ pub(super) struct Instance {
     pub(super) given_up: BTreeSet<Endpoint>,
     /// The last listen it was refused, and when.
     pub(super) refusal: Option<(Moment, ListenRefusal)>,
+    /// What it says it dies of.
+    pub(super) last_words: Option<LastWords>,
     /// When it became ready, if it ever did.
     pub(super) ready_since: Option<Moment>,
     pub(super) readiness_rule: ReadinessRule,
@@ -139,6 +142,7 @@ impl Instance {
             closed: BTreeMap::new(),
             given_up: BTreeSet::new(),
             refusal: None,
+            last_words: None,
             ready_since: None,
             readiness_rule: ReadinessRule::Lenient,
             nudge: None,

@@ -18,6 +18,7 @@ mod fleet;
 mod goal;
 mod host;
 mod host_events;
+mod host_trial;
 mod ids;
 mod instance;
 mod instance_deadlines;
@@ -51,7 +52,7 @@ pub use event::{
     Audience, Closing, Event, ExitStatus, HostEvent, ListenRefusal, OnDeath, OneRequest, RefusalCause,
     Request, StopCause,
 };
-pub use failure::{AbortReason, Death};
+pub use failure::{AbortReason, Culprit, Death, LastWords, Unready};
 pub use fleet::Supervisor;
 pub use ids::{Endpoint, Generation, HostInstanceId, InstanceId, ListenAddress, Moment, RequestId, WorkerId};
 pub use layout::{FirstPort, Layout, Ports, divide};

@@ -109,7 +109,7 @@ impl Instance {
     }
 
     /// What it should listen on and does not: an app that is refused one endpoint may have chosen another.
-    fn missing(&self, expected: &BTreeSet<Endpoint>) -> BTreeSet<Endpoint> {
+    pub(super) fn missing(&self, expected: &BTreeSet<Endpoint>) -> BTreeSet<Endpoint> {
         let refused = self.refusal().filter(|_| self.endpoints.is_empty());
         let refused = refused.map(|refusal| refusal.endpoint.clone());
         let unheld = expected.iter().filter(|endpoint| !self.endpoints.contains_key(endpoint));

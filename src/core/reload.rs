@@ -99,6 +99,7 @@ impl Supervisor {
         self.reload.previous.get_or_insert(previous);
         let count = self.spec.policy.workers;
         self.put_in_force(now, generation, spec, effects);
+        self.try_host();
         if self.spec.policy.workers != count {
             self.grow(now, self.policy.workers, effects);
         }

@@ -5,6 +5,7 @@
 use std::collections::BTreeSet;
 
 use super::answers::Completion;
+use super::host_trial::HostTrial;
 use super::ids::{Generation, InstanceId};
 use super::spec::PoolSpec;
 
@@ -20,6 +21,8 @@ pub(super) struct Reload {
     pub(super) before: InstanceId,
     /// What came of a rollout that failed, to be answered when workers have been taken back.
     pub(super) failure: Option<Completion>,
+    /// Whether workers wait for the host, which is started on what was read last.
+    pub(super) host_trial: HostTrial,
     /// Those that may still be started on. Others have been forgotten.
     pub(super) kept: BTreeSet<Generation>,
 }

@@ -13,6 +13,7 @@ use super::effect::{Haste, Notice, Outcome, Scope, StopReason};
 use super::event::{OnDeath, OneRequest, Request, StopCause};
 use super::fleet::{Started, Supervisor};
 use super::goal::Goal;
+use super::host_trial::HostTrial;
 use super::ids::{InstanceId, Moment, RequestId, WorkerId};
 use super::pending::Awaited;
 use super::policy::{HostKind, LifecycleLimits, RestartOrder};
@@ -384,6 +385,7 @@ impl Supervisor {
             effects.push(Notify(Notice::RolloutCancelled));
         }
         self.reload.failure = None;
+        self.reload.host_trial = HostTrial::None;
         self.pending.overrule(effects);
         self.host.give_up_pause();
         self.give_up_reload();

@@ -11,7 +11,7 @@ use std::time::Duration;
 use super::effect::Effect::{self, Notify};
 use super::effect::{Haste, Notice, Scope, Spawn, StopReason};
 use super::event::{ExitStatus, OnDeath};
-use super::failure::AbortReason;
+use super::failure::Culprit;
 use super::fleet::Supervisor;
 use super::ids::{Generation, InstanceId, Moment, WorkerId};
 use super::instance::{Instance, ReadinessRule, Stage};
@@ -94,6 +94,9 @@ impl Supervisor {
     /// Whose turn it is in the rollout. A slot that still has a retiring instance waits, so that is alive which
     /// drain for long never pile up.
     pub(super) fn next_pending(&mut self) -> Option<PendingReplacement> {
+        if self.waits_for_host() {
+            return None;
+        }
         let slots = &self.slots;
         self.rollout.as_mut()?.next_pending(|worker| slots.of(worker).retiring.is_empty())
     }
@@ -102,6 +105,7 @@ impl Supervisor {
     pub(super) fn begin_step(&mut self, now: Moment, pending: PendingReplacement, effects: &mut Vec<Effect>) {
         let Some(rollout) = &self.rollout else { return };
         let (order, width, on_death) = (rollout.order, rollout.width, rollout.on_death);
+        let rule = rollout.readiness_rule(self.policy.ready_timeout);
         let worker = pending.worker;
         let haste = self.haste_of_replacing(worker, width);
         let target = self.target(worker, pending.onto);
@@ -127,7 +131,7 @@ impl Supervisor {
             }
             // Started after the replacement was asked for, and not ready, or it would not wait any more.
             (SlotState::Occupied(new), _) if new.id > pending.newest && is_target(new) => {
-                starting(new, order, give_up)
+                starting(new, rule, give_up)
             }
             (SlotState::Occupied(old), RestartOrder::StopFirst) => {
                 old.stop(now, StopReason::Replaced, haste, &limits, effects);
@@ -145,7 +149,7 @@ impl Supervisor {
                 self.aim(worker, pending.onto);
                 self.spawn(now, worker, effects);
                 match self.slots.of_mut(worker).sitting_mut() {
-                    Some(new) => starting(new, order, give_up),
+                    Some(new) => starting(new, rule, give_up),
                     None => return,
                 }
             }
@@ -165,10 +169,13 @@ impl Supervisor {
         effects: &mut Vec<Effect>,
     ) -> Step {
         let id = self.new_instance(worker);
+        let wait = self.policy.ready_timeout;
+        let rule =
+            self.rollout.as_ref().map_or(ReadinessRule::Lenient, |rollout| rollout.readiness_rule(wait));
         let slot = self.slot(worker);
         let told = (generation, Arc::clone(&port));
         let mut successor = Instance::ordered(now, worker, id, told, &slot.limits);
-        let step = starting(&mut successor, RestartOrder::StartFirst, give_up);
+        let step = starting(&mut successor, rule, give_up);
         slot.successor = Some(successor);
         slot.counters.started += 1;
         effects.push(Effect::Spawn(Spawn { worker, instance: id, generation, port }));
@@ -265,13 +272,13 @@ impl Supervisor {
                 }
                 (RestartOrder::StopFirst, Role::Retiring) => rollout.finish(worker, StepResult::LeftQueue),
                 (RestartOrder::StartFirst, _) | (RestartOrder::StopFirst, Role::Successor) => {
-                    self.abort(now, worker, id, AbortReason::Died(status), effects);
+                    self.abort(now, Culprit::Worker(worker, id), ended.failure(now, status), effects);
                 }
             },
             Some(Step::Proving { new, .. })
                 if new == id && rollout.is_canary(worker) && !ended.is_unwanted() =>
             {
-                self.abort(now, worker, id, AbortReason::Died(status), effects);
+                self.abort(now, Culprit::Worker(worker, id), ended.failure(now, status), effects);
             }
             Some(Step::Proving { new, .. }) if new == id => {
                 self.step_failed(now, ended, status, ready_timeout, effects);
@@ -314,7 +321,7 @@ impl Supervisor {
         if rollout.step(ended.worker).is_some() && rollout.on_death == OnDeath::Hold {
             let failures = rollout.failed(ended.worker);
             if failures >= KEEPS_FAILING {
-                self.give_up_step(now, ended, AbortReason::Died(status), effects);
+                self.give_up_step(now, ended, ended.failure(now, status), effects);
             }
         }
     }
@@ -324,7 +331,7 @@ impl Supervisor {
         let Some(rollout) = &mut self.rollout else { return };
         match &mut self.slots.of_mut(worker).state {
             SlotState::Occupied(new) => {
-                let step = starting(new, rollout.order, give_up);
+                let step = starting(new, rollout.readiness_rule(self.policy.ready_timeout), give_up);
                 rollout.set(worker, step);
             }
             SlotState::BackingOff { .. } => rollout.set(worker, Step::Retrying { failed: ended, give_up }),
@@ -347,17 +354,21 @@ impl Supervisor {
         let (worker, id) = (failed.worker, failed.id);
         if rollout.step(worker).is_some() && rollout.hold(worker) {
             let (waiting, on_death) = (rollout.still_waiting(), rollout.on_death);
-            effects.push(Notify(Notice::RolloutHeld { worker, instance: id, status, waiting, on_death }));
+            let words = failed.last_words.clone();
+            effects.push(Notify(Notice::RolloutHeld {
+                worker,
+                instance: id,
+                status,
+                words,
+                waiting,
+                on_death,
+            }));
         }
     }
 }
 
 /// The step that waits for this instance to become ready, until then.
-fn starting(new: &mut Instance, order: RestartOrder, give_up: Option<Moment>) -> Step {
-    // The old worker goes when the new one is ready, so that must not be a matter of patience.
-    match order {
-        RestartOrder::StartFirst if give_up.is_some() => new.readiness_rule = ReadinessRule::Strict,
-        RestartOrder::StartFirst | RestartOrder::StopFirst => {}
-    }
+const fn starting(new: &mut Instance, rule: ReadinessRule, give_up: Option<Moment>) -> Step {
+    new.readiness_rule = rule;
     Step::Starting { new: new.id, give_up }
 }

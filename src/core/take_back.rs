@@ -9,10 +9,11 @@ use super::answers::{AfterAbort, Completion};
 use super::effect::Effect::{self, Notify};
 use super::effect::{Haste, Notice, Scope, StopReason};
 use super::event::{ListenRefusal, OnDeath};
-use super::failure::AbortReason;
+use super::failure::{AbortReason, Culprit};
 use super::fleet::Supervisor;
 use super::goal::Goal;
-use super::ids::{Generation, InstanceId, Moment, WorkerId};
+use super::host_trial::HostTrial;
+use super::ids::{Generation, InstanceId, Moment};
 use super::instance::{Instance, ReadinessRule};
 use super::policy::RestartOrder;
 use super::reload_state::Previous;
@@ -26,11 +27,11 @@ impl Supervisor {
     pub(super) fn abort(
         &mut self,
         now: Moment,
-        worker: WorkerId,
-        id: InstanceId,
+        culprit: Culprit,
         reason: AbortReason,
         effects: &mut Vec<Effect>,
     ) {
+        self.reload.host_trial = HostTrial::None;
         let Some(rollout) = self.rollout.take() else { return };
         for slot in self.slots.all_mut() {
             let limits = slot.limits;
@@ -43,9 +44,15 @@ impl Supervisor {
             }
         }
         let goes_back = self.previous_differs();
-        let in_seat = match (rollout.order, rollout.step(worker)) {
-            (RestartOrder::StopFirst, _) | (RestartOrder::StartFirst, Some(Step::Proving { .. })) => true,
-            (RestartOrder::StartFirst, _) => false,
+        let step = match culprit {
+            Culprit::Worker(worker, _) => rollout.step(worker),
+            Culprit::Host(_) => None,
+        };
+        let in_seat = match (rollout.order, step) {
+            (RestartOrder::StopFirst, Some(_)) | (RestartOrder::StartFirst, Some(Step::Proving { .. })) => {
+                true
+            }
+            (RestartOrder::StopFirst, None) | (RestartOrder::StartFirst, _) => false,
         };
         let then = match (goes_back, in_seat) {
             (true, _) => AfterAbort::TakenBack,
@@ -53,14 +60,8 @@ impl Supervisor {
             (false, false) => AfterAbort::Untouched,
         };
         let replaced = rollout.replaced();
-        effects.push(Notify(Notice::RolloutAborted {
-            worker,
-            instance: id,
-            reason: reason.clone(),
-            replaced,
-            then,
-        }));
-        let failed = Completion::Aborted { worker, reason, replaced, now: then };
+        effects.push(Notify(Notice::RolloutAborted { culprit, reason: reason.clone(), replaced, then }));
+        let failed = Completion::Aborted { culprit, reason, replaced, now: then };
         let failed = self.reload.failure.take().unwrap_or(failed);
         match self.reload.previous.take() {
             Some(previous) if goes_back => {
@@ -80,13 +81,13 @@ impl Supervisor {
         reason: AbortReason,
         effects: &mut Vec<Effect>,
     ) {
+        let culprit = Culprit::Worker(failed.worker, failed.id);
         if self.previous_differs() {
-            self.abort(now, failed.worker, failed.id, reason, effects);
+            self.abort(now, culprit, reason, effects);
             return;
         }
         let replaced = self.rollout.as_ref().map_or(0, Rollout::replaced);
-        let worker = failed.worker;
-        let failed = Completion::Aborted { worker, reason, replaced, now: AfterAbort::TriedOn };
+        let failed = Completion::Aborted { culprit, reason, replaced, now: AfterAbort::TriedOn };
         self.pending.rollout_over(&failed, effects);
     }
 
@@ -102,7 +103,7 @@ impl Supervisor {
         if rollout.is_canary(worker)
             && matches!(rollout.step(worker), Some(Step::Proving { new, .. }) if new == id)
         {
-            self.abort(now, worker, id, AbortReason::Refused(refusal), effects);
+            self.abort(now, Culprit::Worker(worker, id), AbortReason::Refused(refusal), effects);
         }
     }
 
@@ -180,8 +181,11 @@ impl Supervisor {
     /// A rollout is complete.
     pub(super) fn rollout_done(&mut self, now: Moment, done: &Rollout, effects: &mut Vec<Effect>) {
         let (scope, replaced, took) = (done.scope, done.replaced(), now.since(done.began));
-        effects.push(Notify(Notice::RolloutFinished { scope, replaced, took }));
-        let completion = self.reload.failure.take().unwrap_or(Completion::RolledOut { replaced });
+        let (notice, completion) = match self.reload.failure.take() {
+            Some(failure) => (Notice::TakenBack { replaced, took }, failure),
+            None => (Notice::RolloutFinished { scope, replaced, took }, Completion::RolledOut { replaced }),
+        };
+        effects.push(Notify(notice));
         if let Scope::All = scope
             && self.reload.previous.take().is_some()
         {

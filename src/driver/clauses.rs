@@ -2,19 +2,58 @@
 
 use std::time::Duration;
 
-use crate::core::{AbortReason, AfterAbort, Death, ExitStatus};
+use crate::core::{AbortReason, AfterAbort, Death, ExitStatus, LastWords, Unready};
 use crate::node::ipc::SendOutcome;
 
 /// Why a replacement failed, a clause without its subject.
 pub(super) fn abort_reason(reason: &AbortReason) -> String {
     match reason {
-        AbortReason::NotReady(limit) => {
-            format!("was not ready within {} ms (control.readyTimeout)", millis(*limit))
+        AbortReason::NotReady(limit, lack) => {
+            format!("was not ready within {} ms (control.readyTimeout): {}", millis(*limit), unready(lack))
         }
-        AbortReason::Died(status) => format!("{} before it was ready", how(status)),
+        AbortReason::Died { status, served, words } => {
+            let when = match (status, served) {
+                (ExitStatus::NotStarted(_), _) => String::new(),
+                (ExitStatus::Code(_) | ExitStatus::Signal(_), None) => " before it was ready".to_owned(),
+                (ExitStatus::Code(_) | ExitStatus::Signal(_), Some(served)) => {
+                    format!(" when it had been ready for {} ms", millis(*served))
+                }
+            };
+            format!("{}{when}{}", how(status), last_words(words.as_ref()))
+        }
         AbortReason::Refused(refusal) => {
             format!("could not listen on {}: {}", refusal.endpoint, refusal.reason)
         }
+    }
+}
+
+/// What a replacement lacks that was not ready in time, a clause.
+fn unready(lack: &Unready) -> String {
+    match lack {
+        Unready::Loading => "its app has not loaded".to_owned(),
+        Unready::Wordless => "it has not called ready()".to_owned(),
+        Unready::Lacks(endpoints) => {
+            let endpoints = endpoints.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
+            format!("it does not listen on {endpoints}, as the worker before it did")
+        }
+        Unready::Refused(refusal) => {
+            format!("it could not listen on {}: {}", refusal.endpoint, refusal.reason)
+        }
+        Unready::Died(death) => format!("it {}", cause_of_death(death)),
+    }
+}
+
+/// How a process ended and what it said it died of, a clause without its subject.
+pub(super) fn died(status: &ExitStatus, words: Option<&LastWords>) -> String {
+    format!("{}{}", how(status), last_words(words))
+}
+
+/// What a process said it died of, to be added to how it did.
+fn last_words(words: Option<&LastWords>) -> String {
+    match words {
+        Some(LastWords { error, place: Some(place) }) => format!(": {error} ({place})"),
+        Some(LastWords { error, place: None }) => format!(": {error}"),
+        None => String::new(),
     }
 }
 
@@ -32,7 +71,7 @@ pub(super) fn causes(deaths: &[Death]) -> String {
     let mut causes: Vec<(&Death, Vec<String>)> = Vec::new();
     for death in deaths {
         let same = |(known, _): &&mut (&Death, Vec<String>)| {
-            known.status == death.status && known.refusal == death.refusal
+            known.status == death.status && known.refusal == death.refusal && known.words == death.words
         };
         match causes.iter_mut().find(same) {
             Some((_, workers)) => workers.push(death.worker.to_string()),
@@ -45,25 +84,25 @@ pub(super) fn causes(deaths: &[Death]) -> String {
 /// Why a process ended, a clause without its subject.
 #[must_use]
 pub fn cause_of_death(death: &Death) -> String {
-    let how = how(&death.status);
     match &death.refusal {
         Some(refusal) => {
+            let how = how(&death.status);
             format!("{how} after it could not listen on {}: {}", refusal.endpoint, refusal.reason)
         }
-        None => how,
+        None => died(&death.status, death.words.as_ref()),
     }
 }
 
 /// What some workers died of, for the line that says why luster ended.
 fn cause(death: &Death, workers: &[String]) -> String {
     let (noun, they) = if workers.len() == 1 { ("worker", "it") } else { ("workers", "they") };
-    let (who, how) = (workers.join(", "), how(&death.status));
+    let who = workers.join(", ");
     match &death.refusal {
         Some(refusal) => {
-            let (on, reason) = (&refusal.endpoint, &refusal.reason);
+            let (on, reason, how) = (&refusal.endpoint, &refusal.reason, how(&death.status));
             format!("{noun} {who} {how} after {they} could not listen on {on}: {reason}")
         }
-        None => format!("{noun} {who} {how}"),
+        None => format!("{noun} {who} {}", died(&death.status, death.words.as_ref())),
     }
 }
 

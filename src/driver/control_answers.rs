@@ -7,7 +7,9 @@ use std::collections::BTreeSet;
 use super::clauses::{abort_reason, causes, count as workers_counted};
 use crate::control::schema::{Answer, Outcome, Reason, SCHEMA};
 use crate::control::{Order, Target, Whom};
-use crate::core::{AbortReason, AfterAbort, Completion, Death, Refusal, Snapshot, WorkerId, WorkerState};
+use crate::core::{
+    AbortReason, AfterAbort, Completion, Culprit, Death, Refusal, Snapshot, WorkerId, WorkerState,
+};
 
 /// The most workers that can be asked for.
 const MOST_WORKERS: i64 = 10_000;
@@ -109,8 +111,8 @@ pub(super) fn completion(order: &Order, completions: Vec<Completion>, now: &Snap
             Completion::RolledOut { replaced } => *rolled_out.get_or_insert(0) += replaced,
             Completion::Dead(mut some) => deaths.append(&mut some),
             Completion::ConfigurationRefused(reason) => failed = Some(refused_configuration(&reason)),
-            Completion::Aborted { worker, reason, replaced, now } => {
-                failed = Some(aborted(worker, &reason, replaced, now));
+            Completion::Aborted { culprit, reason, replaced, now } => {
+                failed = Some(aborted(culprit, &reason, replaced, now));
             }
             Completion::Overruled => {
                 failed.get_or_insert_with(|| {
@@ -179,7 +181,13 @@ fn dead(order: &Order, deaths: &[Death]) -> Answer {
     Answer { wid, ..answer(Outcome::Aborted, None, message) }
 }
 
-fn aborted(worker: WorkerId, reason: &AbortReason, replaced: usize, now: AfterAbort) -> Answer {
+fn aborted(culprit: Culprit, reason: &AbortReason, replaced: usize, now: AfterAbort) -> Answer {
+    let (wid, who, tried_on) = match culprit {
+        Culprit::Worker(worker, _) => {
+            (Some(worker.0), format!("the replacement of worker {worker}"), format!("worker {worker}"))
+        }
+        Culprit::Host(_) => (None, "the new extension host".to_owned(), "it".to_owned()),
+    };
     let why = abort_reason(reason);
     let (outcome, serves) = match now {
         AfterAbort::TakenBack => (Outcome::TakenBack, "all workers run what they ran before".to_owned()),
@@ -196,13 +204,13 @@ fn aborted(worker: WorkerId, reason: &AbortReason, replaced: usize, now: AfterAb
         AfterAbort::TriedOn => (
             Outcome::Aborted,
             format!(
-                "worker {worker} is tried on, {} had been replaced before, and the others run what they ran before",
+                "{tried_on} is tried on, {} had been replaced before, and the others run what they ran before",
                 workers_counted(replaced)
             ),
         ),
     };
-    let message = format!("the replacement of worker {worker} {why}; {serves}");
-    Answer { wid: Some(worker.0), replaced: Some(number(replaced)), ..answer(outcome, None, message) }
+    let message = format!("{who} {why}; {serves}");
+    Answer { wid, replaced: Some(number(replaced)), ..answer(outcome, None, message) }
 }
 
 const fn answer(outcome: Outcome, reason: Option<Reason>, message: String) -> Answer {

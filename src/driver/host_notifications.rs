@@ -6,8 +6,8 @@
 use std::os::fd::OwnedFd;
 
 use crate::core::{
-    Departure, ExitStatus, HostEvent, InstanceId, ListenAddress, Moment, NextAction, Notice, Outcome, Scope,
-    StopReason, WorkerId,
+    Culprit, Departure, ExitStatus, HostEvent, InstanceId, ListenAddress, Moment, NextAction, Notice,
+    Outcome, Scope, StopReason, WorkerId,
 };
 use crate::node::cluster::Cluster;
 use crate::node::host::{ExitThen, HostNotification};
@@ -32,9 +32,14 @@ impl Driver {
             Notice::RolloutFinished { scope, .. } => {
                 self.tell(now, &HostNotification::RolledOut { all: *scope == Scope::All });
             }
-            Notice::RolloutAborted { worker, reason, .. } => {
-                let reason = clauses::abort_reason(reason);
-                self.tell(now, &HostNotification::RolloutAborted { wid: Some(worker.0), reason: &reason });
+            Notice::RolloutAborted { culprit, reason, .. } => {
+                let (wid, reason) = match culprit {
+                    Culprit::Worker(worker, _) => (Some(worker.0), clauses::abort_reason(reason)),
+                    Culprit::Host(_) => {
+                        (None, format!("the new extension host {}", clauses::abort_reason(reason)))
+                    }
+                };
+                self.tell(now, &HostNotification::RolloutAborted { wid, reason: &reason });
             }
             Notice::Settings(worker, limits, port) => {
                 self.tell(now, &HostNotification::Worker { wid: worker.0, port, limits: (*limits).into() });
@@ -62,6 +67,7 @@ impl Driver {
             | Notice::RolloutExtended(_)
             | Notice::RolloutHeld { .. }
             | Notice::RolloutCancelled
+            | Notice::TakenBack { .. }
             | Notice::HostReady(..)
             | Notice::HostGivenUp(..)
             | Notice::HostExited { .. } => {}

@@ -6,11 +6,11 @@ use std::collections::BTreeSet;
 
 use tracing::{debug, error, info, warn};
 
-use super::clauses::{abort_reason, after_abort, causes, count, how, millis, queued};
+use super::clauses::{abort_reason, after_abort, causes, count, died, how, millis, queued};
 use super::exit_lines::{End, Fields, exited};
 use crate::core::{
-    AbortReason, Endpoint, ExitStatus, HostThen, InstanceId, Notice, OnDeath, Overdue, RestartOrder, Signal,
-    StopReason, WorkerId,
+    AbortReason, AfterAbort, Culprit, Endpoint, ExitStatus, HostThen, InstanceId, LastWords, Notice, OnDeath,
+    Overdue, RestartOrder, Signal, StopReason, WorkerId,
 };
 use crate::exit::Exit;
 
@@ -59,6 +59,7 @@ pub(super) fn tell(notice: &Notice, pid: impl Fn(InstanceId) -> i32) {
         | Notice::RolloutAborted { .. }
         | Notice::RolloutHeld { .. }
         | Notice::ConfigurationRefused(_)
+        | Notice::TakenBack { .. }
         | Notice::RolloutCancelled => rollout(notice, pid),
         Notice::AllDead(deaths) => {
             let causes = causes(deaths);
@@ -223,31 +224,21 @@ fn rollout(notice: &Notice, pid: impl Fn(InstanceId) -> i32) {
                 replaced, ms, "rolling restart finished: {workers} replaced in {ms} ms"
             );
         }
-        Notice::RolloutAborted { worker: wid, instance, reason, replaced, then } => {
-            let pid = pid(*instance);
-            let (why, workers) = (abort_reason(reason), count(*replaced));
-            let then = after_abort(*then);
-            let were = if *replaced == 1 { "was" } else { "were" };
-            let (limit_ms, Fields { code, signal, not_started }) = match reason {
-                AbortReason::NotReady(limit) => (Some(millis(*limit)), Fields::none()),
-                AbortReason::Died(status) => (None, Fields::of(status)),
-                AbortReason::Refused(_) => (None, Fields::none()),
-            };
-            error!(
-                event = "rollout_aborted",
-                wid = wid.0,
-                pid,
-                replaced,
-                limit_ms,
-                code,
-                signal,
-                not_started,
-                "rolling restart aborted: the replacement of worker {wid} (pid {pid}) {why}; {workers} {were} \
-                 replaced, {then}"
-            );
+        Notice::RolloutAborted { culprit, reason, replaced, then } => {
+            aborted(*culprit, pid, reason, *replaced, *then);
         }
-        Notice::RolloutHeld { worker, instance, status, waiting, on_death } => {
-            held(*worker, pid(*instance), status, *waiting, *on_death);
+        Notice::RolloutHeld { worker, instance, status, words, waiting, on_death } => {
+            held(*worker, pid(*instance), (status, words.as_ref()), *waiting, *on_death);
+        }
+        Notice::TakenBack { replaced, took } => {
+            let (ms, workers) = (millis(*took), count(*replaced));
+            warn!(
+                event = "rollout_taken_back",
+                replaced,
+                ms,
+                "the failed rolling restart is taken back: all workers run what they ran before, {workers} replaced for \
+                 that in {ms} ms"
+            );
         }
         Notice::RolloutCancelled => {
             info!(event = "rollout_cancelled", "rolling restart cancelled by a stop");
@@ -257,9 +248,53 @@ fn rollout(notice: &Notice, pid: impl Fn(InstanceId) -> i32) {
     }
 }
 
-fn held(wid: WorkerId, pid: i32, status: &ExitStatus, waiting: usize, on_death: OnDeath) {
+fn aborted(
+    culprit: Culprit,
+    pid: impl Fn(InstanceId) -> i32,
+    reason: &AbortReason,
+    replaced: usize,
+    then: AfterAbort,
+) {
+    let (wid, pid) = match culprit {
+        Culprit::Worker(worker, instance) => (Some(worker.0), Some(pid(instance))),
+        Culprit::Host(_) => (None, None),
+    };
+    let who = match (wid, pid) {
+        (Some(wid), Some(pid)) => format!("the replacement of worker {wid} (pid {pid})"),
+        (_, _) => "the new extension host".to_owned(),
+    };
+    let (limit_ms, Fields { code, signal, not_started }, error) = match reason {
+        AbortReason::NotReady(limit, _) => (Some(millis(*limit)), Fields::none(), None),
+        AbortReason::Died { status, words, .. } => (None, Fields::of(status), words.as_ref()),
+        AbortReason::Refused(_) => (None, Fields::none(), None),
+    };
+    let error = error.map(|words| words.error.as_str());
+    let (why, workers, then) = (abort_reason(reason), count(replaced), after_abort(then));
+    let were = if replaced == 1 { "was" } else { "were" };
+    error!(
+        event = "rollout_aborted",
+        wid,
+        pid,
+        replaced,
+        limit_ms,
+        code,
+        signal,
+        not_started,
+        error,
+        "rolling restart aborted: {who} {why}; {workers} {were} replaced, {then}"
+    );
+}
+
+fn held(
+    wid: WorkerId,
+    pid: i32,
+    (status, words): (&ExitStatus, Option<&LastWords>),
+    waiting: usize,
+    on_death: OnDeath,
+) {
     let Fields { code, signal, not_started } = Fields::of(status);
-    let (how, workers) = (how(status), queued(waiting));
+    let error = words.map(|words| words.error.as_str());
+    let (how, workers) = (died(status, words), queued(waiting));
     let (event, wid) = ("rollout_held", wid.0);
     match on_death {
         OnDeath::Hold => error!(
@@ -269,6 +304,7 @@ fn held(wid: WorkerId, pid: i32, status: &ExitStatus, waiting: usize, on_death: 
             code,
             signal,
             not_started,
+            error,
             waiting,
             "rolling restart paused: the replacement of worker {wid} (pid {pid}) {how}; {workers}, and the other workers \
              keep serving; it is retried with pauses of up to 5 s, so fix the cause and the restart continues by itself, \
@@ -281,6 +317,7 @@ fn held(wid: WorkerId, pid: i32, status: &ExitStatus, waiting: usize, on_death: 
             code,
             signal,
             not_started,
+            error,
             waiting,
             "rolling restart paused: the replacement of worker {wid} (pid {pid}) {how}; {workers}, and the other workers \
              keep serving until worker {wid} is ready or given up on"

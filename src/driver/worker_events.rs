@@ -97,6 +97,7 @@ impl Driver {
                 self.cluster.lives_on(instance);
                 self.handle(now, Event::LivesOn(instance));
             }
+            Said::LastWords(words) => self.handle(now, Event::LastWords(instance, words)),
             Said::Drained => self.handle(now, Event::Drained(instance)),
             Said::Event { name, way } => {
                 let (wid, pid) = self.name(instance);

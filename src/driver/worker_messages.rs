@@ -5,7 +5,7 @@
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
-use crate::core::Haste;
+use crate::core::{Haste, LastWords};
 use crate::node::cluster::BindRequest;
 
 /// The callback id of our one call with an answer. An instance is suspended once, so one id does.
@@ -34,6 +34,8 @@ pub(super) enum Said {
     },
     /// It is about to close its channel, and has no connection left; said at once before.
     Drained,
+    /// It is about to die of this.
+    LastWords(LastWords),
     /// The answer to our request to suspend.
     Suspended,
     /// A call of one of the commands that extensions and custom masters register.
@@ -78,12 +80,19 @@ pub(super) fn parse(message: &RawValue) -> Said {
         ("core.master.leaving", _) => Said::Leaving,
         ("core.master.drained", _) => Said::Drained,
         ("core.master.livesOn", _) => Said::LivesOn,
+        ("core.master.lastWords", Some(error)) => Said::LastWords(last_words(&error, envelope.args.get(1))),
         ("core.master.bound", _) => bound(&envelope.args).unwrap_or(Said::Internal),
         ("core.master.directChannelOpen", _) => Said::LineOpen,
         ("core.callback", Some(id)) if id == SUSPEND_CALLBACK => Said::Suspended,
         (command, _) if command.starts_with("core.") => Said::Internal,
         (command, _) => Said::Call(command.to_owned()),
     }
+}
+
+/// What a worker says it dies of; nothing of where, if it does not say so.
+fn last_words(error: &str, place: Option<&&RawValue>) -> LastWords {
+    let place = place.and_then(|place| serde_json::from_str::<String>(place.get()).ok());
+    LastWords::new(error, place.as_deref())
 }
 
 fn bound(args: &[&RawValue]) -> Option<Said> {
@@ -180,6 +189,11 @@ mod tests {
             (r#"{"cmd":"luster_core.master.leaving"}"#, Said::Leaving),
             (r#"{"cmd":"luster_core.master.drained"}"#, Said::Drained),
             (r#"{"cmd":"luster_core.master.livesOn"}"#, Said::LivesOn),
+            (
+                r#"{"cmd":"luster_core.master.lastWords","args":["Error: a\n b","/app.js:1:2"]}"#,
+                Said::LastWords(LastWords::new("Error: a b", Some("/app.js:1:2"))),
+            ),
+            (r#"{"cmd":"luster_core.master.lastWords","args":[1]}"#, Said::Internal),
             (r#"{"cmd":"luster_core.master.bound","args":[7]}"#, Said::Bound { id: 7, errno: None }),
             (r#"{"cmd":"luster_core.master.bound","args":[7,-13]}"#, Said::Bound { id: 7, errno: Some(-13) }),
             (r#"{"cmd":"luster_core.callback","args":["luster.suspend",null]}"#, Said::Suspended),

@@ -18,6 +18,7 @@ exports.COMMANDS = {
     leaving: 'core.master.leaving',
     drained: 'core.master.drained',
     livesOn: 'core.master.livesOn',
+    lastWords: 'core.master.lastWords',
     callback: 'core.callback',
 };
 

@@ -36,6 +36,7 @@ names.install(worker, {
 });
 drain.watch(() => worker.config && worker.config.get('control.idleTimeout'));
 require('./goes_on').watch();
+require('./last_words').watch();
 require('../shared/extensions').lookBeside(boot.package);
 if (boot.acks === 'by verdict') {
     require('./acks').leaveOut();

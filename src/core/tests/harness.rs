@@ -7,10 +7,10 @@ use std::time::Duration;
 
 use super::witness::{Witness, instance_of};
 use crate::core::{
-    Audience, Completion, Effect, Endpoint, Event, ExitStatus, ExitTimeout, FirstPort, Generation, Haste,
-    HostEvent, HostInstanceId, HostKind, InstanceId, Layout, LifecycleLimits, ListenAddress, Moment, Notice,
-    Outcome, Policy, PoolSpec, Readiness, Refusal, Request, RequestId, RestartOrder, Signal, Snapshot, Spawn,
-    Supervisor, WorkerId,
+    Audience, Completion, Effect, Endpoint, Event, ExitStatus, ExitTimeout, FirstPort, FleetGoal, Generation,
+    Haste, HostEvent, HostInstanceId, HostKind, InstanceId, Layout, LifecycleLimits, ListenAddress, Moment,
+    Notice, Outcome, Policy, PoolSpec, Readiness, Refusal, Request, RequestId, RestartOrder, Signal,
+    Snapshot, Spawn, Supervisor, WorkerId,
 };
 
 /// A policy without any timer, as an empty configuration gives.
@@ -377,6 +377,7 @@ impl World {
             | Event::Suspended(_)
             | Event::Drained(_)
             | Event::Broken(..)
+            | Event::LastWords(..)
             | Event::ConfigurationRead(..)
             | Event::Host(..)
             | Event::Exited(..) => {}
@@ -456,7 +457,11 @@ impl World {
 
     /// The host is told that it is over.
     fn dismiss(&mut self, id: HostInstanceId, outcome: Outcome) {
-        assert!(self.processes.is_empty(), "when the workers are gone");
+        let is_replaced = self.supervisor.snapshot(self.now).goal == FleetGoal::Serve;
+        assert!(
+            self.processes.is_empty() || is_replaced,
+            "when the workers are gone, or another one follows"
+        );
         if self.policy.host_kind == HostKind::CustomMaster {
             assert_eq!((id, &self.script_told), (HostInstanceId::FIRST, &None), "once");
             self.script_told = Some(outcome);

@@ -3,6 +3,7 @@
 mod harness;
 mod random;
 mod stories_of_answers;
+mod stories_of_failures;
 mod stories_of_hosts;
 mod stories_of_lives;
 mod stories_of_readiness;

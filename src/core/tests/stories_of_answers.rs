@@ -2,8 +2,8 @@
 
 use super::harness::{Behaviour, World, policy, spec};
 use crate::core::{
-    AfterAbort, Completion, Generation, LifecycleLimits, OnDeath, OneRequest, Policy, Refusal, Request,
-    RestartOrder, WorkerId, WorkerState,
+    AfterAbort, Completion, Culprit, Generation, LifecycleLimits, OnDeath, OneRequest, Policy, Refusal,
+    Request, RestartOrder, WorkerId, WorkerState,
 };
 use std::time::Duration;
 
@@ -75,8 +75,12 @@ fn a_replacement_that_is_not_ready_in_time_is_told_to_whoever_asked() {
     world.script = Box::new(|_, _| Behaviour::never_ready());
     let restart = world.request(Request::Replace);
     world.run_until("it is complete", |world| world.completed.contains_key(&restart));
-    let Completion::Aborted { worker, replaced: 0, now: AfterAbort::Untouched, .. } =
-        world.completed[&restart]
+    let Completion::Aborted {
+        culprit: Culprit::Worker(worker, _),
+        replaced: 0,
+        now: AfterAbort::Untouched,
+        ..
+    } = world.completed[&restart]
     else {
         panic!("{:?}", world.completed)
     };

@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use super::harness::{Behaviour, World, ms, policy};
 use crate::core::{
-    AbortReason, Event, ExitStatus, Haste, InstanceId, Notice, OnDeath, OneRequest, Outcome, Policy, Request,
-    RestartOrder, StopCause, WorkerId,
+    AbortReason, Culprit, Event, ExitStatus, Haste, InstanceId, Notice, OnDeath, OneRequest, Outcome, Policy,
+    Request, RestartOrder, StopCause, WorkerId,
 };
 
 fn start_first(workers: u32) -> Policy {
@@ -95,7 +95,12 @@ fn a_start_first_replacement_that_is_never_ready_leaves_the_old_worker_and_fails
     rollout(&mut world);
     assert!(world.said(|notice| matches!(
         notice,
-        Notice::RolloutAborted { worker: WorkerId(1), reason: AbortReason::NotReady(_), replaced: 0, .. }
+        Notice::RolloutAborted {
+            culprit: Culprit::Worker(WorkerId(1), _),
+            reason: AbortReason::NotReady(..),
+            replaced: 0,
+            ..
+        }
     )));
     world.pass(10_000);
     assert_eq!(world.living(), old, "the old workers serve on, the failed one is gone");
@@ -112,7 +117,10 @@ fn a_start_first_replacement_that_dies_at_boot_fails_the_rollout_at_once() {
     rollout(&mut world);
     assert!(world.said(|notice| matches!(
         notice,
-        Notice::RolloutAborted { reason: AbortReason::Died(ExitStatus::Code(1)), .. }
+        Notice::RolloutAborted {
+            reason: AbortReason::Died { status: ExitStatus::Code(1), served: None, .. },
+            ..
+        }
     )));
     world.pass(10_000);
     assert_eq!(world.living(), old);

@@ -5,9 +5,9 @@ use std::time::Duration;
 
 use super::harness::{Behaviour, World, ms, policy, spec, spec_of};
 use crate::core::{
-    AfterAbort, Canary, Completion, Effect, Endpoint, Event, Generation, LifecycleLimits, ListenRefusal,
-    Notice, OnDeath, OneRequest, Policy, PoolSpec, Refusal, RefusalCause, Request, RequestId, RestartOrder,
-    WorkerId, WorkerState,
+    AfterAbort, Canary, Completion, Culprit, Effect, Endpoint, Event, Generation, LifecycleLimits,
+    ListenRefusal, Notice, OnDeath, OneRequest, Policy, PoolSpec, Refusal, RefusalCause, Request, RequestId,
+    RestartOrder, WorkerId, WorkerState,
 };
 
 const RELOAD: Request = Request::Rollout(OnDeath::Hold);
@@ -130,8 +130,12 @@ fn a_version_that_is_never_ready_is_taken_back_and_nobody_else_is_touched() {
             _ => Behaviour::default(),
         });
         let reload = world.request(RELOAD);
-        let Completion::Aborted { worker: WorkerId(1), replaced: 0, now: AfterAbort::TakenBack, .. } =
-            completes(&mut world, reload)
+        let Completion::Aborted {
+            culprit: Culprit::Worker(WorkerId(1), _),
+            replaced: 0,
+            now: AfterAbort::TakenBack,
+            ..
+        } = completes(&mut world, reload)
         else {
             panic!("{restart:?}: {:?}", world.completed)
         };
@@ -155,8 +159,9 @@ fn a_version_that_keeps_dying_at_its_second_worker_is_taken_back_from_the_first(
             _ => Behaviour { ready: Some(5), ..Behaviour::default() },
         });
         let reload = world.request(RELOAD);
-        let Completion::Aborted { worker: WorkerId(2), now: AfterAbort::TakenBack, .. } =
-            completes(&mut world, reload)
+        let Completion::Aborted {
+            culprit: Culprit::Worker(WorkerId(2), _), now: AfterAbort::TakenBack, ..
+        } = completes(&mut world, reload)
         else {
             panic!("{restart:?}: {:?}", world.completed)
         };
@@ -164,7 +169,11 @@ fn a_version_that_keeps_dying_at_its_second_worker_is_taken_back_from_the_first(
         assert_eq!(generations(&world), [0, 0, 0], "{restart:?}");
         assert!(world.said(|notice| matches!(
             notice,
-            Notice::RolloutAborted { worker: WorkerId(2), then: AfterAbort::TakenBack, .. }
+            Notice::RolloutAborted {
+                culprit: Culprit::Worker(WorkerId(2), _),
+                then: AfterAbort::TakenBack,
+                ..
+            }
         )));
     }
 }
@@ -177,8 +186,12 @@ fn where_there_is_nothing_else_to_run_the_failed_worker_is_tried_on_and_whoever_
         _ => Behaviour::default(),
     });
     let reload = world.request(RELOAD);
-    let Completion::Aborted { worker: WorkerId(1), replaced: 0, now: AfterAbort::TriedOn, .. } =
-        completes(&mut world, reload)
+    let Completion::Aborted {
+        culprit: Culprit::Worker(WorkerId(1), _),
+        replaced: 0,
+        now: AfterAbort::TriedOn,
+        ..
+    } = completes(&mut world, reload)
     else {
         panic!("{:?}", world.completed)
     };
@@ -251,8 +264,9 @@ fn a_canary_that_ends_or_is_refused_a_listen_takes_the_reload_back() {
             }
             false => world.dies(id, crate::core::ExitStatus::Code(7)),
         }
-        let Completion::Aborted { worker: WorkerId(1), now: AfterAbort::TakenBack, .. } =
-            completes(&mut world, reload)
+        let Completion::Aborted {
+            culprit: Culprit::Worker(WorkerId(1), _), now: AfterAbort::TakenBack, ..
+        } = completes(&mut world, reload)
         else {
             panic!("{:?}", world.completed)
         };

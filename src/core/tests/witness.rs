@@ -74,6 +74,7 @@ impl Witness {
             | Event::Suspended(_)
             | Event::Drained(_)
             | Event::Broken(..)
+            | Event::LastWords(..)
             | Event::Asked(..)
             | Event::ConfigurationRead(..)
             | Event::Host(..) => {}
@@ -165,6 +166,7 @@ pub(super) fn instance_of(event: &Event) -> Option<InstanceId> {
         | Event::Left(id)
         | Event::Drained(id)
         | Event::Broken(id, _)
+        | Event::LastWords(id, _)
         | Event::Exited(id, _) => Some(*id),
     }
 }

@@ -62,3 +62,4 @@ mod socket_access;
 mod startup_faults;
 mod stop_faults;
 mod symlink_deploys;
+mod taken_back;

@@ -1,0 +1,65 @@
+//! A host that is started anew because of a reload: no worker is replaced before it is initialized, and one that fails before
+//! that takes the reload back.
+//!
+//! Invariants: only a reload that concerns all workers tries a host; a trial ends with the host's first word or its end,
+//! or with the rollout.
+
+use super::effect::Effect::{self, Notify};
+use super::effect::{HostThen, Notice};
+use super::event::ExitStatus;
+use super::failure::{AbortReason, Culprit, LastWords};
+use super::fleet::Supervisor;
+use super::host::{Attempt, Phase};
+use super::ids::{HostInstanceId, Moment};
+
+/// Whether a rollout waits for the host.
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
+pub(super) enum HostTrial {
+    #[default]
+    None,
+    /// It is started on the configuration that was read last.
+    UnderWay,
+}
+
+impl Supervisor {
+    /// A reload is in force: where the host is started anew for it, workers wait for that.
+    pub(super) const fn try_host(&mut self) {
+        self.reload.host_trial = match self.host.phase {
+            Phase::Starting { attempt: Attempt::Again, .. } | Phase::Replaced { .. } => HostTrial::UnderWay,
+            Phase::Starting { attempt: Attempt::First, .. }
+            | Phase::None
+            | Phase::Attached
+            | Phase::Serving { .. }
+            | Phase::Leaving { .. }
+            | Phase::Doomed { .. }
+            | Phase::Pausing { .. }
+            | Phase::ExitStatus { .. }
+            | Phase::Gone => HostTrial::None,
+        };
+    }
+
+    /// Whether no worker may be replaced yet.
+    pub(super) fn waits_for_host(&self) -> bool {
+        self.reload.host_trial == HostTrial::UnderWay
+    }
+
+    /// The host that is tried has ended: the reload is taken back, and the next one is started at once, on what is in force then.
+    pub(super) fn host_trial_failed(
+        &mut self,
+        now: Moment,
+        id: HostInstanceId,
+        status: ExitStatus,
+        fault: Option<String>,
+        effects: &mut Vec<Effect>,
+    ) {
+        let then = HostThen::StartAtOnce;
+        let words = fault.as_deref().map(|fault| LastWords::new(fault, None));
+        effects.push(Notify(Notice::HostExited { instance: id, status: status.clone(), fault, then }));
+        // Where what is taken back has a host of its own, it is started by that.
+        self.host.phase = Phase::Pausing { until: now };
+        self.abort(now, Culprit::Host(id), AbortReason::Died { status, served: None, words }, effects);
+        if matches!(self.host.phase, Phase::Pausing { .. }) {
+            self.start_host(now, effects);
+        }
+    }
+}
