@@ -52,7 +52,7 @@ pub(super) fn utf8(path: &Path) -> String {
 }
 
 /// How JavaScript gets the configuration: it runs a program itself, and is given what is none.
-pub(super) fn about(loaded: &Loaded) -> Value {
+fn about(loaded: &Loaded) -> Value {
     let format = if loaded.data.is_some() { "data" } else { "module" };
     let flavour = loaded.real.flavour.map(flavour);
     json!({
@@ -68,11 +68,23 @@ pub(super) const fn flavour(flavour: Flavour) -> &'static str {
     }
 }
 
+/// How the extension host gets it.
+pub(super) fn for_host(loaded: &Loaded) -> Value {
+    let mut boot = about(loaded);
+    boot["extensions"] = place_of_extensions(loaded);
+    boot
+}
+
+/// Where extensions are found by a host that is started when links lead elsewhere.
+pub(super) fn place_of_extensions(loaded: &Loaded) -> Value {
+    json!({"given": utf8(&loaded.settings.extensions_path), "real": utf8(&loaded.real.extensions)})
+}
+
 /// What it means to all but workers.
 pub(super) fn in_force(loaded: &Loaded) -> Result<InForce, String> {
     let settings = &loaded.settings;
     Ok(InForce {
-        host: (about(loaded), sealed(loaded)?),
+        host: (for_host(loaded), sealed(loaded)?),
         access: access(settings),
         balance: balance(settings),
     })

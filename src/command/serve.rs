@@ -124,6 +124,7 @@ fn host_setup(
         Some(Running { mut launcher, candidate, .. }) => {
             launcher.boot["baseDir"] = utf8(&loaded.base_dir).into();
             launcher.boot["validation"] = validation;
+            launcher.boot["extensions"] = generation::place_of_extensions(loaded);
             let word =
                 json!({"baseDir": launcher.boot["baseDir"], "validation": launcher.boot["validation"]});
             let started = candidate.promote_to_host(&word).map_err(|error| error.to_string());
@@ -146,7 +147,7 @@ fn start(
 ) -> (HostLauncher, Result<(Child, OwnedFd), String>) {
     launcher.boot["validation"] = validation;
     match generation::sealed(loaded) {
-        Ok(data) => launcher.configure(&generation::about(loaded), data),
+        Ok(data) => launcher.configure(&generation::for_host(loaded), data),
         Err(error) => return (launcher, Err(error)),
     }
     let started = launcher.launch(&json!({})).map_err(|error| error.to_string());

@@ -33,7 +33,7 @@ impl Supervisor {
             | Phase::Leaving { .. }
             | Phase::Doomed { .. }
             | Phase::Pausing { .. }
-            | Phase::ExitStatus { .. }
+            | Phase::Ending { .. }
             | Phase::Gone => HostTrial::None,
         };
     }

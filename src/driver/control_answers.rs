@@ -201,6 +201,9 @@ fn aborted(culprit: Culprit, reason: &AbortReason, replaced: usize, now: AfterAb
                 format!("{new} had been replaced before, and the others run what they ran before"),
             )
         }
+        AfterAbort::TriedOn if replaced == 0 => {
+            (Outcome::Aborted, format!("{tried_on} is tried on, and the others run what they ran before"))
+        }
         AfterAbort::TriedOn => (
             Outcome::Aborted,
             format!(

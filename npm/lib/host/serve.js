@@ -3,6 +3,7 @@
 // Invariant: luster is told why this process dies, if it dies of an error; and its end, if nothing keeps it alive and no
 // worker is wanted, is luster's end.
 
+const fs = require('fs');
 const extensions = require('../shared/extensions');
 const links = require('../master/link');
 const { inspect } = require('util');
@@ -13,6 +14,10 @@ const WRONG_CONFIGURATION = 78;
 
 module.exports = function serve(master, config, about) {
     extensions.lookBeside(about.package);
+    // One of a release that is gone runs what links lead to now: better than nothing, as in workers.
+    if (about.extensions && fs.existsSync(about.extensions.real)) {
+        extensions.lookInPlaceOf(about.extensions.given, about.extensions.real);
+    }
     const link = connect(about);
     const lost = how => {
         if (how.error || how.code !== 0) {
