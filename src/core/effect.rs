@@ -8,8 +8,9 @@ use std::time::Duration;
 
 use super::answers::{AfterAbort, Completion, Refusal};
 use super::event::{ExitStatus, ListenRefusal, OnDeath, StopCause};
-use super::failure::{AbortReason, Culprit, Death, LastWords};
+use super::failure::{AbortReason, Culprit, Death};
 use super::ids::{Endpoint, Generation, HostInstanceId, InstanceId, ListenAddress, RequestId, WorkerId};
+use super::last_words::LastWords;
 use super::observed::Departure;
 use super::policy::{LifecycleLimits, RestartOrder};
 

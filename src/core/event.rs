@@ -7,8 +7,8 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
-use super::failure::LastWords;
 use super::ids::{Endpoint, Generation, HostInstanceId, InstanceId, ListenAddress, RequestId, WorkerId};
+use super::last_words::LastWords;
 use super::policy::LifecycleLimits;
 use super::spec::PoolSpec;
 

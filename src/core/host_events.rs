@@ -11,9 +11,9 @@ use super::event::{ExitStatus, HostEvent};
 use super::fleet::Supervisor;
 use super::goal::Goal;
 use super::host::{Attempt, CONCLUSION, ORPHANED, Phase};
-use super::host_trial::HostTrial;
 use super::ids::{HostInstanceId, Moment};
 use super::policy::LifecycleLimits;
+use super::reload_state::HostTrial;
 use super::slot::{Slot, SlotState};
 
 impl Supervisor {

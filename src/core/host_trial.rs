@@ -7,19 +7,12 @@
 use super::effect::Effect::{self, Notify};
 use super::effect::{HostThen, Notice};
 use super::event::ExitStatus;
-use super::failure::{AbortReason, Culprit, LastWords};
+use super::failure::{AbortReason, Culprit};
 use super::fleet::Supervisor;
 use super::host::{Attempt, Phase};
 use super::ids::{HostInstanceId, Moment};
-
-/// Whether a rollout waits for the host.
-#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
-pub(super) enum HostTrial {
-    #[default]
-    None,
-    /// It is started on the configuration that was read last.
-    UnderWay,
-}
+use super::last_words::LastWords;
+use super::reload_state::HostTrial;
 
 impl Supervisor {
     /// A reload is in force: where the host is started anew for it, workers wait for that.

@@ -24,8 +24,8 @@ use std::time::Duration;
 
 use super::effect::{Effect, Haste, Notice, Signal, StopReason};
 use super::event::ListenRefusal;
-use super::failure::LastWords;
 use super::ids::{Endpoint, Generation, InstanceId, ListenAddress, Moment};
+use super::last_words::LastWords;
 use super::observed::{ChannelState, Observed};
 use super::policy::{ExitTimeout, LifecycleLimits};
 use super::stop_deadlines::{Deadlines, Left};
@@ -72,6 +72,8 @@ pub(super) struct Instance {
 pub(super) enum ReadinessRule {
     /// After a while it counts as ready all the same: an app may have moved to another port.
     Lenient,
+    /// After a while it counts as ready if it listens on some of it.
+    Overlap,
     /// Never: a rollout waits for it with a deadline of its own, and fails.
     Strict,
 }

@@ -10,6 +10,7 @@ mod answers;
 mod backoff;
 mod count;
 mod counters;
+mod diagnosis;
 mod effect;
 mod event;
 mod exits;
@@ -22,6 +23,7 @@ mod host_trial;
 mod ids;
 mod instance;
 mod instance_deadlines;
+mod last_words;
 mod layout;
 mod listening;
 mod observed;
@@ -52,9 +54,10 @@ pub use event::{
     Audience, Closing, Event, ExitStatus, HostEvent, ListenRefusal, OnDeath, OneRequest, RefusalCause,
     Request, StopCause,
 };
-pub use failure::{AbortReason, Culprit, Death, LastWords, Unready};
+pub use failure::{AbortReason, Culprit, Death, Unready};
 pub use fleet::Supervisor;
 pub use ids::{Endpoint, Generation, HostInstanceId, InstanceId, ListenAddress, Moment, RequestId, WorkerId};
+pub use last_words::LastWords;
 pub use layout::{FirstPort, Layout, Ports, divide};
 pub use observed::{ChannelState, Departure, Startup};
 pub use policy::{

@@ -48,7 +48,7 @@ impl Instance {
     pub(super) fn next_wake_loading(&self) -> Option<Moment> {
         let Stage::Loading { said_ready, .. } = self.stage else { return None };
         let becomes_ready = match self.readiness_rule {
-            ReadinessRule::Lenient => said_ready.map(|at| at.after(SETTLE_LIMIT)),
+            ReadinessRule::Lenient | ReadinessRule::Overlap => said_ready.map(|at| at.after(SETTLE_LIMIT)),
             ReadinessRule::Strict => None,
         };
         becomes_ready.into_iter().chain(self.next_nudge()).min()
@@ -87,13 +87,22 @@ impl Instance {
         let Stage::Loading { online, said_ready: Some(said_ready) } = self.stage else {
             return Readied::No;
         };
+        let expected = expected.at(&self.port);
         let missing = match readiness {
-            Readiness::Automatic => self.missing(&expected.at(&self.port)),
+            Readiness::Automatic => self.missing(&expected),
             Readiness::Manual => BTreeSet::new(),
         };
+        let is_late = now >= said_ready.after(SETTLE_LIMIT);
+        if is_late && self.readiness_rule == ReadinessRule::Overlap {
+            let is_held = |endpoint: &Endpoint| self.endpoints.contains_key(endpoint);
+            self.readiness_rule = match expected.is_empty() || expected.iter().any(is_held) {
+                true => ReadinessRule::Lenient,
+                false => ReadinessRule::Strict,
+            };
+        }
         let overdue = match self.readiness_rule {
-            ReadinessRule::Lenient => now >= said_ready.after(SETTLE_LIMIT),
-            ReadinessRule::Strict => false,
+            ReadinessRule::Lenient => is_late,
+            ReadinessRule::Overlap | ReadinessRule::Strict => false,
         };
         if !missing.is_empty() && !overdue {
             return Readied::No;

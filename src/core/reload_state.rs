@@ -5,7 +5,6 @@
 use std::collections::BTreeSet;
 
 use super::answers::Completion;
-use super::host_trial::HostTrial;
 use super::ids::{Generation, InstanceId};
 use super::spec::PoolSpec;
 
@@ -39,5 +38,14 @@ pub(super) struct Previous {
 pub(super) enum Reading {
     #[default]
     None,
+    UnderWay,
+}
+
+/// Whether a rollout waits for the host.
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
+pub(super) enum HostTrial {
+    #[default]
+    None,
+    /// It is started on the configuration that was read last.
     UnderWay,
 }

@@ -13,10 +13,10 @@ use super::effect::{Haste, Notice, Outcome, Scope, StopReason};
 use super::event::{OnDeath, OneRequest, Request, StopCause};
 use super::fleet::{Started, Supervisor};
 use super::goal::Goal;
-use super::host_trial::HostTrial;
 use super::ids::{InstanceId, Moment, RequestId, WorkerId};
 use super::pending::Awaited;
 use super::policy::{HostKind, LifecycleLimits, RestartOrder};
+use super::reload_state::HostTrial;
 use super::rollout::{Onto, Rollout, Wanted};
 use super::slot::{AddedBy, DesiredState, PortFrom, Slot, SlotState};
 

@@ -9,7 +9,6 @@ use std::time::Duration;
 use super::effect::Scope;
 use super::event::OnDeath;
 use super::ids::{InstanceId, Moment, WorkerId};
-use super::instance::ReadinessRule;
 use super::policy::RestartOrder;
 
 /// A rollout under way.
@@ -178,17 +177,6 @@ impl Rollout {
     pub(super) fn retrying(&self) -> Vec<WorkerId> {
         let is_retrying = |step: &Step| matches!(step, Step::Retrying { .. });
         self.steps.iter().filter(|(_, step)| is_retrying(step)).map(|(worker, _)| *worker).collect()
-    }
-
-    /// What becomes of replacements that do not listen where they should, where they have this time for it. A start-first one
-    /// takes the old worker's place, and one that the others are to follow takes all their places: neither is ready then.
-    pub(super) const fn readiness_rule(&self, ready_timeout: Option<Duration>) -> ReadinessRule {
-        match (self.order, self.on_death, ready_timeout) {
-            (RestartOrder::StartFirst, _, Some(_)) | (RestartOrder::StopFirst, OnDeath::Hold, Some(_)) => {
-                ReadinessRule::Strict
-            }
-            (RestartOrder::StopFirst, OnDeath::Continue, Some(_)) | (_, _, None) => ReadinessRule::Lenient,
-        }
     }
 
     /// Whether a death of this worker must not be the last, because what it is replaced with is on trial.

@@ -105,7 +105,7 @@ impl Supervisor {
     pub(super) fn begin_step(&mut self, now: Moment, pending: PendingReplacement, effects: &mut Vec<Effect>) {
         let Some(rollout) = &self.rollout else { return };
         let (order, width, on_death) = (rollout.order, rollout.width, rollout.on_death);
-        let rule = rollout.readiness_rule(self.policy.ready_timeout);
+        let rule = self.readiness_rule();
         let worker = pending.worker;
         let haste = self.haste_of_replacing(worker, width);
         let target = self.target(worker, pending.onto);
@@ -169,9 +169,7 @@ impl Supervisor {
         effects: &mut Vec<Effect>,
     ) -> Step {
         let id = self.new_instance(worker);
-        let wait = self.policy.ready_timeout;
-        let rule =
-            self.rollout.as_ref().map_or(ReadinessRule::Lenient, |rollout| rollout.readiness_rule(wait));
+        let rule = self.readiness_rule();
         let slot = self.slot(worker);
         let told = (generation, Arc::clone(&port));
         let mut successor = Instance::ordered(now, worker, id, told, &slot.limits);
@@ -328,10 +326,11 @@ impl Supervisor {
 
     /// An instance has ended, and the step goes on with whoever follows in the seat, at once or after a pause.
     fn await_next(&mut self, worker: WorkerId, ended: InstanceId, give_up: Option<Moment>) {
+        let rule = self.readiness_rule();
         let Some(rollout) = &mut self.rollout else { return };
         match &mut self.slots.of_mut(worker).state {
             SlotState::Occupied(new) => {
-                let step = starting(new, rollout.readiness_rule(self.policy.ready_timeout), give_up);
+                let step = starting(new, rule, give_up);
                 rollout.set(worker, step);
             }
             SlotState::BackingOff { .. } => rollout.set(worker, Step::Retrying { failed: ended, give_up }),

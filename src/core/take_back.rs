@@ -12,11 +12,10 @@ use super::event::{ListenRefusal, OnDeath};
 use super::failure::{AbortReason, Culprit};
 use super::fleet::Supervisor;
 use super::goal::Goal;
-use super::host_trial::HostTrial;
 use super::ids::{Generation, InstanceId, Moment};
 use super::instance::{Instance, ReadinessRule};
 use super::policy::RestartOrder;
-use super::reload_state::Previous;
+use super::reload_state::{HostTrial, Previous};
 use super::rollout::{Onto, Rollout, Step, Wanted};
 use super::slot::{DesiredState, SlotState, Trial};
 use super::spec::{Change, diff};
@@ -104,6 +103,21 @@ impl Supervisor {
             && matches!(rollout.step(worker), Some(Step::Proving { new, .. }) if new == id)
         {
             self.abort(now, Culprit::Worker(worker, id), AbortReason::Refused(refusal), effects);
+        }
+    }
+
+    /// What becomes of replacements that do not listen where they should, where they have a time for it. A start-first one takes
+    /// the old worker's place, so it is not ready. A stop-first one that listens nowhere where its predecessor did is not, either,
+    /// if there is something to go back to; an app whose files were overwritten may have moved to another port.
+    pub(super) fn readiness_rule(&self) -> ReadinessRule {
+        let Some(rollout) = &self.rollout else { return ReadinessRule::Lenient };
+        match (rollout.order, rollout.on_death, self.policy.ready_timeout) {
+            (_, _, None) | (RestartOrder::StopFirst, OnDeath::Continue, Some(_)) => ReadinessRule::Lenient,
+            (RestartOrder::StartFirst, _, Some(_)) => ReadinessRule::Strict,
+            (RestartOrder::StopFirst, OnDeath::Hold, Some(_)) if self.previous_differs() => {
+                ReadinessRule::Overlap
+            }
+            (RestartOrder::StopFirst, OnDeath::Hold, Some(_)) => ReadinessRule::Lenient,
         }
     }
 

@@ -44,28 +44,42 @@ fn hosted(policy: Policy) -> World {
 }
 
 #[test]
-fn a_stop_first_version_that_listens_elsewhere_is_taken_back_and_one_in_place_stops_at_the_first_worker() {
-    for (is_other, after) in [(true, AfterAbort::TakenBack), (false, AfterAbort::TriedOn)] {
-        let policy = Policy { ready_timeout: ms(20_000), ..policy(3) };
-        let mut world = World::serving(policy.clone());
-        world.configuration = Some(Ok(if is_other { other(policy) } else { spec_of(policy) }));
-        world.script = Box::new(|_, start| match start {
-            2 => Behaviour { listens: vec!["tcp *:81"], ..Behaviour::default() },
-            _ => Behaviour::default(),
+fn a_stop_first_version_that_listens_elsewhere_is_taken_back() {
+    let policy = Policy { ready_timeout: ms(20_000), ..policy(3) };
+    let mut world = World::serving(policy.clone());
+    world.configuration = Some(Ok(other(policy)));
+    world.script = Box::new(|_, start| match start {
+        2 => Behaviour { listens: vec!["tcp *:81"], ..Behaviour::default() },
+        _ => Behaviour::default(),
+    });
+    let reload = world.request(RELOAD);
+    let completion = completes(&mut world, reload);
+    assert!(
+        matches!(completion, Completion::Aborted { replaced: 0, now: AfterAbort::TakenBack, .. }),
+        "{completion:?}"
+    );
+    let AbortReason::NotReady(_, Unready::Lacks(missing)) = reason(&completion) else {
+        panic!("{completion:?}")
+    };
+    assert_eq!(missing.iter().map(ToString::to_string).collect::<Vec<_>>(), ["tcp *:80"]);
+    world.pass(30_000);
+    assert_eq!([1, 2, 3].map(|worker| world.starts(worker)), [3, 1, 1], "the others are untouched");
+}
+
+#[test]
+fn a_stop_first_version_that_moved_is_taken_where_it_shares_a_port_or_has_overwritten_the_other() {
+    let before = || Behaviour { listens: vec!["tcp *:80", "tcp *:81"], ..Behaviour::default() };
+    for (is_other, listens) in [(true, "tcp *:80"), (false, "tcp *:82")] {
+        let policy = Policy { ready_timeout: ms(20_000), ..policy(2) };
+        let mut world = World::new(policy.clone()).scripted(move |_, start| match start {
+            1 => before(),
+            _ => Behaviour { listens: vec![listens], ..Behaviour::default() },
         });
+        world.ask(Request::Start);
+        world.run_until("everyone is ready", |world| world.ready() == 2);
+        world.configuration = Some(Ok(if is_other { other(policy) } else { spec_of(policy) }));
         let reload = world.request(RELOAD);
-        let completion = completes(&mut world, reload);
-        assert!(
-            matches!(completion, Completion::Aborted { replaced: 0, now, .. } if now == after),
-            "{completion:?}"
-        );
-        let AbortReason::NotReady(_, Unready::Lacks(missing)) = reason(&completion) else {
-            panic!("{completion:?}")
-        };
-        assert_eq!(missing.iter().map(ToString::to_string).collect::<Vec<_>>(), ["tcp *:80"]);
-        world.pass(30_000);
-        assert_eq!((world.starts(2), world.starts(3)), (1, 1), "the others are untouched");
-        assert_eq!(world.starts(1), if is_other { 3 } else { 2 });
+        assert_eq!(completes(&mut world, reload), Completion::RolledOut { replaced: 2 }, "{listens}");
     }
 }
 
