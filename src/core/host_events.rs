@@ -146,12 +146,18 @@ impl Supervisor {
             Phase::Serving { since, .. } => (Some(now.since(since)), Attempt::Again),
             Phase::Leaving { since, attempt, .. } => (since.map(|since| now.since(since)), attempt),
             Phase::Doomed { attempt } => (None, attempt),
-            Phase::Replaced { .. } => {
+            Phase::Replaced { .. } if self.goal == Goal::Serve => {
                 let then = HostThen::StartAtOnce;
                 effects.push(Notify(Notice::HostExited { instance: id, status, fault: None, then }));
                 return self.start_host(now, effects);
             }
-            Phase::None | Phase::Attached | Phase::Pausing { .. } | Phase::Ending { .. } | Phase::Gone => {
+            // A stop came meanwhile: nobody follows it.
+            Phase::Replaced { .. }
+            | Phase::None
+            | Phase::Attached
+            | Phase::Pausing { .. }
+            | Phase::Ending { .. }
+            | Phase::Gone => {
                 self.host.phase = Phase::Gone;
                 return;
             }

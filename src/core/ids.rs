@@ -110,9 +110,12 @@ impl Endpoint {
     }
 
     /// The same endpoint for whoever is told to listen on `to` and not on `from`, if that is what it is: `tcp *:80` for 80 and 81
-    /// is `tcp *:81`.
+    /// is `tcp *:81`. Who is told `0`, which is no port at all, may listen anywhere or nowhere.
     #[must_use]
     pub fn moved(&self, from: &str, to: &str) -> Option<Self> {
+        if to == "0" {
+            return None;
+        }
         let is_tcp = |port: &str| port.bytes().all(|byte| byte.is_ascii_digit());
         let moved = match (is_tcp(from), is_tcp(to)) {
             (true, true) => format!("{}:{to}", self.0.strip_suffix(from)?.strip_suffix(':')?),

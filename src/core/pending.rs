@@ -188,9 +188,7 @@ impl Open {
         let Awaited::Workers { ready, gone } = &self.awaited else { return Standing::Done };
         match ready.get(&worker) {
             Some(newest) => readiness(slot, *newest),
-            None if gone.contains(&worker) && slot.is_some_and(|slot| slot.instances().next().is_some()) => {
-                Standing::Waits
-            }
+            None if gone.contains(&worker) => absence(slot),
             None => Standing::Done,
         }
     }
@@ -209,6 +207,17 @@ impl Open {
             (_, true) => Completion::Overruled,
             (_, false) => Completion::Done,
         }
+    }
+}
+
+/// How a slot stands that is to have no process.
+fn absence(slot: Option<&Slot>) -> Standing {
+    let has_process = |slot: &&Slot| slot.instances().next().is_some();
+    match slot.filter(has_process).map(|slot| slot.desired) {
+        None => Standing::Done,
+        Some(DesiredState::Stopped | DesiredState::Removed) => Standing::Waits,
+        // Somebody else wants it again: when the last of these has gone there is another.
+        Some(DesiredState::Running) => Standing::Overruled,
     }
 }
 

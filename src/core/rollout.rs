@@ -246,6 +246,13 @@ impl Rollout {
         self.canaries.remove(&worker);
     }
 
+    /// There was nothing to replace when its turn came: if it was to be tried, another one is.
+    pub(super) fn pass_over(&mut self, worker: WorkerId) {
+        if self.canaries.remove(&worker) {
+            self.canaries_to_start += 1;
+        }
+    }
+
     /// Begins with so many replacements that are tried before the others follow.
     pub(super) fn try_with(&mut self, canaries: u32) {
         self.canaries_to_start = canaries;

@@ -103,7 +103,23 @@ impl Supervisor {
 
     /// It is this worker's turn in the rollout.
     pub(super) fn begin_step(&mut self, now: Moment, pending: PendingReplacement, effects: &mut Vec<Effect>) {
-        let Some(rollout) = &self.rollout else { return };
+        let worker = pending.worker;
+        let step = self.first_step(now, pending, effects);
+        let Some(rollout) = &mut self.rollout else { return };
+        match step {
+            Some(step) => rollout.set(worker, step),
+            None => rollout.pass_over(worker),
+        }
+    }
+
+    /// Does what the replacement of this worker begins with; nothing if there is nothing to replace.
+    fn first_step(
+        &mut self,
+        now: Moment,
+        pending: PendingReplacement,
+        effects: &mut Vec<Effect>,
+    ) -> Option<Step> {
+        let rollout = self.rollout.as_ref()?;
         let (order, width, on_death) = (rollout.order, rollout.width, rollout.on_death);
         let rule = self.readiness_rule();
         let worker = pending.worker;
@@ -112,7 +128,7 @@ impl Supervisor {
         let slot = self.slots.of_mut(worker);
         let is_wanted = slot.desired == DesiredState::Running || matches!(slot.state, SlotState::Dead);
         if !is_wanted || slot.desired == DesiredState::Removed {
-            return; // Stopped on request, or about to go: there is nothing to replace.
+            return None; // Stopped on request, or about to go.
         }
         // An operator's restart is a new beginning; it also brings a dead worker back and ends a pause.
         slot.crashes.forget();
@@ -142,21 +158,16 @@ impl Supervisor {
             (SlotState::Occupied(_), RestartOrder::StartFirst) => {
                 self.start_successor(now, worker, target, give_up, effects)
             }
-            // Not started yet: who says when has not said so, and there is nothing to replace.
-            (SlotState::Empty, _) => return,
+            // Not started yet: who says when has not said so.
+            (SlotState::Empty, _) => return None,
             (SlotState::BackingOff { .. } | SlotState::Dead, _) => {
                 slot.desired = DesiredState::Running;
                 self.aim(worker, pending.onto);
                 self.spawn(now, worker, effects);
-                match self.slots.of_mut(worker).sitting_mut() {
-                    Some(new) => starting(new, rule, give_up),
-                    None => return,
-                }
+                starting(self.slots.of_mut(worker).sitting_mut()?, rule, give_up)
             }
         };
-        if let Some(rollout) = &mut self.rollout {
-            rollout.set(worker, step);
-        }
+        Some(step)
     }
 
     /// Starts the instance that is to follow the one in the seat.

@@ -3,6 +3,7 @@
 //! Invariant: after every step the supervisor's promises are checked, see [`World::check`].
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 use std::time::Duration;
 
 use super::witness::{Witness, instance_of};
@@ -88,6 +89,8 @@ impl Behaviour {
 #[expect(clippy::struct_excessive_bools, reason = "a fake process: what happened to it so far")]
 struct Process {
     worker: WorkerId,
+    /// What it was told to listen on.
+    port: Arc<str>,
     behaviour: Behaviour,
     online: bool,
     ready: bool,
@@ -104,6 +107,18 @@ pub(super) struct HostProcess {
     /// How long after being dismissed it ends; `None` is never.
     pub(super) leaves: Option<u64>,
 }
+
+/// What workers listen on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Listened {
+    /// What their behaviour says.
+    Always,
+    /// The same where they are told to, `80` being that.
+    AsTold,
+}
+
+/// Reads a configuration.
+pub(super) type Reader = dyn FnMut() -> (u64, Result<PoolSpec, String>);
 
 /// The fleet and its world.
 pub(super) struct World {
@@ -128,6 +143,8 @@ pub(super) struct World {
     pub(super) hosts_killed: u32,
     /// What comes of reading the configuration, at once; nothing if the story tells it later.
     pub(super) configuration: Option<Result<PoolSpec, String>>,
+    /// What comes of it instead, each time, and after how many milliseconds.
+    pub(super) reader: Option<Box<Reader>>,
     /// What was to be read.
     pub(super) readings: Vec<Generation>,
     /// What was read and taken.
@@ -136,7 +153,11 @@ pub(super) struct World {
     pub(super) forgotten: BTreeSet<Generation>,
     /// What each instance runs on.
     pub(super) generations: BTreeMap<InstanceId, Generation>,
-    slots: u32,
+    pub(super) ports: Listened,
+    /// How much has happened.
+    pub(super) steps: u64,
+    /// Start-first from when a configuration that was read said so.
+    restart: RestartOrder,
     processes: BTreeMap<InstanceId, Process>,
     starts: BTreeMap<WorkerId, u32>,
     agenda: BTreeMap<(Moment, u64), Event>,
@@ -173,11 +194,14 @@ impl World {
             closings: 0,
             host,
             configuration: Some(Ok(spec_of(policy.clone()))),
+            reader: None,
+            ports: Listened::Always,
+            steps: 0,
+            restart: RestartOrder::StopFirst,
             readings: Vec::new(),
             adopted: Vec::new(),
             forgotten: BTreeSet::new(),
             generations: BTreeMap::new(),
-            slots: policy.workers,
             policy,
             now,
             script: Box::new(|_, _| Behaviour::default()),
@@ -220,12 +244,13 @@ impl World {
 
     pub(super) fn ask(&mut self, request: Request) {
         self.stop_asked |= matches!(request, Request::Stop | Request::StopBy(_) | Request::Kill);
-        self.slots += u32::from(matches!(request, Request::Add(..)));
-        if let Request::Scale(count) = request {
-            self.slots = self.slots.max(count);
-        }
         self.requests += 1;
         self.news(Event::Asked(RequestId(self.requests), request));
+    }
+
+    /// How many requests there have been.
+    pub(super) const fn asked(&self) -> u64 {
+        self.requests
     }
 
     /// Asks for something; the name of the request, for [`Self::completed`].
@@ -235,6 +260,12 @@ impl World {
     }
 
     pub(super) fn news(&mut self, event: Event) {
+        self.steps += 1;
+        if let Event::ConfigurationRead(_, Ok(spec)) = &event
+            && spec.policy.restart == RestartOrder::StartFirst
+        {
+            self.restart = RestartOrder::StartFirst;
+        }
         if let Event::Exited(id, _) = &event {
             self.processes.remove(id);
         }
@@ -317,6 +348,7 @@ impl World {
         match event.filter(|(at, _)| *at <= self.now).and_then(|key| self.agenda.remove(&key)) {
             Some(event) => self.happens(event),
             None => {
+                self.steps += 1;
                 let effects = self.supervisor.wake(self.now);
                 self.perform(effects);
                 let again = self.supervisor.next_wake();
@@ -335,16 +367,18 @@ impl World {
             }
             return;
         }
+        if matches!(event, Event::ConfigurationRead(..)) {
+            self.news(event);
+            return;
+        }
         let id = instance_of(&event);
         let Some(process) = id.and_then(|id| self.processes.get_mut(&id)) else { return };
         match &event {
             Event::Online(id) => {
                 process.online = true;
-                let (id, behaviour) = (*id, process.behaviour.clone());
+                let (id, port, behaviour) = (*id, Arc::clone(&process.port), process.behaviour.clone());
                 self.news(event);
-                for endpoint in &behaviour.listens {
-                    self.news(listening(id, endpoint));
-                }
+                self.listens(id, &behaviour, &port);
                 if let Some(after) = behaviour.ready {
                     self.later(after, Event::SaidReady(id, Audience::Luster));
                 }
@@ -385,6 +419,20 @@ impl World {
         self.news(event);
     }
 
+    /// A worker listens, as it is made for.
+    fn listens(&mut self, id: InstanceId, behaviour: &Behaviour, port: &str) {
+        for endpoint in &behaviour.listens {
+            match self.ports {
+                Listened::Always => self.news(listening(id, endpoint)),
+                Listened::AsTold if port == "0" => {}
+                Listened::AsTold if port.starts_with('/') => {
+                    self.news(listening(id, &format!("unix {port}")));
+                }
+                Listened::AsTold => self.news(listening(id, &endpoint.replace("80", port))),
+            }
+        }
+    }
+
     pub(super) fn later(&mut self, after: u64, event: Event) {
         self.tickets += 1;
         self.agenda.insert((self.now.after(Duration::from_millis(after)), self.tickets), event);
@@ -413,7 +461,7 @@ impl World {
                 Effect::ReadConfiguration(generation) => {
                     assert!(!self.stop_asked, "nothing is read after a stop");
                     self.readings.push(generation);
-                    read.extend(self.configuration.clone().map(|result| (generation, result)));
+                    read.extend(self.reading(generation));
                 }
                 Effect::AdoptConfiguration(generation) => self.adopted.push(generation),
                 Effect::StartHost(id) => {
@@ -448,6 +496,16 @@ impl World {
         }
     }
 
+    /// The configuration is being read: what comes of that at once.
+    fn reading(&mut self, generation: Generation) -> Option<(Generation, Result<PoolSpec, String>)> {
+        let Some(reader) = &mut self.reader else {
+            return self.configuration.clone().map(|result| (generation, result));
+        };
+        let (after, result) = reader();
+        self.later(after, Event::ConfigurationRead(generation, result.map(Box::new)));
+        None
+    }
+
     /// A host that has just come is told what there is.
     fn introduce(&mut self, id: HostInstanceId) {
         assert!(self.host.as_ref().is_some_and(|host| host.id == id), "it lives");
@@ -479,7 +537,7 @@ impl World {
     fn is_kept(&mut self, spawn: &Spawn) {
         assert!(!self.forgotten.contains(&spawn.generation), "{spawn:?} is on a forgotten configuration");
         self.generations.insert(spawn.instance, spawn.generation);
-        self.spawn(spawn.worker, spawn.instance);
+        self.spawn(spawn);
     }
 
     fn is_suspended(&mut self, id: InstanceId, haste: Haste) {
@@ -513,7 +571,8 @@ impl World {
         }
     }
 
-    fn spawn(&mut self, worker: WorkerId, id: InstanceId) {
+    fn spawn(&mut self, spawn: &Spawn) {
+        let (worker, id) = (spawn.worker, spawn.instance);
         assert!(!self.stop_asked, "nothing is started after a stop");
         assert!(self.spawned.iter().all(|(_, _, earlier)| *earlier < id), "an id is never given twice");
         let start = self.starts.entry(worker).or_default();
@@ -531,6 +590,7 @@ impl World {
         }
         let process = Process {
             worker,
+            port: Arc::clone(&spawn.port),
             behaviour,
             online: false,
             ready: false,
@@ -549,14 +609,17 @@ impl World {
             assert!(self.processes.is_empty() && self.host.is_none(), "nobody is left at the end");
             assert_eq!(self.open, BTreeSet::new(), "every request is complete at the end");
         }
-        for worker in (1..=self.slots).map(WorkerId) {
-            let mine: Vec<_> = self.processes.values().filter(|process| process.worker == worker).collect();
+        let most = match (self.policy.restart, self.restart) {
+            (RestartOrder::StopFirst, RestartOrder::StopFirst) => 1,
+            (RestartOrder::StartFirst, _) | (_, RestartOrder::StartFirst) => 2,
+        };
+        let mut workers: BTreeMap<WorkerId, Vec<&Process>> = BTreeMap::new();
+        for process in self.processes.values() {
+            workers.entry(process.worker).or_default().push(process);
+        }
+        for (worker, mine) in workers {
             let staying =
                 mine.iter().filter(|process| !process.told_to_go && process.signals.is_empty()).count();
-            let most = match self.policy.restart {
-                RestartOrder::StopFirst => 1,
-                RestartOrder::StartFirst => 2,
-            };
             assert!(mine.len() <= most + 1 && staying <= most, "too many instances in {worker}: {mine:?}");
         }
     }

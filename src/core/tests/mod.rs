@@ -2,6 +2,7 @@
 
 mod harness;
 mod random;
+mod random_specs;
 mod stories_of_answers;
 mod stories_of_failures;
 mod stories_of_hosts;

@@ -13,11 +13,11 @@ use crate::core::{
 };
 use std::time::Duration;
 
-fn wait(most: u64) -> impl Strategy<Value = Option<Duration>> {
+pub(super) fn wait(most: u64) -> impl Strategy<Value = Option<Duration>> {
     prop_oneof![Just(None), (1..most).prop_map(|n| Some(Duration::from_millis(n)))]
 }
 
-fn policies() -> impl Strategy<Value = Policy> {
+pub(super) fn policies() -> impl Strategy<Value = Policy> {
     let order = prop_oneof![Just(RestartOrder::StopFirst), Just(RestartOrder::StartFirst)];
     let readiness = prop_oneof![Just(Readiness::Automatic), Just(Readiness::Manual)];
     (1u32..5, wait(500), wait(3000), wait(5000), wait(6000), 0u32..4, order, 1u32..3, wait(3000), readiness)
@@ -48,7 +48,7 @@ fn rarely(most: u64) -> impl Strategy<Value = Option<u64>> {
     prop_oneof![5 => Just(None), 1 => (0..most).prop_map(Some)]
 }
 
-fn behaviours() -> impl Strategy<Value = Behaviour> {
+pub(super) fn behaviours() -> impl Strategy<Value = Behaviour> {
     let listens = prop_oneof![4 => Just(vec!["tcp *:80"]), 1 => Just(vec![]), 1 => Just(vec!["tcp *:81"])];
     (
         perhaps(600),
@@ -116,7 +116,7 @@ fn requests() -> impl Strategy<Value = Vec<(u64, Request)>> {
 type Deed = Box<dyn FnOnce(&mut World)>;
 
 /// What the extension host does, and when.
-fn host_events() -> impl Strategy<Value = Vec<(u64, HostEvent)>> {
+pub(super) fn host_events() -> impl Strategy<Value = Vec<(u64, HostEvent)>> {
     let event = prop_oneof![
         4 => Just(HostEvent::Initialized),
         1 => Just(HostEvent::CrashReason("a bug".into())),

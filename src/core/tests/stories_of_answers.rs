@@ -136,6 +136,20 @@ fn one_worker_is_stopped_and_started_and_each_answer_comes_when_it_is_true() {
 }
 
 #[test]
+fn a_stop_of_one_and_a_scale_are_overruled_by_who_wants_the_worker_again_before_it_has_gone() {
+    let mut world = World::serving(policy(3));
+    let stop = world.request(one(1, OneRequest::Stop));
+    let scale = world.request(Request::Scale(1));
+    let start = world.request(one(1, OneRequest::Start));
+    let again = world.request(Request::Scale(2));
+    world.run_until("all are there", |world| world.completed.contains_key(&start) && world.ready() == 2);
+    world.run_until("the last has gone", |world| world.processes() == 2);
+    let of = |request| world.completed.get(&request).cloned();
+    assert_eq!((of(stop), of(start)), (Some(Completion::Overruled), Some(Completion::Done)));
+    assert_eq!((of(scale), of(again)), (Some(Completion::Overruled), Some(Completion::Done)));
+}
+
+#[test]
 fn a_snapshot_counts_ends_by_their_reason_and_is_the_same_behind_serde() {
     let limits =
         LifecycleLimits { fork_timeout: Some(Duration::from_millis(500)), ..LifecycleLimits::default() };

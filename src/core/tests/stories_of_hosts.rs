@@ -1,10 +1,10 @@
 //! Stories of the extension host: how it starts, fails, is restarted, and ends.
 
-use super::harness::{Behaviour, World, listening, ms, policy};
+use super::harness::{Behaviour, World, listening, ms, policy, spec_of};
 use crate::core::{
     Audience, ChannelState, Closing, Endpoint, Event, ExitStatus, Haste, HostEvent, HostInstanceId, HostKind,
-    HostThen, LifecycleLimits, Notice, OneRequest, Outcome, Policy, Request, Startup, StopCause, WorkerId,
-    WorkerState,
+    HostThen, LifecycleLimits, Notice, OnDeath, OneRequest, Outcome, Policy, PoolSpec, Request, Startup,
+    StopCause, WorkerId, WorkerState,
 };
 
 fn hosted(workers: u32) -> Policy {
@@ -27,6 +27,19 @@ fn host_then(world: &World) -> Vec<HostThen> {
         Some(*then)
     };
     world.notices.iter().filter_map(then).collect()
+}
+
+#[test]
+fn no_host_follows_one_that_is_being_replaced_when_everything_is_stopped() {
+    let mut world = serving(hosted(1));
+    world.host.as_mut().expect("it lives").leaves = Some(10);
+    let other = PoolSpec { host: "other extensions".into(), ..spec_of(hosted(1)) };
+    world.configuration = Some(Ok(other));
+    world.ask(Request::Rollout(OnDeath::Hold));
+    assert!(world.host.as_ref().is_some_and(|host| host.dismissed), "another one is to come");
+    world.ask(Request::Stop);
+    world.run_until("the end", |world| world.outcome.is_some());
+    assert_eq!((world.hosts_started.len(), world.outcome.is_some()), (1, true));
 }
 
 #[test]

@@ -5,9 +5,9 @@ use std::time::Duration;
 
 use super::harness::{Behaviour, World, ms, policy, spec, spec_of};
 use crate::core::{
-    AfterAbort, Canary, Completion, Culprit, Effect, Endpoint, Event, Generation, LifecycleLimits,
-    ListenRefusal, Notice, OnDeath, OneRequest, Policy, PoolSpec, Refusal, RefusalCause, Request, RequestId,
-    RestartOrder, WorkerId, WorkerState,
+    AfterAbort, Canary, Completion, Culprit, Effect, Endpoint, Event, FirstPort, Generation, Layout,
+    LifecycleLimits, ListenRefusal, Notice, OnDeath, OneRequest, Policy, PoolSpec, Refusal, RefusalCause,
+    Request, RequestId, RestartOrder, WorkerId, WorkerState,
 };
 
 const RELOAD: Request = Request::Rollout(OnDeath::Hold);
@@ -47,6 +47,30 @@ fn more_workers_come_and_the_last_go_and_numbers_are_kept() {
     let grow = world.request(Request::Scale(2));
     completes(&mut world, grow);
     assert_eq!(world.starts(2), 2, "it has its number again");
+}
+
+#[test]
+fn a_configuration_without_a_port_waits_for_nobody_to_listen() {
+    let limits = Policy { ready_timeout: ms(1000), ..policy(1) };
+    let mut world =
+        World::serving(limits.clone()).scripted(|_, _| Behaviour { listens: vec![], ..Behaviour::default() });
+    let layout = Layout { port: FirstPort::None, ..spec(1).layout };
+    world.configuration = Some(Ok(PoolSpec { layout, ..spec_of(limits) }));
+    let reload = world.request(RELOAD);
+    assert_eq!(completes(&mut world, reload), Completion::RolledOut { replaced: 1 });
+}
+
+#[test]
+fn who_is_stopped_when_its_turn_comes_is_no_canary() {
+    let canary = Some(Canary { workers: 1, watch: Duration::from_secs(5) });
+    let mut world = World::serving(Policy { canary, ..policy(3) });
+    let stop = world.request(Request::One(WorkerId(1), OneRequest::Stop));
+    completes(&mut world, stop);
+    let reload = world.request(RELOAD);
+    world.pass(3000);
+    assert_eq!((world.starts(2), world.starts(3)), (2, 1), "the second is tried instead");
+    assert_eq!(completes(&mut world, reload), Completion::RolledOut { replaced: 2 });
+    assert_eq!((world.starts(1), world.starts(3)), (1, 2));
 }
 
 #[test]
