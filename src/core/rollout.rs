@@ -63,6 +63,17 @@ struct Turn {
     onto: Onto,
 }
 
+impl Turn {
+    /// Both are asked for: a restart that joins a reload does not keep the worker from what was read.
+    fn and(self, other: Self) -> Self {
+        let onto = match (self.onto, other.onto) {
+            (Onto::Same, Onto::Same) => Onto::Same,
+            (Onto::InForce, _) | (_, Onto::InForce) => Onto::InForce,
+        };
+        Self { newest: self.newest.max(other.newest), onto }
+    }
+}
+
 /// What became of a worker that was to be queued.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Queued {
@@ -131,7 +142,8 @@ impl Rollout {
         if matches!(self.steps.get(&pending.worker), Some(Step::Stopping { .. } | Step::Retrying { .. })) {
             return Queued::IsNext;
         }
-        let turn = Turn { newest: pending.newest, onto: pending.onto };
+        let asked = Turn { newest: pending.newest, onto: pending.onto };
+        let turn = self.waiting.get(&pending.worker).map_or(asked, |waiting| waiting.and(asked));
         if self.waiting.insert(pending.worker, turn).is_none() {
             self.order_of_turns.push_back(pending.worker);
         }

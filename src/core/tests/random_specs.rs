@@ -346,6 +346,9 @@ fn whatever_has_happened_a_good_configuration_is_reloaded_and_nothing_else_is_ke
         world.request(Request::Rollout(OnDeath::Hold));
         world.pass(120_000);
         let reload = world.request(Request::Rollout(OnDeath::Hold));
+        // It is read by then, and joined by one that would stay on what runs.
+        world.pass(6);
+        world.ask(Request::Replace);
         world.pass(120_000);
         let reloaded = world.completed.get(&reload);
         prop_assert!(matches!(reloaded, Some(Completion::RolledOut { .. })), "{reloaded:?}");

@@ -74,6 +74,18 @@ fn who_is_stopped_when_its_turn_comes_is_no_canary() {
 }
 
 #[test]
+fn a_restart_that_joins_a_reload_keeps_nobody_from_what_was_read() {
+    let mut world = World::serving(policy(3));
+    world.configuration = Some(Ok(other(policy(3))));
+    let reload = world.request(RELOAD);
+    let one = world.request(Request::One(WorkerId(3), OneRequest::Replace));
+    let all = world.request(Request::Replace);
+    assert_eq!(completes(&mut world, reload), Completion::RolledOut { replaced: 3 });
+    assert_eq!((world.completed.contains_key(&one), world.completed.contains_key(&all)), (true, true));
+    assert_eq!(generations(&world), [1, 1, 1]);
+}
+
+#[test]
 fn who_is_wanted_again_while_it_drains_comes_back() {
     let mut world = World::serving(policy(2));
     world.ask(Request::Scale(1));
