@@ -305,9 +305,9 @@ fn bounded(request: Request) -> Request {
     request
 }
 
-/// Brings the host to where it is initialized.
-fn heal_host(world: &mut World) {
-    for _ in 0..20 {
+/// So many seconds in which each host that comes is soon initialized.
+fn healthy(world: &mut World, seconds: u64) {
+    for _ in 0..seconds {
         world.pass(1000);
         if world.host.is_some() {
             world.host_news(HostEvent::Initialized);
@@ -338,27 +338,27 @@ fn whatever_has_happened_a_good_configuration_is_reloaded_and_nothing_else_is_ke
         world.ask(Request::Start);
         happen(&mut world, deeds);
         healed.set(true);
-        heal_host(&mut world);
+        healthy(&mut world, 20);
         // All workers died, or the host did with them: then there is nothing to be healed.
         if world.outcome.is_some() {
             return Ok(world.steps);
         }
         world.request(Request::Rollout(OnDeath::Hold));
-        world.pass(120_000);
+        healthy(&mut world, 120);
         let reload = world.request(Request::Rollout(OnDeath::Hold));
         // It is read by then, and joined by one that would stay on what runs.
         world.pass(6);
         world.ask(Request::Replace);
-        world.pass(120_000);
+        healthy(&mut world, 120);
         let reloaded = world.completed.get(&reload);
         prop_assert!(matches!(reloaded, Some(Completion::RolledOut { .. })), "{reloaded:?}");
         let scale = world.request(Request::Scale(workers));
-        world.pass(60_000);
+        healthy(&mut world, 60);
         prop_assert_eq!(world.completed.get(&scale), Some(&Completion::Done));
         for worker in 1..=workers {
             world.ask(Request::One(WorkerId(worker), OneRequest::Start));
         }
-        world.pass(60_000);
+        healthy(&mut world, 60);
         all_answered(&world)?;
         let snapshot = world.supervisor.snapshot(world.now);
         let ready = world.ready();
