@@ -99,9 +99,9 @@ fn sh(folder: &Path, command: &str) {
 }
 
 #[test]
-fn a_first_service_is_one_line() {
+fn a_first_service_is_an_app_and_a_configuration() {
     let port = free_port();
-    let folder = folder(&[("worker.js", HTTP)]);
+    let folder = folder(&[]);
     let script = commands("Quick start", 1).join("\n");
     let mut command = Command::new("sh");
     command.args(["-c", &script]).env("PATH", path(folder.path(), None));
