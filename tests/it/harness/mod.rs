@@ -37,7 +37,7 @@ pub(crate) use tools::tool;
 use std::time::{Duration, Instant};
 
 /// Long enough for a slow machine under load; a story that gets here has failed.
-pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
 
 /// Waits until `condition` gives a value.
 #[track_caller]

@@ -57,8 +57,9 @@ fn ends_well(mut luster: Running) {
 fn lasting(value: &Value) -> Value {
     match value {
         Value::Object(members) => {
-            let is_lasting =
-                |name: &str| !name.ends_with("_ms") && name != "memory_bytes" && name != "revision";
+            let is_lasting = |name: &str| {
+                !name.ends_with("_ms") && !["memory_bytes", "revision", "endpoints"].contains(&name)
+            };
             let kept = members.iter().filter(|(name, _)| is_lasting(name));
             kept.map(|(name, value)| (name.clone(), lasting(value))).collect::<serde_json::Map<_, _>>().into()
         }
