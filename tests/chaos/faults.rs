@@ -7,7 +7,8 @@ use serde_json::json;
 
 use crate::dice::Dice;
 use crate::fleet::{Fleet, Release};
-use crate::inject::{FAILURES, Injection};
+use crate::harness::Injection;
+use crate::inject::FAILURES;
 
 /// What may be done at all here.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -107,7 +107,7 @@ fn main() -> ExitCode {
 fn tracing() -> Tracing {
     let mut child = std::process::Command::new("sleep").arg("60").spawn().expect("sleep is there");
     let pid = i32::try_from(child.id()).expect("a pid");
-    let attached = inject::Injection::attach(pid, "openat", "EMFILE", 1, 1);
+    let attached = harness::Injection::attach(pid, "openat", "EMFILE", 1, 1);
     let _ = child.kill();
     let _ = child.wait();
     match attached {

@@ -49,6 +49,8 @@ pub(crate) enum ReadOutcome {
     Nothing,
     /// Nothing ever again.
     End,
+    /// The kernel lacks what reading takes: there is something, for later.
+    Starved(Errno),
 }
 
 /// A socket pair for a peer: ours, non-blocking, and the peer's. Both close on exec.
@@ -91,6 +93,8 @@ impl Channel {
             Err(Errno::EINTR) => return Ok(ReadOutcome::Bytes(0)),
             // The peer died with our words unread.
             Err(Errno::ECONNRESET) => return Ok(ReadOutcome::End),
+            // Not the peer's doing; nothing was taken from the socket.
+            Err(errno @ (Errno::ENOMEM | Errno::ENOBUFS)) => return Ok(ReadOutcome::Starved(errno)),
             Err(errno) => return Err(ProtocolError::Unreadable(errno)),
         };
         if received.len == 0 {

@@ -40,7 +40,7 @@ pub(crate) struct Peer<E> {
     frames: FrameBuffer,
     send_queue: SendQueue<E>,
     rate_limiter: TokenBucket,
-    /// It wrote too much; until then it is not read.
+    /// It wrote too much, or the kernel lacked memory; until then it is not read.
     paused: Option<Moment>,
     /// Sockets of its own servers that it sent.
     counts: SocketCounts,
@@ -337,6 +337,14 @@ impl ReadTurn {
                 ReadOutcome::Bytes(count) => self.bytes += count,
                 ReadOutcome::Nothing => {}
                 ReadOutcome::End => return Ok(ReadStep::End),
+                ReadOutcome::Starved(errno) => match self.writer {
+                    Writer::Alive => {
+                        peer.paused = Some(now.after(PAUSE));
+                        return Ok(self.finish(peer, now));
+                    }
+                    // There is no later for it.
+                    Writer::Dead => return Err(ProtocolError::Unreadable(errno)),
+                },
             }
         }
     }

@@ -2,7 +2,10 @@
 
 use serde_json::{Value, json};
 
-use crate::harness::{Connection, PATIENCE, Pair, Target, ending_of, eventually, is_alive, stat};
+use crate::harness::{
+    Connection, HTTP, Injection, Load, Luster, PATIENCE, Pair, Style, Target, children, ending_of,
+    eventually, free_port, is_alive, stat,
+};
 
 /// Writes all of it; the channel does not block, so a full one is tried again.
 const WRITE: &str = "const write = bytes => { for (let at = 0; at < bytes.length;) {
@@ -166,4 +169,22 @@ fn a_connection_that_a_broken_worker_took_is_closed_with_it_and_not_given_to_its
     assert!(hanging.reply().is_err());
     assert!(asked.elapsed() < PATIENCE / 2, "the connection was left open");
     pair.end();
+}
+
+#[test]
+fn a_kernel_that_lacks_memory_to_read_what_workers_say_costs_no_worker_and_no_request() {
+    let port = free_port();
+    let luster = Luster::with(HTTP, json!({"workers": 2, "server": {"port": port}})).start();
+    luster.await_ready(2);
+    luster.await_listening(2);
+    let workers = children(luster.pid());
+    let loads = [Style::NEW, Style::KEEP_ALIVE].map(|style| Load::begin(&Target::Tcp(port), style));
+    let injection = Injection::attach(luster.pid(), "recvmsg", "ENOMEM", 1, 2).expect("strace");
+    loads.iter().for_each(|load| load.await_answers(50));
+    drop(injection);
+    loads.iter().for_each(|load| load.await_answers(200));
+    loads.into_iter().for_each(Load::end_without_a_failure);
+    assert_eq!(children(luster.pid()), workers);
+    assert_eq!(luster.events("stopping"), [] as [Value; 0]);
+    assert_eq!(luster.stop().0, 0);
 }
