@@ -13,8 +13,11 @@ const listenFds = require('./listen_fds');
 /** The form of what is said here. The binary refuses another one. */
 exports.PROTOCOL = 1;
 
-/** In ms. */
+/** How often changes are looked for while much is said, in ms. */
 const LOOK_EVERY = 5;
+
+/** So many messages within that time are much. */
+const MUCH = 8;
 
 /** Events: `tell` (what, socket), `message` (instance, message, socket), `end` (how the process ended, and whether it ran). */
 class Link extends EventEmitter {
@@ -28,6 +31,8 @@ class Link extends EventEmitter {
         this.changes = () => [];
         this._lookedAt = -Infinity;
         this._look = null;
+        /** How many messages have had changes looked for before them within the time that began then. */
+        this._looks = { since: -Infinity, count: 0 };
         child.on('message', (text, socket) => this._received(text, socket));
         child.on('error', error => this._ended({ error }));
         child.on('exit', (code, signal) => this._afterLastWords(() => this._ended({ code, signal })));
@@ -63,16 +68,29 @@ class Link extends EventEmitter {
 
     /** False if so much waits that more had better wait, as `child.send` has it. */
     sendTo(instance, message, socket, options, callback) {
-        this.tellChangesSoon();
+        this.tellChangesBefore();
         const written = this._advanced.has(instance) ? advanced().pack(message) : message;
         return this._send({ to: instance, message: written }, socket, options, callback);
     }
 
     /**
-     * Something is about to be said to a worker, which may end it, or has been told of one. To look for changes costs more
-     * than that: when much is said, it is done every now and then, which is still sooner than a process has ended by what
-     * it was told.
+     * Something is about to be said to a worker, which may end it: its successor is to have what has been changed until now.
+     * To look for changes costs ten times what saying it costs, so when much is said it is done every now and then.
      */
+    tellChangesBefore() {
+        const now = Date.now();
+        if (now - this._looks.since >= LOOK_EVERY) {
+            this._looks = { since: now, count: 0 };
+        }
+        if (this._looks.count < MUCH) {
+            this._looks.count++;
+            this.tellChanges();
+        } else {
+            this.tellChangesSoon();
+        }
+    }
+
+    /** Looks for changes within `LOOK_EVERY`: the supervisor has told something, and may start a worker by itself. */
     tellChangesSoon() {
         if (Date.now() - this._lookedAt >= LOOK_EVERY) {
             this.tellChanges();

@@ -36,7 +36,7 @@ class WorkerInstance {
     /** Calls a command in the worker. */
     call(name, args) {
         if (this._direct !== null && this._direct.isOpen) {
-            this._link.tellChangesSoon();
+            this._link.tellChangesBefore();
             this._direct.send(command(name, args));
         } else {
             this._link.sendTo(this.id, command(name, args));

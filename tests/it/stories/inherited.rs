@@ -43,10 +43,12 @@ fn whatever_the_script_does_to_end_a_worker_its_successor_has_the_environment_of
         "require('cluster').workers[worker().id].kill('SIGKILL');",
         "process.kill(worker().pid, 'SIGKILL');",
     ] {
-        let luster = script(&format!("process.env.TOKEN = 'renewed'; {end}"))
-            .by_script(&node(20), &[])
-            .env("TOKEN", "old")
-            .start();
+        // It has just said something, and is busy afterwards until the successor has been started.
+        let body = format!(
+            "worker().send({{}}); process.env.TOKEN = 'renewed'; {end}
+            const until = Date.now() + 300; while (Date.now() < until);"
+        );
+        let luster = script(&body).by_script(&node(20), &[]).env("TOKEN", "old").start();
         let tokens: Vec<_> = lives(&luster, 2).into_iter().map(|life| life["token"].clone()).collect();
         assert_eq!(tokens, ["old", "renewed"], "{end}");
         assert_eq!(luster.stop().0, 0);
