@@ -48,7 +48,7 @@ pub(crate) struct Status {
     pub(crate) watch: bool,
 }
 
-/// `luster events`, `luster list`.
+/// `luster events`.
 #[derive(Debug, Args)]
 pub(crate) struct Look {
     #[command(flatten)]

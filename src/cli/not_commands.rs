@@ -4,6 +4,10 @@
 
 use std::ffi::OsStr;
 
+use clap::{Command, CommandFactory};
+
+use super::Cli;
+
 /// Words for what luster does under another name, and that name.
 const OTHER_NAMES: [(&[&str], &str); 8] = [
     (&["configtest", "lint", "test", "validate", "verify"], "luster check"),
@@ -30,10 +34,6 @@ const OTHER_WAYS: [(&[&str], &str); 4] = [
     ),
 ];
 
-/// Our commands, where they are mistyped.
-const COMMANDS: [&str; 10] =
-    ["check", "status", "reload", "restart", "stop", "start", "scale", "revive", "events", "list"];
-
 /// The most letters in which a mistyped command of six letters or more may differ; a shorter one only in one.
 const TYPING_MISTAKE: usize = 2;
 
@@ -52,14 +52,15 @@ pub(crate) fn advice(word: &OsStr) -> Option<String> {
 }
 
 /// The command that was likely meant.
-fn mistyped(word: &str) -> Option<&'static str> {
+fn mistyped(word: &str) -> Option<String> {
     let most = |command: &str| if command.len() < 6 { 1 } else { TYPING_MISTAKE };
-    if !word.bytes().all(|byte| byte.is_ascii_alphabetic()) {
+    if word.len() <= 3 || !word.bytes().all(|byte| byte.is_ascii_alphabetic()) {
         return None;
     }
     let distance = |command: &&str| strsim::osa_distance(word, command);
-    let near = COMMANDS.into_iter().filter(|command| word.len() > 3 && distance(command) <= most(command));
-    near.min_by_key(distance)
+    let cli = Cli::command();
+    let commands = cli.get_subcommands().filter(|command| !command.is_hide_set()).map(Command::get_name);
+    commands.filter(|command| distance(command) <= most(command)).min_by_key(distance).map(str::to_owned)
 }
 
 #[cfg(test)]

@@ -9,7 +9,7 @@ use tokio::time::timeout;
 
 use super::connection::{Connection, next_part};
 use super::error::ClientError;
-use super::form::{Colour, Form};
+use super::form::{Colour, Form, GREEN, RED, YELLOW};
 use super::table::painted;
 use super::words::plain_lines;
 use crate::cli;
@@ -134,9 +134,9 @@ fn shown(event: &Event, form: Form) -> String {
 
 fn level_colour(level: &str, colour: Colour) -> Option<&'static str> {
     match level {
-        "ERROR" => colour.of("31"),
-        "WARN" => colour.of("33"),
-        "INFO" => colour.of("32"),
+        "ERROR" => colour.of(RED),
+        "WARN" => colour.of(YELLOW),
+        "INFO" => colour.of(GREEN),
         _ => colour.of("2"),
     }
 }

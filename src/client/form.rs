@@ -3,6 +3,12 @@
 use std::env;
 use std::io::IsTerminal;
 
+/// How terminals are told of colours (ECMA-48, SGR).
+pub(super) const GREEN: &str = "32";
+pub(super) const YELLOW: &str = "33";
+pub(super) const RED: &str = "31";
+pub(super) const FAINT: &str = "2";
+
 /// For whom something is printed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Form {

@@ -8,6 +8,7 @@ use serde::Serialize;
 
 use super::form::Colour;
 use super::places::Places;
+use super::status_text::colour_of_readiness;
 use super::table::{self, Cell, Column, Side, end_of};
 use super::target::{Master, all, runs};
 use super::words::{plain, time};
@@ -72,10 +73,9 @@ pub(super) fn text(masters: &[Master], colour: Colour) -> String {
 
 fn row(status: &schema::Status, colour: Colour) -> [Cell; 6] {
     let about = &status.master;
-    let is_well = status.ready >= status.wanted && status.goal == Goal::Serving;
     let ready = Cell {
         text: format!("{}/{}", status.ready, status.wanted),
-        colour: colour.of(if is_well { "32" } else { "33" }),
+        colour: colour_of_readiness(status, colour),
     };
     [
         about.pid.to_string().into(),

@@ -188,19 +188,10 @@ fn exit_of(answer: &Answer) -> Exit {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::control::schema::SCHEMA;
 
     #[test]
     fn every_answer_has_the_exit_code_that_says_the_same() {
-        let answer = |outcome, reason| Answer {
-            schema: SCHEMA,
-            outcome,
-            reason,
-            message: String::new(),
-            replaced: None,
-            wid: None,
-            generation: None,
-        };
+        let answer = |outcome, reason| Answer::new(outcome, reason, String::new());
         for (outcome, reason, code) in [
             (Outcome::Done, None, 0),
             (Outcome::Accepted, None, 0),

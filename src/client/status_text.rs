@@ -5,15 +5,10 @@
 use std::fmt::Write;
 use std::time::Duration;
 
-use super::form::Colour;
+use super::form::{Colour, FAINT, GREEN, RED, YELLOW};
 use super::table::{self, Cell, Column, Side, end_of, painted};
 use super::words::{bytes, counted, plain, processor_time, share, time};
 use crate::control::schema::{Failure, Goal, Host, HostKind, Instance, Role, Rollout, State, Status, Worker};
-
-const GREEN: &str = "32";
-const YELLOW: &str = "33";
-const RED: &str = "31";
-const FAINT: &str = "2";
 
 const COLUMNS: [Column; 9] = [
     Column { head: "WID", side: Side::Right },
@@ -46,6 +41,12 @@ pub(super) fn render(status: &Status, before: Option<&Before>, colour: Colour) -
     text
 }
 
+/// The colour of how many workers are ready.
+pub(super) fn colour_of_readiness(status: &Status, colour: Colour) -> Option<&'static str> {
+    let is_well = status.ready >= status.wanted && status.goal == Goal::Serving;
+    colour.of(if is_well { GREEN } else { YELLOW })
+}
+
 fn head(status: &Status, before: Option<&Before>, colour: Colour) -> String {
     let master = &status.master;
     let mut text = format!("{}\n", plain(&master.config));
@@ -67,8 +68,7 @@ fn head(status: &Status, before: Option<&Before>, colour: Colour) -> String {
         status.generation
     );
     let ready = format!("{} of {} ready", status.ready, counted(status.wanted, "worker"));
-    let is_well = status.ready >= status.wanted && status.goal == Goal::Serving;
-    let ready = painted(&ready, colour.of(if is_well { GREEN } else { YELLOW }));
+    let ready = painted(&ready, colour_of_readiness(status, colour));
     let goal = match status.goal {
         Goal::Serving | Goal::Unknown => "",
         Goal::Stopping => "; everything is being stopped",

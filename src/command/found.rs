@@ -189,8 +189,7 @@ impl Environment {
         node: PathBuf,
         host_kind: HostKind,
     ) -> Reread {
-        let has_host = host_kind != HostKind::None;
-        let channel = self.parent.as_ref().filter(|_| !has_host);
+        let channel = self.parent.as_ref().filter(|_| host_kind == HostKind::None);
         Reread {
             request,
             before: loaded.clone(),
@@ -200,7 +199,6 @@ impl Environment {
             boot: self.boot(),
             parent: channel.and_then(|channel| channel.try_clone().ok()),
             limit: self.limit,
-            has_host,
             host_kind,
         }
     }

@@ -30,8 +30,6 @@ pub(super) struct Reread {
     pub(super) boot: Value,
     pub(super) parent: Option<OwnedFd>,
     pub(super) limit: DescriptorLimit,
-    /// Whether what the configuration leaves running has a process.
-    pub(super) has_host: bool,
     pub(super) host_kind: HostKind,
 }
 
@@ -39,6 +37,11 @@ impl Reread {
     /// As the loop takes it.
     pub(super) fn into_read(self) -> Read {
         Arc::new(move |starter| self.read(starter))
+    }
+
+    /// Whether what the configuration leaves running has a process.
+    fn has_host(&self) -> bool {
+        self.host_kind != HostKind::None
     }
 
     fn read(&self, starter: &Starter) -> Result<Reading, String> {
@@ -69,17 +72,17 @@ impl Reread {
         let left = evaluator.running.take().map(|running| running.left);
         let (modules, odd) = self.check(&loaded)?;
         let mut unapplied = changed_keys(&self.before, &loaded);
-        if self.has_host {
+        if self.has_host() {
             // It is started anew.
             unapplied.retain(|key| !["extensions", "extensionsPath"].contains(key));
         }
         let stays = left.as_ref().is_some_and(|left| left.stays);
-        if stays && !self.has_host {
+        if stays && !self.has_host() {
             unapplied.push("what the configuration leaves running");
         }
         warnings.extend(loaded.warnings.iter().map(Problem::headline).chain(odd));
         let mut configured = generation::for_workers(&loaded, self.package.as_deref())?;
-        if !self.has_host {
+        if !self.has_host() {
             configured.overrides = Some(left.map(|mut left: Left| left.overrides()).unwrap_or_default());
         }
         let mut spec = generation::spec(&loaded, &configured, &modules);

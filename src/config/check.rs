@@ -17,11 +17,12 @@ use crate::config::pm2;
 use crate::config::raw::Found;
 use crate::config::request::Defaults;
 use crate::config::server::server;
-use crate::config::settings::{MAX_WORKERS, Settings};
+use crate::config::settings::Settings;
 use crate::config::socket;
-use crate::config::validator::{Validator, whole};
+use crate::config::validator::Validator;
 use crate::core::{
-    Canary, ExitTimeout, HostKind, LifecycleLimits, Persistence, Policy, Readiness, RestartOrder,
+    Canary, ExitTimeout, HostKind, LifecycleLimits, MAX_WORKERS, Persistence, Policy, Readiness,
+    RestartOrder, whole,
 };
 
 /// What a configuration's meaning depends on besides itself.

@@ -48,7 +48,10 @@ pub use problem::Problem;
 pub use read::SourceFormat;
 pub use render::{changed_keys, render};
 pub use request::{ConfigRequest, Defaults, EVALUATION_DEADLINE, Links, SIZE_LIMIT};
-pub use settings::{Balance, ControlSocket, MAX_WORKERS, Port, Server, Settings};
+pub use settings::{Balance, ControlSocket, Server, Settings};
+
+// A part of the settings.
+pub use crate::core::{MAX_WORKERS, Port};
 
 #[cfg(test)]
 mod tests;

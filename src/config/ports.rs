@@ -2,20 +2,15 @@
 //!
 //! Invariant: the layout itself is the core's, which needs it when the number of workers changes.
 
-use crate::config::settings::{Port, Server};
-use crate::core::{FirstPort, Layout, Ports};
+use crate::config::settings::Server;
+use crate::core::{Layout, Ports};
 
 impl Server {
     /// The layout for any number of workers.
     #[must_use]
     pub fn layout(&self) -> Layout {
-        let port = match &self.port {
-            None => FirstPort::None,
-            Some(Port::Tcp(port)) => FirstPort::Tcp(*port),
-            Some(Port::Unix(path)) => FirstPort::Unix(path.clone()),
-        };
         let (workers, groups) = (self.workers_written, self.groups_written);
-        Layout { port, workers, groups, ports_per_group: self.ports_per_group }
+        Layout { port: self.port.clone(), workers, groups, ports_per_group: self.ports_per_group }
     }
 
     /// What workers 1..=`workers` are told.

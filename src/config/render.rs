@@ -10,8 +10,8 @@ use serde_json::{Map, Value, json};
 
 use crate::config::keys::{KEYS, unknown};
 use crate::config::load::Loaded;
-use crate::config::settings::{Balance, ControlSocket, Port};
-use crate::core::{ExitTimeout, Readiness, RestartOrder};
+use crate::config::settings::{Balance, ControlSocket};
+use crate::core::{ExitTimeout, Port, Readiness, RestartOrder};
 
 /// The settings in force as a JSON object, ended by a line feed. `null` stands for "none".
 #[must_use]

@@ -7,10 +7,10 @@ use serde_json::Value;
 
 use crate::config::hints::Kind;
 use crate::config::raw::Found;
-use crate::config::settings::{Balance, MAX_WORKERS, Port, Server};
+use crate::config::settings::{Balance, Server};
 use crate::config::socket;
-use crate::config::validator::{Validator, whole};
-use crate::core::divide;
+use crate::config::validator::Validator;
+use crate::core::{MAX_WORKERS, Port, divide, whole};
 
 /// What `server.port` may be.
 const PORT: &str = "a port from 1 to 65535 or the path of a unix socket (\"run/app.sock\")";

@@ -7,11 +7,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use crate::config::builtin_extensions::BuiltinOptions;
-use crate::core::Policy;
-
-/// The most workers that can be asked for: far above what one machine runs, far below what would exhaust it
-/// at once.
-pub const MAX_WORKERS: u32 = 10_000;
+use crate::core::{Policy, Port};
 
 /// Everything the configuration decides. Each field's key is in parentheses.
 #[derive(Debug, Clone, PartialEq)]
@@ -75,15 +71,6 @@ pub struct Server {
     pub socket_mode: Option<u32>,
     /// The group of a unix socket's file; luster's own if absent (`server.socketGroup`).
     pub socket_group: Option<u32>,
-}
-
-/// A port as configured.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Port {
-    /// A TCP port, 1 to 65535.
-    Tcp(u16),
-    /// A unix socket's path; its first `*` stands for the group's offset.
-    Unix(String),
 }
 
 /// How connections are shared among workers.

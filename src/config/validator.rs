@@ -13,6 +13,7 @@ use crate::config::origin::Origin;
 use crate::config::origins::Origins;
 use crate::config::problem::Problem;
 use crate::config::raw::{Found, NonJsonValue, RawConfig};
+use crate::core::whole;
 
 /// The longest time Node's timers can measure, in milliseconds (24 days); JS luster's would fire at once
 /// beyond it.
@@ -223,11 +224,4 @@ pub(super) fn with_article(type_name: &str) -> String {
         "array" | "object" | "error" => format!("an {type_name}"),
         _ => format!("a {type_name}"),
     }
-}
-
-/// The number as `u32`, if it is one.
-pub(super) fn whole(number: f64) -> Option<u32> {
-    let fits = number.fract() == 0.0 && (0.0..=f64::from(u32::MAX)).contains(&number);
-    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "whole and within u32")]
-    fits.then_some(number as u32)
 }

@@ -10,17 +10,17 @@ use serde::Serialize;
 use super::body::Content;
 use super::schema::{Answer, Outcome, Reason, SCHEMA};
 
+impl Answer {
+    /// With what every answer has; the rest is left out.
+    #[must_use]
+    pub const fn new(outcome: Outcome, reason: Option<Reason>, message: String) -> Self {
+        Self { schema: SCHEMA, outcome, reason, message, replaced: None, wid: None, generation: None }
+    }
+}
+
 /// An answer that refuses, with its reason.
 pub(super) fn refused(reason: Reason, message: impl Into<String>) -> Answer {
-    Answer {
-        schema: SCHEMA,
-        outcome: Outcome::Refused,
-        reason: Some(reason),
-        message: message.into(),
-        replaced: None,
-        wid: None,
-        generation: None,
-    }
+    Answer::new(Outcome::Refused, Some(reason), message.into())
 }
 
 /// The answer over HTTP.

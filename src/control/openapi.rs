@@ -43,74 +43,61 @@ fn events() {}
 /// Reads the configuration anew, with every check, and replaces all workers.
 #[utoipa::path(
     post, path = "/v1/reload", request_body(content = Option<Nothing>), params(Waiting),
-    responses(
-        (status = 200, description = "It is done", body = Answer),
-        (status = 202, description = "It is accepted, and not waited for", body = Answer),
-        (status = 409, description = "It was refused, has failed or was overruled", body = Answer),
-        (status = 503, description = "Too much is asked at once", body = Answer),
-    )
+    responses(Came)
 )]
 fn reload() {}
 
 /// Replaces workers, on the configuration that runs.
 #[utoipa::path(
     post, path = "/v1/restart", request_body(content = Option<Whom>), params(Waiting),
-    responses(
-        (status = 200, description = "It is done", body = Answer),
-        (status = 202, description = "It is accepted, and not waited for", body = Answer),
-        (status = 409, description = "It was refused, has failed or was overruled", body = Answer),
-        (status = 503, description = "Too much is asked at once", body = Answer),
-    )
+    responses(Came)
 )]
 fn restart() {}
 
 /// Stops workers, which stay stopped until they are started; without a list everything, and then luster ends.
 #[utoipa::path(
     post, path = "/v1/stop", request_body(content = Option<Whom>), params(Waiting),
-    responses(
-        (status = 200, description = "It is done", body = Answer),
-        (status = 202, description = "It is accepted, and not waited for", body = Answer),
-        (status = 409, description = "It was refused, has failed or was overruled", body = Answer),
-        (status = 503, description = "Too much is asked at once", body = Answer),
-    )
+    responses(Came)
 )]
 fn stop() {}
 
 /// Starts workers that are stopped or dead; without a list those that have not been started, and were not stopped.
 #[utoipa::path(
     post, path = "/v1/start", request_body(content = Option<Whom>), params(Waiting),
-    responses(
-        (status = 200, description = "It is done", body = Answer),
-        (status = 202, description = "It is accepted, and not waited for", body = Answer),
-        (status = 409, description = "It was refused, has failed or was overruled", body = Answer),
-        (status = 503, description = "Too much is asked at once", body = Answer),
-    )
+    responses(Came)
 )]
 fn start() {}
 
 /// Has more workers or fewer.
 #[utoipa::path(
     post, path = "/v1/scale", request_body(content = Scale), params(Waiting),
-    responses(
-        (status = 200, description = "It is done", body = Answer),
-        (status = 202, description = "It is accepted, and not waited for", body = Answer),
-        (status = 409, description = "It was refused, has failed or was overruled", body = Answer),
-        (status = 503, description = "Too much is asked at once", body = Answer),
-    )
+    responses(Came)
 )]
 fn scale() {}
 
 /// Has dead workers be stopped instead, as if they had never died.
 #[utoipa::path(
     post, path = "/v1/revive", request_body(content = Option<Whom>), params(Waiting),
-    responses(
-        (status = 200, description = "It is done", body = Answer),
-        (status = 202, description = "It is accepted, and not waited for", body = Answer),
-        (status = 409, description = "It was refused, has failed or was overruled", body = Answer),
-        (status = 503, description = "Too much is asked at once", body = Answer),
-    )
+    responses(Came)
 )]
 fn revive() {}
+
+/// What comes of whatever changes something.
+#[derive(utoipa::IntoResponses)]
+enum Came {
+    /// It is done
+    #[response(status = 200)]
+    Done(Answer),
+    /// It is accepted, and not waited for
+    #[response(status = 202)]
+    Accepted(Answer),
+    /// It was refused, has failed or was overruled
+    #[response(status = 409)]
+    NotDone(Answer),
+    /// Too much is asked at once
+    #[response(status = 503)]
+    Busy(Answer),
+}
 
 /// What can stand behind a path.
 #[derive(utoipa::IntoParams)]

@@ -113,11 +113,10 @@ impl Routes {
             Wait::Yes => done.await.map_err(|_| {
                 refused(Reason::Internal, "luster ended before it could say what came of the request")
             }),
-            Wait::No => Ok(Answer {
-                outcome: Outcome::Accepted,
-                reason: None,
-                ..refused(Reason::Unknown, "the request is accepted; GET /v1/status shows what comes of it")
-            }),
+            Wait::No => {
+                let message = "the request is accepted; GET /v1/status shows what comes of it";
+                Ok(Answer::new(Outcome::Accepted, None, message.to_owned()))
+            }
         }
     }
 }

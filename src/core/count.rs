@@ -32,15 +32,8 @@ impl Supervisor {
             grown.into_iter().map(|worker| (worker, newest)).collect();
         if let Some(first) = moved.first() {
             ready.extend(moved.iter().map(|worker| (*worker, newest)));
-            let wanted = Wanted {
-                order: self.policy.restart,
-                width: self.policy.parallel as usize,
-                scope: Scope::One(*first),
-                workers: moved,
-                onto: Onto::Same,
-                on_death: OnDeath::Hold,
-            };
-            self.rollout(now, &wanted, effects);
+            let wanted = self.wanted(Scope::One(*first), Onto::Same, OnDeath::Hold);
+            self.rollout(now, &Wanted { workers: moved, ..wanted }, effects);
         }
         Awaited::Workers { ready, gone }
     }
@@ -108,7 +101,7 @@ impl Supervisor {
         effects: &mut Vec<Effect>,
     ) {
         self.leave_plans(worker, effects);
-        let slot = self.slot(worker);
+        let slot = self.slots.of_mut(worker);
         slot.desired = desired;
         if let Some(successor) = slot.successor.take() {
             slot.retiring.push(successor);

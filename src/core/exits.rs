@@ -27,10 +27,10 @@ impl Supervisor {
         effects: &mut Vec<Effect>,
     ) {
         let Some(worker) = self.homes.remove(&id) else { return };
-        let Some((instance, role)) = self.slot(worker).remove(id) else { return };
-        self.slot(worker).counters.count_end(&instance);
+        let Some((instance, role)) = self.slots.of_mut(worker).remove(id) else { return };
+        self.slots.of_mut(worker).counters.count_end(&instance);
         if role == Role::Seat && instance.ready_since.is_some() {
-            self.slot(worker).expected =
+            self.slots.of_mut(worker).expected =
                 Expected { endpoints: instance.leaves_behind(now), port: Some(Arc::clone(&instance.port)) };
         }
         let then = match (&self.goal, role) {

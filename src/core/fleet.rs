@@ -1,6 +1,6 @@
 //! The supervisor itself: every slot, the rollout, the host, and the goal they serve.
 //!
-//! What is asked of it is in `requests`, what the end of a process means in `ends`, how a rollout moves on in `steps`.
+//! What is asked of it is in `requests`, what the end of a process means in `exits`, how a rollout moves on in `steps`.
 //! Order of precedence where deciders disagree: kill, stop, rollout, back-off. Once a stop is asked for,
 //! nothing is started any more.
 
@@ -194,7 +194,7 @@ impl Supervisor {
     /// Whether there is this worker, with a process or without.
     #[must_use]
     pub fn knows(&self, worker: WorkerId) -> bool {
-        self.slots.iter().any(|slot| slot.worker == worker)
+        self.slots.find(worker).is_some()
     }
 
     /// How many processes there are.
@@ -203,13 +203,9 @@ impl Supervisor {
         self.homes.len()
     }
 
-    pub(super) fn slot(&mut self, worker: WorkerId) -> &mut Slot {
-        self.slots.of_mut(worker)
-    }
-
     pub(super) fn with(&mut self, id: InstanceId, act: impl FnOnce(&mut Instance, &LifecycleLimits)) {
         let Some(&worker) = self.homes.get(&id) else { return };
-        let slot = self.slot(worker);
+        let slot = self.slots.of_mut(worker);
         let limits = slot.limits;
         if let Some(instance) = slot.instance_mut(id) {
             act(instance, &limits);
@@ -220,7 +216,7 @@ impl Supervisor {
     /// done: it is not waited for any more.
     fn closed(&mut self, now: Moment, id: InstanceId, endpoint: Endpoint, closing: Closing) {
         let Some(&worker) = self.homes.get(&id) else { return };
-        let slot = self.slot(worker);
+        let slot = self.slots.of_mut(worker);
         let Some(instance) = slot.instance_mut(id) else { return };
         let was_tried_out = instance.is_coming_up();
         instance.closes(now, endpoint.clone(), closing);
@@ -239,22 +235,29 @@ impl Supervisor {
 
     /// Starts a process in a slot nobody sits in.
     pub(super) fn spawn(&mut self, now: Moment, worker: WorkerId, effects: &mut Vec<Effect>) {
-        let id = self.new_instance(worker);
-        let slot = self.slot(worker);
-        let generation = slot.generation;
-        slot.counters.started += 1;
-        let port = Arc::clone(&slot.port);
-        let told = (generation, Arc::clone(&port));
-        slot.state = SlotState::Occupied(Instance::ordered(now, worker, id, told, &slot.limits));
-        effects.push(Effect::Spawn(Spawn { worker, instance: id, generation, port }));
+        let slot = self.slots.of(worker);
+        let on = (slot.generation, Arc::clone(&slot.port));
+        let instance = self.new_instance(now, worker, on, effects);
+        self.slots.of_mut(worker).state = SlotState::Occupied(instance);
         self.step_after_spawn(worker);
     }
 
-    pub(super) fn new_instance(&mut self, worker: WorkerId) -> InstanceId {
+    /// Orders a process for this slot, on this configuration and told to listen there; whose seat it takes is the caller's to
+    /// say.
+    pub(super) fn new_instance(
+        &mut self,
+        now: Moment,
+        worker: WorkerId,
+        (generation, port): (Generation, Arc<str>),
+        effects: &mut Vec<Effect>,
+    ) -> Instance {
         self.last_instance += 1;
         let id = InstanceId(self.last_instance);
         self.homes.insert(id, worker);
-        id
+        let slot = self.slots.of_mut(worker);
+        slot.counters.started += 1;
+        effects.push(Effect::Spawn(Spawn { worker, instance: id, generation, port: Arc::clone(&port) }));
+        Instance::ordered(now, worker, id, (generation, port), &slot.limits)
     }
 
     /// The instance started last.

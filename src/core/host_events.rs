@@ -37,18 +37,10 @@ impl Supervisor {
                     effects.push(Notify(Notice::HostReady(id, now.since(since))));
                 }
             }
-            HostEvent::Left => match self.host.phase {
-                Phase::Attached => self.lose_custom_master(now, effects),
-                Phase::None
-                | Phase::Starting { .. }
-                | Phase::Serving { .. }
-                | Phase::Leaving { .. }
-                | Phase::Doomed { .. }
-                | Phase::Pausing { .. }
-                | Phase::Replaced { .. }
-                | Phase::Ending { .. }
-                | Phase::Gone => self.host.leaves(now),
-            },
+            HostEvent::Left if matches!(self.host.phase, Phase::Attached) => {
+                self.lose_custom_master(now, effects);
+            }
+            HostEvent::Left => self.host.leaves(now),
             HostEvent::CrashReason(words) => self.host.says(words),
             HostEvent::Unfit(why) => self.host.give_up(why, effects),
             HostEvent::AllDeadAcknowledged => {

@@ -11,8 +11,8 @@ use super::ids::WorkerId;
 /// What the workers of a configuration are told to listen on.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Layout {
-    /// The first group's port.
-    pub port: FirstPort,
+    /// The first group's port; without one workers are told `0`.
+    pub port: Option<Port>,
     /// How many workers the configuration asks for: perhaps a fraction, as in JS luster.
     pub workers: f64,
     /// How many groups it asks for.
@@ -26,10 +26,8 @@ impl Eq for Layout {}
 
 /// A port as configured.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum FirstPort {
-    /// None: workers are told `0`.
-    None,
-    /// A TCP port.
+pub enum Port {
+    /// A TCP port, 1 to 65535.
     Tcp(u16),
     /// A unix socket's path; its first `*` stands for the group's offset.
     Unix(String),
@@ -56,20 +54,15 @@ impl Layout {
     pub fn port_of_group(&self, group: u32) -> String {
         let offset = u64::from(group) * u64::from(self.ports_per_group);
         match &self.port {
-            FirstPort::None => "0".to_owned(),
-            FirstPort::Tcp(port) => (u64::from(*port) + offset).to_string(),
+            None => "0".to_owned(),
+            Some(Port::Tcp(port)) => (u64::from(*port) + offset).to_string(),
             // Only the first, as JavaScript's `replace` with a string.
-            FirstPort::Unix(path) => path.replacen('*', &offset.to_string(), 1),
+            Some(Port::Unix(path)) => path.replacen('*', &offset.to_string(), 1),
         }
     }
 }
 
 impl Ports {
-    /// These, from worker 1 on.
-    pub fn new(ports: impl IntoIterator<Item = String>) -> Self {
-        Self(ports.into_iter().map(Arc::from).collect())
-    }
-
     /// For how many workers there are some.
     #[must_use]
     pub fn count(&self) -> u32 {
@@ -109,10 +102,11 @@ fn group_of(worker: WorkerId, groups: u32, per_group: u32) -> u32 {
     (worker.0.saturating_sub(1) / per_group.max(1)).min(groups.saturating_sub(1))
 }
 
-/// A number that is whole and fits.
-fn whole(number: f64) -> Option<u32> {
+/// The number as `u32`, if it is one.
+#[must_use]
+pub fn whole(number: f64) -> Option<u32> {
     let fits = number.fract() == 0.0 && (0.0..=f64::from(u32::MAX)).contains(&number);
-    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "it fits")]
+    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "whole and within u32")]
     fits.then_some(number as u32)
 }
 
@@ -121,11 +115,11 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
-    fn layout(port: FirstPort, workers: f64, groups: f64, ports_per_group: u32) -> Layout {
+    fn layout(port: Option<Port>, workers: f64, groups: f64, ports_per_group: u32) -> Layout {
         Layout { port, workers, groups, ports_per_group }
     }
 
-    fn ports(port: FirstPort, groups: u32, ports_per_group: u32, workers: u32) -> Vec<String> {
+    fn ports(port: Option<Port>, groups: u32, ports_per_group: u32, workers: u32) -> Vec<String> {
         let ports = layout(port, workers.into(), groups.into(), ports_per_group).ports(workers);
         ports.iter().map(str::to_owned).collect()
     }
@@ -138,18 +132,18 @@ mod tests {
 
     #[test]
     fn without_a_port_every_worker_gets_0() {
-        assert_eq!(ports(FirstPort::None, 2, 1, 2), ["0", "0"]);
+        assert_eq!(ports(None, 2, 1, 2), ["0", "0"]);
     }
 
     #[test]
     fn groups_are_filled_in_order_and_leftovers_join_the_last() {
-        assert_eq!(ports(FirstPort::Tcp(8080), 1, 1, 3), ["8080", "8080", "8080"]);
-        assert_eq!(ports(FirstPort::Tcp(8080), 2, 10, 5), ["8080", "8080", "8090", "8090", "8090"]);
+        assert_eq!(ports(Some(Port::Tcp(8080)), 1, 1, 3), ["8080", "8080", "8080"]);
+        assert_eq!(ports(Some(Port::Tcp(8080)), 2, 10, 5), ["8080", "8080", "8090", "8090", "8090"]);
     }
 
     #[test]
     fn uneven_workers_may_make_more_groups_than_asked_for() {
-        assert_eq!(ports(FirstPort::Tcp(1), 3, 1, 5), ["1", "2", "3", "4", "5"]);
+        assert_eq!(ports(Some(Port::Tcp(1)), 3, 1, 5), ["1", "2", "3", "4", "5"]);
         assert_eq!(divide(5.0, 3.0), (5, 1));
     }
 
@@ -168,9 +162,9 @@ mod tests {
 
     #[test]
     fn the_first_star_of_a_path_is_replaced_also_with_one_group() {
-        assert_eq!(ports(FirstPort::Unix("/s*/*".into()), 1, 1, 1), ["/s0/*"]);
-        assert_eq!(ports(FirstPort::Unix("/s.*".into()), 2, 3, 2), ["/s.0", "/s.3"]);
-        assert_eq!(ports(FirstPort::Unix("/s".into()), 2, 1, 2), ["/s", "/s"]);
+        assert_eq!(ports(Some(Port::Unix("/s*/*".into())), 1, 1, 1), ["/s0/*"]);
+        assert_eq!(ports(Some(Port::Unix("/s.*".into())), 2, 3, 2), ["/s.0", "/s.3"]);
+        assert_eq!(ports(Some(Port::Unix("/s".into())), 2, 1, 2), ["/s", "/s"]);
     }
 
     /// The rule as the contract tells it: walk the workers, move on when the group is full and another can be
@@ -198,7 +192,7 @@ mod tests {
             let told = told(workers, wanted);
             prop_assert_eq!(super::tests::groups(workers, wanted), told.clone());
             prop_assert_eq!(divide(workers, wanted).0, told.last().unwrap() + 1);
-            let ports = layout(FirstPort::Tcp(1000), workers, wanted, 7).ports(whole(workers.ceil()).unwrap());
+            let ports = layout(Some(Port::Tcp(1000)), workers, wanted, 7).ports(whole(workers.ceil()).unwrap());
             for (port, group) in ports.iter().zip(told) {
                 prop_assert_eq!(port, (1000 + group * 7).to_string());
             }
@@ -207,7 +201,7 @@ mod tests {
 
     #[test]
     fn another_number_of_workers_is_laid_out_as_if_it_had_been_configured() {
-        let two = layout(FirstPort::Tcp(8080), 4.0, 2.0, 1);
+        let two = layout(Some(Port::Tcp(8080)), 4.0, 2.0, 1);
         let ports = |count| two.ports(count).iter().map(str::to_owned).collect::<Vec<_>>();
         assert_eq!(ports(4), ["8080", "8080", "8081", "8081"]);
         assert_eq!(ports(6), ["8080", "8080", "8080", "8081", "8081", "8081"], "worker 3 moves");

@@ -58,10 +58,10 @@ pub use failure::{AbortReason, Culprit, Death, Unready};
 pub use fleet::Supervisor;
 pub use ids::{Endpoint, Generation, HostInstanceId, InstanceId, ListenAddress, Moment, RequestId, WorkerId};
 pub use last_words::LastWords;
-pub use layout::{FirstPort, Layout, Ports, divide};
+pub use layout::{Layout, Port, Ports, divide, whole};
 pub use observed::{ChannelState, Departure, Startup};
 pub use policy::{
-    Canary, ExitTimeout, HostKind, LifecycleLimits, Persistence, Policy, Readiness, RestartOrder,
+    Canary, ExitTimeout, HostKind, LifecycleLimits, MAX_WORKERS, Persistence, Policy, Readiness, RestartOrder,
 };
 pub use snapshot::{
     FleetGoal, HostSnapshot, InstanceSnapshot, RolloutProgress, Snapshot, WorkerSnapshot, WorkerState,

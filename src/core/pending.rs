@@ -69,22 +69,18 @@ enum Standing {
 impl Pending {
     /// A request was accepted; what it waits for.
     pub(super) fn open(&mut self, id: RequestId, awaited: Awaited, effects: &mut Vec<Effect>) {
-        let workers: Vec<WorkerId> = match &awaited {
-            Awaited::Workers { ready, gone } => ready.keys().chain(gone).copied().collect(),
-            Awaited::Nothing | Awaited::Reading(..) | Awaited::Rollout | Awaited::End => Vec::new(),
-        };
-        match &awaited {
-            Awaited::Nothing | Awaited::Workers { .. } if workers.is_empty() => {
-                effects.push(Effect::Completed(id, Completion::Done));
-                return;
+        let is_done = match &awaited {
+            Awaited::Nothing => true,
+            Awaited::Workers { ready, gone } => {
+                self.waiting_for.extend(ready.keys().chain(gone).map(|worker| (*worker, id)));
+                ready.is_empty() && gone.is_empty()
             }
-            Awaited::Nothing
-            | Awaited::Workers { .. }
-            | Awaited::Reading(..)
-            | Awaited::Rollout
-            | Awaited::End => {}
+            Awaited::Reading(..) | Awaited::Rollout | Awaited::End => false,
+        };
+        if is_done {
+            effects.push(Effect::Completed(id, Completion::Done));
+            return;
         }
-        self.waiting_for.extend(workers.into_iter().map(|worker| (worker, id)));
         self.open.insert(id, Open { awaited, deaths: Vec::new(), overruled: false });
     }
 
@@ -176,9 +172,7 @@ impl Pending {
             if open.waits_without(worker) {
                 continue;
             }
-            let completion = open.completion();
-            self.open.remove(&id);
-            effects.push(Effect::Completed(id, completion));
+            effects.extend(self.open.remove(&id).map(|open| Effect::Completed(id, open.completion())));
         }
     }
 }
@@ -201,11 +195,11 @@ impl Open {
         !ready.is_empty() || !gone.is_empty()
     }
 
-    fn completion(&mut self) -> Completion {
-        match (std::mem::take(&mut self.deaths), self.overruled) {
-            (deaths, _) if !deaths.is_empty() => Completion::Dead(deaths),
-            (_, true) => Completion::Overruled,
-            (_, false) => Completion::Done,
+    fn completion(self) -> Completion {
+        match (self.deaths.is_empty(), self.overruled) {
+            (false, _) => Completion::Dead(self.deaths),
+            (true, true) => Completion::Overruled,
+            (true, false) => Completion::Done,
         }
     }
 }

@@ -4,6 +4,10 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+/// The most workers that can be asked for: far above what one machine runs, far below what would exhaust it
+/// at once.
+pub const MAX_WORKERS: u32 = 10_000;
+
 /// How the fleet is kept. Each field's configuration key is in brackets.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Policy {

@@ -58,7 +58,6 @@ impl Supervisor {
             Err(reason) => {
                 effects.push(Notify(Notice::ConfigurationRefused(reason.clone())));
                 // One worker is restarted because of itself: a leak, a fault. It is on the old configuration again.
-                let is_one = |asked: &(RequestId, Request)| matches!(asked.1, Request::One(..));
                 let (ones, others) = asked.into_iter().partition(is_one);
                 for (id, _) in others {
                     effects.push(Effect::Completed(id, Completion::ConfigurationRefused(reason.clone())));
@@ -87,7 +86,6 @@ impl Supervisor {
         self.reload.before = self.newest();
         self.reload.kept.insert(self.generation);
         self.reload.kept.insert(generation);
-        let is_one = |asked: &(RequestId, Request)| matches!(asked.1, Request::One(..));
         if asked.iter().all(is_one) {
             // They are restarted because of themselves; what concerns all waits until all are asked for.
             let PoolSpec { run, listen, .. } = spec;
@@ -171,4 +169,9 @@ impl Supervisor {
         effects.push(Effect::ReadConfiguration(self.reload.newest));
         self.reload.newest
     }
+}
+
+/// Whether it concerns one worker alone.
+fn is_one((_, request): &(RequestId, Request)) -> bool {
+    matches!(request, Request::One(..))
 }

@@ -175,16 +175,12 @@ impl Supervisor {
     }
 
     /// What is wanted of a rollout, as the settings in force say.
-    fn wanted(&self, scope: Scope, onto: Onto, on_death: OnDeath) -> Wanted {
-        let is_staying = |slot: &&Slot| {
-            slot.worker.0 <= self.policy.workers.max(self.ports.count()) || slot.added_by == AddedBy::Host
-        };
+    pub(super) fn wanted(&self, scope: Scope, onto: Onto, on_death: OnDeath) -> Wanted {
+        let is_staying =
+            |slot: &&Slot| slot.worker.0 <= self.policy.workers || slot.added_by == AddedBy::Host;
         let workers = match scope {
             // Those that a reload takes away are not replaced first.
-            Scope::All if self.ports.count() > 0 => {
-                self.slots.iter().filter(is_staying).map(|slot| slot.worker).collect()
-            }
-            Scope::All => self.slots.iter().map(|slot| slot.worker).collect(),
+            Scope::All => self.slots.iter().filter(is_staying).map(|slot| slot.worker).collect(),
             Scope::One(worker) => vec![worker],
         };
         let (order, width) = (self.policy.restart, self.policy.parallel as usize);
@@ -284,7 +280,7 @@ impl Supervisor {
         if self.slots.of(worker).sitting().is_none() {
             self.aim(worker, Onto::InForce);
         }
-        let slot = self.slot(worker);
+        let slot = self.slots.of_mut(worker);
         slot.desired = DesiredState::Running;
         let newest = match &slot.state {
             SlotState::Dead => {
@@ -324,7 +320,7 @@ impl Supervisor {
         if self.slots.of(worker).desired == DesiredState::Running {
             self.aim(worker, Onto::InForce);
         }
-        let slot = self.slot(worker);
+        let slot = self.slots.of_mut(worker);
         let limits = slot.limits;
         match &mut slot.state {
             SlotState::Occupied(instance) => {

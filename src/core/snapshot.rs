@@ -170,9 +170,7 @@ impl Supervisor {
             host: self.host.snapshot(),
         }
     }
-}
 
-impl Supervisor {
     /// What the workers are told to listen on that a host begins with: those that no host has added.
     #[must_use]
     pub fn initial_ports(&self) -> Vec<String> {

@@ -46,12 +46,10 @@ pub enum Change {
 #[must_use]
 pub fn diff(old: &PoolSpec, new: &PoolSpec) -> Vec<Change> {
     let same_count = |policy: &Policy| Policy { workers: old.policy.workers, ..policy.clone() };
-    let (before, after) = (old.layout.ports(old.policy.workers), new.layout.ports(new.policy.workers));
-    let moved = before.iter().zip(after.iter()).any(|(before, after)| before != after);
     let changes = [
         (same_count(&new.policy) != old.policy, Change::Live),
         (new.policy.workers != old.policy.workers, Change::Count),
-        (moved, Change::Ports),
+        (is_moved(old, new), Change::Ports),
         (new.run != old.run, Change::Run),
         (new.listen != old.listen, Change::Listen),
         (new.host != old.host, Change::Host),
@@ -59,12 +57,23 @@ pub fn diff(old: &PoolSpec, new: &PoolSpec) -> Vec<Change> {
     changes.into_iter().filter(|(is_there, _)| *is_there).map(|(_, change)| change).collect()
 }
 
+/// Whether a worker that both have listens elsewhere. Ports are only laid out where they can differ: this is asked at each step
+/// of a rollout.
+fn is_moved(old: &PoolSpec, new: &PoolSpec) -> bool {
+    let (old_count, new_count) = (old.policy.workers, new.policy.workers);
+    if old.layout == new.layout && old_count == new_count {
+        return false;
+    }
+    let (before, after) = (old.layout.ports(old_count), new.layout.ports(new_count));
+    before.iter().zip(after.iter()).any(|(before, after)| before != after)
+}
+
 #[cfg(test)]
 mod tests {
     use std::time::Duration;
 
     use super::*;
-    use crate::core::FirstPort;
+    use crate::core::Port;
     use crate::core::tests::{policy, spec};
 
     #[test]
@@ -76,7 +85,7 @@ mod tests {
         assert_eq!(diff(&old, &PoolSpec { host: "x".into(), ..spec(1) }), [Change::Count, Change::Host]);
         let later = Policy { ready_timeout: Some(Duration::from_secs(1)), ..policy(2) };
         assert_eq!(diff(&old, &PoolSpec { policy: later, ..spec(2) }), [Change::Live]);
-        let moved = Layout { port: FirstPort::Tcp(81), ..spec(2).layout };
+        let moved = Layout { port: Some(Port::Tcp(81)), ..spec(2).layout };
         assert_eq!(diff(&old, &PoolSpec { layout: moved, ..spec(2) }), [Change::Ports]);
         let grouped = Layout { groups: 2.0, ..spec(2).layout };
         assert_eq!(diff(&old, &PoolSpec { layout: grouped, ..spec(2) }), [Change::Ports]);

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::effect::Effect::{self, Notify};
-use super::effect::{Haste, Notice, Scope, Spawn, StopReason};
+use super::effect::{Haste, Notice, Scope, StopReason};
 use super::event::{ExitStatus, OnDeath};
 use super::failure::Culprit;
 use super::fleet::Supervisor;
@@ -86,7 +86,7 @@ impl Supervisor {
             if let Some(Step::Retrying { failed, .. }) = rollout.step(worker) {
                 rollout.set(worker, Step::Retrying { failed, give_up });
             }
-            self.slot(worker).crashes.forget();
+            self.slots.of_mut(worker).crashes.forget();
             self.spawn(now, worker, effects);
         }
     }
@@ -156,7 +156,10 @@ impl Supervisor {
                 Step::Stopping { old }
             }
             (SlotState::Occupied(_), RestartOrder::StartFirst) => {
-                self.start_successor(now, worker, target, give_up, effects)
+                let mut successor = self.new_instance(now, worker, target, effects);
+                let step = starting(&mut successor, rule, give_up);
+                self.slots.of_mut(worker).successor = Some(successor);
+                step
             }
             // Not started yet: who says when has not said so.
             (SlotState::Empty, _) => return None,
@@ -168,27 +171,6 @@ impl Supervisor {
             }
         };
         Some(step)
-    }
-
-    /// Starts the instance that is to follow the one in the seat.
-    fn start_successor(
-        &mut self,
-        now: Moment,
-        worker: WorkerId,
-        (generation, port): (Generation, Arc<str>),
-        give_up: Option<Moment>,
-        effects: &mut Vec<Effect>,
-    ) -> Step {
-        let id = self.new_instance(worker);
-        let rule = self.readiness_rule();
-        let slot = self.slot(worker);
-        let told = (generation, Arc::clone(&port));
-        let mut successor = Instance::ordered(now, worker, id, told, &slot.limits);
-        let step = starting(&mut successor, rule, give_up);
-        slot.successor = Some(successor);
-        slot.counters.started += 1;
-        effects.push(Effect::Spawn(Spawn { worker, instance: id, generation, port }));
-        step
     }
 
     /// Whether clients wait while this worker is replaced by one that starts after its end: unless at least as many others
@@ -242,7 +224,7 @@ impl Supervisor {
                 }
             }
         }
-        self.slot(worker).trial = Trial::None;
+        self.slots.of_mut(worker).trial = Trial::None;
     }
 
     /// Replacements that have lived on for long enough, after ones that died, have taken over.

@@ -13,7 +13,7 @@ use super::control_desk::{Asker, OpenAsk};
 use super::state::Driver;
 use crate::control::schema::{Answer, HostKind};
 use crate::control::{Ask, Call, LiveState, Order, Peer, Whom};
-use crate::core::{Completion, Event, Moment, OnDeath, OneRequest, Refusal, Request, RequestId};
+use crate::core::{Completion, Event, Moment, OnDeath, OneRequest, Refusal, Request, RequestId, Snapshot};
 
 impl Driver {
     /// Answers a question of the control socket.
@@ -25,12 +25,19 @@ impl Driver {
         }
     }
 
-    pub(super) fn live_state(&mut self, now: Moment) -> LiveState {
+    /// How everything stands to the core; made once for all who ask before something changes.
+    fn snapshot(&mut self, now: Moment) -> Arc<Snapshot> {
         let snapshot = match &self.desk.snapshot {
             Some(known) if known.revision == self.supervisor.revision() => known.clone(),
             Some(_) | None => Arc::new(self.supervisor.snapshot(now)),
         };
         self.desk.snapshot = Some(snapshot.clone());
+        snapshot
+    }
+
+    /// The same, with what only the driver knows.
+    pub(super) fn live_state(&mut self, now: Moment) -> LiveState {
+        let snapshot = self.snapshot(now);
         let pid = |process: &super::state::Process| process.child.pid().as_raw();
         let host = match (self.host.is_host(), self.host.process()) {
             (true, process) => Some((HostKind::ExtensionHost, process.map(|(_, pid)| pid.as_raw()))),
@@ -93,7 +100,7 @@ impl Driver {
         let (whom, request, one) = match order {
             Order::Reload => return Ok(vec![Request::Rollout(OnDeath::Hold)]),
             Order::Scale(target) => {
-                let wanted = self.live_state(now).snapshot.wanted;
+                let wanted = self.snapshot(now).wanted;
                 return Ok(vec![Request::Scale(control_answers::count(*target, wanted)?)]);
             }
             Order::Restart(whom) => (whom, Some(Request::Replace), OneRequest::Replace),
@@ -105,7 +112,7 @@ impl Driver {
         if let (Whom::All, Some(request)) = (whom, request) {
             return Ok(vec![request]);
         }
-        let workers = control_answers::workers(whom, &self.live_state(now).snapshot)?;
+        let workers = control_answers::workers(whom, &self.snapshot(now))?;
         Ok(workers.into_iter().map(|worker| Request::One(worker, one.clone())).collect())
     }
 
@@ -136,7 +143,7 @@ impl Driver {
             return;
         }
         let Some(open) = self.desk.asks.open.remove(&number) else { return };
-        let snapshot = self.live_state(now).snapshot;
+        let snapshot = self.snapshot(now);
         let answer = control_answers::completion(&open.order, open.completions, &snapshot);
         match open.asker {
             // Whoever does not wait for it does not miss it.

@@ -5,14 +5,12 @@
 use std::collections::BTreeSet;
 
 use super::clauses::{abort_reason, causes, count as workers_counted};
-use crate::control::schema::{Answer, Outcome, Reason, SCHEMA};
+use crate::control::schema::{Answer, Outcome, Reason};
 use crate::control::{Order, Target, Whom};
 use crate::core::{
-    AbortReason, AfterAbort, Completion, Culprit, Death, Refusal, Snapshot, WorkerId, WorkerState,
+    AbortReason, AfterAbort, Completion, Culprit, Death, MAX_WORKERS, Refusal, Snapshot, WorkerId,
+    WorkerState,
 };
-
-/// The most workers that can be asked for.
-const MOST_WORKERS: i64 = 10_000;
 
 /// An order in one word.
 pub(super) const fn name(order: &Order) -> &'static str {
@@ -79,12 +77,12 @@ pub(super) fn count(target: Target, workers: u32) -> Result<u32, Answer> {
         Target::Change(change) => i64::from(workers).saturating_add(change),
     };
     match u32::try_from(wanted) {
-        Ok(count @ 1..) if wanted <= MOST_WORKERS => Ok(count),
+        Ok(count @ 1..=MAX_WORKERS) => Ok(count),
         Ok(_) | Err(_) => {
             let hint = if wanted < 1 { "; to stop all of them, ask for a stop" } else { "" };
             let message =
-                format!("the number of workers must be from 1 to {MOST_WORKERS}, not {wanted}{hint}");
-            Err(answer(Outcome::Refused, Some(Reason::OutOfRange), message))
+                format!("the number of workers must be from 1 to {MAX_WORKERS}, not {wanted}{hint}");
+            Err(Answer::new(Outcome::Refused, Some(Reason::OutOfRange), message))
         }
     }
 }
@@ -97,7 +95,7 @@ pub(super) fn refusal(refusal: &Refusal) -> Answer {
         Refusal::NoSuchWorker { worker, workers: _ } => (Reason::UnknownWorker, Some(worker.0)),
         Refusal::ScriptDecides => (Reason::ScriptDecides, None),
     };
-    Answer { wid, ..answer(Outcome::Refused, Some(reason), refusal.to_string()) }
+    Answer { wid, ..Answer::new(Outcome::Refused, Some(reason), refusal.to_string()) }
 }
 
 /// What came of an order: of its only request, or of those for each worker.
@@ -117,7 +115,7 @@ pub(super) fn completion(order: &Order, completions: Vec<Completion>, now: &Snap
             Completion::Overruled => {
                 failed.get_or_insert_with(|| {
                     let message = format!("{} was overruled by a later request", describe(order));
-                    answer(Outcome::Overruled, None, message)
+                    Answer::new(Outcome::Overruled, None, message)
                 });
             }
         }
@@ -127,7 +125,7 @@ pub(super) fn completion(order: &Order, completions: Vec<Completion>, now: &Snap
         (None, false) => dead(order, &deaths),
         (None, true) => {
             let message = done(order, rolled_out, now.wanted as usize);
-            Answer { replaced: rolled_out.map(number), ..answer(Outcome::Done, None, message) }
+            Answer { replaced: rolled_out.map(number), ..Answer::new(Outcome::Done, None, message) }
         }
     };
     Answer { generation: Some(now.generation.0), ..answer }
@@ -172,13 +170,13 @@ const fn has(whom: &Whom) -> &'static str {
 
 fn refused_configuration(reason: &str) -> Answer {
     let message = format!("the configuration cannot be used, and nothing was changed: {reason}");
-    answer(Outcome::Refused, Some(Reason::Configuration), message)
+    Answer::new(Outcome::Refused, Some(Reason::Configuration), message)
 }
 
 fn dead(order: &Order, deaths: &[Death]) -> Answer {
     let message = format!("{} has failed: {}", describe(order), causes(deaths));
     let wid = deaths.first().map(|death| death.worker.0);
-    Answer { wid, ..answer(Outcome::Aborted, None, message) }
+    Answer { wid, ..Answer::new(Outcome::Aborted, None, message) }
 }
 
 fn aborted(culprit: Culprit, reason: &AbortReason, replaced: usize, now: AfterAbort) -> Answer {
@@ -213,11 +211,7 @@ fn aborted(culprit: Culprit, reason: &AbortReason, replaced: usize, now: AfterAb
         ),
     };
     let message = format!("{who} {why}; {serves}");
-    Answer { wid, replaced: Some(number(replaced)), ..answer(outcome, None, message) }
-}
-
-const fn answer(outcome: Outcome, reason: Option<Reason>, message: String) -> Answer {
-    Answer { schema: SCHEMA, outcome, reason, message, replaced: None, wid: None, generation: None }
+    Answer { wid, replaced: Some(number(replaced)), ..Answer::new(outcome, None, message) }
 }
 
 fn number(count: usize) -> u32 {

@@ -207,7 +207,7 @@ fn duplicate(stream: Option<&OwnedFd>) -> Option<OwnedFd> {
 
 fn fork(instance: InstanceId, process: &Process) -> HostNotification<'_> {
     HostNotification::Fork {
-        wid: process.worker.0,
+        wid: process.spawn.worker.0,
         instance: instance.0,
         port: &process.spawn.port,
         pid: process.child.pid().as_raw(),

@@ -78,7 +78,7 @@ impl Driver {
             self.children
                 .values()
                 .find(|process| process.child.pid().as_raw() == pid)
-                .map(|process| process.worker)
+                .map(|process| process.spawn.worker)
         };
         let refusal = match &owner {
             Some(owner) => translate::refusal_by(refusal, owner, worker),

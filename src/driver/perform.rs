@@ -106,7 +106,6 @@ impl Driver {
         let Launched { forked: Forked { child, exec }, argv, serialization } = launched;
         let process = Process {
             spawn: spawn.clone(),
-            worker,
             child,
             argv,
             serialization,
@@ -188,7 +187,7 @@ impl Driver {
         match process.child.signal(signal) {
             Ok(Delivery::Sent | Delivery::Gone) => {}
             Err(error) => {
-                let (wid, pid) = (process.worker, process.child.pid().as_raw());
+                let (wid, pid) = (process.spawn.worker, process.child.pid().as_raw());
                 warn!(
                     event = "signal_failed",
                     wid = wid.0,

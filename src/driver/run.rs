@@ -91,12 +91,19 @@ pub fn run(job: RunSpec) -> anyhow::Result<Exit> {
 }
 
 /// What is left to do without being told of it.
-struct Rest {
+struct Undone {
     cluster: Progress,
     link: Progress,
     dead: Remaining,
     /// Somebody was answered over the control socket last: now it is others' turn.
     asked: Progress,
+}
+
+impl Undone {
+    /// What came before anything was watched: lines behind an introduction, the end of a host.
+    const fn at_start() -> Self {
+        Self { cluster: Progress::Idle, link: Progress::More, dead: Remaining::More, asked: Progress::Idle }
+    }
 }
 
 async fn drive(job: RunSpec) -> anyhow::Result<Exit> {
@@ -107,15 +114,13 @@ async fn drive(job: RunSpec) -> anyhow::Result<Exit> {
     // Duplicates, so that the watch and what is watched each own what they use.
     let channels = sys::watch(driver.cluster.as_fd().try_clone_to_owned()?)?;
     let link = sys::watch(driver.host.link().as_fd().try_clone_to_owned()?)?;
-    // What came before anything was watched: lines behind an introduction, the end of a host.
-    let mut rest =
-        Rest { cluster: Progress::Idle, link: Progress::More, dead: Remaining::More, asked: Progress::Idle };
+    let mut undone = Undone::at_start();
     while driver.outcome.is_none() {
         if let Some(names) = driver.host.signals_wanted() {
             signals.pass_on(&names);
         }
         let due = driver.next_wake();
-        let asked = std::mem::replace(&mut rest.asked, Progress::Idle);
+        let asked = std::mem::replace(&mut undone.asked, Progress::Idle);
         tokio::select! {
             // Requests first: no load may keep a stop from being heard. The dead next, because their
             // connections wait for others. Deadlines before traffic, which never ends; the workers' before the
@@ -129,31 +134,31 @@ async fn drive(job: RunSpec) -> anyhow::Result<Exit> {
                     driver.asked_by_signal(clock.now(), asked);
                 }
                 Received::Passed(passed) => driver.pass_on_signal(clock.now(), passed),
-                Received::ChildChanged => rest.dead = driver.reap(clock.now()),
+                Received::ChildChanged => undone.dead = driver.reap(clock.now()),
             },
-            () = ready_now(rest.dead == Remaining::More) => rest.dead = driver.reap(clock.now()),
+            () = ready_now(undone.dead == Remaining::More) => undone.dead = driver.reap(clock.now()),
             () = clock.reaches(due) => if driver.wake(clock.now()) == Progress::More {
                 // Whose it is does not matter: asking in vain costs little.
-                (rest.cluster, rest.link) = (Progress::More, Progress::More);
+                (undone.cluster, undone.link) = (Progress::More, Progress::More);
             },
             call = driver.desk.control.next(), if asked == Progress::Idle => {
                 driver.control_call(clock.now(), call);
-                rest.asked = Progress::More;
+                undone.asked = Progress::More;
             }
-            () = ready_now(rest.cluster == Progress::More) => rest.cluster = driver.process(clock.now()),
+            () = ready_now(undone.cluster == Progress::More) => undone.cluster = driver.process(clock.now()),
             guard = channels.readable() => {
                 // Cleared first: an event that comes while we work sets it again.
                 guard?.clear_ready();
-                rest.cluster = driver.process(clock.now());
+                undone.cluster = driver.process(clock.now());
             }
             answer = driver.port_holders.next() => driver.hear_of_owner(clock.now(), answer),
             (generation, word) = driver.reader.next() => driver.hear_reader(clock.now(), generation, word),
             status = driver.host_status.next() => driver.hear_status(clock.now(), status),
             () = driver.builtins.changed() => driver.files_changed(clock.now()),
-            () = ready_now(rest.link == Progress::More) => rest.link = driver.listen(clock.now()),
+            () = ready_now(undone.link == Progress::More) => undone.link = driver.listen(clock.now()),
             guard = link.readable() => {
                 guard?.clear_ready();
-                rest.link = driver.listen(clock.now());
+                undone.link = driver.listen(clock.now());
             }
             () = ready_now(asked == Progress::More) => {}
         }

@@ -8,9 +8,7 @@ use std::os::fd::OwnedFd;
 use nix::errno::Errno;
 use tracing::{trace, warn};
 
-use crate::core::{
-    Effect, Event, Generation, InstanceId, Moment, Outcome, RequestId, Spawn, Supervisor, WorkerId,
-};
+use crate::core::{Effect, Event, Generation, InstanceId, Moment, Outcome, RequestId, Spawn, Supervisor};
 use crate::node::cluster::{Cluster, News};
 use crate::node::host::HostNews;
 use crate::node::ipc::{Progress, SendOutcome};
@@ -70,7 +68,6 @@ pub(super) enum Engaged {
 pub(super) struct Process {
     /// What it was started as.
     pub(super) spawn: Spawn,
-    pub(super) worker: WorkerId,
     pub(super) child: Child,
     pub(super) argv: Vec<String>,
     pub(super) serialization: Serialization,
@@ -235,7 +232,7 @@ impl Driver {
     }
 
     pub(super) fn name(&self, instance: InstanceId) -> (u32, i32) {
-        let wid = self.children.get(&instance).map_or(0, |process| process.worker.0);
+        let wid = self.children.get(&instance).map_or(0, |process| process.spawn.worker.0);
         (wid, self.pid(instance))
     }
 

@@ -89,7 +89,7 @@ fn relay(relay: &mut Relay, process: &mut Process) {
     for (which, stream) in [(OutputStream::Stdout, stdout), (OutputStream::Stderr, stderr)] {
         let Some(stream) = stream else { continue };
         if let Err(error) = stream.try_clone().and_then(|stream| relay.take(which, stream)) {
-            let (wid, pid) = (process.worker.0, process.child.pid().as_raw());
+            let (wid, pid) = (process.spawn.worker.0, process.child.pid().as_raw());
             warn!(event = "unread", wid, pid, "worker {wid} (pid {pid}) is not read: {error}");
         }
     }

@@ -16,8 +16,8 @@ use super::spawn_overrides::SpawnOverrides;
 use super::state::{Driver, Engaged};
 use crate::control::{About, Control, Reporter};
 use crate::core::{
-    ExitTimeout, FirstPort, Generation, HostKind, Layout, LifecycleLimits, Moment, Policy, PoolSpec,
-    Readiness, Request, RestartOrder, Supervisor,
+    ExitTimeout, Generation, HostKind, Layout, LifecycleLimits, Moment, Policy, PoolSpec, Readiness, Request,
+    RestartOrder, Supervisor,
 };
 use crate::node::cluster::{Balance, Cluster};
 use crate::node::scripts::{Placed, Places, Script};
@@ -63,7 +63,7 @@ fn driver(folder: PathBuf) -> Driver {
         exit_timeout: ExitTimeout::Default,
         host_kind: HostKind::None,
     };
-    let layout = Layout { port: FirstPort::None, workers: 3.0, groups: 1.0, ports_per_group: 1 };
+    let layout = Layout { port: None, workers: 3.0, groups: 1.0, ports_per_group: 1 };
     let (run, listen, host) = Default::default();
     let spec = PoolSpec { policy, layout, run, listen, host };
     let configured = Configured {

@@ -14,7 +14,7 @@ use nix::sys::socket::{setsockopt, sockopt};
 
 use crate::core::WorkerId;
 use crate::listen::accept::{AcceptSource, AcceptState, Accepted};
-use crate::listen::sys;
+use crate::listen::sys::{self, instruction};
 
 /// The sockets of one place; more than one are a reuseport group.
 #[derive(Debug)]
@@ -29,7 +29,7 @@ struct Member {
 }
 
 /// Whose a socket is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Owner {
     /// That of all who have none of their own.
     Common,
@@ -178,18 +178,17 @@ fn choices(standings: &[Membership]) -> Vec<u32> {
 /// A classic BPF program that returns one of the `choices` at random.
 fn chooser(choices: &[u32]) -> Vec<libc::sock_filter> {
     let choices = &choices[..choices.len().min(MAX_CHOICES)];
-    let step = |code: u32, jt: u8, jf: u8, k: u32| libc::sock_filter { code: code as u16, jt, jf, k };
     let random = (libc::SKF_AD_OFF + libc::SKF_AD_RANDOM) as u32;
     let count = choices.len() as u32;
     let mut program = vec![
-        step(libc::BPF_LD | libc::BPF_W | libc::BPF_ABS, 0, 0, random),
-        step(libc::BPF_ALU | libc::BPF_MOD | libc::BPF_K, 0, 0, count.max(1)),
+        instruction(libc::BPF_LD | libc::BPF_W | libc::BPF_ABS, 0, 0, random),
+        instruction(libc::BPF_ALU | libc::BPF_MOD | libc::BPF_K, 0, 0, count.max(1)),
     ];
     for (nth, choice) in (0..).zip(choices) {
-        program.push(step(libc::BPF_JMP | libc::BPF_JEQ | libc::BPF_K, 0, 1, nth));
-        program.push(step(libc::BPF_RET | libc::BPF_K, 0, 0, *choice));
+        program.push(instruction(libc::BPF_JMP | libc::BPF_JEQ | libc::BPF_K, 0, 1, nth));
+        program.push(instruction(libc::BPF_RET | libc::BPF_K, 0, 0, *choice));
     }
     // Never reached: the remainder is one of them.
-    program.push(step(libc::BPF_RET | libc::BPF_K, 0, 0, choices.first().copied().unwrap_or(0)));
+    program.push(instruction(libc::BPF_RET | libc::BPF_K, 0, 0, choices.first().copied().unwrap_or(0)));
     program
 }

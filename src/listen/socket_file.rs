@@ -42,6 +42,9 @@ impl SocketFile {
             lchown(&self.path, None, Some(group)).map_err(|error| errno_of(&error))?;
         }
         let mode = access.mode.unwrap_or(self.mode & 0o777) | more;
+        if found.mode() & 0o777 == mode {
+            return Ok(());
+        }
         fs::set_permissions(&self.path, Permissions::from_mode(mode)).map_err(|error| errno_of(&error))
     }
 

@@ -29,14 +29,13 @@ pub(crate) fn listen(socket: BorrowedFd<'_>, backlog: i32) -> Result<(), Errno> 
 
 /// Has the kernel drop every request for a new connection; those begun before go on.
 pub(super) fn drop_requests(socket: BorrowedFd<'_>) -> Result<(), Errno> {
-    let step = |code: u32, jt: u8, jf: u8, k: u32| libc::sock_filter { code: code as u16, jt, jf, k };
     // What a filter sees begins with TCP's header; its byte 13 has the flags.
     let program = [
-        step(libc::BPF_LD | libc::BPF_B | libc::BPF_ABS, 0, 0, 13),
-        step(libc::BPF_ALU | libc::BPF_AND | libc::BPF_K, 0, 0, SYN_AND_ACK),
-        step(libc::BPF_JMP | libc::BPF_JEQ | libc::BPF_K, 0, 1, SYN),
-        step(libc::BPF_RET | libc::BPF_K, 0, 0, 0),
-        step(libc::BPF_RET | libc::BPF_K, 0, 0, u32::MAX),
+        instruction(libc::BPF_LD | libc::BPF_B | libc::BPF_ABS, 0, 0, 13),
+        instruction(libc::BPF_ALU | libc::BPF_AND | libc::BPF_K, 0, 0, SYN_AND_ACK),
+        instruction(libc::BPF_JMP | libc::BPF_JEQ | libc::BPF_K, 0, 1, SYN),
+        instruction(libc::BPF_RET | libc::BPF_K, 0, 0, 0),
+        instruction(libc::BPF_RET | libc::BPF_K, 0, 0, u32::MAX),
     ];
     attach(socket, libc::SO_ATTACH_FILTER, &program)
 }
@@ -47,6 +46,11 @@ const SYN_AND_ACK: u32 = 0x12;
 /// Lets `program` choose the member of this socket's reuseport group for each new connection.
 pub(super) fn attach_chooser(socket: BorrowedFd<'_>, program: &[libc::sock_filter]) -> Result<(), Errno> {
     attach(socket, libc::SO_ATTACH_REUSEPORT_CBPF, program)
+}
+
+/// One instruction of a classic BPF program.
+pub(super) const fn instruction(code: u32, jt: u8, jf: u8, k: u32) -> libc::sock_filter {
+    libc::sock_filter { code: code as u16, jt, jf, k }
 }
 
 fn attach(socket: BorrowedFd<'_>, what: libc::c_int, program: &[libc::sock_filter]) -> Result<(), Errno> {

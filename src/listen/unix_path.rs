@@ -8,13 +8,13 @@ use std::ffi::OsStr;
 use std::fs::{self, Permissions};
 use std::os::fd::{AsFd, AsRawFd};
 use std::os::unix::ffi::OsStrExt;
-use std::os::unix::fs::{FileTypeExt, PermissionsExt, lchown};
+use std::os::unix::fs::{FileTypeExt, PermissionsExt};
 use std::path::{Component, Path, PathBuf};
 
 use nix::errno::Errno;
 use nix::sys::socket::{AddressFamily, SockType, UnixAddr, connect};
 
-use crate::listen::options::{Options, SocketAccess};
+use crate::listen::options::Options;
 use crate::listen::socket::{BoundSocket, bind_socket, new_socket};
 use crate::listen::socket_file::{SocketFile, errno_of};
 use crate::listen::sys;
@@ -27,19 +27,6 @@ pub(super) fn open(path: &str, options: Options) -> Result<BoundSocket, Errno> {
             bind_and_listen(path, options)
         }
         outcome => outcome,
-    }
-}
-
-/// Gives the file its group and permission bits; nobody can connect yet.
-fn give_access(path: &str, access: SocketAccess) -> Result<(), Errno> {
-    if let Some(group) = access.group {
-        lchown(path, None, Some(group)).map_err(|error| errno_of(&error))?;
-    }
-    match access.mode {
-        Some(mode) => {
-            fs::set_permissions(path, Permissions::from_mode(mode)).map_err(|error| errno_of(&error))
-        }
-        None => Ok(()),
     }
 }
 
@@ -56,9 +43,9 @@ fn bind_and_listen(path: &str, options: Options) -> Result<BoundSocket, Errno> {
     let socket = new_socket(AddressFamily::Unix, SockType::Stream)?;
     bind_socket(&socket, &address(path)?)?;
     let file = fs::symlink_metadata(path).ok().map(|found| SocketFile::of(path, &found));
-    let listening = give_access(path, options.access)
-        .and_then(|()| widen_access(path, options.mode))
-        .and_then(|()| sys::listen(socket.as_fd(), options.backlog));
+    // Nobody can connect yet.
+    let accessible = file.as_ref().map_or(Ok(()), |file| file.give_access(options.access, options.mode));
+    let listening = accessible.and_then(|()| sys::listen(socket.as_fd(), options.backlog));
     match (listening, file) {
         (Ok(()), file) => Ok(BoundSocket { socket, file, alias: None }),
         (Err(errno), Some(file)) => {
@@ -102,7 +89,7 @@ mod tests {
     use std::os::unix::net::UnixListener;
 
     use super::*;
-    use crate::listen::options::Reuse;
+    use crate::listen::options::{Reuse, SocketAccess};
 
     const PLAIN: Options =
         Options { backlog: 5, reuse: Reuse::No, mode: 0, access: SocketAccess { mode: None, group: None } };

@@ -5,7 +5,7 @@ use std::hint::black_box;
 
 use gungraun::{library_benchmark, library_benchmark_group, main};
 use luster::core::{
-    Audience, Effect, Endpoint, Event, ExitStatus, ExitTimeout, FirstPort, HostKind, InstanceId, Layout,
+    Audience, Effect, Endpoint, Event, ExitStatus, ExitTimeout, Port, HostKind, InstanceId, Layout,
     LifecycleLimits, ListenAddress, Moment, Policy, PoolSpec, Readiness, Request, RequestId, RestartOrder,
     Supervisor,
 };
@@ -24,7 +24,7 @@ fn serving(workers: u32) -> Supervisor {
         host_kind: HostKind::None,
     };
     let layout =
-        Layout { port: FirstPort::Tcp(80), workers: workers.into(), groups: 1.0, ports_per_group: 1 };
+        Layout { port: Some(Port::Tcp(80)), workers: workers.into(), groups: 1.0, ports_per_group: 1 };
     let spec = PoolSpec {
         policy,
         layout,

@@ -8,10 +8,10 @@ use std::time::Duration;
 
 use super::witness::{Witness, instance_of};
 use crate::core::{
-    Audience, Completion, Effect, Endpoint, Event, ExitStatus, ExitTimeout, FirstPort, FleetGoal, Generation,
-    Haste, HostEvent, HostInstanceId, HostKind, InstanceId, Layout, LifecycleLimits, ListenAddress, Moment,
-    Notice, Outcome, Policy, PoolSpec, Readiness, Refusal, Request, RequestId, RestartOrder, Signal,
-    Snapshot, Spawn, Supervisor, WorkerId,
+    Audience, Completion, Effect, Endpoint, Event, ExitStatus, ExitTimeout, FleetGoal, Generation, Haste,
+    HostEvent, HostInstanceId, HostKind, InstanceId, Layout, LifecycleLimits, ListenAddress, Moment, Notice,
+    Outcome, Policy, PoolSpec, Port, Readiness, Refusal, Request, RequestId, RestartOrder, Signal, Snapshot,
+    Spawn, Supervisor, WorkerId,
 };
 
 /// A policy without any timer, as an empty configuration gives.
@@ -36,7 +36,7 @@ pub(in crate::core) fn spec(workers: u32) -> PoolSpec {
 
 pub(super) fn spec_of(policy: Policy) -> PoolSpec {
     let layout =
-        Layout { port: FirstPort::Tcp(80), workers: policy.workers.into(), groups: 1.0, ports_per_group: 1 };
+        Layout { port: Some(Port::Tcp(80)), workers: policy.workers.into(), groups: 1.0, ports_per_group: 1 };
     PoolSpec { policy, layout, run: "app.js".into(), listen: String::new(), host: String::new() }
 }
 

@@ -15,8 +15,8 @@ use proptest::test_runner::{Config, TestCaseResult, TestRunner};
 use super::harness::{Behaviour, Listened, World, policy, spec_of};
 use super::random::{behaviours, host_events, policies, wait};
 use crate::core::{
-    Canary, Closing, Completion, Endpoint, Event, ExitStatus, FirstPort, HostEvent, HostKind, InstanceId,
-    Layout, LifecycleLimits, ListenRefusal, OnDeath, OneRequest, Persistence, Policy, PoolSpec, RefusalCause,
+    Canary, Closing, Completion, Endpoint, Event, ExitStatus, HostEvent, HostKind, InstanceId, Layout,
+    LifecycleLimits, ListenRefusal, OnDeath, OneRequest, Persistence, Policy, PoolSpec, Port, RefusalCause,
     Request, RequestId, StopCause, WorkerId,
 };
 
@@ -58,10 +58,10 @@ fn specs(kind: HostKind) -> impl Strategy<Value = PoolSpec> {
             .prop_map(|(workers, watch)| Some(Canary { workers, watch: Duration::from_millis(watch) })),
     ];
     let port = prop_oneof![
-        3 => Just(FirstPort::Tcp(80)),
-        1 => Just(FirstPort::Tcp(90)),
-        1 => Just(FirstPort::None),
-        1 => Just(FirstPort::Unix("/run/*.sock".into())),
+        3 => Just(Some(Port::Tcp(80))),
+        1 => Just(Some(Port::Tcp(90))),
+        1 => Just(None),
+        1 => Just(Some(Port::Unix("/run/*.sock".into()))),
     ];
     let text = || prop_oneof![3 => Just(String::new()), 1 => Just("other".to_owned())];
     let run = prop_oneof![Just("a.js".to_owned()), Just("b.js".to_owned())];

@@ -5,9 +5,9 @@ use std::time::Duration;
 
 use super::harness::{Behaviour, World, ms, policy, spec, spec_of};
 use crate::core::{
-    AfterAbort, Canary, Completion, Culprit, Effect, Endpoint, Event, FirstPort, Generation, Layout,
-    LifecycleLimits, ListenRefusal, Notice, OnDeath, OneRequest, Policy, PoolSpec, Refusal, RefusalCause,
-    Request, RequestId, RestartOrder, WorkerId, WorkerState,
+    AfterAbort, Canary, Completion, Culprit, Effect, Endpoint, Event, Generation, Layout, LifecycleLimits,
+    ListenRefusal, Notice, OnDeath, OneRequest, Policy, PoolSpec, Refusal, RefusalCause, Request, RequestId,
+    RestartOrder, WorkerId, WorkerState,
 };
 
 const RELOAD: Request = Request::Rollout(OnDeath::Hold);
@@ -54,7 +54,7 @@ fn a_configuration_without_a_port_waits_for_nobody_to_listen() {
     let limits = Policy { ready_timeout: ms(1000), ..policy(1) };
     let mut world =
         World::serving(limits.clone()).scripted(|_, _| Behaviour { listens: vec![], ..Behaviour::default() });
-    let layout = Layout { port: FirstPort::None, ..spec(1).layout };
+    let layout = Layout { port: None, ..spec(1).layout };
     world.configuration = Some(Ok(PoolSpec { layout, ..spec_of(limits) }));
     let reload = world.request(RELOAD);
     assert_eq!(completes(&mut world, reload), Completion::RolledOut { replaced: 1 });
@@ -336,7 +336,7 @@ fn a_port_that_moves_is_where_the_replacement_is_expected() {
     let policy = Policy { restart: RestartOrder::StartFirst, ready_timeout: ms(5000), ..policy(1) };
     let mut world = World::serving(policy.clone());
     let mut moved = spec_of(policy);
-    moved.layout.port = crate::core::FirstPort::Tcp(81);
+    moved.layout.port = Some(crate::core::Port::Tcp(81));
     world.configuration = Some(Ok(moved));
     world.script = Box::new(|_, _| Behaviour { listens: vec!["tcp *:81"], ..Behaviour::default() });
     let reload = world.request(RELOAD);

@@ -12,8 +12,8 @@ use serde_json::value::RawValue;
 
 use crate::core::{InstanceId, Moment, WorkerId};
 use crate::listen::{
-    self, AcceptSource, AcceptState, BindAddress, BoundSocket, Group, Options, Owner, Sharing, SourceChange,
-    Transport,
+    self, AcceptSource, AcceptState, BindAddress, BoundSocket, Group, Membership, Options, Owner, Sharing,
+    SourceChange, Transport,
 };
 use crate::node::cluster::listener::{ALIAS, Listener};
 use crate::node::cluster::listener_id::ListenerId;
@@ -22,7 +22,7 @@ use crate::node::cluster::news::Obstacle;
 use crate::node::cluster::query::{ListenRequest, Refusal, Target};
 use crate::node::cluster::reply::{self, Granted};
 use crate::node::cluster::room::ListenPolicy;
-use crate::node::cluster::standing::membership;
+use crate::node::cluster::standing::memberships;
 use crate::node::cluster::token::Token;
 use crate::node::cluster::worker::{DisconnectHandshake, PendingAck};
 use crate::node::cluster::{Cluster, News};
@@ -164,10 +164,7 @@ impl Cluster {
             listen::widen_access(path, target.options.mode)?;
         }
         let manner = Manner::of(self.balance, &listener.share.place);
-        let owner = match manner {
-            Manner::Dealt | Manner::Handed => Owner::Common,
-            Manner::Grouped => Owner::Slot(slot),
-        };
+        let owner = manner.owner(slot);
         let sockets = &mut listener.sockets;
         if sockets.socket_of(owner).is_some() {
             return Ok(manner);
@@ -238,15 +235,14 @@ impl Cluster {
     ) -> Result<ListenerId, Errno> {
         let BoundSocket { socket, file, alias } = bound;
         let id = ListenerId(self.next_listener);
-        let (owner, flow) = match manner {
+        let flow = match manner {
             Manner::Dealt => {
                 self.watch(&socket, id, 0)?;
-                (Owner::Common, AcceptState::Dry)
+                AcceptState::Dry
             }
-            Manner::Handed => (Owner::Common, AcceptState::Shut),
-            Manner::Grouped => (Owner::Slot(slot), AcceptState::Shut),
+            Manner::Handed | Manner::Grouped => AcceptState::Shut,
         };
-        let sockets = Group::new(owner, AcceptSource::new(Arc::new(socket), flow));
+        let sockets = Group::new(manner.owner(slot), AcceptSource::new(Arc::new(socket), flow));
         self.next_listener += 1;
         let mut listener = Listener::new(id, target.share, data.to_owned(), target.options, sockets, now);
         listener.file = file;
@@ -270,8 +266,9 @@ impl Cluster {
             Some(Manner::Dealt) | None => {
                 return worker.peer.post(granted.dealt(listener.address), None, now);
             }
-            Some(Manner::Handed) => listener.sockets.socket_of(Owner::Common),
-            Some(Manner::Grouped) => listener.sockets.socket_of(Owner::Slot(worker.slot)),
+            Some(manner @ (Manner::Handed | Manner::Grouped)) => {
+                listener.sockets.socket_of(manner.owner(worker.slot))
+            }
         };
         let kind = match listener.share.place {
             BindAddress::Udp { .. } | BindAddress::Inherited { transport: Transport::Datagram, .. } => {
@@ -294,8 +291,9 @@ impl Cluster {
     /// Recomputes which of a listener's sockets serve, drain, or are left to us.
     pub(super) fn rebalance(&mut self, id: ListenerId) {
         let Some(listener) = self.listeners.get_mut(&id) else { return };
-        let (holders, workers) = (&listener.holders, &self.workers);
-        let changes = listener.sockets.rebalance(|owner| membership(owner, holders, workers));
+        let memberships = memberships(&listener.holders, &self.workers);
+        let membership = |owner| memberships.get(&owner).copied().unwrap_or(Membership::Orphaned);
+        let changes = listener.sockets.rebalance(membership);
         for change in changes {
             match change {
                 SourceChange::Open { index, socket } => {

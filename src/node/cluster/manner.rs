@@ -3,7 +3,8 @@
 //! Invariant: a holder keeps the manner it has begun in; holders of one listener may differ in it after a change of the
 //! balance, and then each gets its share.
 
-use crate::listen::{BindAddress, Transport};
+use crate::core::WorkerId;
+use crate::listen::{BindAddress, Owner, Transport};
 use crate::node::cluster::Balance;
 
 /// How connections get to a holder.
@@ -30,6 +31,14 @@ impl Manner {
                 BindAddress::Path(_) | BindAddress::Abstract(_) | BindAddress::Inherited { .. },
                 Balance::Reuseport,
             ) => Self::Handed,
+        }
+    }
+
+    /// Whose socket it is by which a holder in this slot is served.
+    pub(super) fn owner(self, slot: WorkerId) -> Owner {
+        match self {
+            Self::Dealt | Self::Handed => Owner::Common,
+            Self::Grouped => Owner::Slot(slot),
         }
     }
 }

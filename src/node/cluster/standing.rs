@@ -1,6 +1,7 @@
-//! Who serves a socket of a listener, by those who hold the listener.
+//! Who serves each socket of a listener, by those who hold the listener.
 //!
-//! Invariant: pure; holders that are dealt connections have no socket, so theirs is ours to accept from.
+//! Invariants: pure, in one pass over the holders; holders that are dealt connections have no socket, so theirs is ours to
+//! accept from.
 
 use std::collections::BTreeMap;
 
@@ -10,29 +11,30 @@ use crate::node::cluster::listener::Holder;
 use crate::node::cluster::manner::Manner;
 use crate::node::cluster::worker::{ServingState, Worker};
 
-/// What a listener's socket is to its group.
-pub(super) fn membership(
-    owner: Owner,
+/// What each of a listener's sockets is to its group; those that are not told of have no holder.
+pub(super) fn memberships(
     holders: &[Holder],
     workers: &BTreeMap<InstanceId, Worker>,
-) -> Membership {
-    let instances = || {
-        holders.iter().filter_map(|holder| Some((holder.manner, workers.get(&holder.instance)?))).filter(
-            |(manner, worker)| match (owner, manner) {
-                (Owner::Common, Manner::Dealt | Manner::Handed) => true,
-                (Owner::Slot(slot), Manner::Grouped) => worker.slot == slot,
-                (Owner::Common, Manner::Grouped) | (Owner::Slot(_), Manner::Dealt | Manner::Handed) => false,
-            },
-        )
-    };
-    let serving = instances().filter(|(_, worker)| worker.serving_state == ServingState::Serving).count();
-    if instances().any(|(manner, _)| manner == Manner::Dealt) {
-        Membership::Dealt(serving)
-    } else if serving > 0 {
-        Membership::Serving(serving)
-    } else if instances().next().is_some() {
-        Membership::Draining
-    } else {
-        Membership::Orphaned
+) -> BTreeMap<Owner, Membership> {
+    let mut memberships = BTreeMap::new();
+    for holder in holders {
+        let Some(worker) = workers.get(&holder.instance) else { continue };
+        let membership = memberships.entry(holder.manner.owner(worker.slot)).or_insert(Membership::Draining);
+        let serving = usize::from(worker.serving_state == ServingState::Serving);
+        *membership = match (*membership, holder.manner) {
+            (Membership::Dealt(others), _) => Membership::Dealt(others + serving),
+            (Membership::Serving(others), Manner::Dealt) => Membership::Dealt(others + serving),
+            (Membership::Serving(others), Manner::Handed | Manner::Grouped) => {
+                Membership::Serving(others + serving)
+            }
+            (Membership::Draining | Membership::Orphaned, Manner::Dealt) => Membership::Dealt(serving),
+            (Membership::Draining | Membership::Orphaned, Manner::Handed | Manner::Grouped) => {
+                match serving {
+                    0 => Membership::Draining,
+                    serving => Membership::Serving(serving),
+                }
+            }
+        };
     }
+    memberships
 }
