@@ -32,7 +32,8 @@ pub struct RequestId(pub u64);
 #[serde(transparent)]
 pub struct Generation(pub u32);
 
-/// A point on the monotonic clock, in milliseconds since an origin only the driver knows.
+/// A point on the monotonic clock (CLOCK_MONOTONIC), in milliseconds of what that shows: every process of this machine means the same
+/// by it until the machine starts again.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct Moment(pub u64);

@@ -2,15 +2,16 @@
 //!
 //! Owns everything mutable: the core, the cluster's channels and listeners, the child processes, the channel to the
 //! host. Decides nothing: a branch on a worker's state here is a bug.
-//! Where to read: `run` (the loop), `state` (what it owns), `worker_events`, `host_requests` and `exits` (events in), `perform`
-//! (effects out), `listens` and `port_holder` (what became of requests to listen), `log_lines` and `host_notifications` (what
-//! people and JavaScript are told), `control` (what is asked over the control socket). `builtin_extensions` does the work of
-//! extensions that are not installed.
+//! Where to read: `run` (the loop), `clock` (what time it is), `state` (what it owns), `worker_events`, `host_requests` and `exits`
+//! (events in), `perform` (effects out), `listens` and `port_holder` (what became of requests to listen), `log_lines` and
+//! `host_notifications` (what people and JavaScript are told), `control` (what is asked over the control socket).
+//! `builtin_extensions` does the work of extensions that are not installed.
 //! Invariants: nothing waits but the loop itself; every process is known by its instance; an instance's channel is read to
 //! its end before its exit is told.
 
 mod builtin_extensions;
 mod clauses;
+mod clock;
 mod control;
 mod control_answers;
 mod control_desk;

@@ -3,13 +3,13 @@
 use std::collections::BTreeMap;
 use std::future::pending;
 use std::os::fd::{OwnedFd, RawFd};
-use std::time::Instant;
 
 use anyhow::Context;
 use tracing::{error, info, warn};
 
 use super::builtin_extensions::BuiltinExtensions;
 use super::clauses;
+use super::clock;
 use super::control_desk::ControlDesk;
 use super::host_handle::HostHandle;
 use super::launch::Launcher;
@@ -19,8 +19,8 @@ use super::sys;
 use super::translate;
 use crate::control;
 use crate::core::{
-    Death, ExitStatus, Generation, HostKind, LifecycleLimits, Moment, Outcome, PoolSpec, RefusalCause,
-    Request, StopCause, Supervisor, WorkerId,
+    Death, ExitStatus, Generation, HostKind, LifecycleLimits, Outcome, PoolSpec, RefusalCause, Request,
+    StopCause, Supervisor, WorkerId,
 };
 use crate::exit::Exit;
 use crate::node::cluster::Cluster;
@@ -108,9 +108,8 @@ impl Undone {
 
 async fn drive(job: RunSpec) -> anyhow::Result<Exit> {
     let mut signals = Signals::listen(job.terminal).context("signals cannot be received")?;
-    let clock = Clock(Instant::now());
     let last_words = job.last_words;
-    let mut driver = prepare(job, &clock)?;
+    let mut driver = prepare(job)?;
     // Duplicates, so that the watch and what is watched each own what they use.
     let channels = sys::watch(driver.cluster.as_fd().try_clone_to_owned()?)?;
     let link = sys::watch(driver.host.link().as_fd().try_clone_to_owned()?)?;
@@ -130,35 +129,35 @@ async fn drive(job: RunSpec) -> anyhow::Result<Exit> {
                 Received::Asked(asked, passed) => {
                     announce(asked);
                     // The host hears of it before its consequences.
-                    passed.inspect(|passed| driver.pass_on_signal(clock.now(), *passed));
-                    driver.asked_by_signal(clock.now(), asked);
+                    passed.inspect(|passed| driver.pass_on_signal(clock::now(), *passed));
+                    driver.asked_by_signal(clock::now(), asked);
                 }
-                Received::Passed(passed) => driver.pass_on_signal(clock.now(), passed),
-                Received::ChildChanged => undone.dead = driver.reap(clock.now()),
+                Received::Passed(passed) => driver.pass_on_signal(clock::now(), passed),
+                Received::ChildChanged => undone.dead = driver.reap(clock::now()),
             },
-            () = ready_now(undone.dead == Remaining::More) => undone.dead = driver.reap(clock.now()),
-            () = clock.reaches(due) => if driver.wake(clock.now()) == Progress::More {
+            () = ready_now(undone.dead == Remaining::More) => undone.dead = driver.reap(clock::now()),
+            () = clock::reaches(due) => if driver.wake(clock::now()) == Progress::More {
                 // Whose it is does not matter: asking in vain costs little.
                 (undone.cluster, undone.link) = (Progress::More, Progress::More);
             },
             call = driver.desk.control.next(), if asked == Progress::Idle => {
-                driver.control_call(clock.now(), call);
+                driver.control_call(clock::now(), call);
                 undone.asked = Progress::More;
             }
-            () = ready_now(undone.cluster == Progress::More) => undone.cluster = driver.process(clock.now()),
+            () = ready_now(undone.cluster == Progress::More) => undone.cluster = driver.process(clock::now()),
             guard = channels.readable() => {
                 // Cleared first: an event that comes while we work sets it again.
                 guard?.clear_ready();
-                undone.cluster = driver.process(clock.now());
+                undone.cluster = driver.process(clock::now());
             }
-            answer = driver.port_holders.next() => driver.hear_of_owner(clock.now(), answer),
-            (generation, word) = driver.reader.next() => driver.hear_reader(clock.now(), generation, word),
-            status = driver.host_status.next() => driver.hear_status(clock.now(), status),
-            () = driver.builtins.changed() => driver.files_changed(clock.now()),
-            () = ready_now(undone.link == Progress::More) => undone.link = driver.listen(clock.now()),
+            answer = driver.port_holders.next() => driver.hear_of_owner(clock::now(), answer),
+            (generation, word) = driver.reader.next() => driver.hear_reader(clock::now(), generation, word),
+            status = driver.host_status.next() => driver.hear_status(clock::now(), status),
+            () = driver.builtins.changed() => driver.files_changed(clock::now()),
+            () = ready_now(undone.link == Progress::More) => undone.link = driver.listen(clock::now()),
             guard = link.readable() => {
                 guard?.clear_ready();
-                undone.link = driver.listen(clock.now());
+                undone.link = driver.listen(clock::now());
             }
             () = ready_now(asked == Progress::More) => {}
         }
@@ -172,7 +171,7 @@ async fn drive(job: RunSpec) -> anyhow::Result<Exit> {
 }
 
 /// Everything in its place, and started as far as nobody else is to say when.
-fn prepare(job: RunSpec, clock: &Clock) -> anyhow::Result<Driver> {
+fn prepare(job: RunSpec) -> anyhow::Result<Driver> {
     let RunSpec {
         spec,
         limits,
@@ -191,7 +190,7 @@ fn prepare(job: RunSpec, clock: &Clock) -> anyhow::Result<Driver> {
     let _ = cluster.give_access(in_force.access);
     cluster.lend(sockets);
     let host_kind = spec.policy.host_kind;
-    let supervisor = Supervisor::new(clock.now(), spec, std::process::id());
+    let supervisor = Supervisor::new(clock::now(), spec, std::process::id());
     let (host, backlog) = match host_setup {
         HostSetup::None => (HostHandle::none(), Vec::new()),
         HostSetup::ExtensionHost { launcher, child, socket } => {
@@ -212,13 +211,13 @@ fn prepare(job: RunSpec, clock: &Clock) -> anyhow::Result<Driver> {
     driver.readings.insert(Generation(0), in_force);
     for (worker, limits, port) in limits {
         // A script may have added some to those of its configuration.
-        driver.request(clock.now(), Request::Add(worker, limits, port.into()));
+        driver.request(clock::now(), Request::Add(worker, limits, port.into()));
     }
     for news in backlog {
-        driver.host_news(clock.now(), news);
+        driver.host_news(clock::now(), news);
     }
     match host_kind {
-        HostKind::None => driver.request(clock.now(), Request::Start),
+        HostKind::None => driver.request(clock::now(), Request::Start),
         // They ask for it.
         HostKind::ExtensionHost { .. } | HostKind::CustomMaster => {}
     }
@@ -231,26 +230,6 @@ async fn ready_now(now: bool) {
         tokio::task::yield_now().await;
     } else {
         pending().await
-    }
-}
-
-/// The monotonic clock as the supervisor counts it.
-struct Clock(Instant);
-
-impl Clock {
-    fn now(&self) -> Moment {
-        Moment(0).after(self.0.elapsed())
-    }
-
-    /// Waits until then; for ever without a moment.
-    async fn reaches(&self, moment: Option<Moment>) {
-        match moment {
-            Some(moment) => {
-                let at = self.0 + moment.since(Moment(0));
-                tokio::time::sleep_until(at.into()).await;
-            }
-            None => pending().await,
-        }
     }
 }
 
