@@ -20,6 +20,7 @@ use crate::exit::Exit;
 use crate::logging;
 use crate::node::scripts::{Placed, Places, Script};
 use crate::process::{self, DescriptorLimit, Terminal};
+use crate::systemd::Starter;
 
 /// What workers run.
 pub(super) struct Program {
@@ -67,6 +68,8 @@ pub(super) fn prepare(
         builtins: BuiltinExtensions::default(),
         terminal: Terminal::Unwatched,
         control,
+        // A custom master's script is what the manager knows; it says by itself what it has to say.
+        starter: Starter::default(),
         last_words: logging::finish,
     })
 }

@@ -21,6 +21,7 @@ use crate::exit::Exit;
 use crate::logging;
 use crate::node::host::HostLauncher;
 use crate::process::Child;
+use crate::systemd::Starter;
 
 /// What extensions may take beyond `extensionsLoadTimeout` until we give their process up: it has to say so itself, and
 /// Node has to start.
@@ -94,6 +95,7 @@ fn prepare(found: Found<'_>) -> Result<RunSpec, (Exit, String)> {
     job.terminal = environment.terminal;
     job.launcher.overrides = overrides;
     job.builtins = builtins;
+    job.starter = Starter::of_this_process();
     Ok(job)
 }
 

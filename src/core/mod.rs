@@ -40,6 +40,7 @@ mod snapshot;
 mod spec;
 mod steps;
 mod stop_deadlines;
+mod summary;
 mod take_back;
 #[cfg(test)]
 mod tests;
@@ -67,3 +68,4 @@ pub use snapshot::{
     FleetGoal, HostSnapshot, InstanceSnapshot, RolloutProgress, Snapshot, WorkerSnapshot, WorkerState,
 };
 pub use spec::{Change, PoolSpec, diff};
+pub use summary::FleetSummary;

@@ -16,6 +16,7 @@ use super::instance::{Instance, Stage, StopPhase};
 use super::observed::{ChannelState, Startup};
 use super::policy::LifecycleLimits;
 use super::reload_state::Reading;
+use super::rollout::Rollout;
 use super::slot::{AddedBy, DesiredState, Slot, SlotState};
 
 /// Everything there is to know.
@@ -158,13 +159,7 @@ impl Supervisor {
             },
             generation: self.generation,
             is_reading: self.reload.reading == Reading::UnderWay,
-            rollout: self.rollout.as_ref().map(|rollout| RolloutProgress {
-                began: rollout.began,
-                replaced: rollout.replaced(),
-                under_way: rollout.under_way(),
-                waiting: rollout.still_waiting(),
-                is_held: rollout.is_held(),
-            }),
+            rollout: self.rollout.as_ref().map(Rollout::progress),
             wanted: self.wanted_workers(),
             workers: self.slots.iter().map(Slot::snapshot).collect(),
             host: self.host.snapshot(),
@@ -182,6 +177,19 @@ impl Supervisor {
     fn wanted_workers(&self) -> u32 {
         let is_wanted = |slot: &&Slot| slot.desired != DesiredState::Removed;
         u32::try_from(self.slots.iter().filter(is_wanted).count()).unwrap_or(u32::MAX)
+    }
+}
+
+impl Rollout {
+    /// How far it has got.
+    pub(super) fn progress(&self) -> RolloutProgress {
+        RolloutProgress {
+            began: self.began,
+            replaced: self.replaced(),
+            under_way: self.under_way(),
+            waiting: self.still_waiting(),
+            is_held: self.is_held(),
+        }
     }
 }
 
@@ -203,7 +211,8 @@ impl Slot {
         }
     }
 
-    fn worker_state(&self) -> WorkerState {
+    /// Where its worker stands.
+    pub(super) fn worker_state(&self) -> WorkerState {
         match (&self.state, self.desired) {
             (SlotState::Occupied(instance), _) => instance.worker_state(),
             (SlotState::Dead, _) => WorkerState::Dead,

@@ -105,9 +105,15 @@ impl Driver {
     /// Does what a signal asks for.
     pub(super) fn asked_by_signal(&mut self, now: Moment, asked: Asked) {
         match asked {
-            Asked::Restart => self.request(now, Request::Rollout(OnDeath::Hold)),
+            Asked::Restart => {
+                self.service.reload_asked(now);
+                self.request(now, Request::Rollout(OnDeath::Hold));
+            }
             Asked::ReopenLogs => self.builtins.reopen(),
-            Asked::Stop(cause) => self.request(now, Request::StopBy(cause)),
+            Asked::Stop(cause) => {
+                self.service.stop_asked(now);
+                self.request(now, Request::StopBy(cause));
+            }
         }
     }
 

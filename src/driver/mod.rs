@@ -33,6 +33,7 @@ mod port_holder;
 mod reader;
 mod rest;
 mod run;
+mod service;
 mod spawn_overrides;
 mod state;
 mod streams;

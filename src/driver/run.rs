@@ -14,6 +14,7 @@ use super::control_desk::ControlDesk;
 use super::host_handle::HostHandle;
 use super::launch::Launcher;
 use super::reader::{InForce, Read, Reader};
+use super::service::Service;
 use super::state::Driver;
 use super::sys;
 use super::translate;
@@ -27,6 +28,7 @@ use crate::node::cluster::Cluster;
 use crate::node::host::{HostChannel, HostLauncher, HostNews};
 use crate::node::ipc::Progress;
 use crate::process::{Asked, Child, Received, Remaining, Signals, Terminal};
+use crate::systemd::Starter;
 
 /// What is to be run.
 pub struct RunSpec {
@@ -50,6 +52,8 @@ pub struct RunSpec {
     pub terminal: Terminal,
     /// The control socket.
     pub control: control::Setup,
+    /// The service manager that is to be told.
+    pub starter: Starter,
     /// Writes what has been logged: called when there is no more to come, before log files are closed.
     pub last_words: fn(),
 }
@@ -183,6 +187,7 @@ fn prepare(job: RunSpec) -> anyhow::Result<Driver> {
         builtins,
         terminal: _,
         control,
+        starter,
         last_words: _,
     } = job;
     let mut cluster = Cluster::new(in_force.balance).context("workers' channels cannot be watched")?;
@@ -208,6 +213,7 @@ fn prepare(job: RunSpec) -> anyhow::Result<Driver> {
         Reader::new(read),
         ControlDesk::begin(control),
     );
+    driver.service = Service::begin(&starter, clock::now());
     driver.readings.insert(Generation(0), in_force);
     for (worker, limits, port) in limits {
         // A script may have added some to those of its configuration.

@@ -26,6 +26,7 @@ use super::launch::Launcher;
 use super::port_holder::Inquiries;
 use super::reader::{InForce, Reader};
 use super::rest::Rest;
+use super::service::Service;
 use super::spawn_overrides::Serialization;
 
 /// Everything the loop owns.
@@ -44,6 +45,7 @@ pub(super) struct Driver {
     pub(super) desk: ControlDesk,
     pub(super) host_status: HostStatus,
     pub(super) rest: Rest,
+    pub(super) service: Service,
     pub(super) endpoints: Endpoints,
     pub(super) children: BTreeMap<InstanceId, Process>,
     /// Kept from call to call, so that the hot path does not allocate.
@@ -128,6 +130,7 @@ impl Driver {
             desk,
             host_status,
             rest: Rest::default(),
+            service: Service::default(),
             endpoints: Endpoints::default(),
             children: BTreeMap::new(),
             news: Vec::new(),
@@ -147,6 +150,7 @@ impl Driver {
 
     pub(super) fn decide(&mut self, now: Moment, event: Event) -> Vec<Effect> {
         trace!(event = "core_event", "the core hears: {event:?}");
+        self.service.touch(now);
         self.supervisor.handle(now, event)
     }
 
@@ -161,9 +165,11 @@ impl Driver {
         self.tell_overdue_ends(now);
         self.rest.wake(now);
         if self.supervisor.next_wake().is_some_and(|at| at <= now) {
+            self.service.touch(now);
             let orders = self.supervisor.wake(now);
             self.carry_out(now, orders);
         }
+        self.service.wake(now, || self.supervisor.summary());
         if self.host.next_wake().is_some_and(|at| at <= now) && self.listen(now) == Progress::More {
             progress = Progress::More;
         }
@@ -177,6 +183,7 @@ impl Driver {
             self.host.next_wake(),
             self.port_holders.next_wake(),
             self.rest.next_wake(),
+            self.service.next_wake(),
         ];
         wakes.into_iter().flatten().min()
     }

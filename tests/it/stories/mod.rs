@@ -57,6 +57,7 @@ mod removed_scripts;
 mod rolling_restarts;
 mod secrets;
 mod serialization;
+mod service_manager;
 mod signals;
 mod slow_hosts;
 mod socket_access;

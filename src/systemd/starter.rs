@@ -1,0 +1,57 @@
+//! What a service manager tells those it starts, in the environment.
+
+use std::time::Duration;
+
+/// What it wants to be told.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub struct Starter {
+    /// Where it listens.
+    pub(super) notify_socket: Option<String>,
+    /// How long it waits for a sign of life.
+    pub(super) watchdog: Option<Duration>,
+}
+
+impl Starter {
+    /// That of this process.
+    #[must_use]
+    pub fn of_this_process() -> Self {
+        Self::read(
+            |name| std::env::var(name).ok(),
+            &[std::process::id(), std::os::unix::process::parent_id()],
+        )
+    }
+
+    /// `ours` are the processes that may be meant by a number: this one, or the npm package's script that has started it.
+    fn read(variable: impl Fn(&str) -> Option<String>, ours: &[u32]) -> Self {
+        let notify_socket = variable("NOTIFY_SOCKET").filter(|address| !address.is_empty());
+        let number = |name| variable(name)?.parse::<u64>().ok();
+        let is_meant =
+            number("WATCHDOG_PID").is_none_or(|pid| ours.iter().any(|ours| u64::from(*ours) == pid));
+        let watchdog = number("WATCHDOG_USEC").filter(|limit| is_meant && *limit > 0);
+        Self { notify_socket, watchdog: watchdog.map(Duration::from_micros) }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_watchdog_that_is_meant_for_somebody_else_is_none_of_ours() {
+        let read = |pid: Option<&str>| {
+            let variable = |name: &str| match name {
+                "NOTIFY_SOCKET" => Some("@x".to_owned()),
+                "WATCHDOG_USEC" => Some("2000000".to_owned()),
+                "WATCHDOG_PID" => pid.map(str::to_owned),
+                _ => None,
+            };
+            Starter::read(variable, &[7, 8]).watchdog
+        };
+        let limit = Some(Duration::from_secs(2));
+        assert_eq!(
+            (read(None), read(Some("7")), read(Some("8")), read(Some("9"))),
+            (limit, limit, limit, None)
+        );
+        assert_eq!(Starter::read(|_| None, &[7]), Starter::default());
+    }
+}
