@@ -120,14 +120,16 @@ impl Supervisor {
 
     /// Removes the slots that are to go and have no instance any more.
     pub(super) fn remove_emptied(&mut self, effects: &mut Vec<Effect>) {
-        while let Some(last) = self.slots.last()
-            && last.desired == DesiredState::Removed
-            && last.instances().next().is_none()
-        {
-            let worker = last.worker;
-            effects.push(Effect::ReleaseSlotListeners(worker));
-            effects.push(Notify(Notice::Removed(worker)));
-            // Who waits for it is answered before it is no more.
+        let is_emptied =
+            |slot: &&Slot| slot.desired == DesiredState::Removed && slot.instances().next().is_none();
+        let emptied: Vec<_> =
+            self.slots.iter().rev().take_while(is_emptied).map(|slot| slot.worker).collect();
+        for worker in &emptied {
+            effects.push(Effect::ReleaseSlotListeners(*worker));
+            effects.push(Notify(Notice::Removed(*worker)));
+        }
+        // Who waits for them is answered when it has been told of all, and before they are no more.
+        for worker in emptied {
             self.pending.look_at(worker, None, effects);
             self.slots.pop();
         }

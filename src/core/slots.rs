@@ -51,10 +51,6 @@ impl Slots {
         Some(slot)
     }
 
-    pub(super) fn last(&self) -> Option<&Slot> {
-        self.slots.last()
-    }
-
     pub(super) fn find(&self, worker: WorkerId) -> Option<&Slot> {
         self.slots.get(index(worker)?)
     }

@@ -168,6 +168,8 @@ pub(super) struct World {
     open: BTreeSet<RequestId>,
     /// What came of each request that was accepted.
     pub(super) completed: BTreeMap<RequestId, Completion>,
+    /// How much had been told when a request was complete.
+    pub(super) told_before: BTreeMap<RequestId, usize>,
     pub(super) refused: BTreeMap<RequestId, Refusal>,
     /// How each instance was told to stop.
     pub(super) hastes: Vec<(InstanceId, Haste)>,
@@ -216,6 +218,7 @@ impl World {
             requests: 0,
             open: BTreeSet::new(),
             completed: BTreeMap::new(),
+            told_before: BTreeMap::new(),
             refused: BTreeMap::new(),
             hastes: Vec::new(),
         }
@@ -486,6 +489,7 @@ impl World {
                 Effect::Completed(id, completion) => {
                     assert!(self.open.remove(&id), "{id:?} was accepted and is completed once");
                     self.completed.insert(id, completion);
+                    self.told_before.insert(id, self.notices.len());
                 }
                 Effect::Finish(outcome) => self.outcome = Some(outcome),
             }

@@ -2,8 +2,8 @@
 
 use super::harness::{Behaviour, World, policy, spec};
 use crate::core::{
-    AfterAbort, Completion, Culprit, Generation, LifecycleLimits, OnDeath, OneRequest, Policy, Refusal,
-    Request, RestartOrder, WorkerId, WorkerState,
+    AfterAbort, Completion, Culprit, Generation, LifecycleLimits, Notice, OnDeath, OneRequest, Policy,
+    Refusal, Request, RestartOrder, WorkerId, WorkerState,
 };
 use std::time::Duration;
 
@@ -147,6 +147,22 @@ fn a_stop_of_one_and_a_scale_are_overruled_by_who_wants_the_worker_again_before_
     let of = |request| world.completed.get(&request).cloned();
     assert_eq!((of(stop), of(start)), (Some(Completion::Overruled), Some(Completion::Done)));
     assert_eq!((of(scale), of(again)), (Some(Completion::Overruled), Some(Completion::Done)));
+}
+
+#[test]
+fn who_asked_for_fewer_workers_is_answered_behind_the_end_of_all_that_went_in_whatever_order_they_ended() {
+    let mut world = World::new(policy(3)).scripted(|worker, _| Behaviour {
+        drains: Some(if worker == WorkerId(3) { 500 } else { 20 }),
+        ..Behaviour::default()
+    });
+    world.ask(Request::Start);
+    world.run_until("all are ready", |world| world.ready() == 3);
+    let scale = world.request(Request::Scale(1));
+    world.run_until("it is complete", |world| world.completed.contains_key(&scale));
+    let told = &world.notices[..world.told_before[&scale]];
+    for worker in [2, 3] {
+        assert!(told.contains(&Notice::Removed(WorkerId(worker))), "worker {worker}: {told:#?}");
+    }
 }
 
 #[test]
