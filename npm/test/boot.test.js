@@ -3,7 +3,9 @@
 const assert = require('assert');
 const fs = require('fs');
 const path = require('path');
-const { ready, start, test, until, write } = require('./parent');
+const { ready, start, test, together, until, write } = require('./parent');
+
+together(4);
 
 const [major, minor] = process.versions.node.split('.').map(Number);
 const hasHooks = major > 20 || (major === 20 && minor >= 6) || (major === 18 && minor >= 19);

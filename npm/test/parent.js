@@ -2,20 +2,30 @@
 //
 // Invariant: nothing waits for a fixed time; every wait names what it waits for and fails with what was seen instead.
 
+const { AsyncLocalStorage } = require('async_hooks');
 const cluster = require('cluster');
 const fs = require('fs');
 const os = require('os');
 const path = require('path');
 
-const WAIT_LIMIT = 20000;
+const WAIT_LIMIT = 60000;
 const folder = fs.mkdtempSync(path.join(os.tmpdir(), 'luster-js-'));
 const preload = path.join(folder, 'preload.cjs');
 fs.writeFileSync(preload, require('./bundle')('worker'));
 process.on('exit', () => fs.rmSync(folder, { recursive: true, force: true }));
 
 const APPS = path.join(__dirname, 'apps');
-let instances = 0;
 let files = 0;
+let hosts = 0;
+
+/** The workers of the test that runs. */
+const own = new AsyncLocalStorage();
+cluster.schedulingPolicy = cluster.SCHED_NONE;
+
+/** For all workers of this process. Called before the first of them, because Node keeps what it was then. */
+exports.roundRobin = function roundRobin() {
+    cluster.schedulingPolicy = cluster.SCHED_RR;
+};
 
 /** A file of the test's own, below a fresh folder. */
 exports.write = function write(name, text) {
@@ -34,18 +44,17 @@ exports.until = async function until(what, condition) {
         if (Date.now() > deadline) {
             throw new Error(`waited in vain for ${typeof what === 'function' ? what() : what}`);
         }
-        await new Promise(resolve => setTimeout(resolve, 2));
+        await new Promise(resolve => setTimeout(resolve, 5));
     }
 };
 
 class Life {
-    constructor({ app, config, boot, data, env, nodeArgs = [], schedule = cluster.SCHED_NONE }) {
+    constructor({ app, config, boot, data, env, nodeArgs = [] }) {
         this.events = [];
         this.messages = [];
         this.output = '';
         this.errors = '';
         this.exit = null;
-        cluster.schedulingPolicy = schedule;
         const main = path.resolve(APPS, app);
         const text = data || JSON.stringify({ app: main, ...config });
         // As luster hands it over: by descriptor 4.
@@ -56,6 +65,7 @@ class Life {
         });
         this.worker = cluster.fork(Object.assign({
             LUSTER_WID: '7',
+            host: `127.0.1.${++hosts}`,
             port: '0',
             LUSTER_BOOT: JSON.stringify({
                 v: 1,
@@ -68,7 +78,7 @@ class Life {
         }, env));
         fs.closeSync(descriptor);
         this._listen();
-        instances++;
+        own.getStore().push(this);
     }
 
     _listen() {
@@ -89,7 +99,6 @@ class Life {
         const closed = () => {
             if (--missing === 0) {
                 this.exit = end;
-                instances--;
             }
         };
         child.stdout.on('close', closed);
@@ -152,31 +161,44 @@ exports.ready = async function ready(options) {
     return instance;
 };
 
-/** Ready, and listening on `instance.port`. */
+/** Ready, and listening on `instance.port` of `instance.host`: its own, or workers would share the socket of port 0. */
 exports.serving = async function serving(options) {
     const instance = await exports.ready(options);
     await exports.until('listening', () => instance.address !== undefined);
-    instance.port = instance.address.port;
+    ({ address: instance.host, port: instance.port } = instance.address);
     return instance;
 };
 
 const tests = [];
+let atOnce = 1;
 exports.test = (name, body) => tests.push({ name, body });
 
-/** Runs this file's tests one after another. */
+/** This file's tests mostly wait: so many of them run at the same time. */
+exports.together = count => { atOnce = count; };
+
+async function run({ name, body }) {
+    const instances = [];
+    try {
+        await own.run(instances, body);
+        console.log(`ok ${name}`);
+    } catch (error) {
+        console.log(`not ok ${name}\n${error.stack}`);
+    }
+    for (const { worker } of instances) {
+        worker.process.kill('SIGKILL');
+    }
+    await exports.until('all workers to be gone', () => instances.every(({ exit }) => exit !== null));
+}
+
+/** Runs this file's tests. */
 setImmediate(async () => {
     const wanted = process.env.LUSTER_TEST || '';
-    for (const { name, body } of tests.filter(test => test.name.includes(wanted))) {
-        try {
-            await body();
-            console.log(`ok ${name}`);
-        } catch (error) {
-            console.log(`not ok ${name}\n${error.stack}`);
+    const left = tests.filter(test => test.name.includes(wanted));
+    const next = async () => {
+        for (let test = left.shift(); test !== undefined; test = left.shift()) {
+            await run(test);
         }
-        for (const worker of Object.values(cluster.workers)) {
-            worker.process.kill('SIGKILL');
-        }
-        await exports.until('all workers to be gone', () => instances === 0);
-    }
+    };
+    await Promise.all(Array.from({ length: atOnce }, next));
     process.exit();
 });

@@ -4,9 +4,23 @@ const { key, cert } = require('./certificate');
 
 const ECHO_LIMIT = 1e6;
 
+/** Answers that are given when `/release` is asked for. */
+const held = [];
+
 function answer(req, res) {
     const url = new URL(req.url, 'http://localhost');
     switch (url.pathname) {
+    case '/held':
+        held.push(res);
+        break;
+    case '/begun':
+        res.write('begin;');
+        held.push(res);
+        break;
+    case '/release':
+        held.splice(0).forEach(other => other.end('end'));
+        res.end('released');
+        break;
     case '/slow':
         setTimeout(() => res.end('slow'), Number(url.searchParams.get('ms')));
         break;
@@ -59,7 +73,7 @@ const MAKE = {
 const server = MAKE[process.env.KIND || 'http']();
 server.keepAliveTimeout = 60000;
 server.on('upgrade', upgrade);
-server.listen(Number(process.env.port), '127.0.0.1');
+server.listen(Number(process.env.port), process.env.host);
 
 process.on('message', message => {
     if (message === 'close server') {
