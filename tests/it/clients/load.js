@@ -9,7 +9,7 @@ const http2 = require('http2');
 const [kind, port] = process.argv.slice(2);
 const CLIENTS = 6;
 /** Between two requests of a client, as in harness/load.rs: the workers need the cores, too. */
-const rest = () => new Promise(resolve => setTimeout(resolve, 2));
+const rest = () => new Promise(resolve => setTimeout(resolve, 5));
 const report = { answered: 0, repeated: 0, failures: [] };
 let stopping = false;
 

@@ -11,8 +11,9 @@ use std::time::Duration;
 use super::{Connection, Target, eventually};
 
 /// What a client rests between two requests; a pace, nothing waits for it. Without it the clients take both cores of a
-/// small machine from the workers that are to be started under their load.
-const PACE: Duration = Duration::from_millis(2);
+/// small machine from the workers that are to be started under their load; the usual sixteen of them make up to 3000 requests
+/// in a second, so that there are some at every moment of a rollout.
+const PACE: Duration = Duration::from_millis(5);
 
 /// What clients do.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

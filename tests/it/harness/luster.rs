@@ -6,15 +6,16 @@ use std::io::{BufRead, BufReader, Read};
 use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 use std::time::Instant;
 
 use serde_json::Value;
 use tempfile::TempDir;
 
+use super::PATIENCE;
 use super::control::Control;
 use super::front::{Front, package};
-use super::{PATIENCE, eventually};
+use super::growing::Growing;
 
 /// A luster to be started.
 pub(crate) struct Luster {
@@ -37,18 +38,20 @@ type Adjust = Box<dyn Fn(&mut Command)>;
 pub(crate) struct Running {
     child: Child,
     /// Every line of the log, as JSON; lines that are not become strings.
-    log: Arc<Mutex<Vec<Value>>>,
-    stdout: Arc<Mutex<String>>,
+    log: Arc<Growing<Vec<Value>>>,
+    pub(super) stdout: Arc<Growing<String>>,
     readers: Vec<std::thread::JoinHandle<()>>,
     pub(crate) folder: TempDir,
 }
 
-/// Not in the folders of the machine's user: what workers compile, control sockets.
-fn folders() -> [(String, Option<String>); 2] {
+/// Not in the folders of the machine's user: what workers compile, control sockets. And which Node it is.
+fn surroundings() -> [(String, Option<String>); 3] {
     let run = format!("{}/run", env!("CARGO_TARGET_TMPDIR"));
     std::fs::create_dir_all(&run).expect("writable");
     let cache = format!("{}/cache", env!("CARGO_TARGET_TMPDIR"));
-    [("CACHE_DIRECTORY".into(), Some(cache)), ("XDG_RUNTIME_DIR".into(), Some(run))]
+    let path = super::nodes::path();
+    [("CACHE_DIRECTORY", cache), ("XDG_RUNTIME_DIR", run), ("PATH", path)]
+        .map(|(name, value)| (name.into(), Some(value)))
 }
 
 impl Luster {
@@ -58,7 +61,7 @@ impl Luster {
         Self {
             folder,
             args: Vec::new(),
-            env: BTreeMap::from(folders()),
+            env: BTreeMap::from(surroundings()),
             config: None,
             cwd: None,
             limit: None,
@@ -116,7 +119,7 @@ impl Luster {
         self
     }
 
-    /// Uses another Node than the one on PATH.
+    /// Uses another Node than the usual one.
     pub(crate) fn node(mut self, node: &super::Node) -> Self {
         // Options come before CONFIG, which may be among the arguments already.
         self.args.splice(0..0, ["--node".into(), node.path.clone().into_os_string()]);
@@ -205,20 +208,20 @@ impl Luster {
         let mut command = self.command(form);
         let mut child =
             command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("the binary is built");
-        let (log, stdout) = (Arc::new(Mutex::new(Vec::new())), Arc::new(Mutex::new(String::new())));
+        let (log, stdout) = (Arc::<Growing<Vec<Value>>>::default(), Arc::<Growing<String>>::default());
         let (err, out) = (child.stderr.take().expect("piped"), child.stdout.take().expect("piped"));
         let (log_in, out_in) = (log.clone(), stdout.clone());
         let readers = vec![
             std::thread::spawn(move || {
                 for line in BufReader::new(err).lines().map_while(Result::ok) {
                     let value = serde_json::from_str(&line).unwrap_or(Value::String(line));
-                    log_in.lock().expect("unpoisoned").push(value);
+                    log_in.grow(|log| log.push(value));
                 }
             }),
             std::thread::spawn(move || {
                 let (mut out, mut buffer) = (out, [0; 4096]);
                 while let Ok(read @ 1..) = out.read(&mut buffer) {
-                    out_in.lock().expect("unpoisoned").push_str(&String::from_utf8_lossy(&buffer[..read]));
+                    out_in.grow(|text| text.push_str(&String::from_utf8_lossy(&buffer[..read])));
                 }
             }),
         ];
@@ -266,7 +269,7 @@ impl Running {
 
     /// The log so far.
     pub(crate) fn log(&self) -> Vec<Value> {
-        self.log.lock().expect("unpoisoned").clone()
+        self.log.look(Clone::clone)
     }
 
     /// Where its control socket is.
@@ -283,11 +286,11 @@ impl Running {
 
     /// The log lines of this kind, so far.
     pub(crate) fn events(&self, kind: &str) -> Vec<Value> {
-        self.log().into_iter().filter(|line| line["event"] == kind).collect()
+        self.log.look(|log| log.iter().filter(|line| line["event"] == kind).cloned().collect())
     }
 
     pub(crate) fn stdout(&self) -> String {
-        self.stdout.lock().expect("unpoisoned").clone()
+        self.stdout.look(Clone::clone)
     }
 
     /// Waits for the log line number `count` of this kind, and gives it.
@@ -304,16 +307,30 @@ impl Running {
         count: usize,
         wanted: impl Fn(&Value) -> bool,
     ) -> Value {
+        self.await_line(count, |line| line["event"] == kind && wanted(line))
+            .unwrap_or_else(|| panic!("no {kind:?} number {count} within {PATIENCE:?}:\n{}", self.log_text()))
+    }
+
+    /// Waits for the log line number `count` that is `wanted`; `None` if it does not come.
+    fn await_line(&self, count: usize, wanted: impl Fn(&Value) -> bool) -> Option<Value> {
         let deadline = Instant::now() + PATIENCE;
+        let (mut looked_at, mut found) = (0, 0);
         loop {
-            let found = self.events(kind).into_iter().filter(|line| wanted(line)).nth(count - 1);
-            if let Some(line) = found {
-                return line;
+            let new =
+                self.log.wait(deadline, |log| (log.len() > looked_at).then(|| log[looked_at..].to_vec()))?;
+            looked_at += new.len();
+            for line in new.into_iter().filter(|line| wanted(line)) {
+                found += 1;
+                if found == count {
+                    return Some(line);
+                }
             }
-            let told = self.log().iter().map(Value::to_string).collect::<Vec<_>>().join("\n");
-            assert!(Instant::now() < deadline, "no {kind:?} number {count} within {PATIENCE:?}:\n{told}");
-            std::thread::sleep(std::time::Duration::from_millis(5)); // poll
         }
+    }
+
+    /// The log so far, for people.
+    pub(super) fn log_text(&self) -> String {
+        self.log.look(|log| log.iter().map(Value::to_string).collect::<Vec<_>>().join("\n"))
     }
 
     /// Waits until this many workers have become ready since the start.
@@ -348,10 +365,12 @@ impl Running {
     /// Asks for a rolling restart and waits until it is over; answers with its last line.
     #[track_caller]
     pub(crate) fn rollout(&self) -> Value {
-        let ended = |line: &&Value| line["event"] == "rollout_finished" || line["event"] == "rollout_aborted";
-        let before = self.log().iter().filter(ended).count();
+        let ended = |line: &Value| line["event"] == "rollout_finished" || line["event"] == "rollout_aborted";
+        let before = self.log.look(|log| log.iter().filter(|line| ended(line)).count());
         self.signal(nix::sys::signal::Signal::SIGHUP);
-        eventually("the rolling restart ends", || self.log().iter().filter(ended).nth(before).cloned())
+        self.await_line(before + 1, ended).unwrap_or_else(|| {
+            panic!("no end of the rolling restart within {PATIENCE:?}:\n{}", self.log_text())
+        })
     }
 
     /// Stops it and waits for its end: the exit code, and the rest of what was observed.
@@ -366,8 +385,7 @@ impl Running {
     #[track_caller]
     pub(crate) fn await_end(&mut self) -> i32 {
         let status = wait(&mut self.child).unwrap_or_else(|| {
-            let told = self.log().iter().map(Value::to_string).collect::<Vec<_>>().join("\n");
-            panic!("luster did not end within {PATIENCE:?}:\n{told}")
+            panic!("luster did not end within {PATIENCE:?}:\n{}", self.log_text());
         });
         for reader in self.readers.drain(..) {
             let _ = reader.join();
@@ -382,8 +400,7 @@ impl Drop for Running {
     #[expect(clippy::print_stderr, reason = "a failed story shows what it saw")]
     fn drop(&mut self) {
         if std::thread::panicking() {
-            let told = self.log().iter().map(Value::to_string).collect::<Vec<_>>().join("\n");
-            eprintln!("what luster told until the story failed:\n{told}");
+            eprintln!("what luster told until the story failed:\n{}", self.log_text());
         }
         // Its workers are killed by the kernel with it.
         let _ = self.child.kill();

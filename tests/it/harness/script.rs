@@ -18,13 +18,13 @@ impl Script {
     #[track_caller]
     pub(crate) fn start(name: &str, args: &[&str]) -> Self {
         let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/it/clients").join(name);
-        let mut child = Command::new("node")
+        let mut child = Command::new(super::usual_node().path)
             .arg(path)
             .args(args)
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .spawn()
-            .expect("node is there");
+            .expect("Node is installed");
         let stdout = child.stdout.take().expect("piped");
         let mut script = Self { child, lines: BufReader::new(stdout) };
         assert_eq!(script.line(), "begun\n", "{name}");

@@ -1,9 +1,12 @@
 //! What workers tell a story: lines of JSON on stdout, written by `tell({…})`.
 
+use std::time::Instant;
+
 use serde_json::Value;
 
 use super::luster::Running;
-use super::{Node, eventually, nodes};
+use super::nodes::oldest_and_newest;
+use super::{Node, PATIENCE, eventually, nodes};
 
 /// Put before an app's code: gives it `tell(object)`, which adds the worker's number.
 pub(crate) const TELL: &str = "const tell = what => \
@@ -12,9 +15,7 @@ pub(crate) const TELL: &str = "const tell = what => \
 impl Running {
     /// What has been told so far.
     pub(crate) fn told(&self) -> Vec<Value> {
-        let stdout = self.stdout();
-        let whole = stdout.rsplit_once('\n').map_or("", |(whole, _)| whole);
-        whole.lines().filter_map(|line| serde_json::from_str(line).ok()).collect()
+        objects(&self.stdout())
     }
 
     /// Waits until this much has been told, and gives it.
@@ -31,18 +32,21 @@ impl Running {
         what: &str,
         wanted: impl Fn(&Value) -> bool,
     ) -> Vec<Value> {
-        let deadline = std::time::Instant::now() + super::PATIENCE;
-        loop {
-            let found: Vec<_> = self.told().into_iter().filter(|told| wanted(told)).collect();
-            if found.len() >= count {
-                return found;
-            }
-            if std::time::Instant::now() > deadline {
-                let log = self.log().iter().map(Value::to_string).collect::<Vec<_>>().join("\n");
-                panic!("{count} times {what} were not told, only\n{}\nthe log is\n{log}", self.stdout());
-            }
-            std::thread::sleep(std::time::Duration::from_millis(5)); // poll
+        let deadline = Instant::now() + PATIENCE;
+        let (mut looked_at, mut found) = (0, Vec::new());
+        while found.len() < count {
+            let new = self.stdout.wait(deadline, |text| {
+                let end = text.rfind('\n')? + 1;
+                (end > looked_at).then(|| text[looked_at..end].to_owned())
+            });
+            let new = new.unwrap_or_else(|| {
+                let (told, log) = (self.stdout(), self.log_text());
+                panic!("{count} times {what} were not told, only\n{told}\nthe log is\n{log}")
+            });
+            looked_at += new.len();
+            found.extend(objects(&new).into_iter().filter(|told| wanted(told)));
         }
+        found
     }
 
     /// Waits for the last exit of this worker so far, or the next one if there is none.
@@ -64,6 +68,12 @@ impl Running {
     }
 }
 
+/// What the whole lines of this text tell.
+fn objects(text: &str) -> Vec<Value> {
+    let whole = text.rsplit_once('\n').map_or("", |(whole, _)| whole);
+    whole.lines().filter_map(|line| serde_json::from_str(line).ok()).collect()
+}
+
 /// How a process ended, in words, by the fields of a log line.
 pub(crate) fn ending_of(line: &Value) -> Value {
     let words = match (&line["code"], &line["signal"], &line["not_started"]) {
@@ -78,6 +88,12 @@ pub(crate) fn ending_of(line: &Value) -> Value {
 /// Tells a story on every supported Node, all at once.
 pub(crate) fn on_every_node(story: impl Fn(&Node) + Sync) {
     on_nodes(&nodes(), story);
+}
+
+/// Tells a story on the oldest and the newest supported Node: one of what luster itself does, or of those parts of Node's
+/// protocol that are the same in all of them (framing, acknowledgements, descriptors, how a worker leaves, exit codes).
+pub(crate) fn on_oldest_and_newest(story: impl Fn(&Node) + Sync) {
+    on_nodes(&oldest_and_newest(), story);
 }
 
 /// Tells a story on these Nodes, all at once.

@@ -40,7 +40,9 @@ fn start(port: u16, manual: bool) -> Running {
 fn keeps_the_old_workers(failure: &str, manual: bool) -> Value {
     let port = crate::harness::free_ports(2);
     let luster = start(port, manual);
-    let loads = [Style::KEEP_ALIVE, Style::NEW].map(|style| Load::begin(&Target::Tcp(port), style));
+    // The time to become ready is long, for a busy machine, and all of it is waited for: these leave room for others.
+    let loads = [Style::KEEP_ALIVE, Style::NEW]
+        .map(|style| Load::begin(&Target::Tcp(port), style.pausing(8, 10, 30)));
     let old = luster.all_pids();
     std::fs::write(luster.path().join("broken"), failure).expect("writable");
     let aborted = luster.rollout();

@@ -9,7 +9,7 @@ use std::os::unix::process::CommandExt;
 
 use serde_json::{Value, json};
 
-use crate::harness::{Luster, TELL, Target, get, node, on_every_node};
+use crate::harness::{Luster, TELL, Target, get, on_every_node, on_oldest_and_newest, usual_node};
 
 fn app(body: &str) -> String {
     format!(
@@ -104,7 +104,7 @@ fn all_workers_serve_the_sockets_luster_was_started_with() {
 
 #[test]
 fn the_npm_command_hands_them_on() {
-    on_every_node(|node| {
+    on_oldest_and_newest(|node| {
         let (socket, port) = tcp();
         let luster = Luster::with(&app("serve(3);"), json!({"workers": 2})).by_package(node, &[]);
         let luster = with_sockets(luster, vec![socket], true).start();
@@ -125,7 +125,7 @@ fn a_custom_masters_script_hands_them_on() {
     let seen = format!(
         "{TELL}tell({{ seen: Object.keys(process.env).filter(name => name.startsWith('LISTEN_')) }});"
     );
-    on_every_node(|node| {
+    on_oldest_and_newest(|node| {
         let folder = tempfile::tempdir().expect("a folder");
         let path = folder.path().join("socket");
         let ((tcp, port), unix) = (tcp(), OwnedFd::from(UnixListener::bind(&path).expect("bound")));
@@ -171,7 +171,7 @@ fn what_a_script_has_put_in_their_place_stays_its_own() {
     let luster = Luster::new()
         .file("worker.js", &app("serve(3);"))
         .file("master.js", &master)
-        .by_script(&node(20), &[]);
+        .by_script(&usual_node(), &[]);
     let luster = with_sockets(luster, vec![tcp], true).start();
     let (mut ours, _) = other.accept().expect("it connects");
     let told = luster.await_told(2);
@@ -202,7 +202,7 @@ fn datagrams_come_to_a_socket_luster_was_started_with() {
     let body = "const socket = dgram.createSocket('udp4');
         socket.on('message', (text, from) => socket.send(`got ${text}`, from.port, from.address));
         socket.bind({ fd: 3 }, () => tell({ address: socket.address() }));";
-    on_every_node(|node| {
+    on_oldest_and_newest(|node| {
         let socket = UdpSocket::bind("127.0.0.1:0").expect("a port");
         let address = socket.local_addr().expect("bound");
         let luster = with_sockets(Luster::with(&app(body), json!({"workers": 2})), vec![socket.into()], true);

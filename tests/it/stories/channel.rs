@@ -5,7 +5,10 @@ use std::net::TcpStream;
 
 use serde_json::{Value, json};
 
-use crate::harness::{Luster, PATIENCE, TELL, Target, ending_of, free_port, free_ports, get, on_every_node};
+use crate::harness::{
+    Luster, PATIENCE, TELL, Target, ending_of, free_port, free_ports, get, on_every_node,
+    on_oldest_and_newest,
+};
 
 #[test]
 fn any_message_of_an_apps_own_is_taken_and_changes_nothing() {
@@ -25,7 +28,7 @@ fn any_message_of_an_apps_own_is_taken_and_changes_nothing() {
             }});
         }}"
     );
-    on_every_node(|node| {
+    on_oldest_and_newest(|node| {
         let port = free_port();
         let luster = Luster::with(&app, json!({"workers": 1, "server": {"port": port}})).node(node).start();
         assert_eq!(luster.await_told(1)[0]["sent"], 18, "Node {}", node.major);
@@ -70,7 +73,7 @@ fn a_connection_sent_to_the_master_is_closed_and_its_server_can_count_listen_clo
             });
         });",
     );
-    on_every_node(|node| {
+    on_oldest_and_newest(|node| {
         let port = free_ports(2);
         let luster = Luster::with(&app, json!({"workers": 1, "server": {"port": port}})).node(node).start();
         luster.await_told(1);
@@ -92,7 +95,7 @@ fn a_connection_sent_to_the_master_is_closed_and_its_server_can_count_listen_clo
 
 #[test]
 fn a_worker_that_sent_connections_to_the_master_stops_without_a_timeout() {
-    on_every_node(|node| {
+    on_oldest_and_newest(|node| {
         let port = free_port();
         let luster =
             Luster::with(&sender(""), json!({"workers": 1, "server": {"port": port}})).node(node).start();
@@ -123,7 +126,7 @@ fn a_connection_sent_to_the_master_and_kept_open_is_still_the_workers() {
             process.send('look', socket, {{ keepOpen: true }}, error => {{ tell({{ error }}); socket.end('still mine'); }});
         }}).listen(process.env.port, '127.0.0.1', () => tell({{}}));"
     );
-    on_every_node(|node| {
+    on_oldest_and_newest(|node| {
         let port = free_port();
         let luster = Luster::with(&app, json!({"workers": 1, "server": {"port": port}})).node(node).start();
         luster.await_told(1);
@@ -153,7 +156,7 @@ fn a_worker_that_leaves_right_after_it_sent_a_connection_has_not_crashed() {
             }}).listen(process.env.port, '127.0.0.1', () => tell({{}}));"
         )
     };
-    on_every_node(|node| {
+    on_oldest_and_newest(|node| {
         for way in ["cluster.worker.disconnect()", "cluster.worker.kill()", "process.disconnect()"] {
             let port = free_port();
             let config = json!({"workers": 1, "server": {"port": port}});
@@ -191,7 +194,7 @@ fn servers_and_datagram_sockets_sent_to_the_master_stay_with_the_worker() {
             }});
         }});"
     );
-    on_every_node(|node| {
+    on_oldest_and_newest(|node| {
         let port = free_ports(2);
         let luster = Luster::with(&app, json!({"workers": 1, "server": {"port": port}})).node(node).start();
         let told = luster.await_told(1);
@@ -215,7 +218,7 @@ fn a_worker_knows_that_it_is_one() {
             connected: process.connected, isConnected: cluster.worker.isConnected(), dead: cluster.worker.isDead(),
             exited: cluster.worker.exitedAfterDisconnect, ppid: process.ppid, same: cluster.worker.process === process }});"
     );
-    on_every_node(|node| {
+    on_oldest_and_newest(|node| {
         let luster = Luster::with(&app, json!({"workers": 1})).node(node).start();
         let mut told = luster.await_told(1).remove(0);
         assert_eq!(told["ppid"].take(), luster.pid());

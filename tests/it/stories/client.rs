@@ -9,7 +9,9 @@ use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use serde_json::{Value, json};
 
-use crate::harness::{HTTP, Luster, Running, Target, eventually, free_port, get, is_alive, node, state};
+use crate::harness::{
+    HTTP, Luster, Running, Target, eventually, free_port, get, is_alive, node, state, usual_node,
+};
 
 /// A command, asked in the folder of this luster.
 fn asking(luster: &Running, words: &[&str]) -> Luster {
@@ -677,7 +679,7 @@ fn a_custom_master_answers_by_its_scripts_path() {
     let luster = Luster::new()
         .file("worker.js", "setInterval(() => {}, 1000)")
         .file("master.js", script)
-        .by_script(&node(20), &[])
+        .by_script(&usual_node(), &[])
         .start();
     luster.await_ready(1);
     let (code, stdout, stderr) = ask(&luster, &["status", "master.js"]);

@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 
 use crate::harness::{
     Luster, Node, Running, TELL, Target, eventually, free_port, free_ports, get, node, on_every_node,
-    packages,
+    on_oldest_and_newest, packages,
 };
 
 const BALANCES: [&str; 3] = ["round-robin", "shared", "reuseport"];
@@ -43,7 +43,7 @@ fn a_port_found_by_listening_and_closing_is_then_listened_on() {
             server.listen(port, rest[0], () => server.close(() => probe(rest.slice(1))));
         };
         probe(hosts.concat(hosts));";
-    on_every_node(|node| {
+    on_oldest_and_newest(|node| {
         for workers in [1, 2] {
             for balance in BALANCES {
                 let port = free_ports(20);
@@ -69,7 +69,7 @@ fn all_workers_find_their_ports_with_portfinder() {
             http.createServer(answer).listen(found, () => tell({ found }));
         });";
     let modules = packages(&["portfinder"]);
-    on_every_node(|node| {
+    on_oldest_and_newest(|node| {
         for workers in [1, 2] {
             let port = free_ports(30);
             let config = json!({"workers": workers, "server": {"port": port}});
@@ -116,7 +116,7 @@ fn a_child_of_the_worker_can_listen_where_the_worker_had_clients() {
         }));";
     let child = "require('net').createServer().on('error', error => process.send(error.code))
         .listen(process.argv[2], '127.0.0.1', () => process.send('listens'));";
-    on_every_node(|node| {
+    on_oldest_and_newest(|node| {
         let port = free_port();
         let config = json!({"workers": 1, "server": {"port": port}});
         let luster = Luster::with(&app(body), config).file("child.js", child).node(node).start();

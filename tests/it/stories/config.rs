@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use crate::harness::{Luster, TELL, children, eventually, free_port, on_every_node};
+use crate::harness::{Luster, TELL, children, eventually, free_port, on_every_node, on_oldest_and_newest};
 
 /// An app that tells what it reads of the configuration.
 fn reader() -> String {
@@ -298,7 +298,7 @@ fn what_a_configuration_changes_for_workers_reaches_them_without_a_process_for_i
         "{TELL}tell({{ size: require('http').maxHeaderSize, cwd: require('path').basename(process.cwd()),
             left: process.env.LEFT_OUT === undefined }});"
     );
-    on_every_node(|node| {
+    on_oldest_and_newest(|node| {
         let luster = Luster::new().file("luster.conf.js", config).file("worker.js", &app).file("deep/x", "");
         let luster = luster.env("LEFT_OUT", "1").node(node).start();
         let told = luster.await_told(1);
@@ -380,7 +380,7 @@ fn a_large_configuration_reaches_the_workers_of_a_custom_master() {
         extensions: {{ weigher: {{}} }}, large: 'x'.repeat({LARGE}) }}).run();"
     );
     let app = format!("{TELL}tell({{ worker: require('luster').config.get('large').length }});");
-    on_every_node(|node| {
+    on_oldest_and_newest(|node| {
         let luster = Luster::new()
             .file("worker.js", &app)
             .file("master.js", &master)
@@ -404,7 +404,7 @@ fn a_worker_is_left_no_descriptor_of_its_configuration() {
         tell({{ left: links.filter(link => link.includes('luster-configuration')),
             env: Object.keys(process.env).filter(name => name.startsWith('LUSTER_')) }});"
     );
-    on_every_node(|node| {
+    on_oldest_and_newest(|node| {
         let luster = Luster::with(&app, json!({"workers": 1, "secret": "s3cret"})).node(node).start();
         let told = luster.await_told(1).remove(0);
         assert_eq!(

@@ -5,8 +5,8 @@ use nix::unistd::Pid;
 use serde_json::{Value, json};
 
 use crate::harness::{
-    HTTP, Luster, Running, TELL, Target, children, eventually, free_port, get, is_alive, node, on_every_node,
-    processes_in,
+    HTTP, Luster, Running, TELL, Target, children, eventually, free_port, get, is_alive, on_every_node,
+    on_oldest_and_newest, processes_in, usual_node,
 };
 
 /// A custom master that does this besides.
@@ -91,7 +91,7 @@ fn the_master_and_its_workers_talk() {
                 process.send({ own: true });
             });
         }";
-    on_every_node(|node| {
+    on_oldest_and_newest(|node| {
         let luster = script(free_port(), 1, body).by_script(node, &[]).start();
         for expected in [
             json!({"wid": null, "from": 1, "sum": 3}),
@@ -114,7 +114,7 @@ fn the_master_and_its_workers_talk() {
 fn killing_the_script_stops_everything_gracefully() {
     let app = "require('http').createServer((_, r) => { console.log('asked'); setTimeout(() => r.end('done'), 500); })
         .listen(process.env.port);";
-    on_every_node(|node| {
+    on_oldest_and_newest(|node| {
         for signal in [Signal::SIGTERM, Signal::SIGINT] {
             let port = free_port();
             let body = "luster.on('shutdown', () => tell({ shutdown: true }));";
@@ -134,7 +134,7 @@ fn killing_the_script_stops_everything_gracefully() {
 
 #[test]
 fn a_script_that_is_killed_leaves_nothing() {
-    on_every_node(|node| {
+    on_oldest_and_newest(|node| {
         let app = format!("{HTTP}process.on('SIGTERM', () => {{}}); process.on('disconnect', () => {{}});");
         let luster = master(free_port(), 2, "").file("worker.js", &app).by_script(node, &[]).start();
         luster.await_ready(2);
@@ -147,7 +147,7 @@ fn a_script_that_is_killed_leaves_nothing() {
 
 #[test]
 fn a_supervisor_that_is_killed_ends_the_script_which_says_so() {
-    let luster = master(free_port(), 2, "").by_script(&node(20), &[]).start();
+    let luster = master(free_port(), 2, "").by_script(&usual_node(), &[]).start();
     luster.await_ready(2);
     let workers = luster.all_pids();
     kill(Pid::from_raw(supervisor_of(&luster)), Signal::SIGKILL).expect("it is there");
@@ -161,7 +161,7 @@ fn a_supervisor_that_is_killed_ends_the_script_which_says_so() {
 
 #[test]
 fn when_every_worker_is_dead_the_script_ends_with_1() {
-    on_every_node(|node| {
+    on_oldest_and_newest(|node| {
         let body = "luster.on('shutdown', () => tell({ dead: luster.getWorkersArray().map(worker => worker.dead) }));";
         let luster = master(free_port(), 2, body).file("worker.js", "process.exit(3)");
         let mut luster = luster.by_script(node, &[]).start();
@@ -180,7 +180,7 @@ fn whoever_listens_may_revive_the_dead() {
         });";
     let app = "if (!require('fs').existsSync('healed')) { process.exit(3); } require('./http');";
     let luster = master(free_port(), 2, body).file("worker.js", app).file("http.js", HTTP);
-    let luster = luster.by_script(&node(20), &[]).start();
+    let luster = luster.by_script(&usual_node(), &[]).start();
     luster.await_event("all_dead", 1);
     luster.await_listening(2);
     ends_well(luster);
@@ -221,7 +221,7 @@ fn workers_can_be_silent_and_their_streams_are_real() {
             // More than a pipe holds: it arrives whole, be it after the end of the process.
             process.stdout.write('x'.repeat(300000) + 'end.', () => process.exit(0));
         });";
-    on_every_node(|node| {
+    on_oldest_and_newest(|node| {
         let luster = master(free_port(), 1, body).file("worker.js", app).by_script(node, &[]).start();
         let told = luster
             .await_told_where(2, "its streams", |told| told["err"].is_string() || told["closed"].is_i64());
@@ -266,7 +266,7 @@ fn the_script_directs_single_workers() {
                 });
             });
         });";
-    on_every_node(|node| {
+    on_oldest_and_newest(|node| {
         let luster = master(free_port(), 2, body).env("LUSTER_CONF", "control.allowedSequentialDeaths=9");
         let mut luster = luster.by_script(node, &[]).start();
         assert_eq!(luster.await_end(), 0, "Node {}", node.major);
@@ -310,7 +310,7 @@ fn mistakes_in_the_use_of_a_worker_are_error_events_with_the_words_of_js_luster(
                 }
             }));
         });";
-    let mut luster = master(free_port(), 1, body).by_script(&node(20), &[]).start();
+    let mut luster = master(free_port(), 1, body).by_script(&usual_node(), &[]).start();
     assert_eq!(luster.await_end(), 0);
     let errors: Vec<_> =
         luster.told().into_iter().filter_map(|told| Some(told["error"].as_str()?.to_owned())).collect();
@@ -330,8 +330,10 @@ fn mistakes_in_the_use_of_a_worker_are_error_events_with_the_words_of_js_luster(
 fn luster_conf_applies_to_the_master_and_its_workers() {
     let body = "tell({ mine: luster.isMaster });
         luster.once('configured', () => tell({ value: luster.config.get('a.b') }));";
-    let luster =
-        script(free_port(), 1, body).env("LUSTER_CONF", "a.b=7; workers=2").by_script(&node(20), &[]).start();
+    let luster = script(free_port(), 1, body)
+        .env("LUSTER_CONF", "a.b=7; workers=2")
+        .by_script(&usual_node(), &[])
+        .start();
     luster.await_ready(2);
     let told = luster.await_told_where(3, "the value", |told| told["value"] == 7);
     assert_eq!(told.len(), 3);
@@ -342,7 +344,7 @@ fn luster_conf_applies_to_the_master_and_its_workers() {
 fn a_script_without_workers_wanted_ends_by_itself_as_any_script() {
     let master = "const luster = require('luster');
         console.log(luster.isMaster, typeof luster.configure);";
-    let luster = Luster::new().file("master.js", master).by_script(&node(20), &[]);
+    let luster = Luster::new().file("master.js", master).by_script(&usual_node(), &[]);
     assert_eq!(luster.output(), (0, "true function\n".to_owned(), String::new()));
 }
 
@@ -355,7 +357,7 @@ fn clusters_scheduling_policy_is_the_scripts_to_choose() {
     let app = "const server = require('http').createServer(() => {}).listen(process.env.port, () => {
             console.log(JSON.stringify({ handle: server._handle.constructor.name }));
         });";
-    let luster = script(free_port(), 1, body).file("worker.js", app).by_script(&node(20), &[]).start();
+    let luster = script(free_port(), 1, body).file("worker.js", app).by_script(&usual_node(), &[]).start();
     luster.await_told_where(1, "a listening socket of its own", |told| told["handle"] == "TCP");
     ends_well(luster);
 }

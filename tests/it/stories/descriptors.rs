@@ -7,7 +7,7 @@ use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use serde_json::json;
 
-use crate::harness::{Luster, Pair, Target, children, eventually, free_port, get, state};
+use crate::harness::{Luster, Pair, Target, children, eventually, free_port, get, state, usual_node};
 
 /// The numbers of the descriptors this process has right at its start.
 const FIRST_WORDS: &str = "console.log('have ' + require('fs').readdirSync('/proc/self/fd').sort().join(' ')); setInterval(() => {}, 1000);";
@@ -29,9 +29,14 @@ fn a_worker_has_the_descriptors_of_a_bare_node_child_and_none_of_lusters() {
         .stdout.on('data', text => { process.stdout.write(text); process.exit(); })";
     // Whoever runs the tests may have left descriptors open.
     let clean =
-        "for fd in $(ls /proc/$$/fd); do [ $fd -gt 2 ] && eval \"exec $fd>&-\"; done; exec node -e \"$0\"";
+        "for fd in $(ls /proc/$$/fd); do [ $fd -gt 2 ] && eval \"exec $fd>&-\"; done; exec \"$1\" -e \"$0\"";
     let mut bare = Command::new("bash");
-    let bare = bare.args(["-c", clean, parent]).current_dir(luster.path()).output().expect("node");
+    let bare = bare
+        .args(["-c", clean, parent])
+        .arg(usual_node().path)
+        .current_dir(luster.path())
+        .output()
+        .expect("node");
     let bare = word(&String::from_utf8_lossy(&bare.stdout), "have ").expect("it tells");
     assert_eq!(own, bare);
     assert_eq!(luster.stop().0, 0);

@@ -68,6 +68,9 @@ fn a_pipeline_is_answered_to_its_end() {
     await_rollout(&luster);
 }
 
+/// When these are cut, in ms: what they say while they drain comes before, on a busy machine too.
+const CUT: u32 = 5000;
+
 /// An endless stream for `/events`, an upgraded connection for those who ask.
 const LONG: &str = r#"
 const server = require('http').createServer((req, res) => {
@@ -87,7 +90,7 @@ server.listen(process.env.port);
 
 #[test]
 fn a_stream_of_events_is_cut_at_the_stop_timeout() {
-    let (luster, target) = start(LONG, json!({"control": {"stopTimeout": 1000, "restart": "start-first"}}));
+    let (luster, target) = start(LONG, json!({"control": {"stopTimeout": CUT, "restart": "start-first"}}));
     let mut events = Connection::open(&target).expect("open");
     events.send(b"GET /events HTTP/1.1\r\nHost: localhost\r\n\r\n").expect("sent");
     events.read_until(b"begun").expect("it has begun");
@@ -102,7 +105,7 @@ fn a_stream_of_events_is_cut_at_the_stop_timeout() {
 
 #[test]
 fn an_upgraded_connection_lives_until_the_stop_timeout_and_is_told_by_the_signal() {
-    let (luster, target) = start(LONG, json!({"control": {"stopTimeout": 1000}}));
+    let (luster, target) = start(LONG, json!({"control": {"stopTimeout": CUT}}));
     let mut socket = Connection::open(&target).expect("open");
     socket
         .send(b"GET / HTTP/1.1\r\nHost: localhost\r\nConnection: Upgrade\r\nUpgrade: echo\r\n\r\n")
@@ -133,7 +136,7 @@ fn an_app_that_closes_its_own_server_when_it_is_suspended_drops_nothing() {
     ] {
         let config = json!({"control": {"restart": restart}, "server": {"balance": balance}});
         let (luster, target) = start(CLOSING, config);
-        load_across(&luster, &target, 3);
+        load_across(&luster, &target, 2);
         assert_eq!(luster.stop().0, 0);
     }
 }
@@ -216,7 +219,7 @@ const make = {
 make[process.env.KIND]().listen(process.env.port);
 "#;
 
-/// The report of Node's own clients after three rollouts of each order.
+/// The report of Node's own clients after two rollouts of each order.
 #[track_caller]
 fn secure(kind: &str) -> Vec<Value> {
     let certificate = include_str!("../../../npm/test/apps/certificate.js");
@@ -228,7 +231,7 @@ fn secure(kind: &str) -> Vec<Value> {
         luster.await_listening(2);
         luster.await_ready(2);
         let clients = Script::start("load.js", &[kind, &port.to_string()]);
-        for _ in 0..3 {
+        for _ in 0..2 {
             assert_eq!(luster.rollout()["event"], "rollout_finished");
         }
         let report = clients.end();
@@ -334,10 +337,10 @@ fn end_with_an_idle_connection(control: Value, workers: u32) -> u64 {
 fn an_idle_connection_has_its_time_where_others_serve_meanwhile() {
     let took = end_with_an_idle_connection(json!({}), 2);
     assert!(took >= 1900, "{took} ms");
-    let took = end_with_an_idle_connection(json!({"idleTimeout": 600}), 2);
-    assert!((500..2000).contains(&took), "{took} ms");
-    let alone = end_with_an_idle_connection(json!({}), 1);
-    assert!((200..2000).contains(&alone), "clients wait for its successor: {alone} ms");
+    let took = end_with_an_idle_connection(json!({"idleTimeout": 4000}), 2);
+    assert!(took >= 3900, "{took} ms");
+    let alone = end_with_an_idle_connection(json!({"idleTimeout": 30_000}), 1);
+    assert!((200..30_000).contains(&alone), "clients wait for its successor: {alone} ms");
 }
 
 /// Keeps something open, as a pool of connections to a database does, and ends at SIGTERM, as every guide says.

@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use crate::harness::{Luster, Running, Target, eventually, free_port, free_ports, get, node};
+use crate::harness::{Luster, Running, Target, eventually, free_port, free_ports, get, node, usual_node};
 
 fn example(path: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("examples").join(path)
@@ -120,7 +120,7 @@ fn custom_master_counts_over_all_workers() {
         luster = luster.file(name, &text);
     }
     let port = free_port();
-    let luster = start(luster.by_script(&node(20), &[]), port);
+    let luster = start(luster.by_script(&usual_node(), &[]), port);
     assert!(body(port, "/").ends_with("knows of: nobody was here\n"));
     eventually("both know of several visits", || {
         let answers = [body(port, "/"), body(port, "/")];

@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 
 use crate::harness::{
     HTTP, Luster, Running, TELL, Target, children, eventually, free_port, get, is_alive, on_every_node,
-    processes_in,
+    on_oldest_and_newest, processes_in,
 };
 
 /// A luster with this extension, `mine`, beside workers that serve.
@@ -54,7 +54,7 @@ fn an_extension_runs_in_the_host_and_in_every_worker_and_workers_wait_for_it() {
             setTimeout(() => {{ tell({{ ...about, running: luster.getWorkersArray().some(w => w.isRunning()) }}); done(); }}, 200);
         }};"
     );
-    on_every_node(|node| {
+    on_oldest_and_newest(|node| {
         let config = json!({"workers": 2, "extensions": {"mine": {"greeting": "hello"}}});
         let luster = Luster::with("", config).file("node_modules/mine/index.js", &module).node(node).start();
         let told = luster.await_told(3);
@@ -105,7 +105,7 @@ fn a_configuration_that_leaves_listeners_behind_stays_and_is_not_run_twice() {
         }}
         module.exports = {{ app: './worker.js', workers: 1 }};"
     );
-    on_every_node(|node| {
+    on_oldest_and_newest(|node| {
         let luster = Luster::new().file("worker.js", "").file("luster.conf.js", &config).node(node).start();
         let told = luster.await_told(3);
         assert_eq!(told[0]["evaluated"], host_pid(&luster, 1), "Node {}", node.major);
@@ -150,7 +150,7 @@ fn workers_go_on_when_the_host_dies_and_its_successor_knows_everything() {
             tell({ states: luster.getWorkersArray().map(worker => [worker.wid, worker.state, worker.ready, worker.pid]) });
             luster.workers[1].restart();
         });";
-    on_every_node(|node| {
+    on_oldest_and_newest(|node| {
         let port = free_port();
         let luster = with_extension(port, 2, body).node(node).start();
         luster.await_told_where(1, "running", |told| told["running"].is_i64());
@@ -222,7 +222,7 @@ fn silent_workers_are_read_by_the_extension_and_by_luster_while_there_is_no_host
             console.error(`error ${count}`);
         }, 5);
         process.stdout.on('error', error => fs.writeFileSync('broken', String(error)));";
-    on_every_node(|node| {
+    on_oldest_and_newest(|node| {
         let luster = with_extension(free_port(), 1, body).file("worker.js", app).node(node).start();
         let read =
             |name: &str| numbers(&std::fs::read_to_string(luster.path().join(name)).unwrap_or_default());
@@ -310,7 +310,7 @@ fn the_masters_cluster_module_shows_the_workers() {
 #[test]
 fn an_extension_can_end_everything() {
     let body = "luster.on('running', () => luster.shutdown()); luster.on('shutdown', () => tell({ shutdown: true }));";
-    on_every_node(|node| {
+    on_oldest_and_newest(|node| {
         let mut luster = with_extension(free_port(), 2, body).node(node).start();
         assert_eq!(luster.await_end(), 0, "Node {}", node.major);
         assert_eq!(luster.told().len(), 1);
@@ -334,7 +334,7 @@ fn a_signal_that_an_extension_listens_to_is_its_own() {
 
 #[test]
 fn node_debug_shows_what_master_and_workers_emit() {
-    on_every_node(|node| {
+    on_oldest_and_newest(|node| {
         let luster =
             Luster::with("", json!({"workers": 1})).env("NODE_DEBUG", "luster:eex").node(node).start();
         luster.await_ready(1);

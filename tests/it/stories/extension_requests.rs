@@ -4,7 +4,7 @@ use nix::sys::signal::Signal;
 use serde_json::{Value, json};
 
 use crate::harness::{
-    HTTP, Luster, Running, TELL, Target, free_port, get, is_alive, on_every_node, processes_in,
+    HTTP, Luster, Running, TELL, Target, free_port, get, is_alive, on_oldest_and_newest, processes_in,
 };
 
 /// Serves, and tells which configuration it has; a broken one dies of it.
@@ -75,7 +75,7 @@ fn an_extension_reloads_scales_and_asks_how_everything_stands() {
         tell({ reloaded: await ask(luster.reload()) });
         tell({ more: await ask(luster.scale(3)) });
         tell({ status: await luster.status() });";
-    on_every_node(|node| {
+    on_oldest_and_newest(|node| {
         let port = free_port();
         let luster = with(port, 2, body).node(node).start();
         let reloaded = told(&luster, "reloaded")["done"].clone();
@@ -141,7 +141,7 @@ fn a_reload_that_fails_is_taken_back_and_the_promise_says_which_worker_failed() 
     let body = "
         write({ version: 'broken' });
         tell({ answer: await ask(luster.reload()) });";
-    on_every_node(|node| {
+    on_oldest_and_newest(|node| {
         let port = free_port();
         let luster = with(port, 2, body).node(node).start();
         luster.await_ready(2);
@@ -218,7 +218,7 @@ fn a_custom_master_reloads_and_asks_and_decides_itself_how_many_workers_there_ar
                 tell({ status: await luster.status(), pid: process.pid });
             });
         }";
-    on_every_node(|node| {
+    on_oldest_and_newest(|node| {
         let port = free_port();
         let master = format!(
             "{TELL}const luster = require('luster');
@@ -270,7 +270,7 @@ fn the_workers_of_the_master_follow_when_their_number_and_limits_change_and_a_la
         luster.remoteCallToAll('nothing');
         require('fs').writeFileSync('again', '');
         process.kill(process.pid, 'SIGKILL');";
-    on_every_node(|node| {
+    on_oldest_and_newest(|node| {
         let port = free_port();
         let module = extension(body).replace(
             "luster.once('running'",

@@ -5,7 +5,7 @@ use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use serde_json::{Value, json};
 
-use crate::harness::{HTTP, Luster, Running, TELL, free_port, node, on_nodes};
+use crate::harness::{HTTP, Luster, Running, TELL, free_port, node, on_nodes, usual_node};
 
 /// A custom master with one worker that does this when it runs; each instance of the worker tells what it has inherited.
 fn script(when_running: &str) -> Luster {
@@ -48,7 +48,7 @@ fn whatever_the_script_does_to_end_a_worker_its_successor_has_the_environment_of
             "worker().send({{}}); process.env.TOKEN = 'renewed'; {end}
             const until = Date.now() + 300; while (Date.now() < until);"
         );
-        let luster = script(&body).by_script(&node(20), &[]).env("TOKEN", "old").start();
+        let luster = script(&body).by_script(&usual_node(), &[]).env("TOKEN", "old").start();
         let tokens: Vec<_> = lives(&luster, 2).into_iter().map(|life| life["token"].clone()).collect();
         assert_eq!(tokens, ["old", "renewed"], "{end}");
         assert_eq!(luster.stop().0, 0);
@@ -84,7 +84,7 @@ fn what_the_script_says_of_workers_wins_over_where_it_has_gone() {
     let body = "process.chdir(__dirname + '/below');
         luster.setup({ cwd: __dirname });
         worker().restart();";
-    let luster = script(body).by_script(&node(20), &[]).start();
+    let luster = script(body).by_script(&usual_node(), &[]).start();
     let lives = lives(&luster, 2);
     assert_eq!(lives[0]["folder"], lives[1]["folder"]);
     assert_eq!(luster.stop().0, 0);

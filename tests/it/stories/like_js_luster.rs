@@ -3,7 +3,7 @@
 
 use serde_json::{Value, json};
 
-use crate::harness::{Luster, Node, TELL, free_port, node, on_every_node, on_nodes};
+use crate::harness::{Luster, Node, TELL, free_port, node, on_every_node, on_nodes, usual_node};
 
 /// Starts two workers one after the other, restarts them, has one killed, stops and starts one, and stops all.
 const SCRIPT: &str = "
@@ -182,7 +182,7 @@ fn what_luster_reports_can_log_itself_and_says_what_about() {
         luster.loadExtension('one', error => console.log(error, luster.extensions.one.is));";
     let luster = Luster::new().file("master.js", script).file("worker.js", "");
     let luster = luster.file("node_modules/one.js", "exports.is = 'loaded'; exports.configure = () => {};");
-    let (code, stdout, stderr) = luster.by_script(&node(20), &[]).output();
+    let (code, stdout, stderr) = luster.by_script(&usual_node(), &[]).output();
     let said = stdout.lines().filter(|line| !line.contains("> ")).collect::<Vec<_>>();
     let expected = [
         "ERROR INVALID_ATTEMPT_TO_CHANGE_STATE LusterWorkerWrapperError: Invalid attempt to change worker #1 \

@@ -566,12 +566,12 @@ fn a_name_without_a_file_is_served_to_clients_that_do_not_pad_it() {
 
 const CERTIFICATE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/npm/test/apps/certificate.js");
 
-/// Makes a TLS connection, then another with its session, and so on; says of each who answered and whether the
-/// session was resumed.
+/// Makes a TLS connection, then another with its session, and so on, by each version of TLS in turn; says of each who
+/// answered and whether the session was resumed.
 const TLS_CLIENT: &str = "
     const tls = require('tls');
-    const [port, maxVersion, file] = process.argv.slice(1), fs = require('fs');
-    const visit = (session, left) => {
+    const [port, folder, ...versions] = process.argv.slice(1), fs = require('fs');
+    const visit = (maxVersion, session, left) => {
         let next = session, text = '';
         const socket = tls.connect({ port, host: '127.0.0.1', rejectUnauthorized: false, maxVersion, session });
         socket.on('session', session => { next = session; });
@@ -580,19 +580,26 @@ const TLS_CLIENT: &str = "
         socket.on('end', () => {
             console.log(text.split('\\r\\n\\r\\n')[1], socket.isSessionReused());
             socket.end();
-            if (left > 1) visit(next, left - 1);
-            else fs.writeFileSync(file, next);
+            if (left > 1) return visit(maxVersion, next, left - 1);
+            fs.writeFileSync(folder + '/' + maxVersion, next);
+            begin();
         });
         socket.on('secureConnect', () => socket.write('GET / HTTP/1.0\\r\\n\\r\\n'));
     };
-    visit(fs.existsSync(file) ? fs.readFileSync(file) : undefined, 4);";
+    const begin = () => {
+        const version = versions.shift(), file = folder + '/' + version;
+        if (version) visit(version, fs.existsSync(file) ? fs.readFileSync(file) : undefined, 4);
+    };
+    begin();";
 
-/// Keeps the session in a file of the folder from call to call.
-fn visits(node: &Path, port: u16, version: &str, folder: &Path) -> Vec<String> {
+/// The four visits by each version of TLS; keeps the sessions in files of the folder from call to call.
+fn visits(node: &Path, port: u16, folder: &Path) -> Vec<Vec<String>> {
     let mut client = Command::new(node);
-    client.args(["-e", TLS_CLIENT, "--", &port.to_string(), version]).arg(folder.join(version));
+    client.args(["-e", TLS_CLIENT, "--", &port.to_string()]).arg(folder).args(["TLSv1.2", "TLSv1.3"]);
     let output = client.output().expect("runs");
-    String::from_utf8_lossy(&output.stdout).lines().map(str::to_owned).collect()
+    let lines: Vec<_> = String::from_utf8_lossy(&output.stdout).lines().map(str::to_owned).collect();
+    assert_eq!(lines.len(), 8, "{output:?}");
+    lines.chunks(4).map(<[String]>::to_vec).collect()
 }
 
 #[test]
@@ -602,28 +609,25 @@ fn a_tls_session_begun_with_one_worker_is_resumed_by_the_others() {
         const server = require('https').createServer({{ key, cert }}, (request, response) => response.end(process.env.LUSTER_WID));
         server.listen(process.env.port, '127.0.0.1', () => tell({{ listens: true }}));"
     );
-    on_every_node(|node| {
+    // One of each OpenSSL: 1.1, 3.0 (Node 18 and 20) and 3.5 (since Node 22).
+    on_nodes(&[node(16), node(18), node(24)], |node| {
         for balance in ["round-robin", "shared"] {
             let port = free_port();
             let config = json!({"workers": 2, "server": {"port": port, "balance": balance}});
             let luster = Luster::with(&app, config).node(node).start();
             luster.await_told(2);
-            let versions = ["TLSv1.2", "TLSv1.3"];
-            for version in versions {
-                let visits = visits(&node.path, port, version, luster.path());
-                assert_eq!(visits.len(), 4, "Node {}: {version}: {visits:?}", node.major);
+            for visits in visits(&node.path, port, luster.path()) {
                 assert!(visits[0].ends_with("false"), "{visits:?}");
                 let resumed = visits[1..].iter().all(|visit| visit.ends_with("true"));
-                assert!(resumed, "Node {}: {version}: {visits:?}", node.major);
+                assert!(resumed, "Node {}: {visits:?}", node.major);
                 let wids: BTreeSet<_> = visits.iter().map(|visit| &visit[..1]).collect();
                 assert!(balance == "shared" || wids.len() == 2, "{visits:?}");
             }
             luster.await_ready(2);
             assert_eq!(luster.rollout()["event"], "rollout_finished");
-            for version in versions {
-                let visits = visits(&node.path, port, version, luster.path());
-                let resumed = visits.len() == 4 && visits.iter().all(|visit| visit.ends_with("true"));
-                assert!(resumed, "Node {}: {version}: the keys outlive the workers: {visits:?}", node.major);
+            for visits in visits(&node.path, port, luster.path()) {
+                let resumed = visits.iter().all(|visit| visit.ends_with("true"));
+                assert!(resumed, "Node {}: the keys outlive the workers: {visits:?}", node.major);
             }
             assert_eq!(luster.stop().0, 0);
         }

@@ -6,7 +6,7 @@ use std::path::Path;
 use nix::sys::signal::Signal;
 use serde_json::{Value, json};
 
-use crate::harness::{Luster, Running, children, eventually, node, processes_in};
+use crate::harness::{Luster, Running, children, eventually, processes_in, usual_node};
 
 const PRINTING: &str = "
     const { wid } = require('luster');
@@ -267,7 +267,7 @@ fn a_custom_master_has_it_too() {
         luster.configure({ app: './worker.js', workers: 1, control: { stopTimeout: 100 }, extensions: {
             'luster-log-file': { stdout: 'out.log', stderr: true } } }, true, __dirname).run();";
     let luster =
-        luster.file("master.js", master).file("worker.js", PRINTING).by_script(&node(20), &[]).start();
+        luster.file("master.js", master).file("worker.js", PRINTING).by_script(&usual_node(), &[]).start();
     let (new, old) = (luster.path().join("out.log"), luster.path().join("out.log.1"));
     await_lines(&new, 1, "[work:1] second line");
     fs::rename(&new, &old).expect("it is there");

@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use crate::harness::{Luster, Running, TELL, ending_of, eventually, on_every_node};
+use crate::harness::{Luster, Running, TELL, ending_of, eventually, on_every_node, on_oldest_and_newest};
 
 #[track_caller]
 fn ends_well(luster: Running) -> Vec<Value> {
@@ -26,7 +26,7 @@ fn the_object_knows_its_process_and_its_configuration() {
         tell({{ again: luster.run() === luster }});
         try {{ luster.configure({{}}); }} catch (error) {{ tell({{ refused: error.code, still: luster.config.get('a.b') }}); }}"
     );
-    on_every_node(|node| {
+    on_oldest_and_newest(|node| {
         let config = json!({"workers": 1, "a": {"b": "c", "e": null}, "maxEventListeners": 7});
         let luster = Luster::with(&app, config).node(node).start();
         let told = luster.await_told(4);
@@ -51,7 +51,7 @@ fn events_come_in_their_order_in_the_worker_and_at_the_master() {
                 worker.on(event, () => {{ worker.seen.push(event); if (event === 'ready') tell({{ seen: worker.seen }}); }});
         }};"
     );
-    on_every_node(|node| {
+    on_oldest_and_newest(|node| {
         let luster = Luster::with(
             "require('luster').seen.push('app')",
             json!({"workers": 1, "extensions": {"ext": {}}}),
@@ -134,7 +134,7 @@ fn suspend_functions_run_once_each_and_are_waited_for() {
         });
         words.collect()
     };
-    on_every_node(|node| {
+    on_oldest_and_newest(|node| {
         let luster = Luster::with(&app, json!({"workers": 1})).node(node).start();
         luster.await_ready(1);
         assert_eq!(luster.rollout()["event"], "rollout_finished");

@@ -4,7 +4,9 @@
 use nix::sys::signal::Signal;
 use serde_json::json;
 
-use crate::harness::{HTTP, Luster, TELL, Target, eventually, free_port, get, node, on_nodes, processes_in};
+use crate::harness::{
+    HTTP, Luster, TELL, Target, eventually, free_port, get, node, on_nodes, processes_in, usual_node,
+};
 
 /// A custom master that does this, with workers that do that.
 fn script(control: &str, workers: u32, master: &str, app: &str) -> Luster {
@@ -53,7 +55,7 @@ fn long_messages_to_a_worker_arrive_in_their_order_and_one_that_is_too_long_cost
             if (message.number !== undefined) { inOrder = inOrder && message.number === count++; }
             if (message.last) { tell({ first, count, inOrder }); }
         });";
-    let luster = script("", 1, master, app).by_script(&node(20), &[]).start();
+    let luster = script("", 1, master, app).by_script(&usual_node(), &[]).start();
     let told = luster.await_told(1);
     assert_eq!(told[0], json!({"wid": 1, "first": 18_000_000, "count": 1000, "inOrder": true}));
     let warning = luster.await_event("nonsense", 1)["message"].to_string();
@@ -97,7 +99,7 @@ fn a_shutdown_ends_everything_also_while_a_worker_waits_to_be_started_again() {
     let master = "let exits = 0;
         luster.on('worker exit', () => { if (++exits === 3) { setTimeout(() => luster.shutdown(), 50); } });
         luster.on('shutdown', () => tell({ shutdown: true }));";
-    let mut luster = script("", 1, master, "process.exit(1);").by_script(&node(20), &[]).start();
+    let mut luster = script("", 1, master, "process.exit(1);").by_script(&usual_node(), &[]).start();
     assert_eq!(luster.await_end(), 0, "{:?}", luster.log());
     assert_eq!(luster.told(), [json!({"wid": null, "shutdown": true})]);
     assert_eq!(processes_in(luster.path()), []);
@@ -158,7 +160,7 @@ fn every_life_of_a_worker_gets_what_was_called_for_all_and_the_environment_of_no
     let app = "const luster = require('luster');
         process.on('message', message => message.die && process.exit(1));
         luster.registerRemoteCommand('flags', (_, flags) => tell({ flags, token: process.env.TOKEN }));";
-    let luster = script("", 1, master, app).by_script(&node(20), &[]).env("TOKEN", "old").start();
+    let luster = script("", 1, master, app).by_script(&usual_node(), &[]).env("TOKEN", "old").start();
     let told = luster.await_told(2);
     assert_eq!(told[0], json!({"wid": 1, "flags": {"a": 1}, "token": "old"}));
     assert_eq!(told[1], json!({"wid": 1, "flags": {"a": 1}, "token": "renewed"}));
@@ -179,7 +181,7 @@ fn whoever_asks_is_answered_also_when_its_successor_runs_already() {
         luster.remoteCallWithCallback({ command: 'slow', data: process.pid, timeout: 5000,
             callback: (_, error, pid) => tell({ error: error && error.code, own: pid === process.pid }) });
         require('http').createServer((_, r) => r.end('served')).listen(process.env.port);";
-    let luster = script("restart: 'start-first'", 1, master, app).by_script(&node(20), &[]).start();
+    let luster = script("restart: 'start-first'", 1, master, app).by_script(&usual_node(), &[]).start();
     luster.await_ready(2);
     let told = luster.await_told(2);
     assert!(told.iter().all(|told| told["error"].is_null() && told["own"] == true), "{told:?}");
@@ -198,7 +200,7 @@ fn workers_that_the_script_gives_up_end_it() {
             worker.process.kill('SIGKILL');
             worker.once('exit', () => setImmediate(() => tell({ dead: worker.dead, running: worker.isRunning() })));
         }));";
-    let mut luster = script("", 2, master, HTTP).by_script(&node(20), &[]).start();
+    let mut luster = script("", 2, master, HTTP).by_script(&usual_node(), &[]).start();
     assert_eq!(luster.await_end(), 0, "{:?}", luster.log());
     assert_eq!(luster.told(), vec![json!({"wid": null, "dead": true, "running": false}); 2]);
     assert_eq!(processes_in(luster.path()), []);
@@ -226,7 +228,7 @@ fn what_no_channel_can_carry_is_refused_at_once_as_node_does() {
             if (message && message.last) { tell({ heard }); process.disconnect(); }
         });";
     let types = "TypeError ERR_INVALID_ARG_TYPE The \"message\" argument must be one of type string, object, number, or boolean.";
-    let luster = script("", 1, master, app).by_script(&node(20), &[]).start();
+    let luster = script("", 1, master, app).by_script(&usual_node(), &[]).start();
     let told = luster.await_told(3);
     let refused = json!([
         "TypeError ERR_MISSING_ARGS The \"message\" argument must be specified",

@@ -2,7 +2,9 @@
 
 use serde_json::json;
 
-use crate::harness::{HTTP, Luster, TELL, free_port, node, on_every_node, on_nodes, processes_in};
+use crate::harness::{
+    HTTP, Luster, TELL, free_port, node, on_every_node, on_nodes, processes_in, usual_node,
+};
 
 /// A custom master that does this when its workers run.
 fn script(workers: u32, when_running: &str) -> Luster {
@@ -129,7 +131,7 @@ fn clusters_setup_is_told_once_for_each_fork_before_it() {
     let first = "const seen = []; const cluster = require('cluster');
         for (const event of ['setup', 'fork']) { cluster.on(event, () => seen.push(event)); }
         exports.configure = (_, luster) => luster.isMaster && luster.once('running', () => tell({ seen }));";
-    let mut luster = script(1, body).by_script(&node(20), &[]).start();
+    let mut luster = script(1, body).by_script(&usual_node(), &[]).start();
     assert_eq!(luster.await_end(), 0, "{:?}", luster.log());
     let seen = json!({"wid": null, "seen": ["setup", "fork"], "names": ["args", "exec", "silent"]});
     assert_eq!(luster.told(), [seen]);

@@ -7,7 +7,7 @@ use serde_json::json;
 
 use crate::harness::{
     HTTP, Luster, Running, TELL, Target, children, eventually, free_port, get, node, on_nodes, packages,
-    processes_in,
+    processes_in, usual_node,
 };
 
 /// Two workers, and an extension whose master's side is this.
@@ -115,7 +115,7 @@ fn script(port: u16, suspended: u64, body: &str) -> Luster {
 fn a_script_that_listens_to_errors_ends_too_when_its_supervisor_is_killed() {
     let body = "luster.on('error', error => tell({ message: error.message }));
         require('http').createServer(() => {}).listen(0);";
-    let mut luster = script(free_port(), 0, body).by_script(&node(20), &[]).start();
+    let mut luster = script(free_port(), 0, body).by_script(&usual_node(), &[]).start();
     luster.await_ready(1);
     let supervisor = eventually("the supervisor is there", || children(luster.pid()).first().copied());
     kill(Pid::from_raw(supervisor), Signal::SIGKILL).expect("it is there");
@@ -130,11 +130,11 @@ fn a_script_that_listens_to_errors_ends_too_when_its_supervisor_is_killed() {
 #[test]
 fn a_script_that_is_started_again_at_once_finds_its_port_free() {
     let port = free_port();
-    let mut first = script(port, 3000, "").by_script(&node(20), &[]).start();
+    let mut first = script(port, 3000, "").by_script(&usual_node(), &[]).start();
     first.await_listening(1);
     first.signal(Signal::SIGKILL);
     first.await_end();
-    let second = script(port, 0, "").by_script(&node(20), &[]).start();
+    let second = script(port, 0, "").by_script(&usual_node(), &[]).start();
     second.await_listening(1);
     assert!(second.events("exit").is_empty(), "{:?}", second.log());
     let body = get(&Target::Tcp(port)).expect("an answer").body;
@@ -157,7 +157,7 @@ fn a_library_that_listens_to_every_signal_takes_none_from_luster() {
         let body = with_signal_exit(version);
         let shutdown = format!("{body} luster.once('shutdown', () => tell({{ shutdown: true }}));");
         for (luster, signal) in [
-            (script(free_port(), 0, &shutdown).by_script(&node(20), &[]), Signal::SIGTERM),
+            (script(free_port(), 0, &shutdown).by_script(&usual_node(), &[]), Signal::SIGTERM),
             (with_extension(&shutdown), Signal::SIGTERM),
             (with_extension(&shutdown), Signal::SIGINT),
         ] {
@@ -167,7 +167,7 @@ fn a_library_that_listens_to_every_signal_takes_none_from_luster() {
             luster.await_told_where(1, "the end", |told| told["shutdown"] == true);
             ends_with(luster, 0);
         }
-        for luster in [script(free_port(), 0, &body).by_script(&node(20), &[]), with_extension(&body)] {
+        for luster in [script(free_port(), 0, &body).by_script(&usual_node(), &[]), with_extension(&body)] {
             let luster = luster.start();
             luster.await_ready(1);
             luster.signal(Signal::SIGHUP);
@@ -181,7 +181,7 @@ fn a_library_that_listens_to_every_signal_takes_none_from_luster() {
 #[test]
 fn a_script_that_handles_a_signal_once_keeps_it_for_itself_that_once() {
     let body = "process.once('SIGHUP', () => tell({ hangup: true }));";
-    let luster = script(free_port(), 0, body).by_script(&node(20), &[]).start();
+    let luster = script(free_port(), 0, body).by_script(&usual_node(), &[]).start();
     luster.await_ready(1);
     luster.signal(Signal::SIGHUP);
     luster.await_told_where(1, "the signal", |told| told["hangup"] == true);

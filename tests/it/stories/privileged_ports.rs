@@ -266,7 +266,7 @@ fn such_a_node_serves_a_privileged_port_of_a_link_local_address_too() {
 #[test]
 fn a_taken_port_is_taken_for_a_node_with_the_capability_too() {
     let folder = tempfile::tempdir().expect("a folder");
-    let node = capable(&crate::harness::node(20), folder.path());
+    let node = capable(&crate::harness::usual_node(), folder.path());
     let port = 490;
     let _taken = std::net::TcpListener::bind(("::", port)).expect("free, and root may");
     let app = format!(

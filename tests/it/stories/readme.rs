@@ -2,7 +2,7 @@
 
 use serde_json::json;
 
-use crate::harness::{Luster, Target, block, blocks, eventually, free_port, get, here, node, readme};
+use crate::harness::{Luster, Target, block, blocks, eventually, free_port, get, here, readme, usual_node};
 
 /// Every block of the README, and the story that runs it.
 const RUN: &[(&str, &str, &str)] = &[
@@ -237,7 +237,7 @@ fn a_script_is_the_master() {
         "require('http').createServer((q, r) => { require('luster').remoteCall('visited'); r.end('hello'); })
         .listen(process.env.port)";
     let luster =
-        Luster::new().file("master.js", &script).file("worker.js", app).by_script(&node(20), &[]).start();
+        Luster::new().file("master.js", &script).file("worker.js", app).by_script(&usual_node(), &[]).start();
     luster.await_listening(2);
     assert_eq!(get(&Target::Tcp(port)).expect("an answer").body, "hello");
     eventually("it is told", || luster.stdout().contains("a visit at worker ").then_some(()));

@@ -3,7 +3,7 @@
 
 use serde_json::{Value, json};
 
-use crate::harness::{HTTP, Luster, Node, TELL, node, on_every_node};
+use crate::harness::{HTTP, Luster, Node, TELL, on_oldest_and_newest, usual_node};
 
 /// What is wrong with it, as luster says it.
 const WRONG: &str = "{ app: './other.js', workers: 'many', extensions: { absent: {} } }";
@@ -57,7 +57,7 @@ fn a_script_can_catch_it_and_try_another_one_which_its_workers_take_too() {
             luster.configure(good, true, __dirname).run();
         }}"
     );
-    on_every_node(|node| {
+    on_oldest_and_newest(|node| {
         let told = runs(&body, node, 1);
         let expected = |wid: Value| {
             json!({"wid": wid, "name": "LusterConfigurationError", "code": "CONFIGURATION_CHECK_FAILED",
@@ -74,7 +74,7 @@ fn a_listener_hears_of_it_and_another_one_may_follow() {
         luster.configure({WRONG}, true, __dirname);
         luster.configure(good, true, __dirname).run();"
     );
-    on_every_node(|node| {
+    on_oldest_and_newest(|node| {
         let expected = |wid: Value| json!({"wid": wid, "code": "CONFIGURATION_CHECK_FAILED"});
         assert_eq!(runs(&body, node, 1), [expected(Value::Null), expected(json!(1))], "Node {}", node.major);
     });
@@ -87,7 +87,7 @@ fn no_configuration_at_all_is_refused_like_any_other() {
             "try {{ luster.configure({nothing}); }} catch (error) {{ console.log(error.code); }}"
         ));
         let words = "master.js: the configuration must be an object, not null\n";
-        ends(&luster.by_script(&node(20), &[]), 0, "CONFIGURATION_CHECK_FAILED\n", words);
+        ends(&luster.by_script(&usual_node(), &[]), 0, "CONFIGURATION_CHECK_FAILED\n", words);
     }
 }
 
@@ -95,14 +95,14 @@ fn no_configuration_at_all_is_refused_like_any_other() {
 fn of_two_good_ones_the_second_counts_in_workers_too() {
     let body = "luster.configure(good, true, __dirname);
         luster.configure({ ...good, x: 2 }, true, __dirname).run();";
-    assert_eq!(runs(body, &node(20), 2), [] as [Value; 0]);
+    assert_eq!(runs(body, &usual_node(), 2), [] as [Value; 0]);
 }
 
 #[test]
 fn what_nobody_catches_is_told_in_its_own_words_and_ends_the_script_with_78() {
     let configure = format!("luster.configure({WRONG}, true, __dirname).run();");
     let words = format!("{SENTENCE}\n");
-    on_every_node(|node| {
+    on_oldest_and_newest(|node| {
         for body in [configure.clone(), format!("(async () => {{ {configure} }})();")] {
             let luster = script(&format!("process.on('exit', code => console.log(code)); {body}"));
             let (code, stdout, stderr) = luster.by_script(node, &[]).output();
@@ -120,7 +120,7 @@ fn what_nobody_catches_is_told_in_its_own_words_and_ends_the_script_with_78() {
 #[test]
 fn every_mistake_is_told_at_once() {
     let master = "require('luster').configure({ app: './worker.js', workers: 'many', server: { port: /x/ } }, true, __dirname).run();";
-    let luster = Luster::new().file("worker.js", "").file("master.js", master).by_script(&node(20), &[]);
+    let luster = Luster::new().file("worker.js", "").file("master.js", master).by_script(&usual_node(), &[]);
     let (code, _, stderr) = luster.output();
     assert_eq!(code, 78);
     assert!(stderr.contains(SENTENCE), "{stderr}");
@@ -132,16 +132,16 @@ fn a_script_that_only_listens_ends_by_itself_and_one_that_handles_uncaught_error
     let configure = "luster.configure({ app: './worker.js', workers: 'many' }, true, __dirname).run();";
     let luster = script(&format!("luster.on('error', error => console.log(error.code)); {configure}"));
     let words = format!("{SENTENCE}\n");
-    ends(&luster.by_script(&node(20), &[]), 0, "CONFIGURATION_CHECK_FAILED\n", &words);
+    ends(&luster.by_script(&usual_node(), &[]), 0, "CONFIGURATION_CHECK_FAILED\n", &words);
     let handler =
         "process.on('uncaughtException', error => { console.log(error.code); process.exitCode = 5; });";
     let luster = script(&format!("{handler} {configure}"));
-    ends(&luster.by_script(&node(20), &[]), 5, "CONFIGURATION_CHECK_FAILED\n", &words);
+    ends(&luster.by_script(&usual_node(), &[]), 5, "CONFIGURATION_CHECK_FAILED\n", &words);
 }
 
 /// A script that configures what is right, where there is no binary.
 fn without_binary(body: &str) -> Luster {
-    script(body).by_script(&node(20), &[]).env("LUSTER_BINARY", "/no/such/luster")
+    script(body).by_script(&usual_node(), &[]).env("LUSTER_BINARY", "/no/such/luster")
 }
 
 #[test]
@@ -161,9 +161,9 @@ fn a_script_without_its_binary_says_what_to_do_and_ends_with_71() {
 #[test]
 fn an_extension_that_is_missing_is_told_in_one_sentence_unless_the_script_handles_that() {
     let configure = "luster.configure({ ...good, extensions: { nowhere: {} } }, true, __dirname).run();";
-    let (code, _, stderr) = script(configure).by_script(&node(20), &[]).output();
+    let (code, _, stderr) = script(configure).by_script(&usual_node(), &[]).output();
     assert_eq!((code, stderr.lines().count()), (78, 1), "{stderr}");
     assert!(stderr.starts_with("luster: Extension \"nowhere\" is not found in "), "{stderr}");
     let caught = format!("try {{ {configure} }} catch (error) {{ console.log(error.code); }}");
-    ends(&script(&caught).by_script(&node(20), &[]), 0, "EXTENSION_NOT_FOUND\n", "");
+    ends(&script(&caught).by_script(&usual_node(), &[]), 0, "EXTENSION_NOT_FOUND\n", "");
 }

@@ -2,7 +2,7 @@
 
 use serde_json::json;
 
-use crate::harness::{Luster, Running, eventually, node};
+use crate::harness::{Luster, Running, eventually, usual_node};
 
 /// In every place somebody may keep one.
 const SECRET: &str = "hunter2";
@@ -48,7 +48,7 @@ fn what_a_custom_master_sets_is_never_told() {
         process.env.LATER = 'hunter2';
         if (luster.isMaster) luster.setup({ args: ['--token=hunter2'] });";
     let luster =
-        Luster::new().file("master.js", master).file("worker.js", "").by_script(&node(20), &[]).start();
+        Luster::new().file("master.js", master).file("worker.js", "").by_script(&usual_node(), &[]).start();
     luster.await_ready(1);
     tells_no_secret(luster);
 }

@@ -7,7 +7,7 @@ use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use serde_json::{Value, json};
 
-use crate::harness::{Luster, Running, TELL, node, package};
+use crate::harness::{Luster, Running, TELL, package, usual_node};
 
 /// Two releases whose files differ in their number, and a link to the first.
 fn releases(files: impl Fn(u32) -> Vec<(&'static str, String)>) -> Luster {
@@ -170,7 +170,7 @@ fn a_configuration_elsewhere_that_names_the_app_through_the_link() {
 
 #[test]
 fn the_npm_command_below_the_link() {
-    let node = node(20);
+    let node = usual_node();
     let luster = releases(|release| {
         vec![(
             "luster.conf.json",
@@ -195,7 +195,7 @@ fn a_custom_master_below_the_link() {
     };
     let luster = releases(|release| vec![("master.js", master(release))]);
     let luster =
-        luster.file("master.js", "require('./current/master.js');").by_script(&node(20), &[]).start();
+        luster.file("master.js", "require('./current/master.js');").by_script(&usual_node(), &[]).start();
     luster.await_ready(1);
     switch(&luster);
     hangup(&luster);
