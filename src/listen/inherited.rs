@@ -1,4 +1,5 @@
-//! Sockets that luster was started with, as systemd's socket activation does it: workers name them by their number.
+//! Sockets that luster was started with, as systemd's socket activation does it: workers name them by their number, or listen
+//! where they are bound.
 //!
 //! Invariants: no other descriptor of ours can be named; they stay open as long as we live, so that clients wait while
 //! nobody listens; nothing here binds, unlinks or closes what our starter has made.
@@ -10,7 +11,8 @@ use nix::errno::Errno;
 use nix::sys::socket::{SockType, getsockopt, sockopt};
 use socket2::SockRef;
 
-use crate::listen::bind_address::Transport;
+use crate::listen::bind_address::{BindAddress, Transport};
+use crate::listen::bound_as::is_bound_as;
 
 /// The sockets, by the numbers they had at the start.
 #[derive(Debug, Default)]
@@ -35,9 +37,19 @@ impl Inherited {
         if getsockopt(&socket.as_fd(), sockopt::SockType)? != expected {
             return Err(Errno::EINVAL);
         }
-        let duplicate = socket.try_clone().map_err(|_| Errno::EMFILE)?;
-        // Whoever made it may not have seen to that, and a blocking one freezes workers.
-        SockRef::from(&duplicate).set_nonblocking(true).map_err(|_| Errno::EINVAL)?;
-        Ok(duplicate)
+        duplicate(socket)
     }
+
+    /// One more descriptor of the socket that is bound there, if there is one.
+    pub(crate) fn bound_at(&self, place: &BindAddress) -> Option<Result<OwnedFd, Errno>> {
+        let there = self.0.values().find(|socket| is_bound_as(socket, place).is_ok());
+        there.map(duplicate)
+    }
+}
+
+fn duplicate(socket: &OwnedFd) -> Result<OwnedFd, Errno> {
+    let duplicate = socket.try_clone().map_err(|_| Errno::EMFILE)?;
+    // Whoever made it may not have seen to that, and a blocking one freezes workers.
+    SockRef::from(&duplicate).set_nonblocking(true).map_err(|_| Errno::EINVAL)?;
+    Ok(duplicate)
 }

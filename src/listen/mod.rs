@@ -10,6 +10,7 @@
 mod accept;
 mod bind;
 mod bind_address;
+mod bound_as;
 mod group;
 mod inherited;
 mod options;
@@ -24,6 +25,7 @@ pub use options::SocketAccess;
 pub(crate) use accept::{AcceptSource, AcceptState, Accepted};
 pub(crate) use bind::{Sharing, open, open_beside};
 pub(crate) use bind_address::{BindAddress, Families, Host, Transport};
+pub(crate) use bound_as::is_bound_as;
 pub(crate) use group::{Group, Membership, Owner, SourceChange};
 pub(crate) use inherited::Inherited;
 pub(crate) use options::{Options, Reuse};

@@ -15,7 +15,7 @@ use crate::listen::{
     self, AcceptSource, AcceptState, BindAddress, BoundSocket, Group, Membership, Options, Owner, Sharing,
     SourceChange, Transport,
 };
-use crate::node::cluster::listener::{ALIAS, Listener};
+use crate::node::cluster::listener::{ALIAS, Listener, Origin};
 use crate::node::cluster::listener_id::ListenerId;
 use crate::node::cluster::manner::Manner;
 use crate::node::cluster::news::Obstacle;
@@ -160,10 +160,15 @@ impl Cluster {
     /// Sees to it that a slot has its part in an open listener, as connections are shared now.
     fn take_part(&mut self, slot: WorkerId, id: ListenerId, target: &Target) -> Result<Manner, Errno> {
         let listener = self.listeners.get_mut(&id).ok_or(Errno::ESRCH)?;
-        if let BindAddress::Path(path) = &listener.share.place {
-            listen::widen_access(path, target.options.mode)?;
-        }
         let manner = Manner::of(self.balance, &listener.share.place);
+        let manner = match listener.origin {
+            Origin::Starter => manner.alone(),
+            Origin::Fleet => manner,
+        };
+        match (&listener.share.place, listener.origin) {
+            (BindAddress::Path(path), Origin::Fleet) => listen::widen_access(path, target.options.mode)?,
+            (_, Origin::Fleet | Origin::Starter) => {}
+        }
         let owner = manner.owner(slot);
         let sockets = &mut listener.sockets;
         if sockets.socket_of(owner).is_some() {
@@ -199,13 +204,19 @@ impl Cluster {
             Manner::Dealt | Manner::Handed => Sharing::Alone,
             Manner::Grouped => Sharing::Group,
         };
-        let options = Options { access: self.access, ..target.options };
-        let bound = match target.share.place {
-            BindAddress::Inherited { number, transport } => {
-                BoundSocket::without_file(self.inherited.open(number, transport)?)
-            }
-            _ => listen::open(&target.share.place, options, sharing)?,
+        let given = match target.share.place {
+            BindAddress::Inherited { number, transport } => Some(self.inherited.open(number, transport)),
+            _ => self.inherited.bound_at(&target.share.place),
         };
+        if let Some(given) = given {
+            let id = self.install_alone(slot, target, data, BoundSocket::without_file(given?), now)?;
+            if let Some(listener) = self.listeners.get_mut(&id) {
+                listener.origin = Origin::Starter;
+            }
+            return Ok(id);
+        }
+        let options = Options { access: self.access, ..target.options };
+        let bound = listen::open(&target.share.place, options, sharing)?;
         self.install(slot, target, data, (manner, bound), now)
     }
 
@@ -218,10 +229,7 @@ impl Cluster {
         bound: BoundSocket,
         now: Moment,
     ) -> Result<ListenerId, Errno> {
-        let manner = match Manner::of(self.balance, &target.share.place) {
-            Manner::Grouped => Manner::Handed,
-            manner @ (Manner::Dealt | Manner::Handed) => manner,
-        };
+        let manner = Manner::of(self.balance, &target.share.place).alone();
         self.install(slot, target, data, (manner, bound), now)
     }
 

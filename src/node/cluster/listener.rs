@@ -59,10 +59,20 @@ pub(super) struct Listener {
     pub(super) waiting: VecDeque<OwnedFd>,
     pub(super) sockets: Group,
     pub(super) file: Option<SocketFile>,
+    pub(super) origin: Origin,
     /// A second socket whose connections are dealt out, whichever way those of the first go.
     pub(super) alias: Option<AcceptSource>,
     /// Whether it is in line for its connections to be dealt out.
     pub(super) in_line: bool,
+}
+
+/// Who has bound what a listener listens on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Origin {
+    /// Luster, or a worker in its place.
+    Fleet,
+    /// Whoever has started luster: there is one socket, whose file and rights are not ours.
+    Starter,
 }
 
 /// Whether a connection was ever accepted, as far as that is ours to see.
@@ -137,6 +147,7 @@ impl Listener {
             waiting: VecDeque::new(),
             sockets,
             file: None,
+            origin: Origin::Fleet,
             alias: None,
             in_line: false,
         }

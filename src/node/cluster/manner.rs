@@ -34,6 +34,14 @@ impl Manner {
         }
     }
 
+    /// The same where there can be only one socket.
+    pub(super) const fn alone(self) -> Self {
+        match self {
+            Self::Grouped => Self::Handed,
+            Self::Dealt | Self::Handed => self,
+        }
+    }
+
     /// Whose socket it is by which a holder in this slot is served.
     pub(super) fn owner(self, slot: WorkerId) -> Owner {
         match self {

@@ -4,15 +4,13 @@
 //! Invariants: a socket is taken only from whom it was asked of, and only if it is bound where it should be; every request
 //! is answered, whatever becomes of the worker that binds; one worker binds a place, the others wait for what comes of it.
 
-use std::net::SocketAddr;
 use std::os::fd::{AsFd, OwnedFd};
 use std::time::Duration;
 
 use nix::errno::Errno;
-use nix::sys::socket::{SockType, getsockopt, sockopt};
 
 use crate::core::{InstanceId, Moment};
-use crate::listen::{self, BindAddress, BoundSocket, Host, Transport, address_of};
+use crate::listen::{self, BoundSocket, Transport};
 use crate::node::cluster::bind_request::{BindRequest, Binding};
 use crate::node::cluster::listener_id::ListenerId;
 use crate::node::cluster::query::{ListenRequest, Target};
@@ -153,7 +151,7 @@ impl Cluster {
         now: Moment,
     ) -> Result<ListenerId, Errno> {
         let slot = self.workers.get(&instance).ok_or(Errno::ESRCH)?.slot;
-        match is_as_asked(&socket, &target.share.place)? {
+        match listen::is_bound_as(&socket, &target.share.place)? {
             Transport::Stream => listen::listen(socket.as_fd(), target.options.backlog)?,
             Transport::Datagram => {}
         }
@@ -166,46 +164,5 @@ fn errno_of(said: i32) -> Errno {
     match Errno::from_raw(said.saturating_abs()) {
         Errno::UnknownErrno => Errno::EINVAL,
         errno => errno,
-    }
-}
-
-/// Whether a socket is what a worker was asked for, and of which kind: anything else would be shared by all of them.
-fn is_as_asked(socket: &OwnedFd, place: &BindAddress) -> Result<Transport, Errno> {
-    let (transport, wanted, wanted_port) = match place {
-        BindAddress::Tcp { host, port, .. } => (Transport::Stream, Some(*host), *port),
-        BindAddress::TcpAnywhere { port, .. } => (Transport::Stream, None, *port),
-        BindAddress::Udp { host, port, .. } => (Transport::Datagram, Some(*host), *port),
-        BindAddress::Path(_) | BindAddress::Abstract(_) | BindAddress::Inherited { .. } => {
-            return Err(Errno::EINVAL);
-        }
-    };
-    let expected = match transport {
-        Transport::Stream => SockType::Stream,
-        Transport::Datagram => SockType::Datagram,
-    };
-    let bound = address_of(socket).ok_or(Errno::EINVAL)?;
-    match transport {
-        _ if getsockopt(socket, sockopt::SockType)? != expected => Err(Errno::EINVAL),
-        // libuv tells later that an address is in use.
-        Transport::Stream if bound.port() == 0 => Err(Errno::EADDRINUSE),
-        Transport::Stream | Transport::Datagram if bound.port() == wanted_port && fits(wanted, bound) => {
-            Ok(transport)
-        }
-        Transport::Stream | Transport::Datagram => Err(Errno::EINVAL),
-    }
-}
-
-fn fits(wanted: Option<Host>, bound: SocketAddr) -> bool {
-    match wanted {
-        // The kernel forgets a zone that the address does not need.
-        Some(Host { ip, scope }) => bound.ip() == ip && [0, scope].contains(&scope_of(bound)),
-        None => bound.ip().is_unspecified(),
-    }
-}
-
-fn scope_of(address: SocketAddr) -> u32 {
-    match address {
-        SocketAddr::V4(_) => 0,
-        SocketAddr::V6(address) => address.scope_id(),
     }
 }

@@ -9,7 +9,9 @@ use std::os::unix::process::CommandExt;
 
 use serde_json::{Value, json};
 
-use crate::harness::{Luster, TELL, Target, get, on_every_node, on_oldest_and_newest, usual_node};
+use crate::harness::{
+    Connection, Luster, TELL, Target, get, on_every_node, on_oldest_and_newest, usual_node,
+};
 
 fn app(body: &str) -> String {
     format!(
@@ -254,5 +256,66 @@ fn what_a_starter_tells_luster_is_told_to_nobody_else() {
     let told = luster.await_told(3);
     assert!(told.iter().all(|told| told["seen"] == json!([])), "{told:?}");
     assert!(told.iter().any(|told| told["wid"].is_null()), "the extension host, too: {told:?}");
+    assert_eq!(luster.stop().0, 0);
+}
+
+/// As with systemd's `.socket` unit: clients wait while luster is not there yet, and while it is started again.
+#[test]
+fn who_listens_where_such_a_socket_is_bound_gets_it_and_clients_wait_over_a_restart_of_luster() {
+    for balance in ["round-robin", "shared", "reuseport"] {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("socket");
+        let unix = UnixListener::bind(&path).expect("bound");
+        let tcp = TcpListener::bind("[::]:0").expect("a port");
+        let port = tcp.local_addr().expect("bound").port();
+        let body = format!(
+            "for (const place of [{{ port: {port} }}, {{ path: {path:?} }}])
+                http.createServer(answer).on('error', error => tell({{ code: error.code }}))
+                    .listen(place, () => tell({{ place }}));"
+        );
+        let start = || {
+            let sockets = [unix.try_clone().expect("room").into(), tcp.try_clone().expect("room").into()];
+            let config = json!({"workers": 2, "server": {"balance": balance}});
+            with_sockets(Luster::with(&app(&body), config), sockets.into(), true).start()
+        };
+        for _ in 0..2 {
+            let early = [Target::Tcp(port), Target::Unix(path.clone())].map(|target| {
+                let connection = Connection::open(&target).expect("it waits");
+                (target, connection)
+            });
+            let luster = start();
+            for (target, mut connection) in early {
+                assert_eq!(
+                    connection.request("GET / HTTP/1.1", b"").expect("an answer").status,
+                    200,
+                    "{balance}"
+                );
+                await_answers_of_both(&target);
+            }
+            let told = luster.await_told(4);
+            assert!(told.iter().all(|told| told.get("code").is_none()), "{balance}: {told:?}");
+            luster.await_ready(2);
+            assert_eq!(luster.rollout()["event"], "rollout_finished");
+            await_answers_of_both(&Target::Tcp(port));
+            assert_eq!(luster.stop().0, 0);
+            assert!(path.exists(), "who made it removes it");
+        }
+    }
+}
+
+#[test]
+fn who_listens_elsewhere_binds_as_ever() {
+    let (socket, port) = tcp();
+    let free = crate::harness::free_port();
+    let body = format!(
+        "for (const at of [[{free}, '127.0.0.1'], [{port}, '127.0.0.1'], [{port}, '127.0.0.2']])
+            http.createServer(answer).on('error', error => tell({{ at, code: error.code }})).listen(...at, () => tell({{ at }}));"
+    );
+    let luster = with_sockets(Luster::with(&app(&body), json!({"workers": 1})), vec![socket], false).start();
+    let told = luster.await_told(3);
+    assert!(told.iter().all(|told| told.get("code").is_none()), "{told:?}");
+    for (host, port) in [("127.0.0.1", free), ("127.0.0.1", port), ("127.0.0.2", port)] {
+        TcpStream::connect((host, port)).expect("it listens there");
+    }
     assert_eq!(luster.stop().0, 0);
 }
