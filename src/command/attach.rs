@@ -21,7 +21,7 @@ use crate::cli::{LogFormat, Output};
 use crate::config::{self, Held};
 use crate::control::place::Identity;
 use crate::core::{HostKind, Moment};
-use crate::driver::{self, Configured, HostSetup, RunSpec};
+use crate::driver::{self, Configured, HostSetup, RunSpec, SettingsFrom, SpawnOverrides};
 use crate::exit::Exit;
 use crate::logging;
 use crate::node::host::{CustomMasterSpec, Hello, HostChannel, HostNews, HostRequest, WorkerSettings};
@@ -160,7 +160,8 @@ fn prepare(spec: &CustomMasterSpec, host_setup: HostSetup) -> Result<RunSpec, (E
             boot: worker_boot(json!({"format": "script"}), &settings),
             readable: Vec::new(),
             data: None,
-            overrides: None,
+            overrides: SpawnOverrides::default(),
+            overridden_by: SettingsFrom::CustomMaster,
         },
         args: script.args.iter().map(OsString::from).collect(),
     };

@@ -4,10 +4,16 @@
 
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
-use crate::config::{Error, Loaded, Origins, Problem};
+use crate::config::{Error, Loaded, Origins, Problem, Settings};
+use crate::core::HostKind;
 use crate::driver::{GUARD, LOG_FILE};
 use crate::node::scripts::NodeFlags;
+
+/// What extensions may take beyond `extensionsLoadTimeout` until we give their process up: it has to say so itself, and
+/// Node has to start.
+const HOST_SLACK: Duration = Duration::from_secs(5);
 
 /// Who does the work of which extension.
 #[derive(Debug, Default)]
@@ -61,6 +67,21 @@ pub(super) fn divide(names: &[String], extensions_path: &Path, resolution: &Reso
         }
     }
     extension_plan
+}
+
+/// Whether an extension host is needed: for extensions with a master's side, or for what the configuration has left running (`stays`).
+pub(super) fn host_kind(settings: &Settings, plan: &ExtensionPlan, stays: bool) -> HostKind {
+    match plan.modules.is_empty() && !stays && !traces() {
+        true => HostKind::None,
+        false => HostKind::ExtensionHost {
+            limit: settings.extensions_load_timeout.map(|limit| limit + HOST_SLACK),
+        },
+    }
+}
+
+/// Whether somebody wants to see the events of a Master, for which there has to be one.
+fn traces() -> bool {
+    std::env::var("NODE_DEBUG").is_ok_and(|sections| sections.to_ascii_lowercase().contains("luster:eex"))
 }
 
 /// What is wrong if Node finds none of these modules; nothing if it finds all.

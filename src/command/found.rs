@@ -18,7 +18,6 @@ use super::reread::Reread;
 use crate::cli::{self, Arguments, LogFormat, Output, Source};
 use crate::config::{self, Loaded, Problem, Settings};
 use crate::control::place::Identity;
-use crate::core::HostKind;
 use crate::exit::Exit;
 use crate::logging;
 use crate::node::scripts::NodeFlags;
@@ -181,15 +180,14 @@ impl Environment {
         Ok(config::ConfigRequest { links, ..request })
     }
 
-    /// How the configuration is read again while workers run; a host has our parent's channel.
+    /// How the configuration is read again while workers run; `native` are the extensions that luster does the work of.
     pub(super) fn reread(
         &self,
         request: config::ConfigRequest,
         loaded: &Loaded,
         node: PathBuf,
-        host_kind: HostKind,
+        native: Vec<String>,
     ) -> Reread {
-        let channel = self.parent.as_ref().filter(|_| host_kind == HostKind::None);
         Reread {
             request,
             before: loaded.clone(),
@@ -197,9 +195,9 @@ impl Environment {
             node_args: self.launched.node_args.clone(),
             package: self.launched.package.clone(),
             boot: self.boot(),
-            parent: channel.and_then(|channel| channel.try_clone().ok()),
+            parent: self.parent.as_ref().and_then(|channel| channel.try_clone().ok()),
             limit: self.limit,
-            host_kind,
+            native,
         }
     }
 

@@ -7,14 +7,19 @@ use std::path::Path;
 use serde_json::{Value, json};
 
 use crate::config::{Balance, Flavour, Loaded, Settings};
-use crate::core::PoolSpec;
-use crate::driver::{Configured, InForce};
+use crate::core::{HostKind, PoolSpec};
+use crate::driver::{Configured, InForce, SettingsFrom, SpawnOverrides};
 use crate::node::cluster::{self, SocketAccess};
 use crate::node::scripts::Script;
 use crate::process::{self, Sealed};
 
-/// What workers get; `package` is luster's own npm package.
-pub(super) fn for_workers(loaded: &Loaded, package: Option<&Path>) -> Result<Configured, String> {
+/// What workers get; `package` is luster's own npm package, `overrides` what the configuration has wished for if it was run.
+pub(super) fn for_workers(
+    loaded: &Loaded,
+    package: Option<&Path>,
+    overrides: SpawnOverrides,
+    host_kind: HostKind,
+) -> Result<Configured, String> {
     let data = sealed(loaded)?;
     let mut boot = about(loaded);
     if let Some(data) = &data {
@@ -32,7 +37,12 @@ pub(super) fn for_workers(loaded: &Loaded, package: Option<&Path>) -> Result<Con
         boot: worker_boot(boot, &loaded.settings),
         readable: config.into_iter().collect(),
         data,
-        overrides: None,
+        overrides,
+        overridden_by: match host_kind {
+            HostKind::None => SettingsFrom::Configuration,
+            HostKind::ExtensionHost { .. } => SettingsFrom::Host,
+            HostKind::CustomMaster => SettingsFrom::CustomMaster,
+        },
     })
 }
 

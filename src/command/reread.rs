@@ -9,13 +9,14 @@ use std::sync::Arc;
 
 use serde_json::Value;
 
-use super::evaluator::{Evaluator, Left};
-use super::extensions::{self, Resolution};
+use super::evaluator::Evaluator;
+use super::extensions::{self, ExtensionPlan, Resolution};
 use super::{builtin_extensions, generation};
 use crate::cli::LogFormat;
 use crate::config::{self, ConfigRequest, Loaded, Problem, changed_keys};
 use crate::core::HostKind;
-use crate::driver::{Read, Reading, Starter};
+use crate::driver::{GUARD, LOG_FILE, Read, Reading, Starter};
+use crate::node::host::HostLauncher;
 use crate::process::DescriptorLimit;
 
 /// What is needed for it, as it was at the start.
@@ -30,18 +31,19 @@ pub(super) struct Reread {
     pub(super) boot: Value,
     pub(super) parent: Option<OwnedFd>,
     pub(super) limit: DescriptorLimit,
-    pub(super) host_kind: HostKind,
+    /// The extensions that luster does the work of.
+    pub(super) native: Vec<String>,
+}
+
+/// Nothing where there are no descriptors: it is not worth a refusal.
+fn again(descriptor: &OwnedFd) -> Option<OwnedFd> {
+    descriptor.try_clone().ok()
 }
 
 impl Reread {
     /// As the loop takes it.
     pub(super) fn into_read(self) -> Read {
         Arc::new(move |starter| self.read(starter))
-    }
-
-    /// Whether what the configuration leaves running has a process.
-    fn has_host(&self) -> bool {
-        self.host_kind != HostKind::None
     }
 
     fn read(&self, starter: &Starter) -> Result<Reading, String> {
@@ -60,7 +62,8 @@ impl Reread {
             // Ours, whatever has become of it.
             folder: ".".into(),
             boot: self.boot.clone(),
-            parent: self.parent.as_ref().and_then(|parent| parent.try_clone().ok()),
+            // Only one may read from it.
+            parent: self.parent.as_ref().filter(|_| !starter.running().host).and_then(again),
             limit: self.limit,
             running: None,
         };
@@ -70,28 +73,47 @@ impl Reread {
         };
         let loaded = config::load(&self.request, &mut evaluator).map_err(|error| told(error.to_string()))?;
         let left = evaluator.running.take().map(|running| running.left);
-        let (modules, odd) = self.check(&loaded)?;
-        let mut unapplied = changed_keys(&self.before, &loaded);
-        if self.has_host() {
-            // It is started anew.
-            unapplied.retain(|key| !["extensions", "extensionsPath"].contains(key));
-        }
-        let stays = left.as_ref().is_some_and(|left| left.stays);
-        if stays && !self.has_host() {
-            unapplied.push("what the configuration leaves running");
-        }
+        let (plan, odd) = self.check(&loaded)?;
+        let mut left = left.unwrap_or_default();
+        let host_kind = extensions::host_kind(&loaded.settings, &plan, left.stays);
+        let host_launcher = match host_kind {
+            HostKind::ExtensionHost { .. } => Some(Box::new(self.host_launcher(&evaluator)?)),
+            HostKind::None | HostKind::CustomMaster => None,
+        };
         warnings.extend(loaded.warnings.iter().map(Problem::headline).chain(odd));
-        let mut configured = generation::for_workers(&loaded, self.package.as_deref())?;
-        if !self.has_host() {
-            configured.overrides = Some(left.map(|mut left: Left| left.overrides()).unwrap_or_default());
-        }
-        let mut spec = generation::spec(&loaded, &configured, &modules);
-        spec.policy.host_kind = self.host_kind;
-        Ok(Reading { configured, in_force: generation::in_force(&loaded)?, spec, warnings, unapplied })
+        let configured =
+            generation::for_workers(&loaded, self.package.as_deref(), left.overrides(), host_kind)?;
+        let mut spec = generation::spec(&loaded, &configured, &plan.modules);
+        spec.policy.host_kind = host_kind;
+        let (in_force, unapplied) = (generation::in_force(&loaded)?, self.unapplied(&loaded, &plan));
+        Ok(Reading { configured, in_force, spec, host_launcher, warnings, unapplied })
     }
 
-    /// What else `luster check` looks at; answers with the extensions that have a master's side, and with what looks odd.
-    fn check(&self, loaded: &Loaded) -> Result<(Vec<String>, Vec<String>), String> {
+    /// How a host is started that is the first.
+    fn host_launcher(&self, evaluator: &Evaluator<'_>) -> Result<HostLauncher, String> {
+        let not_started = |error| format!("the process for the extensions cannot be started: {error:?}");
+        let launcher = evaluator.launcher().map_err(not_started)?;
+        Ok(HostLauncher { parent: self.parent.as_ref().and_then(again), ..launcher })
+    }
+
+    /// The keys whose change a reload does not apply.
+    fn unapplied(&self, now: &Loaded, plan: &ExtensionPlan) -> Vec<&'static str> {
+        let mut keys = changed_keys(&self.before, now);
+        let ours = plan.ours();
+        for (name, key) in [(LOG_FILE, "extensions.luster-log-file"), (GUARD, "extensions.luster-guard")] {
+            let options =
+                |loaded: &Loaded| loaded.raw.get("extensions").and_then(|all| all.get(name)).cloned();
+            let is_ours = |names: &[String]| names.iter().any(|one| one == name);
+            let (before, after) = (is_ours(&self.native), is_ours(&ours));
+            if before != after || (after && options(&self.before) != options(now)) {
+                keys.push(key);
+            }
+        }
+        keys
+    }
+
+    /// What else `luster check` looks at; answers with who does the work of which extension, and with what looks odd.
+    fn check(&self, loaded: &Loaded) -> Result<(ExtensionPlan, Vec<String>), String> {
         let resolution = Resolution {
             node: Some(&self.node),
             node_args: &self.node_args,
@@ -106,7 +128,7 @@ impl Reread {
         match builtin_extensions::plan(&settings.builtins, &extension_plan.ours(), LogFormat::Text) {
             Ok(plan) => {
                 let odd = plan.warnings.iter().map(Problem::headline).collect();
-                Ok((extension_plan.modules.clone(), odd))
+                Ok((extension_plan, odd))
             }
             Err((_, reason)) => Err(reason),
         }

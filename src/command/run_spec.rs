@@ -13,9 +13,7 @@ use crate::config::{ControlSocket, Settings};
 use crate::control::place::{Identity, Surroundings};
 use crate::control::{self, Place, Wanted};
 use crate::core::Generation;
-use crate::driver::{
-    BuiltinExtensions, Configured, HostSetup, InForce, Launcher, RunSpec, SpawnOverrides, cause_of_death,
-};
+use crate::driver::{BuiltinExtensions, Configured, HostSetup, InForce, Launcher, RunSpec, cause_of_death};
 use crate::exit::Exit;
 use crate::logging;
 use crate::node::scripts::{Placed, Places, Script};
@@ -51,7 +49,8 @@ pub(super) fn prepare(
         preload,
         inspect_port: settings.master_inspect_port,
         limit,
-        overrides: SpawnOverrides::default(),
+        overrides: None,
+        arriving: None,
     };
     Ok(RunSpec {
         spec: generation::plain_spec(settings),

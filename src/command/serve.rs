@@ -23,10 +23,6 @@ use crate::node::host::HostLauncher;
 use crate::process::Child;
 use crate::systemd::Starter;
 
-/// What extensions may take beyond `extensionsLoadTimeout` until we give their process up: it has to say so itself, and
-/// Node has to start.
-const HOST_SLACK: std::time::Duration = std::time::Duration::from_secs(5);
-
 /// Runs the workers.
 pub(super) fn run(arguments: &Arguments) -> Exit {
     found::with_config(arguments, Warnings::Logged, |found| {
@@ -68,23 +64,25 @@ fn prepare(found: Found<'_>) -> Result<RunSpec, (Exit, String)> {
     // Before the host is started: what it prints goes to the log files too.
     let mut builtins = plan.open()?;
     extension_plan.native.iter().for_each(|name| builtins.begin(name));
-    let overrides = evaluator.running.as_mut().map(|running| running.left.overrides()).unwrap_or_default();
-    let host_setup = host_setup(loaded, extension_plan, evaluator)?;
+    let mut left =
+        evaluator.running.as_mut().map(|running| std::mem::take(&mut running.left)).unwrap_or_default();
+    let host_kind = extensions::host_kind(settings, extension_plan, left.stays);
+    let host_setup = match host_kind {
+        HostKind::None | HostKind::CustomMaster => {
+            drop(evaluator);
+            HostSetup::None
+        }
+        HostKind::ExtensionHost { .. } => host_setup(loaded, extension_plan, evaluator)?,
+    };
     let package = environment.launched.package.as_deref();
     let program = Program {
         node: node.clone(),
         node_args: environment.launched.node_args.clone(),
-        configured: generation::for_workers(loaded, package).map_err(|error| (Exit::Internal, error))?,
+        configured: generation::for_workers(loaded, package, left.overrides(), host_kind)
+            .map_err(|error| (Exit::Internal, error))?,
         args: environment.words.clone(),
     };
-    let host_kind = match &host_setup {
-        HostSetup::None => HostKind::None,
-        HostSetup::ExtensionHost { .. } => HostKind::ExtensionHost {
-            limit: settings.extensions_load_timeout.map(|limit| limit + HOST_SLACK),
-        },
-        HostSetup::CustomMaster(_) => HostKind::CustomMaster,
-    };
-    let read = environment.reread(request, loaded, node, host_kind);
+    let read = environment.reread(request, loaded, node, extension_plan.native.clone());
     let mut spec = generation::spec(loaded, &program.configured, &extension_plan.modules);
     spec.policy.host_kind = host_kind;
     let control = run_spec::control(settings, identity, &loaded.path);
@@ -93,24 +91,18 @@ fn prepare(found: Found<'_>) -> Result<RunSpec, (Exit, String)> {
     job.spec = spec;
     job.in_force = generation::in_force(loaded).map_err(|error| (Exit::Internal, error))?;
     job.terminal = environment.terminal;
-    job.launcher.overrides = overrides;
     job.builtins = builtins;
     job.starter = Starter::of_this_process();
     Ok(job)
 }
 
-/// The extension host, if one is needed: the process that has run the configuration, or a new one. If none is, that
-/// process ends here.
+/// The extension host: the process that has run the configuration, or a new one.
 fn host_setup(
     loaded: &Loaded,
     extension_plan: &ExtensionPlan,
     mut evaluator: Evaluator<'_>,
 ) -> Result<HostSetup, (Exit, String)> {
     let running = evaluator.running.take();
-    let stays = running.as_ref().is_some_and(|running| running.left.stays);
-    if extension_plan.modules.is_empty() && !stays && !traces() {
-        return Ok(HostSetup::None);
-    }
     let not_started = |error: String| {
         (Exit::ForkOrExec, format!("the process for the extensions cannot be started: {error}"))
     };
@@ -154,11 +146,6 @@ fn start(
     }
     let started = launcher.launch(&json!({})).map_err(|error| error.to_string());
     (launcher, started)
-}
-
-/// Whether somebody wants to see the events of a Master, for which there has to be one.
-fn traces() -> bool {
-    std::env::var("NODE_DEBUG").is_ok_and(|sections| sections.to_ascii_lowercase().contains("luster:eex"))
 }
 
 fn announce(job: &RunSpec, main: &Path, extension_plan: &ExtensionPlan) {

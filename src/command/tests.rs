@@ -342,7 +342,7 @@ fn at_a_reload_it_has_as_long_and_what_runs_stays() {
             boot: json!({"v": 1, "program": "/usr/bin/luster", "args": []}),
             parent: None,
             limit: DescriptorLimit::current().unwrap(),
-            host_kind: crate::core::HostKind::None,
+            native: Vec::new(),
         };
         reread.into_read()(&Starter::alone())
     };

@@ -61,8 +61,8 @@ pub fn changed_keys(before: &Loaded, now: &Loaded) -> Vec<&'static str> {
         // The control socket is opened once.
         "control.socket" | "control.group" => in_force(before, key) != in_force(now, key),
         control if control.starts_with("control.") => false,
-        // The folder follows the app unless somebody names one.
-        "extensionsPath" => before.raw.get(*key) != now.raw.get(*key),
+        // Those that luster does the work of are not keys.
+        "extensions" | "extensionsPath" => false,
         key => in_force(before, key) != in_force(now, key),
     };
     KEYS.iter().copied().filter(|key| differs(key)).collect()

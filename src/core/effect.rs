@@ -296,6 +296,8 @@ pub enum NextAction {
 pub enum HostThen {
     /// Nothing: it is all over.
     Nothing,
+    /// Nothing: no extension has a master's side any more.
+    NotNeeded,
     /// It is started again at once; workers go on meanwhile.
     StartAtOnce,
     /// It is started again after a pause, because it keeps dying young.

@@ -76,7 +76,7 @@ impl Supervisor {
             })
             .collect();
         let host = match policy.host_kind {
-            HostKind::ExtensionHost { limit } => Host::started(now, limit),
+            HostKind::ExtensionHost { limit } => Host::started(now, limit, spec.host.clone()),
             HostKind::CustomMaster => Host::attached(),
             HostKind::None => Host::none(),
         };
@@ -282,6 +282,7 @@ impl Supervisor {
             }
         }
         self.complete_pending(effects);
+        self.dismiss_unneeded_host(now, effects);
         self.finish_when_over(now, effects);
         self.slots.settle();
         self.revision += 1;

@@ -11,6 +11,7 @@
 //!
 //! - A host that fails before it was ever initialized is like a wrong configuration: luster ends. Later ones are
 //!   started again, with the pauses of a worker that dies young.
+//! - A reload may bring the first one, or take the last one away (`host_change`).
 //! - When the last worker is dead the host is given a moment to revive one.
 //! - A custom master is *Attached* until it closes its channel. It is not ours to start, judge or kill; without it everything
 //!   is stopped, in a limited time, and its addresses are free at once.
@@ -18,12 +19,13 @@
 //!
 //! Invariant: at most one host process is alive.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use super::backoff::CrashCounter;
 use super::effect::Effect::{self, Notify};
 use super::effect::{Notice, Outcome};
-use super::ids::{HostInstanceId, Moment};
+use super::ids::{Generation, HostInstanceId, Moment};
 
 /// How long extensions may take to say goodbye once all workers are gone.
 pub(super) const FAREWELL: Duration = Duration::from_secs(5);
@@ -43,6 +45,10 @@ pub(super) struct Host {
     pub(super) crashes: CrashCounter,
     /// Why it is about to end.
     pub(super) fault: Option<String>,
+    /// What it runs, as the spec's text, or what the last one did.
+    pub(super) runs: String,
+    /// The configurations whose workers count on it.
+    pub(super) needed_by: BTreeSet<Generation>,
 }
 
 #[derive(Debug)]
@@ -63,7 +69,7 @@ pub(super) enum Phase {
     Pausing { until: Moment },
     /// It was told to go, or killed; another one is started when it is gone. Killed then.
     Replaced { kill: Option<Moment> },
-    /// It was told that all is over; killed then.
+    /// It was told that it is over, and nobody follows; killed then.
     Ending { kill: Option<Moment> },
     /// There was one.
     Gone,
@@ -83,12 +89,15 @@ impl Host {
             limit: None,
             crashes: CrashCounter::NONE,
             fault: None,
+            runs: String::new(),
+            needed_by: BTreeSet::new(),
         }
     }
 
     /// The first one, whose process runs already: it has read the configuration.
-    pub(super) fn started(now: Moment, limit: Option<Duration>) -> Self {
-        let mut host = Self { limit, last_instance: HostInstanceId::FIRST, ..Self::none() };
+    pub(super) fn started(now: Moment, limit: Option<Duration>, runs: String) -> Self {
+        let needed_by = BTreeSet::from([Generation(0)]);
+        let mut host = Self { limit, last_instance: HostInstanceId::FIRST, runs, needed_by, ..Self::none() };
         host.phase = host.starting(now, Attempt::First);
         host
     }
@@ -184,12 +193,48 @@ impl Host {
                 Phase::Replaced { kill: None }
             }
             Phase::Doomed { .. } => Phase::Replaced { kill: None },
-            Phase::Pausing { .. } => return true,
-            Phase::None | Phase::Attached | Phase::Gone | Phase::Replaced { .. } | Phase::Ending { .. } => {
-                return false;
-            }
+            // It was not needed for a while.
+            Phase::Ending { kill } => Phase::Replaced { kill },
+            Phase::Pausing { .. } | Phase::None | Phase::Gone => return true,
+            Phase::Attached | Phase::Replaced { .. } => return false,
         };
         false
+    }
+
+    /// Whether one that runs this is there, or will be by itself.
+    pub(super) fn fits(&self, spec: &str) -> bool {
+        match self.phase {
+            Phase::Starting { .. }
+            | Phase::Serving { .. }
+            | Phase::Leaving { .. }
+            | Phase::Doomed { .. }
+            | Phase::Pausing { .. } => self.runs == spec,
+            Phase::None | Phase::Attached | Phase::Replaced { .. } | Phase::Ending { .. } | Phase::Gone => {
+                false
+            }
+        }
+    }
+
+    /// None is wanted any more. One that is there stays for those that count on it; nobody follows it.
+    pub(super) fn has_no_heir(&mut self) {
+        if let Phase::Replaced { kill } = self.phase {
+            self.phase = Phase::Ending { kill };
+        }
+        self.give_up_pause();
+    }
+
+    /// Whether there is one that nobody has told to go.
+    pub(super) const fn stays(&self) -> bool {
+        match self.phase {
+            Phase::Starting { .. } | Phase::Serving { .. } | Phase::Leaving { .. } => true,
+            Phase::None
+            | Phase::Attached
+            | Phase::Doomed { .. }
+            | Phase::Pausing { .. }
+            | Phase::Replaced { .. }
+            | Phase::Ending { .. }
+            | Phase::Gone => false,
+        }
     }
 
     pub(super) fn leaves(&mut self, now: Moment) {

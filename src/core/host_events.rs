@@ -116,16 +116,10 @@ impl Supervisor {
         effects.push(Effect::ReleaseAllListeners);
     }
 
-    /// Its extensions are others from now on: the host is started anew, on the configuration in force.
-    pub(super) fn replace_host(&mut self, now: Moment, effects: &mut Vec<Effect>) {
-        if self.host.is_replaced_now(now, effects) {
-            self.start_host(now, effects);
-        }
-    }
-
     pub(super) fn start_host(&mut self, now: Moment, effects: &mut Vec<Effect>) {
         self.host.last_instance.0 += 1;
         self.host.fault = None;
+        self.host.runs.clone_from(&self.spec.host);
         self.host.phase = self.host.starting(now, Attempt::Again);
         effects.push(Effect::StartHost(self.host.last_instance));
     }
@@ -143,6 +137,9 @@ impl Supervisor {
                 effects.push(Notify(Notice::HostExited { instance: id, status, fault: None, then }));
                 return self.start_host(now, effects);
             }
+            Phase::Ending { .. } if self.goal == Goal::Serve => {
+                return self.host_gone(id, status, None, effects);
+            }
             // A stop came meanwhile: nobody follows it.
             Phase::Replaced { .. }
             | Phase::None
@@ -155,6 +152,9 @@ impl Supervisor {
             }
         };
         self.host.phase = Phase::Gone;
+        if self.goal == Goal::Serve && !self.policy.host_kind.is_ours() {
+            return self.host_gone(id, status, fault, effects);
+        }
         if self.waits_for_host() && self.goal == Goal::Serve {
             return self.host_trial_failed(now, id, status, fault, effects);
         }

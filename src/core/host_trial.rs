@@ -1,4 +1,4 @@
-//! A host that is started anew because of a reload: no worker is replaced before it is initialized, and one that fails before
+//! A host that is started because of a reload, anew or for the first time: no worker is replaced before it is initialized, and one that fails before
 //! that takes the reload back.
 //!
 //! Invariants: only a reload that concerns all workers tries a host; a trial ends with the host's first word or its end,
@@ -18,8 +18,13 @@ impl Supervisor {
     /// A reload is in force: where the host is started anew for it, workers wait for that.
     pub(super) const fn try_host(&mut self) {
         self.reload.host_trial = match self.host.phase {
-            Phase::Starting { attempt: Attempt::Again, .. } | Phase::Replaced { .. } => HostTrial::UnderWay,
-            Phase::Starting { attempt: Attempt::First, .. }
+            Phase::Starting { attempt: Attempt::Again, .. } | Phase::Replaced { .. }
+                if self.policy.host_kind.is_ours() =>
+            {
+                HostTrial::UnderWay
+            }
+            Phase::Starting { .. }
+            | Phase::Replaced { .. }
             | Phase::None
             | Phase::Attached
             | Phase::Serving { .. }
@@ -45,7 +50,11 @@ impl Supervisor {
         fault: Option<String>,
         effects: &mut Vec<Effect>,
     ) {
-        let then = HostThen::StartAtOnce;
+        let before = self.reload.previous.as_ref().filter(|_| self.rollout.is_some());
+        let then = match before {
+            Some(previous) if !previous.spec.policy.host_kind.is_ours() => HostThen::NotNeeded,
+            Some(_) | None => HostThen::StartAtOnce,
+        };
         let words = fault.as_deref().map(|fault| LastWords::new(fault, None));
         effects.push(Notify(Notice::HostExited { instance: id, status: status.clone(), fault, then }));
         // Where what is taken back has a host of its own, it is started by that.

@@ -18,6 +18,7 @@ mod failure;
 mod fleet;
 mod goal;
 mod host;
+mod host_change;
 mod host_events;
 mod host_trial;
 mod ids;

@@ -85,13 +85,23 @@ pub enum ExitTimeout {
 pub enum HostKind {
     /// None: all workers are started at once, and luster ends when all are dead.
     None,
-    /// A Node process of ours, the extension host, which has been started. Workers start when it asks.
+    /// A Node process of ours, the extension host. If it is there from the start, workers start when it asks.
     ExtensionHost {
         /// How long it may take to initialize.
         limit: Option<Duration>,
     },
     /// A custom master, which started us: it asks for everything, and its end is ours.
     CustomMaster,
+}
+
+impl HostKind {
+    /// Whether it is a process that we start and end.
+    pub(super) const fn is_ours(self) -> bool {
+        match self {
+            Self::ExtensionHost { .. } => true,
+            Self::None | Self::CustomMaster => false,
+        }
+    }
 }
 
 /// Who says that a worker is ready.

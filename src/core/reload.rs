@@ -15,7 +15,7 @@ use super::ids::{Generation, Moment, RequestId, WorkerId};
 use super::pending::Awaited;
 use super::policy::HostKind;
 use super::reload_state::{Previous, Reading};
-use super::spec::{Change, PoolSpec, diff};
+use super::spec::PoolSpec;
 
 impl Supervisor {
     /// Something that restarts workers is asked for.
@@ -113,7 +113,6 @@ impl Supervisor {
         effects: &mut Vec<Effect>,
     ) {
         let before = std::mem::replace(&mut self.spec, spec);
-        let changes = diff(&before, &self.spec);
         self.generation = generation;
         effects.push(Effect::AdoptConfiguration(generation));
         let mut policy = self.spec.policy.clone();
@@ -131,9 +130,7 @@ impl Supervisor {
             }
         }
         self.policy = policy;
-        if changes.contains(&Change::Host) {
-            self.replace_host(now, effects);
-        }
+        self.fit_host(now, effects);
     }
 
     /// Does what was asked for, each thing once.

@@ -223,7 +223,7 @@ impl Supervisor {
         }
     }
 
-    fn start_idle(&mut self, now: Moment, effects: &mut Vec<Effect>) -> Awaited {
+    pub(super) fn start_idle(&mut self, now: Moment, effects: &mut Vec<Effect>) -> Awaited {
         let idle =
             |slot: &&Slot| matches!(slot.state, SlotState::Empty) && slot.desired == DesiredState::Running;
         let workers: Vec<_> = self.slots.iter().filter(idle).map(|slot| slot.worker).collect();

@@ -37,7 +37,7 @@ pub enum Change {
     Run,
     /// Sockets are opened otherwise.
     Listen,
-    /// The extension host runs something else: it is started anew.
+    /// The extension host runs something else, comes or goes.
     Host,
 }
 
@@ -52,9 +52,13 @@ pub fn diff(old: &PoolSpec, new: &PoolSpec) -> Vec<Change> {
         (is_moved(old, new), Change::Ports),
         (new.run != old.run, Change::Run),
         (new.listen != old.listen, Change::Listen),
-        (new.host != old.host, Change::Host),
+        (has_other_host(old, new), Change::Host),
     ];
     changes.into_iter().filter(|(is_there, _)| *is_there).map(|(_, change)| change).collect()
+}
+
+fn has_other_host(old: &PoolSpec, new: &PoolSpec) -> bool {
+    old.policy.host_kind.is_ours() != new.policy.host_kind.is_ours() || old.host != new.host
 }
 
 /// Whether a worker that both have listens elsewhere. Ports are only laid out where they can differ: this is asked at each step
@@ -73,8 +77,8 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
-    use crate::core::Port;
     use crate::core::tests::{policy, spec};
+    use crate::core::{HostKind, Port};
 
     #[test]
     fn each_kind_of_difference_is_told_and_nothing_else() {
@@ -85,6 +89,10 @@ mod tests {
         assert_eq!(diff(&old, &PoolSpec { host: "x".into(), ..spec(1) }), [Change::Count, Change::Host]);
         let later = Policy { ready_timeout: Some(Duration::from_secs(1)), ..policy(2) };
         assert_eq!(diff(&old, &PoolSpec { policy: later, ..spec(2) }), [Change::Live]);
+        let hosted = Policy { host_kind: HostKind::ExtensionHost { limit: None }, ..policy(2) };
+        let hosted = PoolSpec { policy: hosted, ..spec(2) };
+        assert_eq!(diff(&old, &hosted), [Change::Live, Change::Host]);
+        assert_eq!(diff(&hosted, &old), [Change::Live, Change::Host]);
         let moved = Layout { port: Some(Port::Tcp(81)), ..spec(2).layout };
         assert_eq!(diff(&old, &PoolSpec { layout: moved, ..spec(2) }), [Change::Ports]);
         let grouped = Layout { groups: 2.0, ..spec(2).layout };

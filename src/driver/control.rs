@@ -40,11 +40,13 @@ impl Driver {
         let snapshot = self.snapshot(now);
         let pid = |process: &super::state::Process| process.child.pid().as_raw();
         let host = match (self.host.is_host(), self.host.process()) {
-            (true, process) => Some((HostKind::ExtensionHost, process.map(|(_, pid)| pid.as_raw()))),
+            (true, process) if snapshot.host.is_some() => {
+                Some((HostKind::ExtensionHost, process.map(|(_, pid)| pid.as_raw())))
+            }
             (false, _) if self.host.link().is_connected() => {
                 Some((HostKind::CustomMaster, Some(nix::unistd::getppid().as_raw())))
             }
-            (false, _) => None,
+            (true | false, _) => None,
         };
         let configured = self.launcher.configured.get(&snapshot.generation);
         LiveState {

@@ -108,7 +108,7 @@ impl HostHandle {
 
     /// Who it is, for the log.
     pub(super) const fn name(&self) -> &'static str {
-        if self.launcher.is_some() { "the extension host" } else { "the custom master" }
+        if self.is_host() { "the extension host" } else { "the custom master" }
     }
 
     pub(super) fn link(&self) -> &HostChannel {
@@ -196,9 +196,16 @@ impl HostHandle {
         }
     }
 
-    /// Whether there is, or will be again, a host that says how workers are started.
+    /// A first host can be started in this way; one that was there is started as it was.
+    pub(super) fn may_be_started_by(&mut self, launcher: Option<Box<HostLauncher>>) {
+        if self.launcher.is_none() {
+            self.launcher = launcher.map(|launcher| *launcher);
+        }
+    }
+
+    /// Whether it is a process of ours, if there is one at all.
     pub(super) const fn is_host(&self) -> bool {
-        self.launcher.is_some()
+        self.script.is_none()
     }
 
     pub(super) fn kill(&mut self, instance: HostInstanceId) {

@@ -57,6 +57,7 @@ impl Driver {
             // It was answered before the loop began; said again it means nothing.
             HostRequest::Hello(_) => {}
             HostRequest::Initialized { native } => {
+                self.launcher.host_is_there();
                 self.do_the_work_of(&native);
                 self.host_did(now, HostEvent::Initialized);
             }
@@ -79,7 +80,7 @@ impl Driver {
                     self.cluster.share_by(Balance::Shared);
                 }
             }
-            HostRequest::Env(changes) => self.launcher.overrides.change_env(changes),
+            HostRequest::Env(changes) => self.launcher.change_env(changes),
             HostRequest::Kill { instance, signal } => {
                 if let Some(process) = self.children.get(&InstanceId(instance)) {
                     self.send_signal(process, process::Signal::Other(signal), &format!("signal {signal}"));

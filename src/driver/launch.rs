@@ -9,11 +9,11 @@ use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 
 use crate::core::{Generation, Spawn, WorkerId};
-use crate::node::host::{Setup, needed};
+use crate::node::host::{EnvChanges, Setup, needed};
 use crate::node::scripts::{self, NodeFlags, readable_arg};
 use crate::process::{Change, DescriptorLimit, FOR_LUSTER_ALONE, Forked, Sealed, SpawnError, Start, Stream};
 
-use super::spawn_overrides::{Serialization, SpawnOverrides};
+use super::spawn_overrides::{Serialization, SpawnOverrides, StreamOverride};
 
 /// Node's default inspector port.
 const INSPECTOR: u16 = 9229;
@@ -35,8 +35,10 @@ pub struct Launcher {
     pub inspect_port: Option<u16>,
     /// The limit on descriptors luster was started with.
     pub limit: DescriptorLimit,
-    /// What the host wants otherwise.
-    pub overrides: SpawnOverrides,
+    /// What the host wants otherwise, once one has been there.
+    pub overrides: Option<SpawnOverrides>,
+    /// What one wants that is being started.
+    pub arriving: Option<SpawnOverrides>,
 }
 
 /// What one reading of the configuration means to workers, whole: the app and the configuration belong together.
@@ -52,14 +54,20 @@ pub struct Configured {
     pub readable: Vec<PathBuf>,
     /// The configuration, if it is data: the first of what a worker is given besides its channel.
     pub data: Option<Sealed>,
-    /// What it overrides for workers, unless a host says that.
-    pub overrides: Option<SpawnOverrides>,
+    /// What it overrides for workers.
+    pub overrides: SpawnOverrides,
+    /// Whether a host says that instead, once it is there.
+    pub overridden_by: SettingsFrom,
 }
 
 /// Who wants something.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum SettingsFrom {
+pub enum SettingsFrom {
+    /// The configuration itself: there is no host.
+    Configuration,
+    /// The extension host.
     Host,
+    /// A custom master's script.
     CustomMaster,
 }
 
@@ -113,7 +121,7 @@ impl Launcher {
         stdio: [Stream; 3],
     ) -> Result<Launched, LaunchError> {
         let configured = self.configured.get(&spawn.generation).ok_or(LaunchError::Forgotten)?;
-        let overrides = configured.overrides.as_ref().unwrap_or(&self.overrides);
+        let overrides = self.overrides_of(configured);
         let plan = Plan { launcher: self, configured, overrides, spawn };
         let (preload, seen) = self.preload.seen();
         let args = plan.args(preload);
@@ -139,12 +147,52 @@ impl Launcher {
         Ok(Launched { forked: start.fork()?, argv, serialization: overrides.serialization })
     }
 
+    fn overrides_of<'a>(&'a self, configured: &'a Configured) -> &'a SpawnOverrides {
+        match configured.overridden_by {
+            SettingsFrom::Configuration => &configured.overrides,
+            SettingsFrom::Host | SettingsFrom::CustomMaster => {
+                self.overrides.as_ref().unwrap_or(&configured.overrides)
+            }
+        }
+    }
+
+    /// What the streams of workers on this configuration are to be.
+    pub(super) fn streams_of(&self, generation: Generation) -> [StreamOverride; 3] {
+        let configured = self.configured.get(&generation);
+        configured.map(|configured| self.overrides_of(configured).streams).unwrap_or_default()
+    }
+
+    /// A host is started: it says all it wants, whatever an earlier one has wanted.
+    pub(super) fn host_starts(&mut self) {
+        self.arriving = Some(SpawnOverrides::default());
+    }
+
+    /// What it wants until now holds for workers from now on.
+    pub(super) fn host_is_there(&mut self) {
+        if let Some(overrides) = self.arriving.take() {
+            self.overrides = Some(overrides);
+        }
+    }
+
+    /// What the host that speaks wants.
+    fn wanted(&mut self) -> &mut SpawnOverrides {
+        match &mut self.arriving {
+            Some(arriving) => arriving,
+            None => self.overrides.get_or_insert_default(),
+        }
+    }
+
+    /// Takes changes of the environment that the host wants.
+    pub(super) fn change_env(&mut self, changes: EnvChanges) {
+        self.wanted().change_env(changes);
+    }
+
     /// Takes what the host wants from now on.
     pub(super) fn set_up(&mut self, setup: &Setup, by: SettingsFrom) {
-        self.overrides.set_up(setup);
+        self.wanted().set_up(setup);
         match by {
             // Node's defaults name the script itself; for the extension host that is nothing to start.
-            SettingsFrom::Host => {}
+            SettingsFrom::Host | SettingsFrom::Configuration => {}
             SettingsFrom::CustomMaster => {
                 if let (Some(exec), Some(configured)) =
                     (&setup.exec, self.configured.values_mut().next_back())

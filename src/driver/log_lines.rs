@@ -353,6 +353,9 @@ fn host_exited(status: &ExitStatus, fault: Option<&str>, then: HostThen) {
     let (event, what) = ("host_exit", format!("the extension host {how}"));
     match then {
         HostThen::Nothing => info!(event, code, signal, not_started, fault, "{what}"),
+        HostThen::NotNeeded => {
+            info!(event, code, signal, not_started, fault, "{what}; none is needed now");
+        }
         HostThen::StartAtOnce => {
             let then = "restart";
             warn!(

@@ -46,7 +46,7 @@ mod worker_messages;
 
 pub use builtin_extensions::{BuiltinExtensions, GUARD, LOG_FILE, Restart, Watching};
 pub use clauses::cause_of_death;
-pub use launch::{Configured, Launcher};
-pub use reader::{InForce, Read, Reading, Starter};
+pub use launch::{Configured, Launcher, SettingsFrom};
+pub use reader::{InForce, NowRunning, Read, Reading, Starter};
 pub use run::{CustomMaster, HostSetup, RunSpec, run};
 pub use spawn_overrides::SpawnOverrides;

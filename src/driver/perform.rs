@@ -12,7 +12,7 @@ use crate::process::{self, Delivery, Forked, Sealed};
 use super::exec_results::{Begun, Mended};
 use super::launch::{LaunchError, Launched};
 use super::log_lines;
-use super::reader::{InForce, Reading};
+use super::reader::{InForce, NowRunning, Reading};
 use super::state::{DirectChannel, DirectChannelUse, Driver, Engaged, Process, Relayed};
 use super::streams::{self, Streams};
 use super::worker_messages;
@@ -54,7 +54,9 @@ impl Driver {
             Effect::ReleaseSlotListeners(worker) => self.cluster.slot_abandoned(worker),
             Effect::ReleaseAllListeners => self.cluster.close_all(),
             Effect::ReadConfiguration(generation) => {
-                if let Err(error) = self.reader.begin(generation) {
+                if let Err(error) =
+                    self.reader.begin(generation, NowRunning { host: self.host.process().is_some() })
+                {
                     let reason = format!("it cannot be read: {error}");
                     self.events.push_back(Event::ConfigurationRead(generation, Err(reason)));
                 }
@@ -92,7 +94,7 @@ impl Driver {
         let (launched, ours) = reserve.lend(|| {
             let (channel, theirs) = Cluster::channel_pair()?;
             let Streams { ours, theirs: stdio } =
-                streams::make(launcher.overrides.streams, builtins, worker, instance)
+                streams::make(launcher.streams_of(spawn.generation), builtins, worker, instance)
                     .map_err(LaunchError::Streams)?;
             let launched = launcher.launch(spawn, theirs, stdio)?;
             match cluster.attach(worker, instance, channel) {
@@ -128,7 +130,8 @@ impl Driver {
     /// What was read, now or before, is in force from now on.
     fn adopt_configuration(&mut self, generation: Generation) {
         if let Some(reading) = self.reader.take(generation) {
-            let Reading { configured, in_force, warnings, unapplied, .. } = reading;
+            let Reading { configured, in_force, host_launcher, warnings, unapplied, .. } = reading;
+            self.host.may_be_started_by(host_launcher);
             for warning in warnings {
                 warn!(event = "config_warning", "{warning}");
             }
@@ -163,7 +166,8 @@ impl Driver {
 
     pub(super) fn start_host(&mut self, instance: HostInstanceId) {
         let ports = self.supervisor.initial_ports();
-        let Self { reserve, host, .. } = self;
+        let Self { reserve, host, launcher, .. } = self;
+        launcher.host_starts();
         match reserve.lend(|| host.start(instance, &ports)) {
             Ok(pid) => info!(event = "host_fork", pid, "the extension host (pid {pid}) started"),
             Err(reason) => {

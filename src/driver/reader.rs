@@ -14,7 +14,7 @@ use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 use super::launch::Configured;
 use crate::core::{Generation, PoolSpec};
 use crate::node::cluster::{Balance, SocketAccess};
-use crate::node::host::HostLaunchError;
+use crate::node::host::{HostLaunchError, HostLauncher};
 use crate::process::{Child, Forked, Sealed, SpawnError, Start};
 
 /// Reads the configuration with every check; a refusal is told as it is.
@@ -29,6 +29,8 @@ pub struct Reading {
     pub in_force: InForce,
     /// What it wants of the fleet.
     pub spec: PoolSpec,
+    /// How an extension host is started, if one is wanted.
+    pub host_launcher: Option<Box<HostLauncher>>,
     /// What looked odd.
     pub warnings: Vec<String>,
     /// The keys whose change needs a full restart.
@@ -51,6 +53,14 @@ pub struct InForce {
 pub struct Starter {
     words: UnboundedSender<(Generation, Word)>,
     generation: Generation,
+    running: NowRunning,
+}
+
+/// What runs while something is read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct NowRunning {
+    /// Whether there is a host, which then has the channel of luster's parent.
+    pub host: bool,
 }
 
 /// What the thread says.
@@ -70,6 +80,12 @@ pub(super) struct Reader {
 }
 
 impl Starter {
+    /// What runs meanwhile.
+    #[must_use]
+    pub const fn running(&self) -> NowRunning {
+        self.running
+    }
+
     /// Starts a process; waits until it runs.
     ///
     /// # Errors
@@ -97,7 +113,7 @@ impl Starter {
                 }
             }
         });
-        Self { words, generation: Generation::default() }
+        Self { words, generation: Generation::default(), running: NowRunning { host: false } }
     }
 }
 
@@ -108,11 +124,11 @@ impl Reader {
     }
 
     /// Begins to read.
-    pub(super) fn begin(&self, generation: Generation) -> io::Result<()> {
+    pub(super) fn begin(&self, generation: Generation, running: NowRunning) -> io::Result<()> {
         let Some(read) = self.read.clone() else {
             return Err(io::Error::other("there is no configuration file"));
         };
-        let starter = Starter { words: self.sender.clone(), generation };
+        let starter = Starter { words: self.sender.clone(), generation, running };
         let thread = std::thread::Builder::new().name("configuration".to_owned());
         thread.spawn(move || {
             // A panic has been told by now; whoever waits is to hear of it, too.

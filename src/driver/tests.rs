@@ -10,7 +10,7 @@ use std::time::Instant;
 use super::builtin_extensions::BuiltinExtensions;
 use super::control_desk::{Asks, ControlDesk};
 use super::host_handle::HostHandle;
-use super::launch::{Configured, Launcher};
+use super::launch::{Configured, Launcher, SettingsFrom};
 use super::reader::Reader;
 use super::spawn_overrides::SpawnOverrides;
 use super::state::{Driver, Engaged};
@@ -72,7 +72,8 @@ fn driver(folder: PathBuf) -> Driver {
         boot: "{}".to_owned(),
         readable: Vec::new(),
         data: None,
-        overrides: None,
+        overrides: SpawnOverrides::default(),
+        overridden_by: SettingsFrom::Configuration,
     };
     let launcher = Launcher {
         node: "/no/node".into(),
@@ -82,7 +83,8 @@ fn driver(folder: PathBuf) -> Driver {
         preload: Placed::place(Script::Worker, Places::only(vec![folder])).unwrap(),
         inspect_port: None,
         limit: DescriptorLimit::current().unwrap(),
-        overrides: SpawnOverrides::default(),
+        overrides: None,
+        arriving: None,
     };
     let about = About {
         version: "0",

@@ -83,9 +83,20 @@ fn kinds() -> impl Strategy<Value = HostKind> {
     ]
 }
 
+/// What a configuration may say of the host when this was said before.
+fn later_kinds(kind: HostKind) -> impl Strategy<Value = HostKind> {
+    let hosted = wait(4000).prop_map(|limit| HostKind::ExtensionHost { limit });
+    let other = prop_oneof![Just(HostKind::None), hosted];
+    prop_oneof![Just(kind), other].prop_map(move |other| match kind {
+        HostKind::CustomMaster => HostKind::CustomMaster,
+        HostKind::None | HostKind::ExtensionHost { .. } => other,
+    })
+}
+
 /// What comes of reading the configuration, and when.
 fn readings(kind: HostKind) -> impl Strategy<Value = Vec<(u64, Result<PoolSpec, String>)>> {
-    let result = prop_oneof![4 => specs(kind).prop_map(Ok), 1 => Just(Err("it is wrong".to_owned()))];
+    let good = later_kinds(kind).prop_flat_map(specs).prop_map(Ok);
+    let result = prop_oneof![4 => good, 1 => Just(Err("it is wrong".to_owned()))];
     prop::collection::vec((prop_oneof![1 => Just(0), 2 => 0u64..1500], result), 1..8)
 }
 
@@ -331,6 +342,7 @@ fn whatever_has_happened_a_good_configuration_is_reloaded_and_nothing_else_is_ke
     });
     hold("a_good_configuration_is_reloaded", &inputs, |(spec, readings, cast, deeds)| {
         let (healed, workers) = (Rc::new(Cell::new(false)), spec.policy.workers);
+        let hosted = spec.policy.host_kind != HostKind::None;
         let mut world = world(spec, readings, cast, &healed);
         if world.host.is_some() {
             world.host_news(HostEvent::Initialized);
@@ -363,6 +375,8 @@ fn whatever_has_happened_a_good_configuration_is_reloaded_and_nothing_else_is_ke
         let snapshot = world.supervisor.snapshot(world.now);
         let ready = world.ready();
         prop_assert_eq!((ready, world.processes(), snapshot.workers.len()), (workers as usize, ready, ready));
+        let has_host = world.host.as_ref().is_some_and(|host| !host.dismissed);
+        prop_assert_eq!(has_host, hosted, "a host if one is wanted, and no other");
         let in_force = snapshot.generation;
         for id in world.living() {
             prop_assert_eq!(world.generations[&id], in_force);

@@ -369,3 +369,118 @@ fn a_custom_master_that_does_not_read_is_neither_killed_nor_does_it_end_anything
     world.pass(60_000);
     assert_eq!((world.hosts_killed, world.ready(), &world.outcome), (0, 1, &None));
 }
+
+/// The same configuration, which such a host belongs to.
+fn hosted_spec(workers: u32, host: &str) -> PoolSpec {
+    PoolSpec { host: host.into(), ..spec_of(hosted(workers)) }
+}
+
+fn reload(world: &mut World, spec: PoolSpec) -> crate::core::RequestId {
+    world.configuration = Some(Ok(spec));
+    world.request(Request::Rollout(OnDeath::Hold))
+}
+
+#[test]
+fn a_reload_brings_the_first_host_and_workers_wait_for_it() {
+    let mut world = World::serving(policy(2));
+    let old = world.living();
+    let id = reload(&mut world, hosted_spec(2, "mine"));
+    assert_eq!(world.hosts_started.len(), 1);
+    world.pass(5000);
+    assert_eq!(world.living(), old, "nobody is replaced before it is initialized");
+    world.host_news(HostEvent::Initialized);
+    let told = &world.introductions.last().expect("it is told").1;
+    assert_eq!(told.workers.len(), 2);
+    world.ask(Request::Start);
+    world.run_until("it is done", |world| world.completed.contains_key(&id));
+    assert_eq!((world.living().intersection(&old).count(), world.ready()), (0, 2));
+    // It is one like any other from now on.
+    world.host_news(HostEvent::Exited(ExitStatus::Code(1)));
+    assert_eq!(world.hosts_started.len(), 2);
+    world.host_news(HostEvent::Initialized);
+    world.ask(Request::Stop);
+    world.run_until("the end", |world| world.outcome.is_some());
+    assert_eq!(world.outcome, Some(Outcome::Stopped));
+}
+
+#[test]
+fn a_first_host_that_cannot_start_or_takes_too_long_takes_the_reload_back_and_none_follows() {
+    for news in [Some(HostEvent::Exited(ExitStatus::Code(1))), None] {
+        let mut world = World::serving(policy(2));
+        let old = world.living();
+        let id = reload(&mut world, hosted_spec(2, "mine"));
+        news.into_iter().for_each(|news| world.host_news(news));
+        world.run_until("it is taken back", |world| world.completed.contains_key(&id));
+        world.pass(60_000);
+        assert_eq!((world.living(), &world.host, world.hosts_started.len()), (old, &None, 1));
+        assert_eq!(host_then(&world), [HostThen::NotNeeded]);
+        assert_eq!(world.supervisor.snapshot(world.now).generation.0, 0);
+    }
+}
+
+#[test]
+fn a_host_that_is_not_needed_any_more_goes_when_nobody_is_left_who_counts_on_it() {
+    let mut world =
+        World::new(Policy { restart: crate::core::RestartOrder::StartFirst, ..hosted(2) }).scripted(
+            |_, start| Behaviour { drains: Some(if start == 1 { 9000 } else { 20 }), ..Behaviour::default() },
+        );
+    world.host_news(HostEvent::Initialized);
+    world.ask(Request::Start);
+    world.run_until("everyone is ready", |world| world.ready() == 2);
+    let old = world.living();
+    let spec = PoolSpec {
+        host: String::new(),
+        ..spec_of(Policy { host_kind: HostKind::None, ..world.policy.clone() })
+    };
+    let id = reload(&mut world, spec);
+    let is_told = |world: &World| world.host.as_ref().is_none_or(|host| host.dismissed);
+    while world.living().intersection(&old).count() > 0 {
+        assert!(!is_told(&world), "somebody may still ask it");
+        world.pass(10);
+    }
+    world.run_until("it is told to go", is_told);
+    assert!(world.completed.contains_key(&id));
+    world.pass(60_000);
+    assert_eq!((&world.host, world.ready(), &world.outcome), (&None, 2, &None));
+    assert_eq!((host_then(&world), world.hosts_killed), (vec![HostThen::NotNeeded], 0));
+    assert!(world.supervisor.snapshot(world.now).host.is_none());
+}
+
+#[test]
+fn a_host_whose_removal_is_taken_back_was_never_touched() {
+    let mut world = serving(hosted(2));
+    world.script = Box::new(|_, _| Behaviour::dying_at(30));
+    let spec = PoolSpec { run: "bad".into(), ..spec_of(Policy { host_kind: HostKind::None, ..hosted(2) }) };
+    let id = reload(&mut world, spec);
+    world.run_until("it fails", |world| world.said(|notice| matches!(notice, Notice::RolloutAborted { .. })));
+    world.script = Box::new(|_, _| Behaviour::default());
+    world.run_until("it is taken back", |world| world.completed.contains_key(&id));
+    world.pass(60_000);
+    assert_eq!((world.hosts_started.len(), host_then(&world), world.ready()), (1, vec![], 2));
+    assert!(world.host.as_ref().is_some_and(|host| !host.dismissed));
+}
+
+#[test]
+fn a_host_that_is_wanted_again_while_it_goes_is_followed_by_another() {
+    let mut world = serving(hosted(1));
+    world.host.as_mut().expect("it lives").leaves = None;
+    let bare = spec_of(Policy { host_kind: HostKind::None, ..hosted(1) });
+    let id = reload(&mut world, bare);
+    world.run_until("it is told to go", |world| world.host.as_ref().is_some_and(|host| host.dismissed));
+    assert!(world.completed.contains_key(&id));
+    let again = reload(&mut world, hosted_spec(1, ""));
+    // It does not go by itself, and is killed after its five seconds.
+    world.run_until("the next one", |world| world.hosts_started.len() == 2);
+    world.host_news(HostEvent::Initialized);
+    world.run_until("it is done", |world| world.completed.contains_key(&again));
+    assert_eq!(world.ready(), 1);
+}
+
+#[test]
+fn workers_that_a_host_was_to_start_are_started_when_it_is_not_wanted_any_more() {
+    let mut world = World::new(hosted(2));
+    let id = reload(&mut world, spec_of(Policy { host_kind: HostKind::None, ..hosted(2) }));
+    world.run_until("they are there", |world| world.ready() == 2);
+    world.pass(60_000);
+    assert_eq!((&world.host, &world.outcome, world.completed.contains_key(&id)), (&None, &None, true));
+}
