@@ -160,6 +160,7 @@ fn prepare(spec: &CustomMasterSpec, host_setup: HostSetup) -> Result<RunSpec, (E
             boot: worker_boot(json!({"format": "script"}), &settings),
             readable: Vec::new(),
             data: None,
+            inspect_port: settings.master_inspect_port,
             overrides: SpawnOverrides::default(),
             overridden_by: SettingsFrom::CustomMaster,
         },

@@ -37,6 +37,7 @@ pub(super) fn for_workers(
         boot: worker_boot(boot, &loaded.settings),
         readable: config.into_iter().collect(),
         data,
+        inspect_port: loaded.settings.master_inspect_port,
         overrides,
         overridden_by: match host_kind {
             HostKind::None => SettingsFrom::Configuration,
@@ -122,7 +123,12 @@ pub(super) fn spec(loaded: &Loaded, configured: &Configured, modules: &[String])
         false => json!([modules, loaded.raw.get("extensions"), utf8(&loaded.real.extensions)]).to_string(),
     };
     PoolSpec {
-        run: format!("{}\n{}\n{data}", configured.main.display(), configured.boot),
+        run: format!(
+            "{}\n{}\n{:?}\n{data}",
+            configured.main.display(),
+            configured.boot,
+            configured.inspect_port
+        ),
         host,
         ..plain_spec(&loaded.settings)
     }

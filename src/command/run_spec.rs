@@ -47,7 +47,6 @@ pub(super) fn prepare(
         configured: BTreeMap::from([(Generation(0), program.configured)]),
         args: program.args,
         preload,
-        inspect_port: settings.master_inspect_port,
         limit,
         overrides: None,
         arriving: None,

@@ -62,7 +62,7 @@ pub fn changed_keys(before: &Loaded, now: &Loaded) -> Vec<&'static str> {
         "control.socket" | "control.group" => in_force(before, key) != in_force(now, key),
         control if control.starts_with("control.") => false,
         // Those that luster does the work of are not keys.
-        "extensions" | "extensionsPath" => false,
+        "extensions" | "extensionsPath" | "extensionsLoadTimeout" | "properties.masterInspectPort" => false,
         key => in_force(before, key) != in_force(now, key),
     };
     KEYS.iter().copied().filter(|key| differs(key)).collect()

@@ -31,8 +31,6 @@ pub struct Launcher {
     pub args: Vec<OsString>,
     /// The workers' script.
     pub preload: scripts::Placed,
-    /// `properties.masterInspectPort`.
-    pub inspect_port: Option<u16>,
     /// The limit on descriptors luster was started with.
     pub limit: DescriptorLimit,
     /// What the host wants otherwise, once one has been there.
@@ -54,6 +52,8 @@ pub struct Configured {
     pub readable: Vec<PathBuf>,
     /// The configuration, if it is data: the first of what a worker is given besides its channel.
     pub data: Option<Sealed>,
+    /// `properties.masterInspectPort`.
+    pub inspect_port: Option<u16>,
     /// What it overrides for workers.
     pub overrides: SpawnOverrides,
     /// Whether a host says that instead, once it is there.
@@ -247,7 +247,7 @@ impl Plan<'_> {
         }
         let written =
             flag.split_once('=').and_then(|(_, value)| value.rsplit(':').next()?.parse::<u16>().ok());
-        let base = self.launcher.inspect_port.or(written).unwrap_or(INSPECTOR);
+        let base = self.configured.inspect_port.or(written).unwrap_or(INSPECTOR);
         let port = inspector_port(base, self.spawn.worker);
         Some(format!("--inspect-port={port}").into())
     }

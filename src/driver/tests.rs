@@ -72,6 +72,7 @@ fn driver(folder: PathBuf) -> Driver {
         boot: "{}".to_owned(),
         readable: Vec::new(),
         data: None,
+        inspect_port: None,
         overrides: SpawnOverrides::default(),
         overridden_by: SettingsFrom::Configuration,
     };
@@ -81,7 +82,6 @@ fn driver(folder: PathBuf) -> Driver {
         configured: BTreeMap::from([(Generation(0), configured)]),
         args: vec![OsString::from("\0")],
         preload: Placed::place(Script::Worker, Places::only(vec![folder])).unwrap(),
-        inspect_port: None,
         limit: DescriptorLimit::current().unwrap(),
         overrides: None,
         arriving: None,

@@ -484,3 +484,17 @@ fn workers_that_a_host_was_to_start_are_started_when_it_is_not_wanted_any_more()
     world.pass(60_000);
     assert_eq!((&world.host, &world.outcome, world.completed.contains_key(&id)), (&None, &None, true));
 }
+
+#[test]
+fn how_long_a_host_may_take_is_what_the_configuration_in_force_says() {
+    let mut world = serving(hosted(1));
+    let limit = ms(700);
+    let id =
+        reload(&mut world, spec_of(Policy { host_kind: HostKind::ExtensionHost { limit }, ..hosted(1) }));
+    world.run_until("it is done", |world| world.completed.contains_key(&id));
+    assert_eq!(world.hosts_started.len(), 1, "one that runs has taken its time already");
+    world.host_news(HostEvent::Exited(ExitStatus::Code(1)));
+    let started = *world.hosts_started.last().expect("another");
+    world.run_until("it is given up", |world| world.hosts_killed == 1);
+    assert_eq!(world.now.since(started).as_millis(), 700);
+}

@@ -305,6 +305,24 @@ fn an_extensions_options_in_its_host_and_in_workers() {
 }
 
 #[test]
+fn where_inspectors_are_found() {
+    let code = format!("{TELL}{HTTP}tell({{ debug: process.debugPort }});");
+    let (port, debug) = (free_port(), free_ports(6));
+    let config = |base: u16| json!({"app": "worker.js", "workers": 2, "server": {"port": port}, "properties": {"masterInspectPort": base}});
+    let luster = Luster::with(&code, config(debug)).arg("--node-arg=--inspect").start();
+    luster.await_listening(2);
+    let loads = loads(&Target::Tcp(port));
+    reload(&luster, &config(debug + 3));
+    let mut told: Vec<_> = luster.await_told(4).iter().map(|told| told["debug"].as_u64()).collect();
+    // The first two start together.
+    told.sort_unstable();
+    assert_eq!(told, [1, 2, 4, 5].map(|more| Some(u64::from(debug + more))));
+    assert!(luster.events("config_unapplied").is_empty());
+    end(loads);
+    assert_eq!(luster.stop().0, 0);
+}
+
+#[test]
 fn what_luster_conf_overrides_stays_overridden_and_the_control_socket_stays_where_it_is() {
     let ports = free_ports(2);
     let config = |port: u16, workers: u32| json!({"app": "worker.js", "workers": workers, "server": {"port": port}, "control": {"socket": true}});

@@ -176,7 +176,7 @@ fn a_host_that_cannot_start_takes_the_reload_back_and_is_not_tried_again() {
         kill(Pid::from_raw(old[0]), Signal::SIGKILL).expect("it runs");
         let told = luster.await_told_where(3, "version", |told| told["version"] == 1);
         assert_eq!(told[2].get("doubled"), None);
-        loads.map(|load| drop(load.end()));
+        loads.into_iter().for_each(|load| drop(load.end()));
         assert_eq!(luster.stop().0, 0);
     }
 }
@@ -273,5 +273,33 @@ fn the_last_extension_that_goes_with_a_failed_reload_stays() {
     assert_eq!(host(&luster), pid);
     assert!(luster.events("host_exit").is_empty());
     end(loads);
+    assert_eq!(luster.stop().0, 0);
+}
+
+#[test]
+fn how_long_extensions_may_take_holds_for_the_next_host_and_those_that_run_are_left_alone() {
+    let port = free_port();
+    // Where a file is, it never says that it is configured.
+    let extension = "exports.configure = (config, luster, done) => {
+        if (!luster.isMaster || !require('fs').existsSync('slow')) { done(); }
+    };";
+    let config = |timeout: u32| {
+        json!({"app": "./worker.js", "workers": 1, "server": {"port": port}, "extensions": {"mine": {}},
+            "extensionsLoadTimeout": timeout})
+    };
+    let luster = Luster::with(HTTP, config(0)).file("node_modules/mine/index.js", extension).start();
+    luster.await_listening(1);
+    let first = host(&luster).expect("a host");
+    let load = Load::begin(&Target::Tcp(port), Style::NEW);
+    reload(&luster, &("luster.conf.json", config(300).to_string()));
+    assert_eq!(host(&luster), Some(first));
+    luster.put("slow", "");
+    kill(Pid::from_raw(first), Signal::SIGKILL).expect("it runs");
+    let exit = luster.await_event("host_exit", 2);
+    assert!(exit["fault"].as_str().is_some_and(|fault| fault.contains("300 ms")), "{exit}");
+    std::fs::remove_file(luster.path().join("slow")).expect("there");
+    luster.await_event("host_ready", 2);
+    load.end_without_a_failure();
+    assert!(luster.events("config_unapplied").is_empty());
     assert_eq!(luster.stop().0, 0);
 }
