@@ -184,13 +184,14 @@ impl Environment {
     pub(super) fn reread(
         &self,
         request: config::ConfigRequest,
-        loaded: &Loaded,
+        (loaded, identity): (&Loaded, Identity),
         node: PathBuf,
         native: Vec<String>,
     ) -> Reread {
         Reread {
             request,
             before: loaded.clone(),
+            identity,
             node,
             node_args: self.launched.node_args.clone(),
             package: self.launched.package.clone(),

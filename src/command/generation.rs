@@ -7,6 +7,7 @@ use std::path::Path;
 use serde_json::{Value, json};
 
 use crate::config::{Balance, Flavour, Loaded, Settings};
+use crate::control::Wanted;
 use crate::core::{HostKind, PoolSpec};
 use crate::driver::{Configured, InForce, SettingsFrom, SpawnOverrides};
 use crate::node::cluster::{self, SocketAccess};
@@ -92,12 +93,13 @@ pub(super) fn place_of_extensions(loaded: &Loaded) -> Value {
 }
 
 /// What it means to all but workers.
-pub(super) fn in_force(loaded: &Loaded) -> Result<InForce, String> {
+pub(super) fn in_force(loaded: &Loaded, control: Option<Wanted>) -> Result<InForce, String> {
     let settings = &loaded.settings;
     Ok(InForce {
         host: (for_host(loaded), sealed(loaded)?),
         access: access(settings),
         balance: balance(settings),
+        control,
     })
 }
 

@@ -11,9 +11,11 @@ use serde_json::Value;
 
 use super::evaluator::Evaluator;
 use super::extensions::{self, ExtensionPlan, Resolution};
-use super::{builtin_extensions, generation};
+use super::{builtin_extensions, generation, run_spec};
 use crate::cli::LogFormat;
 use crate::config::{self, ConfigRequest, Loaded, Problem, changed_keys};
+use crate::control::place::Identity;
+use crate::control::{Prepared, Wanted};
 use crate::core::HostKind;
 use crate::driver::{GUARD, LOG_FILE, Read, Reading, Starter};
 use crate::node::host::HostLauncher;
@@ -24,6 +26,8 @@ pub(super) struct Reread {
     pub(super) request: ConfigRequest,
     /// What luster runs on.
     pub(super) before: Loaded,
+    /// What this master is told apart by.
+    pub(super) identity: Identity,
     pub(super) node: PathBuf,
     pub(super) node_args: Vec<OsString>,
     pub(super) package: Option<PathBuf>,
@@ -33,6 +37,21 @@ pub(super) struct Reread {
     pub(super) limit: DescriptorLimit,
     /// The extensions that luster does the work of.
     pub(super) native: Vec<String>,
+}
+
+/// Makes the control socket, where that is not served already.
+fn control_socket(starter: &Starter, wanted: Option<&Wanted>) -> Result<Option<Prepared>, String> {
+    // What could not be had at the start is no reason to refuse what is right.
+    let Some(wanted) = wanted.filter(|wanted| starter.running().control.as_ref() != Some(*wanted)) else {
+        return Ok(None);
+    };
+    let is_same = |served: &&Wanted| served.place == wanted.place;
+    let made = match starter.running().sockets.iter().find(is_same) {
+        Some(served) if served.group == wanted.group => Ok(None),
+        Some(_) => wanted.try_group().map(|()| None),
+        None => Prepared::make(wanted).map(Some),
+    };
+    made.map_err(|error| format!("the control socket cannot be opened as configured: {error}"))
 }
 
 /// Nothing where there are no descriptors: it is not worth a refusal.
@@ -85,8 +104,12 @@ impl Reread {
             generation::for_workers(&loaded, self.package.as_deref(), left.overrides(), host_kind)?;
         let mut spec = generation::spec(&loaded, &configured, &plan.modules);
         spec.policy.host_kind = host_kind;
-        let (in_force, unapplied) = (generation::in_force(&loaded)?, self.unapplied(&loaded, &plan));
-        Ok(Reading { configured, in_force, spec, host_launcher, warnings, unapplied })
+        let wanted = run_spec::control_socket(&loaded.settings, self.identity.clone());
+        let in_force = generation::in_force(&loaded, wanted)?;
+        let unapplied = self.unapplied(&loaded, &plan);
+        // Last, because it leaves something to be seen.
+        let socket = control_socket(starter, in_force.control.as_ref())?;
+        Ok(Reading { configured, in_force, spec, socket, host_launcher, warnings, unapplied })
     }
 
     /// How a host is started that is the first.

@@ -58,6 +58,7 @@ pub(super) fn prepare(
             host: (Value::Null, None),
             access: generation::access(settings),
             balance: generation::balance(settings),
+            control: control.wanted.clone(),
         },
         sockets: process::activated_sockets(),
         launcher,
@@ -81,11 +82,16 @@ pub(super) fn control(settings: &Settings, identity: Identity, config: &Path) ->
         started: Instant::now(),
         cause: cause_of_death,
     };
+    let wanted = control_socket(settings, identity);
+    control::Setup { wanted, about, lines: logging::listen, rest: process::give_back }
+}
+
+/// The control socket of a master of this identity, if it is to have one.
+pub(super) fn control_socket(settings: &Settings, identity: Identity) -> Option<Wanted> {
     let place = match &settings.control_socket {
         ControlSocket::Default => Some(Place::by_environment()),
         ControlSocket::Path(path) => Some(Place::Given(path.clone(), Surroundings::now().folders())),
         ControlSocket::None => None,
     };
-    let wanted = place.map(|place| Wanted { identity, place, group: settings.control_group });
-    control::Setup { wanted, about, lines: logging::listen, rest: process::give_back }
+    place.map(|place| Wanted { identity, place, group: settings.control_group })
 }

@@ -82,14 +82,15 @@ fn prepare(found: Found<'_>) -> Result<RunSpec, (Exit, String)> {
             .map_err(|error| (Exit::Internal, error))?,
         args: environment.words.clone(),
     };
-    let read = environment.reread(request, loaded, node, extension_plan.native.clone());
+    let read = environment.reread(request, (loaded, identity.clone()), node, extension_plan.native.clone());
     let mut spec = generation::spec(loaded, &program.configured, &extension_plan.modules);
     spec.policy.host_kind = host_kind;
     let control = run_spec::control(settings, identity, &loaded.path);
     let mut job = run_spec::prepare(settings, program, host_setup, control)?;
     job.read = Some(read.into_read());
     job.spec = spec;
-    job.in_force = generation::in_force(loaded).map_err(|error| (Exit::Internal, error))?;
+    let wanted = job.control.wanted.clone();
+    job.in_force = generation::in_force(loaded, wanted).map_err(|error| (Exit::Internal, error))?;
     job.terminal = environment.terminal;
     job.builtins = builtins;
     job.starter = Starter::of_this_process();

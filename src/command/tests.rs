@@ -336,6 +336,7 @@ fn at_a_reload_it_has_as_long_and_what_runs_stays() {
         let reread = Reread {
             request: ConfigRequest { evaluation_deadline: deadline, ..story.request() },
             before: before.clone(),
+            identity: crate::control::place::Identity::named("story").expect("a name"),
             node: story.node.clone().expect("it is there"),
             node_args: Vec::new(),
             package: None,

@@ -58,8 +58,6 @@ pub fn changed_keys(before: &Loaded, now: &Loaded) -> Vec<&'static str> {
         | "server.balance"
         | "server.socketMode"
         | "server.socketGroup" => false,
-        // The control socket is opened once.
-        "control.socket" | "control.group" => in_force(before, key) != in_force(now, key),
         control if control.starts_with("control.") => false,
         // Those that luster does the work of are not keys.
         "extensions" | "extensionsPath" | "extensionsLoadTimeout" | "properties.masterInspectPort" => false,

@@ -35,6 +35,8 @@ pub struct LiveState {
     pub config_real: Option<PathBuf>,
     /// What workers run.
     pub app: PathBuf,
+    /// The control socket; empty if there is none.
+    pub socket: PathBuf,
 }
 
 /// Something that is to be done, and who waits for what comes of it.

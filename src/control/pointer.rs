@@ -15,6 +15,8 @@ pub(super) struct Pointer {
     link: PathBuf,
     /// Where it leads.
     socket: PathBuf,
+    /// The name it would have had if nobody had that.
+    first: PathBuf,
 }
 
 impl Pointer {
@@ -24,13 +26,41 @@ impl Pointer {
             prepare(folder, None).ok()?;
             let _lock = lock(&folder.path);
             let names = [identity.file_name(), identity.second_file_name(std::process::id())];
+            let first = folder.path.join(&names[0]);
             let link = names.into_iter().map(|name| folder.path.join(name)).find(|link| {
                 remove_dead_link(link);
                 // One that was killed has left it, and now it leads to us.
                 leads_to(link, socket.path()) || symlink(socket.path(), link).is_ok()
             })?;
-            Some(Self { link, socket: socket.path().to_owned() })
+            Some(Self { link, socket: socket.path().to_owned(), first })
         })
+    }
+
+    /// Whether this is where it is.
+    pub(super) fn is_at(&self, path: &Path) -> bool {
+        self.link == path && leads_to(&self.link, &self.socket)
+    }
+
+    /// The name it is to have when we have that no more.
+    pub(super) fn next_path(&self) -> Option<&Path> {
+        (self.link != self.first).then_some(&self.first)
+    }
+
+    /// Takes that name. Without it, it stays where it is.
+    pub(super) fn take_next_path(&mut self) {
+        if leads_to(&self.link, &self.socket) && fs::rename(&self.link, &self.first).is_ok() {
+            self.link.clone_from(&self.first);
+        }
+    }
+
+    /// It leads to the same socket, which has another name.
+    pub(super) fn follow(&mut self, socket: &Socket) {
+        if self.socket != socket.path() && leads_to(&self.link, &self.socket) {
+            let replaced = fs::remove_file(&self.link).and_then(|()| symlink(socket.path(), &self.link));
+            if replaced.is_ok() {
+                self.socket = socket.path().to_owned();
+            }
+        }
     }
 
     /// Takes it away, unless somebody has put another in its place.

@@ -3,9 +3,11 @@
 //! Invariants: there are so many connections at most, and whoever comes besides is told so; nobody is waited for without a
 //! deadline.
 
+use std::future::poll_fn;
 use std::io;
 use std::os::fd::AsFd;
 use std::rc::Rc;
+use std::task::Poll::Ready;
 use std::time::Duration;
 
 use hyper::server::conn::http1;
@@ -51,7 +53,10 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(200);
 pub(super) struct Server {
     pub(super) routes: Rc<Routes>,
     pub(super) access: Access,
+    /// Whether nobody else is to be answered.
     pub(super) ended: watch::Receiver<bool>,
+    /// Whether luster ends, too, so that even they are waited for only so long.
+    pub(super) last: watch::Receiver<bool>,
     /// When a stranger was last told of.
     pub(super) told: Option<Instant>,
 }
@@ -87,9 +92,23 @@ impl Server {
                 () = sleep_until(quiet), if is_empty => return Over::Quiet,
             }
         }
-        // Each ends by itself when what it is answering is answered.
-        let _ = timeout(END_PATIENCE, connections.join_all()).await;
+        // Whoever has come before that.
+        while let Ready(Ok((stream, _))) = poll_fn(|task| Ready(listener.poll_accept(task))).await {
+            self.take(stream, &mut connections, &mut leaving);
+        }
+        self.finish(connections).await;
         Over::Ended
+    }
+
+    /// Each ends by itself when what it is answering is answered.
+    async fn finish(&self, mut connections: JoinSet<()>) {
+        let mut last = self.last.clone();
+        tokio::select! {
+            biased;
+            () = async { while connections.join_next().await.is_some() {} } => return,
+            _ = last.wait_for(|last| *last) => {}
+        }
+        let _ = timeout(END_PATIENCE, connections.join_all()).await;
     }
 
     fn take(&mut self, stream: UnixStream, connections: &mut JoinSet<()>, leaving: &mut JoinSet<()>) {

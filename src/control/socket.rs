@@ -33,7 +33,7 @@ const BACKLOG: i32 = 128;
 const LOCK_PATIENCE: Duration = Duration::from_millis(200);
 
 /// Where a socket is wanted, and for whom.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Wanted {
     /// What it is called by, unless its path is given.
     pub identity: Identity,
@@ -44,7 +44,7 @@ pub struct Wanted {
 }
 
 /// Where a socket is wanted.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Place {
     /// At this path (`control.socket`), and a link to it in the first of these folders that can be used.
     Given(PathBuf, Vec<Folder>),
@@ -76,9 +76,15 @@ pub enum SocketError {
     /// There is a file that is no socket.
     #[error("{} is there already and is not a socket; set control.socket to another path", .0.display())]
     NotASocket(PathBuf),
+    /// Another process has it.
+    #[error("{} is the socket of another process (pid {}); set control.socket to another path", .0.display(), .1)]
+    Taken(PathBuf, i32),
     /// The group cannot be given to it.
     #[error("{} cannot be given to the group {} of control.group: {}", .0.display(), .1, .2)]
     Group(PathBuf, u32, io::Error),
+    /// The group cannot be given to any file of ours.
+    #[error("the control socket cannot be given to the group {0} of control.group: {1}")]
+    NoGroup(u32, io::Error),
     /// The kernel refuses.
     #[error("{} cannot be made: {}", .0.display(), .1)]
     Bind(PathBuf, Errno),
@@ -99,6 +105,8 @@ pub struct Socket {
     inode: u64,
     /// Another master that has the name we were to have: its process number.
     pub first: Option<i32>,
+    /// The name it is to have when our earlier socket, or a link to that, has it no more.
+    pub(super) next_path: Option<PathBuf>,
 }
 
 impl Place {
@@ -144,10 +152,38 @@ impl Socket {
         self.listener.try_clone()
     }
 
+    /// Whether this path leads to it, and no link does.
+    pub(super) fn is_at(&self, path: &Path) -> bool {
+        let is_ours = |found: &fs::Metadata| found.dev() == self.device && found.ino() == self.inode;
+        fs::symlink_metadata(path).is_ok_and(|found| is_ours(&found))
+    }
+
+    /// Gives it to another group, where it is.
+    pub(super) fn set_group(&self, wanted: &Wanted) -> Result<(), SocketError> {
+        if !self.is_at(&self.path) {
+            return Err(SocketError::Bind(self.path.clone(), Errno::ENOENT));
+        }
+        if let Place::Found(folders) = &wanted.place
+            && let Some(folder) = folders.iter().find(|folder| Some(&*folder.path) == self.path.parent())
+        {
+            prepare(folder, wanted.group)?;
+        }
+        give_access(&self.path, wanted.group)
+    }
+
+    /// Takes the name it is to have, which nobody needs any more. Without it, it stays where it is.
+    pub(super) fn take_next_path(&mut self) {
+        if let Some(next) = self.next_path.take()
+            && self.is_at(&self.path)
+            && fs::rename(&self.path, &next).is_ok()
+        {
+            self.path = next;
+        }
+    }
+
     /// Takes the file away, unless somebody has put another in its place.
     pub(super) fn remove(&self) {
-        let is_ours = |found: &fs::Metadata| found.dev() == self.device && found.ino() == self.inode;
-        if fs::symlink_metadata(&self.path).is_ok_and(|found| is_ours(&found)) {
+        if self.is_at(&self.path) {
             // Nothing more can be done about it; the next master takes it for a dead one's.
             drop(fs::remove_file(&self.path));
         }
@@ -206,6 +242,10 @@ fn at(path: &Path, second: &Path, group: Option<u32>) -> Result<Socket, SocketEr
     let _lock = path.parent().and_then(lock);
     match take(path, group)? {
         Ok(socket) => Ok(socket),
+        Err(first) if u32::try_from(first) == Ok(std::process::id()) => match take(second, group)? {
+            Ok(socket) => Ok(Socket { next_path: Some(path.to_owned()), ..socket }),
+            Err(_) => Err(SocketError::Bind(second.to_owned(), Errno::EADDRINUSE)),
+        },
         Err(first) => match take(second, group)? {
             Ok(socket) => Ok(Socket { first: Some(first), ..socket }),
             Err(_) => Err(SocketError::Bind(second.to_owned(), Errno::EADDRINUSE)),
@@ -249,14 +289,10 @@ fn make(path: &Path, group: Option<u32>) -> Result<Socket, SocketError> {
         device: found.dev(),
         inode: found.ino(),
         first: None,
+        next_path: None,
     };
     let open = || {
-        if let Some(group) = group {
-            let refused = |error| SocketError::Group(path.to_owned(), group, error);
-            lchown(path, None, Some(group)).map_err(refused)?;
-        }
-        let mode = if group.is_some() { 0o660 } else { 0o600 };
-        fs::set_permissions(path, Permissions::from_mode(mode)).map_err(|error| failed(errno_of(&error)))?;
+        give_access(path, group)?;
         listen(&made.listener, Backlog::new(BACKLOG).map_err(failed)?).map_err(failed)
     };
     match open() {
@@ -266,6 +302,17 @@ fn make(path: &Path, group: Option<u32>) -> Result<Socket, SocketError> {
             Err(error)
         }
     }
+}
+
+/// Opens it for its user, and for this group.
+fn give_access(path: &Path, group: Option<u32>) -> Result<(), SocketError> {
+    if let Some(group) = group {
+        let refused = |error| SocketError::Group(path.to_owned(), group, error);
+        lchown(path, None, Some(group)).map_err(refused)?;
+    }
+    let mode = if group.is_some() { 0o660 } else { 0o600 };
+    fs::set_permissions(path, Permissions::from_mode(mode))
+        .map_err(|error| SocketError::Bind(path.to_owned(), errno_of(&error)))
 }
 
 /// The process that listens there.

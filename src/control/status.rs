@@ -41,7 +41,6 @@ pub struct About {
 #[derive(Debug)]
 pub struct Reporter {
     about: Arc<About>,
-    socket: PathBuf,
     units: Units,
 }
 
@@ -55,8 +54,8 @@ pub(super) struct StatusDesk {
 }
 
 impl StatusDesk {
-    pub(super) fn new(calls: mpsc::Sender<Call>, about: Arc<About>, socket: PathBuf) -> Self {
-        Self { calls, reporter: Reporter::new(about, socket), waiting: RefCell::new(None) }
+    pub(super) fn new(calls: mpsc::Sender<Call>, about: Arc<About>) -> Self {
+        Self { calls, reporter: Reporter::new(about), waiting: RefCell::new(None) }
     }
 
     /// How everything stands; nothing if the loop does not answer.
@@ -95,10 +94,10 @@ impl StatusDesk {
 }
 
 impl Reporter {
-    /// For the master that is told here about, with its control socket; without one that is empty.
+    /// For the master that is told here about.
     #[must_use]
-    pub fn new(about: Arc<About>, socket: PathBuf) -> Self {
-        Self { about, socket, units: Units::of_system() }
+    pub fn new(about: Arc<About>) -> Self {
+        Self { about, units: Units::of_system() }
     }
 
     /// All of it.
@@ -156,7 +155,7 @@ impl Reporter {
             pid,
             version: self.about.version.to_owned(),
             name: self.about.name.clone(),
-            socket: text(&self.socket),
+            socket: text(&state.socket),
             uid: nix::unistd::Uid::effective().as_raw(),
             uptime_ms: millis(self.about.started.elapsed()),
             config: text(&self.about.config),

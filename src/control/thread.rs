@@ -2,18 +2,20 @@
 //!
 //! Invariants: it takes no signal; it starts no process; the loop waits for it only at the end, and then not for long.
 
-use std::io;
-use std::os::fd::AsFd;
+use std::io::{self, Write};
+use std::os::fd::{AsFd, AsRawFd};
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::rc::Rc;
 use std::sync::Arc;
-use std::sync::mpsc::{RecvTimeoutError, SyncSender, sync_channel};
+use std::sync::mpsc::{RecvTimeoutError, SyncSender, TryRecvError, sync_channel};
 use std::thread;
 use std::time::Duration;
 
 use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::signal::{SigSet, SigmaskHow, pthread_sigmask};
+use nix::sys::socket::{MsgFlags, recv};
+use tokio::io::AsyncReadExt;
 use tokio::sync::{mpsc, watch};
 use tokio::task::LocalSet;
 use tracing::warn;
@@ -38,7 +40,6 @@ const PAUSE: Duration = Duration::from_secs(1);
 #[derive(Debug)]
 pub(super) struct Work {
     pub(super) listener: UnixListener,
-    pub(super) socket: std::path::PathBuf,
     pub(super) access: Access,
     pub(super) about: Arc<About>,
     pub(super) calls: mpsc::Sender<Call>,
@@ -49,7 +50,7 @@ pub(super) struct Work {
 /// The thread, as the loop holds it.
 #[derive(Debug)]
 pub(super) struct Thread {
-    /// Closed at the end, which the thread sees at its own.
+    /// A byte if the socket is elsewhere from now on, closed at the end: the thread sees both at its own.
     end: UnixStream,
     over: std::sync::mpsc::Receiver<()>,
 }
@@ -72,6 +73,17 @@ impl Thread {
         Ok(Self { end, over })
     }
 
+    /// Has it answer whoever has connected, however long that takes, and nobody else: its socket has no name any more.
+    pub(super) fn retire(&self) {
+        // It is empty, so this neither waits nor fails.
+        let _ = (&self.end).write_all(b"r");
+    }
+
+    /// Whether there is nothing left that it has to answer.
+    pub(super) fn is_over(&self) -> bool {
+        matches!(self.over.try_recv(), Err(TryRecvError::Disconnected))
+    }
+
     /// Has it answer what it has begun to, and waits for that, for a short time.
     pub(super) fn finish(self) {
         drop(self.end);
@@ -82,10 +94,15 @@ impl Thread {
 }
 
 fn run(work: &Work, end: &UnixStream, alive: SyncSender<()>) {
-    while wait(&work.listener, end) == Woken::Somebody {
+    loop {
+        let woken = wait(&work.listener, end);
+        if woken == Woken::End {
+            break;
+        }
         match awake(work, end) {
             Ok(Over::Quiet) => (work.rest)(),
             Ok(Over::Ended) => break,
+            Err(_) if woken == Woken::Retired => break,
             Err(error) => {
                 warn!(event = "control_socket", "the control socket is not served for a while: {error}");
                 thread::sleep(PAUSE); // nothing tells when there are descriptors or memory again
@@ -100,6 +117,8 @@ fn run(work: &Work, end: &UnixStream, alive: SyncSender<()>) {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Woken {
     Somebody,
+    /// Those are the last.
+    Retired,
     End,
 }
 
@@ -108,7 +127,10 @@ fn wait(listener: &UnixListener, end: &UnixStream) -> Woken {
         let mut both =
             [PollFd::new(listener.as_fd(), PollFlags::POLLIN), PollFd::new(end.as_fd(), PollFlags::POLLIN)];
         match poll(&mut both, PollTimeout::NONE) {
-            Ok(_) if both[1].any() == Some(true) => return Woken::End,
+            Ok(_) if both[1].any() == Some(true) => {
+                let is_word = recv(end.as_raw_fd(), &mut [0], MsgFlags::MSG_PEEK) == Ok(1);
+                return if is_word { Woken::Retired } else { Woken::End };
+            }
             Ok(_) => return Woken::Somebody,
             Err(Errno::EINTR) => {}
             Err(_) => return Woken::End,
@@ -121,20 +143,24 @@ fn awake(work: &Work, end: &UnixStream) -> io::Result<Over> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_io().enable_time().build()?;
     let over = LocalSet::new().block_on(&runtime, async {
         let listener = tokio::net::UnixListener::from_std(work.listener.try_clone()?)?;
-        let end = tokio::net::UnixStream::from_std(end.try_clone()?)?;
-        let (sender, ended) = watch::channel(false);
-        let status = StatusDesk::new(work.calls.clone(), work.about.clone(), work.socket.clone());
+        let mut end = tokio::net::UnixStream::from_std(end.try_clone()?)?;
+        let ((sender, ended), (last_sender, last)) = (watch::channel(false), watch::channel(false));
+        let status = StatusDesk::new(work.calls.clone(), work.about.clone());
         let routes = Routes {
             status: Rc::new(status),
             calls: work.calls.clone(),
             lines: work.lines,
             ended: ended.clone(),
         };
-        let mut server = Server { routes: Rc::new(routes), access: work.access, ended, told: None };
+        let access = work.access.clone();
+        let mut server = Server { routes: Rc::new(routes), access, ended, last, told: None };
         let told_end = async {
-            // It stays readable; whether that could be found out does not matter.
-            let _ = end.readable().await;
+            let retired = matches!(end.read(&mut [0]).await, Ok(1));
             let _ = sender.send(true);
+            if retired {
+                let _ = end.read(&mut [0]).await;
+            }
+            let _ = last_sender.send(true);
             std::future::pending::<()>().await;
         };
         tokio::select! {

@@ -55,6 +55,7 @@ impl Driver {
             pids: self.children.iter().map(|(instance, process)| (*instance, pid(process))).collect(),
             host,
             config_real: configured.and_then(|configured| configured.config.clone()),
+            socket: self.desk.control.socket().map(|socket| socket.path().to_owned()).unwrap_or_default(),
             app: configured.map(|configured| configured.main.clone()).unwrap_or_default(),
         }
     }

@@ -9,7 +9,7 @@ use tokio::sync::oneshot;
 use tracing::{debug, warn};
 
 use crate::control::schema::Answer;
-use crate::control::{Control, Order, Reporter, Setup};
+use crate::control::{Control, Order, Prepared, Reporter, Setup, Socket, Wanted};
 use crate::core::{Completion, HostInstanceId, Refusal, RequestId, Snapshot};
 
 /// The control socket's side of the loop.
@@ -55,26 +55,40 @@ pub(super) enum Asker {
 impl ControlDesk {
     /// Makes the socket; what is wrong with it is told, and luster runs without.
     pub(super) fn begin(setup: Setup) -> Self {
-        let about = Arc::new(setup.about.clone());
-        let control = Control::begin(setup).unwrap_or_else(|error| {
+        let Setup { wanted, about, lines, rest } = setup;
+        let about = Arc::new(about);
+        let mut control = Control::new(about.clone(), lines, rest);
+        if let Err(error) = control.serve(wanted, None) {
             warn!(event = "control_socket", "there is no control socket: {error}");
-            Control::none()
-        });
-        if let Some(socket) = control.socket() {
-            let path = socket.path().display().to_string();
-            debug!(event = "control", path, "the control socket is {path}");
-            if let Some(pid) = socket.first {
-                warn!(
-                    event = "second_master",
-                    pid,
-                    path,
-                    "another luster (pid {pid}) runs this configuration already, under the same name; the control socket of \
-                     this one is {path}"
-                );
-            }
         }
-        let socket = control.socket().map(|socket| socket.path().to_owned()).unwrap_or_default();
-        let reporter = Arc::new(Reporter::new(about, socket));
+        tell(&control);
+        let reporter = Arc::new(Reporter::new(about));
         Self { control, snapshot: None, asks: Asks::default(), reporter }
+    }
+    /// What is in force wants this socket, which may have been made.
+    pub(super) fn adopt(&mut self, wanted: Option<&Wanted>, made: Option<Prepared>) {
+        let before = self.control.socket().map(|socket| socket.path().to_owned());
+        if let Err(error) = self.control.serve(wanted.cloned(), made) {
+            warn!(event = "config_warning", "the control socket stays as it is: {error}");
+        }
+        if self.control.socket().map(Socket::path) != before.as_deref() {
+            tell(&self.control);
+        }
+    }
+}
+
+/// Where it is.
+fn tell(control: &Control) {
+    let Some(socket) = control.socket() else { return };
+    let path = socket.path().display().to_string();
+    debug!(event = "control", path, "the control socket is {path}");
+    if let Some(pid) = socket.first {
+        warn!(
+            event = "second_master",
+            pid,
+            path,
+            "another luster (pid {pid}) runs this configuration already, under the same name; the control socket of this \
+             one is {path}"
+        );
     }
 }

@@ -54,9 +54,7 @@ impl Driver {
             Effect::ReleaseSlotListeners(worker) => self.cluster.slot_abandoned(worker),
             Effect::ReleaseAllListeners => self.cluster.close_all(),
             Effect::ReadConfiguration(generation) => {
-                if let Err(error) =
-                    self.reader.begin(generation, NowRunning { host: self.host.process().is_some() })
-                {
+                if let Err(error) = self.reader.begin(generation, self.now_running()) {
                     let reason = format!("it cannot be read: {error}");
                     self.events.push_back(Event::ConfigurationRead(generation, Err(reason)));
                 }
@@ -65,6 +63,7 @@ impl Driver {
             Effect::ForgetConfiguration(generation) => {
                 self.readings.remove(&generation);
                 self.launcher.configured.remove(&generation);
+                self.desk.control.keep(self.readings.values().filter_map(|reading| reading.control.as_ref()));
             }
             Effect::StartHost(instance) => self.start_host(instance),
             Effect::Introduce(instance) => self.introduce(now, instance),
@@ -127,10 +126,22 @@ impl Driver {
         Ok(())
     }
 
+    /// What a reading has to know.
+    fn now_running(&self) -> NowRunning {
+        NowRunning {
+            host: self.host.process().is_some(),
+            control: self.desk.control.asked().cloned(),
+            sockets: self.desk.control.places(),
+        }
+    }
+
     /// What was read, now or before, is in force from now on.
     fn adopt_configuration(&mut self, generation: Generation) {
+        let mut made = None;
         if let Some(reading) = self.reader.take(generation) {
-            let Reading { configured, in_force, host_launcher, warnings, unapplied, .. } = reading;
+            let Reading { configured, in_force, socket, host_launcher, warnings, unapplied, spec: _ } =
+                reading;
+            made = socket;
             self.host.may_be_started_by(host_launcher);
             for warning in warnings {
                 warn!(event = "config_warning", "{warning}");
@@ -145,9 +156,11 @@ impl Driver {
             self.launcher.configured.insert(generation, configured);
             self.readings.insert(generation, in_force);
         }
-        let Some(InForce { host: (about, data), access, balance }) = self.readings.get(&generation) else {
+        let Some(InForce { host: (about, data), access, balance, control }) = self.readings.get(&generation)
+        else {
             return;
         };
+        self.desk.adopt(control.as_ref(), made);
         match data.as_ref().map(Sealed::again).transpose() {
             Ok(data) => self.host.configure(about, data),
             Err(error) => warn!(

@@ -12,6 +12,7 @@ use serde_json::Value;
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 
 use super::launch::Configured;
+use crate::control::{Prepared, Wanted};
 use crate::core::{Generation, PoolSpec};
 use crate::node::cluster::{Balance, SocketAccess};
 use crate::node::host::{HostLaunchError, HostLauncher};
@@ -29,6 +30,8 @@ pub struct Reading {
     pub in_force: InForce,
     /// What it wants of the fleet.
     pub spec: PoolSpec,
+    /// The control socket, if it is to be another one: it is listened on, and nobody is answered yet.
+    pub socket: Option<Prepared>,
     /// How an extension host is started, if one is wanted.
     pub host_launcher: Option<Box<HostLauncher>>,
     /// What looked odd.
@@ -46,6 +49,8 @@ pub struct InForce {
     pub access: SocketAccess,
     /// How connections are shared among workers.
     pub balance: Balance,
+    /// The control socket, if there is to be one.
+    pub control: Option<Wanted>,
 }
 
 /// Has processes started where they must be: by the loop.
@@ -57,10 +62,14 @@ pub struct Starter {
 }
 
 /// What runs while something is read.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct NowRunning {
     /// Whether there is a host, which then has the channel of luster's parent.
     pub host: bool,
+    /// The control socket that was asked for last, whether it could be had or not.
+    pub control: Option<Wanted>,
+    /// The control sockets that are served.
+    pub sockets: Vec<Wanted>,
 }
 
 /// What the thread says.
@@ -82,8 +91,8 @@ pub(super) struct Reader {
 impl Starter {
     /// What runs meanwhile.
     #[must_use]
-    pub const fn running(&self) -> NowRunning {
-        self.running
+    pub const fn running(&self) -> &NowRunning {
+        &self.running
     }
 
     /// Starts a process; waits until it runs.
@@ -113,7 +122,7 @@ impl Starter {
                 }
             }
         });
-        Self { words, generation: Generation::default(), running: NowRunning { host: false } }
+        Self { words, generation: Generation::default(), running: NowRunning::default() }
     }
 }
 

@@ -93,7 +93,9 @@ fn driver(folder: PathBuf) -> Driver {
         started: Instant::now(),
         cause: |_| String::new(),
     };
-    let reporter = Arc::new(Reporter::new(Arc::new(about), PathBuf::new()));
+    let about = Arc::new(about);
+    let reporter = Arc::new(Reporter::new(about.clone()));
+    let control = Control::new(about, || tokio::sync::broadcast::channel(1).1, || ());
     Driver::new(
         Supervisor::new(Moment(0), spec, 1),
         Cluster::new(Balance::RoundRobin).unwrap(),
@@ -101,7 +103,7 @@ fn driver(folder: PathBuf) -> Driver {
         HostHandle::none().unwrap(),
         BuiltinExtensions::default(),
         Reader::new(None),
-        ControlDesk { control: Control::none(), snapshot: None, asks: Asks::default(), reporter },
+        ControlDesk { control, snapshot: None, asks: Asks::default(), reporter },
     )
 }
 

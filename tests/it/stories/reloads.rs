@@ -134,14 +134,18 @@ fn a_right_one_reaches_workers_with_its_app_and_what_needs_a_full_restart_is_nam
         let text = data(ports + 1, 2)[index].1.replace("./worker.js", "./other.js");
         let text = text.replace("workers: 2", "workers: 3").replace("\"workers\":2", "\"workers\":3");
         let text = text
-            .replace("control: {", "control: { group: 0,")
-            .replace("\"control\":{", "\"control\":{\"group\":0,");
+            .replace("control: {", "extensions: { 'luster-guard': { debounce: 10 } }, control: {")
+            .replace("\"control\":{", "\"extensions\":{\"luster-guard\":{\"debounce\":10}},\"control\":{");
         luster.put(file, &text);
         assert_eq!(luster.rollout()["event"], "rollout_finished");
         assert_eq!(versions(&luster, 5), [1, 1, 2, 2, 2], "{file}");
         assert!(luster.await_told(5)[2..].iter().all(|told| told["other"] == true), "{file}");
         let warned = luster.await_event("config_unapplied", 1);
-        assert_eq!((&warned["level"], &warned["keys"]), (&json!("WARN"), &json!("control.group")), "{file}");
+        assert_eq!(
+            (&warned["level"], &warned["keys"]),
+            (&json!("WARN"), &json!("extensions.luster-guard")),
+            "{file}"
+        );
         // As of now, a crash is followed by the new one, too.
         kill(Pid::from_raw(luster.worker_pid(1)), Signal::SIGKILL).expect("it runs");
         assert_eq!(versions(&luster, 6)[5], 2, "{file}");
