@@ -52,6 +52,7 @@ mod readme;
 mod refused_configurations;
 mod refused_listens;
 mod reload_applies;
+mod reload_control_keys;
 mod reload_control_socket;
 mod reload_hosts;
 mod reloads;
