@@ -131,6 +131,9 @@ impl Supervisor {
         // Who waits for them is answered when it has been told of all, and before they are no more.
         for worker in emptied {
             self.pending.look_at(worker, None, effects);
+            if let Some(rollout) = &mut self.rollout {
+                rollout.forget(worker);
+            }
             self.slots.pop();
         }
     }

@@ -176,10 +176,12 @@ impl Supervisor {
 
     /// What is wanted of a rollout, as the settings in force say.
     pub(super) fn wanted(&self, scope: Scope, onto: Onto, on_death: OnDeath) -> Wanted {
-        let is_staying =
-            |slot: &&Slot| slot.worker.0 <= self.policy.workers || slot.added_by == AddedBy::Host;
+        let is_staying = |slot: &&Slot| {
+            slot.desired != DesiredState::Removed
+                && (slot.worker.0 <= self.policy.workers || slot.added_by == AddedBy::Host)
+        };
         let workers = match scope {
-            // Those that a reload takes away are not replaced first.
+            // Those that a reload takes away are not replaced first, nor those that go already.
             Scope::All => self.slots.iter().filter(is_staying).map(|slot| slot.worker).collect(),
             Scope::One(worker) => vec![worker],
         };
