@@ -118,6 +118,8 @@ fn rows() -> Vec<Row> {
             ..row("control.exitTimeout", json!(NEVER), json!(300))
         },
         Row {
+            // Of several, so that no client waits for a worker's place.
+            workers: 2,
             // An idle connection keeps a worker for as long as it likes, or for so long.
             sees: |luster, target| {
                 reload(&luster);
