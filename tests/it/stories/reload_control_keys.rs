@@ -120,6 +120,10 @@ fn rows() -> Vec<Row> {
         Row {
             // Of several, so that no client waits for a worker's place.
             workers: 2,
+            // Node itself would end it after five seconds.
+            app: "const server = require('http').createServer((request, response) => response.end('x'));
+                server.keepAliveTimeout = 0; server.listen(process.env.port);"
+                .to_owned(),
             // An idle connection keeps a worker for as long as it likes, or for so long.
             sees: |luster, target| {
                 reload(&luster);
