@@ -11,6 +11,7 @@ use super::found::{self, Found, Warnings};
 use crate::cli::{self, Check, LogFormat, Output};
 use crate::config::{Loaded, LogTarget, Port, Problem};
 use crate::exit::Exit;
+use crate::process;
 
 /// Does it.
 pub(super) fn run(check: &Check) -> Exit {
@@ -58,7 +59,7 @@ fn here(loaded: &Loaded) -> Vec<Problem> {
     let settings = &loaded.settings;
     let mut odd = Vec::new();
     match &settings.server.port {
-        Some(Port::Tcp(port)) if *port < first_port() => odd.push(loaded.origins.problem(
+        Some(Port::Tcp(port)) if *port < first_port() && !process::is_under_authbind() => odd.push(loaded.origins.problem(
             PORT,
             format!(
                 "server.port is {port}; ports below {} need root or CAP_NET_BIND_SERVICE, which this user has not (systemd: \

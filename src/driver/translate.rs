@@ -34,15 +34,7 @@ pub(super) fn refusal(endpoint: Endpoint, error: &io::Error, obstacle: &Obstacle
             "a socket path needs a folder this user may write to, and server.socketGroup a group this user is in"
                 .to_owned(),
         ),
-        (io::ErrorKind::PermissionDenied, _) => (
-            RefusalCause::NotPermitted,
-            format!(
-                "ports below 1024 need CAP_NET_BIND_SERVICE: AmbientCapabilities= in a unit, or `setcap \
-                 cap_net_bind_service=+ep {}`, again after each installation; the same for the Node that workers \
-                 run would do as well",
-                ourselves()
-            ),
-        ),
+        (io::ErrorKind::PermissionDenied, _) => (RefusalCause::NotPermitted, privilege(&endpoint)),
         (io::ErrorKind::AddrInUse, Obstacle::Itself(there)) => {
             (RefusalCause::InUse, format!("the same worker listens on {there} already"))
         }
@@ -62,6 +54,20 @@ pub(super) fn refusal(endpoint: Endpoint, error: &io::Error, obstacle: &Obstacle
     let what = text.split(" (os error").next().unwrap_or(&text).to_lowercase();
     let reason = if hint.is_empty() { what } else { format!("{what}; {hint}") };
     ListenRefusal { endpoint, cause, reason }
+}
+
+/// What lets an ordinary user listen on a port below 1024.
+fn privilege(endpoint: &Endpoint) -> String {
+    let text = endpoint.to_string();
+    let port = text.rsplit(':').next().and_then(|port| port.parse().ok());
+    port.and_then(process::authbind_advice).unwrap_or_else(|| {
+        format!(
+            "ports below 1024 need CAP_NET_BIND_SERVICE: AmbientCapabilities= in a unit, or `setcap \
+             cap_net_bind_service=+ep {}`, again after each installation; the same for the Node that workers run would do \
+             as well",
+            ourselves()
+        )
+    })
 }
 
 /// Our own program, which is seldom where one thinks: npm puts it deep into node_modules.

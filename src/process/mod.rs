@@ -7,6 +7,7 @@
 //! registry knows every child, and only it reaps: for [`reap()`], [`wait_or_kill()`] and [`end_orphans`].
 
 mod activated;
+mod authbind;
 mod channel;
 mod child;
 mod inherited;
@@ -29,6 +30,7 @@ mod terminal;
 mod wait_or_kill;
 
 pub use activated::{FOR_LUSTER_ALONE, activated_sockets};
+pub use authbind::{authbind_advice, is_under_authbind};
 pub use channel::{inherited, inherited_channel};
 pub use child::{Child, Delivery, Signal, SignalError};
 pub use inherited::{StartError, die_with_parent, leave_group, sanitize_inherited};

@@ -107,6 +107,30 @@ fn authbind_lets_an_ordinary_user_serve_a_port() {
     }
 }
 
+#[test]
+fn a_port_that_authbind_does_not_allow_is_told_with_what_allows_it() {
+    let authbind = Authbind::new();
+    let program = authbind.program.to_str().expect("UTF-8");
+    let luster = |port: u16| {
+        by_nobody(HTTP, json!({"workers": 1, "server": {"port": port}}))
+            .env("AUTHBIND_LIB", authbind.library().to_str().expect("UTF-8"))
+            .through(&[program, "--deep"])
+    };
+    // As authbind looks for them: a port from 512 on has a `!` before it.
+    for (port, file) in [(473, "/etc/authbind/byport/473"), (600, "'/etc/authbind/byport/!600'")] {
+        let (code, _, stderr) = luster(port).output();
+        let last = stderr.lines().last().expect("a sentence");
+        let advice = format!(
+            "tcp *:{port}: operation not permitted; authbind does not allow port {port} to user {NOBODY}: as root, `install -m \
+             500 -o {NOBODY} /dev/null {file}`"
+        );
+        assert!(code == 77 && last.ends_with(&advice), "{code}: {stderr}");
+    }
+    // What authbind allows is nobody else's to say.
+    let (code, stdout, stderr) = luster(473).arg("check").output();
+    assert!(code == 0 && stdout.contains(": no mistakes; "), "{stdout}{stderr}");
+}
+
 /// A copy of a Node that may bind every port, whoever runs it, as `setcap cap_net_bind_service=+ep` makes it.
 fn capable(node: &Node, folder: &Path) -> Node {
     std::fs::set_permissions(folder, PermissionsExt::from_mode(0o755)).expect("ours");
