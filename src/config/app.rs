@@ -4,6 +4,7 @@
 
 use std::path::{Path, PathBuf};
 
+use crate::config::error::in_words;
 use crate::config::find::{self, NotFound};
 use crate::config::validator::Validator;
 
@@ -52,7 +53,7 @@ pub(super) fn app(
             validator.fail(KEY, message);
         }
         Err(NotFound::Denied(path, error)) => {
-            validator.fail(KEY, format!("\"app\": {} cannot be read: {error}", path.display()));
+            validator.fail(KEY, format!("\"app\": {} cannot be read: {}", path.display(), in_words(&error)));
         }
     }
     PathBuf::new()

@@ -7,6 +7,8 @@ use std::io;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use nix::errno::Errno;
+
 use crate::config::origin::Origin;
 use crate::config::origins::Origins;
 use crate::config::problem::Problem;
@@ -24,7 +26,7 @@ pub enum Error {
         tried: Vec<PathBuf>,
     },
     /// The file or a directory on the way to it cannot be read.
-    #[error("{}: cannot read the configuration: {source}", path.display())]
+    #[error("{}: cannot read the configuration: {}", path.display(), in_words(source))]
     Unreadable {
         /// The file or directory.
         path: PathBuf,
@@ -189,6 +191,16 @@ impl Error {
             | Self::Threw { .. }
             | Self::Invalid { .. } => Exit::Config,
         }
+    }
+}
+
+/// What the system said of a file; of a circle what it does not.
+pub(super) fn in_words(error: &io::Error) -> String {
+    match error.raw_os_error() {
+        Some(code) if code == Errno::ELOOP as i32 => {
+            "its symbolic links lead round in a circle (`namei PATH` shows them)".to_owned()
+        }
+        _ => error.to_string(),
     }
 }
 

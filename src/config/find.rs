@@ -7,6 +7,7 @@ use std::fs;
 use std::io;
 use std::path::{Component, Path, PathBuf};
 
+use nix::errno::Errno;
 use serde_json::Value;
 
 use crate::config::literal::Flavour;
@@ -22,12 +23,13 @@ pub(super) const APP_EXTENSIONS: &[&str] = &["js", "json", "node"];
 pub(super) enum NotFound {
     /// None of these exists.
     Missing(Vec<PathBuf>),
-    /// The way there is barred.
+    /// The way there is barred, or leads round in a circle.
     Denied(PathBuf, io::Error),
 }
 
 /// `path` from `base`, with `.` and `..` taken out, as Node's `path.resolve`.
-pub(super) fn resolve(base: &Path, path: &Path) -> PathBuf {
+#[must_use]
+pub fn resolve(base: &Path, path: &Path) -> PathBuf {
     let mut resolved = PathBuf::new();
     for part in base.join(path).components() {
         match part {
@@ -43,11 +45,11 @@ pub(super) fn resolve(base: &Path, path: &Path) -> PathBuf {
 
 /// The file that `require(path)` would load, were these its extensions.
 pub(super) fn find(path: &Path, extensions: &[&str]) -> Result<PathBuf, NotFound> {
-    let mut search = Search { extensions, tried: Vec::new() };
-    match search.module(path) {
-        Ok(Some(found)) => Ok(found),
-        Ok(None) => Err(NotFound::Missing(search.tried)),
-        Err((path, error)) => Err(NotFound::Denied(path, error)),
+    let mut search = Search { extensions, tried: Vec::new(), circle: None };
+    match (search.module(path), search.circle) {
+        (Ok(Some(found)), _) => Ok(found),
+        (Ok(None), None) => Err(NotFound::Missing(search.tried)),
+        (Ok(None), Some((path, error))) | (Err((path, error)), _) => Err(NotFound::Denied(path, error)),
     }
 }
 
@@ -72,6 +74,8 @@ pub(super) fn flavour(file: &Path) -> Flavour {
 struct Search<'a> {
     extensions: &'a [&'a str],
     tried: Vec<PathBuf>,
+    /// The first symbolic link that leads to itself. Node's `require` looks further, too.
+    circle: Option<(PathBuf, io::Error)>,
 }
 
 type SearchOutcome = Result<Option<PathBuf>, (PathBuf, io::Error)>;
@@ -120,7 +124,12 @@ impl Search<'_> {
         match fs::metadata(path) {
             Ok(data) if !data.is_dir() => Ok(Some(path.to_owned())),
             Err(error) if error.kind() == io::ErrorKind::PermissionDenied => Err((path.to_owned(), error)),
-            Ok(_) | Err(_) => {
+            found => {
+                if let Err(error) = found
+                    && error.raw_os_error() == Some(Errno::ELOOP as i32)
+                {
+                    self.circle.get_or_insert_with(|| (path.to_owned(), error));
+                }
                 if !self.tried.iter().any(|tried| tried == path) {
                     self.tried.push(path.to_owned());
                 }

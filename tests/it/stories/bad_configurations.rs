@@ -44,6 +44,29 @@ fn a_folder_without_an_index_is_no_configuration() {
 }
 
 #[test]
+fn a_symbolic_link_that_leads_to_itself_is_said_to_do_so() {
+    let circle = "symbolic links lead round in a circle (`namei PATH` shows them)";
+    let luster = |config: &str| {
+        let luster = written(r#"{"app": "worker.js"}"#);
+        for name in ["one", "two.json"] {
+            std::os::unix::fs::symlink(name, luster.path().join(name)).expect("writable");
+        }
+        luster.arg(config)
+    };
+    for (config, named) in [("one", "one"), ("two", "two.json"), ("one/luster.conf", "one/luster.conf")] {
+        refuses(&luster(config), 78, &[&format!("/{named}: cannot read the configuration: its {circle}\n")]);
+    }
+    // As Node's require: what is there besides is found.
+    let beside = written(r#"{"app": "worker.js"}"#).arg("check");
+    std::os::unix::fs::symlink("luster.conf", beside.path().join("luster.conf")).expect("writable");
+    let (code, stdout, stderr) = beside.output();
+    assert!(code == 0 && stdout.contains("luster.conf.json: no mistakes"), "{stdout}{stderr}");
+    let app = written(r#"{"app": "one"}"#);
+    std::os::unix::fs::symlink("one", app.path().join("one")).expect("writable");
+    refuses(&app, 78, &[&format!("\"app\": {}/one cannot be read: its {circle}\n", app.path().display())]);
+}
+
+#[test]
 fn a_configuration_that_may_not_be_read_ends_with_77() {
     use std::os::unix::process::CommandExt;
     let luster = written("{}").adjust(|command| {
