@@ -6,7 +6,7 @@ use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use crate::config::{Error, Loaded, Origins, Problem, Settings};
+use crate::config::{self, Error, Loaded, Origins, Problem, Settings};
 use crate::core::HostKind;
 use crate::driver::{GUARD, LOG_FILE};
 use crate::node::scripts::NodeFlags;
@@ -92,19 +92,40 @@ pub(super) fn missing(loaded: &Loaded, extension_plan: &ExtensionPlan) -> Option
     (!problems.is_empty()).then(|| Error::Invalid { problems, warnings, rest: Box::default() })
 }
 
-/// That Node does not find this one. The sentence is that of `EXTENSION_NOT_FOUND` in `npm/lib/shared/errors.js`.
+/// That Node does not find this one. The sentence is that of `notFound` in `npm/lib/shared/extensions.js`.
 pub(super) fn problem(name: &String, extensions_path: &Path, origins: &Origins) -> Problem {
-    let message = format!(
-        "Extension \"{name}\" is not found in {}, nor in node_modules there or above: install it (npm install {name}), or \
-         set extensionsPath to the folder it is in",
-        extensions_path.display()
-    );
+    let message = if is_path(name) {
+        let start = if name.starts_with('/') {
+            ""
+        } else {
+            "; a name that begins with a dot starts from extensionsPath, which is the app's folder unless set"
+        };
+        format!(
+            "Extension \"{name}\" is not found: {} should be a file (.js may be left out), or a folder with index.js or a \
+             package.json that names its main module{start}",
+            config::resolve(extensions_path, Path::new(name)).display()
+        )
+    } else {
+        format!(
+            "Extension \"{name}\" is not found in {}, nor in node_modules there or above: install it (npm install {name}), or \
+             set extensionsPath to the folder it is in",
+            extensions_path.display()
+        )
+    };
     origins.problem_of_key(&format!("extensions.{name}"), message)
+}
+
+/// Whether Node takes the name for the path of a file or folder.
+fn is_path(name: &str) -> bool {
+    name.starts_with('/') || matches!(name.split('/').next(), Some("." | ".."))
 }
 
 /// Whether Node would find the module: in the extensions' folder, in `node_modules` there, above, or beside luster, or in
 /// its global folders (<https://nodejs.org/api/modules.html#loading-from-the-global-folders>).
 fn is_installed(name: &str, extensions_path: &Path, resolution: &Resolution<'_>) -> bool {
+    if is_path(name) {
+        return is_there(&extensions_path.join(name));
+    }
     let above = |folder: &Path| {
         folder.ancestors().map(|folder| folder.join("node_modules")).collect::<Vec<PathBuf>>()
     };
@@ -117,11 +138,11 @@ fn is_installed(name: &str, extensions_path: &Path, resolution: &Resolution<'_>)
     }
     let node = resolution.node.and_then(|node| node.canonicalize().ok());
     places.extend(node.iter().filter_map(|node| Some(node.parent()?.parent()?.join("lib/node"))));
-    places.into_iter().any(|place| {
-        let module = place.join(name);
-        module.exists()
-            || ["js", "json", "node"].iter().any(|extension| module.with_added(extension).is_file())
-    })
+    places.into_iter().any(|place| is_there(&place.join(name)))
+}
+
+fn is_there(module: &Path) -> bool {
+    module.exists() || ["js", "json", "node"].iter().any(|extension| module.with_added(extension).is_file())
 }
 
 trait WithAdded {
@@ -129,9 +150,9 @@ trait WithAdded {
     fn with_added(&self, extension: &str) -> PathBuf;
 }
 
-impl WithAdded for PathBuf {
+impl WithAdded for Path {
     fn with_added(&self, extension: &str) -> PathBuf {
-        let mut name = self.clone().into_os_string();
+        let mut name = self.as_os_str().to_owned();
         name.push(".");
         name.push(extension);
         name.into()

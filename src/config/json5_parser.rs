@@ -153,15 +153,19 @@ fn is_special(key: &str) -> bool {
 }
 
 impl Node {
-    /// The entry at a dotted path; of a key given twice the last one counts, as in JSON.
+    /// The entry at a dotted path, in which keys may have dots themselves, such as `./my-extension`; of a key given twice the
+    /// last one counts, as in JSON.
     pub(super) fn find(&self, path: &str) -> Option<&Entry> {
-        let (mut node, mut found) = (self, None);
-        for name in path.split('.') {
-            let Content::Table(entries) = &node.content else { return None };
-            let entry = entries.iter().rev().find(|entry| entry.key == name)?;
-            (node, found) = (&entry.value, Some(entry));
+        let Content::Table(entries) = &self.content else { return None };
+        let below = |entry: &Entry| path.strip_prefix(&entry.key)?.strip_prefix('.').map(str::len);
+        let is_on_the_way = |entry: &&Entry| entry.key == path || below(entry).is_some();
+        let on_the_way = entries.iter().rev().filter(is_on_the_way);
+        // The longest key first: what is left of the path is the shortest.
+        let entry = on_the_way.min_by_key(|entry| below(entry).unwrap_or(0))?;
+        match below(entry) {
+            None => Some(entry),
+            Some(rest) => entry.value.find(&path[path.len() - rest..]),
         }
-        found
     }
 
     /// The keys that are in their object already, by dotted path, and where they stand.

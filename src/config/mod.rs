@@ -40,6 +40,7 @@ mod validator;
 pub use builtin_extensions::{BuiltinOptions, Guard, GuardRestart, LogFile, LogTarget, Telling, Validated};
 pub use error::{Error, ModuleFailure, Rest};
 pub use evaluate::{Evaluate, EvaluationError};
+pub use find::resolve;
 pub use literal::Flavour;
 pub use load::{Held, Loaded, Real, load, locate, validate};
 pub use origin::Origin;

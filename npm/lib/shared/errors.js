@@ -31,8 +31,7 @@ exports.LusterClusterProcessError = LusterError.create('LusterClusterProcessErro
     REMOTE_COMMAND_ALREADY_REGISTERED: 'Command "%name%" already registered as allowed for remote calls',
     REMOTE_COMMAND_IS_NOT_REGISTERED: 'Remote command "%name%" is not registered on %klass%',
     EXTENSIONS_LOAD_TIMEOUT: 'Extensions %timeouted% not loaded in %timeout% ms',
-    EXTENSION_NOT_FOUND: 'Extension "%name%" is not found in %folder%, nor in node_modules there or above: '
-        + 'install it (npm install %name%), or set extensionsPath to the folder it is in',
+    EXTENSION_NOT_FOUND: 'Extension "%name%" is not found%advice%',
     EXTENSION_FAILED: 'Extension "%name%" failed: %reason%',
 });
 

@@ -91,7 +91,21 @@ function isAbout(error, name) {
 
 function notFound(place, name) {
     const { LusterClusterProcessError } = require('./errors');
-    throw LusterClusterProcessError.createError('EXTENSION_NOT_FOUND', { name, folder: path.dirname(place.filename) });
+    const folder = path.dirname(place.filename);
+    const advice = isPath(name) ? adviceForPath(name, folder)
+        : ` in ${folder}, nor in node_modules there or above: install it (npm install ${name}), or set extensionsPath to the folder it is in`;
+    throw LusterClusterProcessError.createError('EXTENSION_NOT_FOUND', { name, folder, advice });
+}
+
+/** Whether Node takes it for the path of a file or folder. */
+function isPath(name) {
+    return path.isAbsolute(name) || ['.', '..'].includes(name.split('/')[0]);
+}
+
+function adviceForPath(name, folder) {
+    const start = path.isAbsolute(name) ? '' : '; a name that begins with a dot starts from extensionsPath, which is the app\'s folder unless set';
+    return `: ${path.resolve(folder, name)} should be a file (.js may be left out), or a folder with index.js or a package.json that names `
+        + `its main module${start}`;
 }
 
 function failed(name, reason) {
@@ -112,7 +126,7 @@ function named(name, error) {
 function configureLater(clusterProcess, name, done) {
     const extension = clusterProcess.extensions[name];
     const { config } = clusterProcess;
-    const own = Configuration.extend(config.get(`extensions.${name}`), config.getBaseDir());
+    const own = Configuration.extend(settingsOf(config, name), config.getBaseDir());
 
     setImmediate(during, name, () => {
         if (extension.configure.length > 2) {
@@ -122,6 +136,13 @@ function configureLater(clusterProcess, name, done) {
             done();
         }
     });
+}
+
+/** The extension's own settings: `./my-extension.js` is a key with dots, not a path of keys. */
+function settingsOf(config, name) {
+    const all = config.get('extensions');
+    const isKey = all !== undefined && all !== null && Object.prototype.hasOwnProperty.call(all, name);
+    return isKey ? all[name] : config.get(`extensions.${name}`);
 }
 
 /** JS luster waits for no promise, but one that is rejected is an error of this extension's, not of nobody's. */

@@ -111,6 +111,41 @@ fn one_that_is_missing_is_told_once_in_the_same_words_whoever_looks() {
 }
 
 #[test]
+fn one_that_is_named_by_its_path_and_missing_is_told_with_the_path_where_it_should_be() {
+    let start =
+        "; a name that begins with a dot starts from extensionsPath, which is the app's folder unless set";
+    let sentence = |name: &str, path: &str, start: &str| {
+        format!(
+            "Extension \"{name}\" is not found: {path} should be a file (.js may be left out), or a folder with index.js or a \
+             package.json that names its main module{start}"
+        )
+    };
+    for (name, below, start) in
+        [("./ext/log.it", "deep/ext/log.it", start), ("../up", "up", start), ("/none/such", "", "")]
+    {
+        let config = json!({"workers": 1, "extensions": {name: {}}, "extensionsPath": "deep"});
+        // Where the module is no module, only Node finds that out.
+        let empty = |luster: Luster| match below {
+            "" => luster,
+            below => luster.file(&format!("{below}/notes.txt"), ""),
+        };
+        let as_data = Luster::with("", config.clone());
+        let program = format!("module.exports = Object.assign({{}}, {config}, {{ app: './worker.js' }});");
+        let as_program = Luster::new().file("worker.js", "").file("luster.conf.js", &program);
+        for luster in [as_data, empty(Luster::with("", config.clone())), as_program] {
+            let path = if below.is_empty() { name.into() } else { luster.path().join(below) };
+            let sentence = sentence(name, path.to_str().expect("UTF-8"), start);
+            let (code, _, stderr) = luster.output();
+            assert_eq!((code, stderr.matches(&sentence).count()), (78, 1), "{sentence} in\n{stderr}");
+            assert!(!stderr.contains("npm install"), "{stderr}");
+        }
+        // Also where its name has dots.
+        let (code, _, stderr) = Luster::with("", config).arg("check").output();
+        assert!(code == 78 && stderr.starts_with("luster.conf.json:4:"), "{stderr}");
+    }
+}
+
+#[test]
 fn one_that_misses_a_module_or_exports_nothing_is_its_own_fault() {
     let luster = bad("").file("node_modules/bad/index.js", "require('left-out')");
     assert_ends(luster, 1, &["Cannot find module 'left-out'", "extension \"bad\""]);

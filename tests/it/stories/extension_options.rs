@@ -117,3 +117,19 @@ fn an_extension_knows_its_process_from_the_first() {
         ends_well(luster);
     });
 }
+
+#[test]
+fn an_extension_named_by_its_path_has_its_options_though_there_are_dots_in_its_name() {
+    let extension = format!("{TELL}exports.configure = config => tell({{ x: config.get('x') }});");
+    for name in ["./lib/mine.js", "./lib/mine", "../up.js"] {
+        let config = json!({"app": "app/worker.js", "workers": 1, "extensions": {name: {"x": 5}}});
+        let luster = Luster::with("", config)
+            .file("app/worker.js", "")
+            .file("app/lib/mine.js", &extension)
+            .file("up.js", &extension)
+            .start();
+        luster.await_ready(1);
+        assert!(luster.await_told(2).iter().all(|told| told["x"] == 5), "{name}: {:?}", luster.told());
+        ends_well(luster);
+    }
+}
