@@ -53,6 +53,8 @@ pub(super) struct Driver {
     /// What has happened and the supervisor has not been told of yet.
     pub(super) events: VecDeque<Event>,
     pub(super) engaged: Engaged,
+    /// Whether it was told that the workers' Node is too old.
+    pub(super) is_node_warned_of: bool,
     /// The request made last.
     pub(super) last_request: RequestId,
     /// How it ended, once it has.
@@ -136,6 +138,7 @@ impl Driver {
             news: Vec::new(),
             events: VecDeque::new(),
             engaged: Engaged::No,
+            is_node_warned_of: false,
             last_request: RequestId(0),
             outcome: None,
         }

@@ -63,6 +63,19 @@ impl Driver {
         }
     }
 
+    /// Says once that workers run a Node that is too old.
+    fn warn_of_node(&mut self, version: &str) {
+        if !std::mem::replace(&mut self.is_node_warned_of, true) {
+            let node = self.launcher.node.display();
+            warn!(
+                event = "old_node",
+                version,
+                "workers run Node.js {version} ({node}), which is older than luster supports: whether all of it works there \
+                 has not been tried; use Node.js 16 or newer"
+            );
+        }
+    }
+
     fn is_unstarted(&mut self, instance: InstanceId) -> bool {
         self.children.get_mut(&instance).is_some_and(|process| process.begun.settle().is_some())
     }
@@ -98,6 +111,7 @@ impl Driver {
                 self.handle(now, Event::LivesOn(instance));
             }
             Said::LastWords(words) => self.handle(now, Event::LastWords(instance, words)),
+            Said::OldNode(version) => self.warn_of_node(&version),
             Said::Drained => self.handle(now, Event::Drained(instance)),
             Said::Event { name, way } => {
                 let (wid, pid) = self.name(instance);

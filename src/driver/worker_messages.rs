@@ -11,6 +11,9 @@ use crate::node::cluster::BindRequest;
 /// The callback id of our one call with an answer. An instance is suspended once, so one id does.
 const SUSPEND_CALLBACK: &str = "luster.suspend";
 
+/// More than a version of Node has.
+const LONGEST_VERSION: usize = 40;
+
 /// What a worker says in luster's language.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Said {
@@ -36,6 +39,8 @@ pub(super) enum Said {
     Drained,
     /// It is about to die of this.
     LastWords(LastWords),
+    /// Its Node is older than what is supported: this version.
+    OldNode(String),
     /// The answer to our request to suspend.
     Suspended,
     /// A call of one of the commands that extensions and custom masters register.
@@ -81,6 +86,9 @@ pub(super) fn parse(message: &RawValue) -> Said {
         ("core.master.drained", _) => Said::Drained,
         ("core.master.livesOn", _) => Said::LivesOn,
         ("core.master.lastWords", Some(error)) => Said::LastWords(last_words(&error, envelope.args.get(1))),
+        ("core.master.oldNode", Some(version)) => {
+            Said::OldNode(version.chars().take(LONGEST_VERSION).collect())
+        }
         ("core.master.bound", _) => bound(&envelope.args).unwrap_or(Said::Internal),
         ("core.master.directChannelOpen", _) => Said::LineOpen,
         ("core.callback", Some(id)) if id == SUSPEND_CALLBACK => Said::Suspended,
@@ -194,6 +202,7 @@ mod tests {
                 Said::LastWords(LastWords::new("Error: a b", Some("/app.js:1:2"))),
             ),
             (r#"{"cmd":"luster_core.master.lastWords","args":[1]}"#, Said::Internal),
+            (r#"{"cmd":"luster_core.master.oldNode","args":["v14.1.0"]}"#, Said::OldNode("v14.1.0".into())),
             (r#"{"cmd":"luster_core.master.bound","args":[7]}"#, Said::Bound { id: 7, errno: None }),
             (r#"{"cmd":"luster_core.master.bound","args":[7,-13]}"#, Said::Bound { id: 7, errno: Some(-13) }),
             (r#"{"cmd":"luster_core.callback","args":["luster.suspend",null]}"#, Said::Suspended),

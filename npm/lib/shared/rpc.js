@@ -19,6 +19,7 @@ exports.COMMANDS = {
     drained: 'core.master.drained',
     livesOn: 'core.master.livesOn',
     lastWords: 'core.master.lastWords',
+    oldNode: 'core.master.oldNode',
     callback: 'core.callback',
 };
 

@@ -35,6 +35,7 @@ names.install(worker, {
     'worker_wrapper': () => require('../shared/worker_constants'),
 });
 drain.watch(() => worker.config && worker.config.get('control.idleTimeout'));
+require('./old_node').tell();
 require('./goes_on').watch();
 require('./last_words').watch();
 require('../shared/extensions').lookBeside(boot.package);

@@ -44,6 +44,7 @@ mod node_flags;
 mod nodes_cluster;
 mod npm_command;
 mod npm_package;
+mod old_nodes;
 mod own_ends;
 mod pid_one;
 mod privileged_ports;
