@@ -136,7 +136,7 @@ impl Supervisor {
         if self.goal == Goal::Serve
             && let Some(outcome) = self.natural_end(now)
         {
-            self.goal = Goal::Stop { outcome, kill: None, signalled: None };
+            self.goal = Goal::stop(outcome);
             self.pending.overrule(effects);
         }
         let Goal::Stop { outcome, .. } = &self.goal else { return };

@@ -183,12 +183,9 @@ impl Supervisor {
     /// When [`Self::wake`] next has something to do; it may change with every call of the other two.
     #[must_use]
     pub fn next_wake(&self) -> Option<Moment> {
-        let kill = match self.goal {
-            Goal::Stop { kill, .. } => kill,
-            Goal::Serve | Goal::Finished => None,
-        };
+        let goal = self.goal.next_wake();
         let rollout = self.rollout.as_ref().and_then(Rollout::next_wake);
-        self.slots.next_wake().into_iter().chain(rollout).chain(kill).chain(self.host.next_wake()).min()
+        self.slots.next_wake().into_iter().chain(rollout).chain(goal).chain(self.host.next_wake()).min()
     }
 
     /// Whether there is this worker, with a process or without.

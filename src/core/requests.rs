@@ -20,10 +20,6 @@ use super::reload_state::HostTrial;
 use super::rollout::{Onto, Rollout, Wanted};
 use super::slot::{AddedBy, DesiredState, PortFrom, Slot, SlotState};
 
-/// One request to stop may come twice: a Ctrl-C from the terminal and from a parent that passes it on, as npm does; a
-/// SIGTERM from `timeout`, to its child and to the group.
-const ECHO: Duration = Duration::from_millis(500);
-
 impl Supervisor {
     /// Answers a request, and does what it asks for.
     pub(super) fn asked(&mut self, now: Moment, id: RequestId, request: Request, effects: &mut Vec<Effect>) {
@@ -139,17 +135,13 @@ impl Supervisor {
             };
             self.stop_all(now, Outcome::Stopped, haste, effects);
         }
-        let Goal::Stop { signalled, outcome, .. } = &mut self.goal else { return };
-        match *signalled {
-            None => *signalled = Some(now),
-            Some(at) if now.since(at) < ECHO => {}
-            Some(_) => {
-                // How it ended otherwise says more.
-                if *outcome == Outcome::Stopped {
-                    *outcome = Outcome::Killed(cause);
-                }
-                self.kill_all(effects);
+        let Goal::Stop { next_signal, outcome, .. } = &mut self.goal else { return };
+        if next_signal.take(now) {
+            // How it ended otherwise says more.
+            if *outcome == Outcome::Stopped {
+                *outcome = Outcome::Killed(cause);
             }
+            self.kill_all(effects);
         }
     }
 
@@ -371,14 +363,16 @@ impl Supervisor {
 
     /// Whoever is left when the time for a stop is over is killed.
     pub(super) fn end_patience(&mut self, now: Moment, effects: &mut Vec<Effect>) {
-        if matches!(self.goal, Goal::Stop { kill: Some(at), .. } if at <= now) {
+        let Goal::Stop { kill, next_signal, .. } = &mut self.goal else { return };
+        next_signal.wake(now);
+        if kill.is_some_and(|at| at <= now) {
             self.kill_all(effects);
         }
     }
 
     /// From now on nothing is started.
     fn give_up_plans(&mut self, outcome: Outcome, effects: &mut Vec<Effect>) {
-        self.goal = Goal::Stop { outcome, kill: None, signalled: None };
+        self.goal = Goal::stop(outcome);
         if self.rollout.take().is_some() {
             effects.push(Notify(Notice::RolloutCancelled));
         }

@@ -10,11 +10,15 @@ const os = require('os');
 const { isatty } = require('tty');
 const listenFds = require('../master/listen_fds');
 const binary = require('../master/binary');
+const echo = require('../master/echo');
 
 /** What can be passed on. Not the errors of a process itself, and not what a child tells its parent. */
 const PASSED_ON = [
     'SIGHUP', 'SIGINT', 'SIGQUIT', 'SIGUSR1', 'SIGUSR2', 'SIGALRM', 'SIGTERM', 'SIGCONT', 'SIGWINCH', 'SIGPWR',
 ];
+
+/** Of those the ones that stop luster, where they come from two sides. */
+const STOPS = ['SIGINT', 'SIGQUIT', 'SIGTERM'];
 
 const NOT_RUN = 71;
 
@@ -31,8 +35,13 @@ exports.run = function run(file, args, environment) {
         process.exit(NOT_RUN);
     });
     child.on('exit', end);
+    const isEcho = echo.listener();
     for (const signal of PASSED_ON) {
-        process.on(signal, () => child.kill(signal));
+        process.on(signal, () => {
+            if (!STOPS.includes(signal) || !isEcho(signal)) {
+                child.kill(signal);
+            }
+        });
     }
     const pause = () => {
         child.kill('SIGTSTP');

@@ -6,10 +6,12 @@
 // that listen once are still listeners.
 
 const fs = require('fs');
+const echo = require('./echo');
 const { othersListen } = require('./listeners');
 
 /** `reopens` says whether log files are opened anew on SIGUSR1; without them it stays Node's. */
 exports.install = function install(master, link, { reopens, leaveExitToOthers }) {
+    const isEcho = echo.listener();
     const stop = signal => {
         if (othersListen(signal, 1)) {
             leaveExitToOthers();
@@ -17,8 +19,10 @@ exports.install = function install(master, link, { reopens, leaveExitToOthers })
                 return;
             }
         }
-        // Whether that is the first one's echo or means now is the supervisor's to say.
-        link.ask('stop', { signal });
+        // Whether one that comes later, or another one, means now is the supervisor's to say.
+        if (!isEcho(signal)) {
+            link.ask('stop', { signal });
+        }
         link.hold(true);
     };
     if (reopens) {

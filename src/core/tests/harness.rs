@@ -328,6 +328,17 @@ impl World {
         self.now = end;
     }
 
+    /// Lets `milliseconds` pass in which nothing runs.
+    pub(super) fn stall(&mut self, milliseconds: u64) {
+        self.now = self.now.after(Duration::from_millis(milliseconds));
+    }
+
+    /// Wakes the supervisor, whether something is due or not.
+    pub(super) fn wake(&mut self) {
+        let effects = self.supervisor.wake(self.now);
+        self.perform(effects);
+    }
+
     /// Lets things happen until the condition holds; fails when nothing more would ever happen.
     pub(super) fn run_until(&mut self, what: &str, condition: impl Fn(&Self) -> bool) {
         while !condition(self) {
@@ -352,8 +363,7 @@ impl World {
             Some(event) => self.happens(event),
             None => {
                 self.steps += 1;
-                let effects = self.supervisor.wake(self.now);
-                self.perform(effects);
+                self.wake();
                 let again = self.supervisor.next_wake();
                 assert!(again.is_none_or(|at| at > self.now), "a wake-up left something due: {again:?}");
             }

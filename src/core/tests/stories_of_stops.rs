@@ -178,10 +178,33 @@ fn a_second_stop_signal_is_an_echo_for_half_a_second_and_then_a_kill_with_its_ow
     world.pass(499);
     world.ask(Request::StopBy(StopCause::Interrupt));
     assert!(!world.said(|notice| matches!(notice, Notice::Killing(_))));
-    world.pass(1);
+    // And a little while in which one that was sent before is to come.
+    world.pass(22);
     world.ask(Request::StopBy(StopCause::Interrupt));
     world.run_until("the end", |world| world.outcome.is_some());
     assert_eq!(world.outcome, Some(Outcome::Killed(StopCause::Interrupt)));
+}
+
+#[test]
+fn a_time_in_which_nothing_ran_is_none_in_which_a_second_stop_signal_could_have_come() {
+    // The signal is heard first, or the wake.
+    for wakes_first in [false, true] {
+        let slow = Behaviour { drains: Some(30_000), ..Behaviour::default() };
+        let mut world = World::new(policy(2)).scripted(move |_, _| slow.clone());
+        world.ask(Request::Start);
+        world.pass(1000);
+        world.ask(Request::StopBy(StopCause::Interrupt));
+        world.stall(1000);
+        if wakes_first {
+            world.wake();
+        }
+        world.ask(Request::StopBy(StopCause::Interrupt));
+        assert!(!world.said(|notice| matches!(notice, Notice::Killing(_))), "{wakes_first}");
+        world.pass(501);
+        world.ask(Request::StopBy(StopCause::Interrupt));
+        world.run_until("the end", |world| world.outcome.is_some());
+        assert_eq!(world.outcome, Some(Outcome::Killed(StopCause::Interrupt)));
+    }
 }
 
 #[test]

@@ -7,7 +7,8 @@ use nix::unistd::Pid;
 use serde_json::json;
 
 use crate::harness::{
-    Luster, Pair, Reply, Running, Target, eventually, free_port, get, is_alive, processes_in, stat,
+    Luster, Pair, Reply, Running, Target, eventually, free_port, get, is_alive, node, processes_in, stat,
+    state,
 };
 
 /// Answers after a while, and says when it was asked and which signals it got.
@@ -140,4 +141,63 @@ fn a_second_stop_signal_at_once_cuts_nobody_off() {
         assert_eq!(luster.await_end(), 0);
         assert!(luster.events("killing_all").is_empty());
     }
+}
+
+/// The same for a luster and for a custom master.
+fn serving(app: &str, port: u16) -> Luster {
+    Luster::with(app, json!({"workers": 2, "server": {"port": port}})).file(
+        "master.js",
+        &format!(
+            "require('luster').configure({{ app: './worker.js', workers: 2, server: {{ port: {port} }} }}, true, __dirname)
+                .run();"
+        ),
+    )
+}
+
+#[test]
+fn a_second_stop_signal_that_is_heard_late_is_the_same_stop_all_the_same() {
+    let by_package = |luster: Luster| luster.by_package(&node(20), &[]);
+    let by_script = |luster: Luster| luster.by_script(&node(20), &[]);
+    let by_binary: fn(Luster) -> Luster = |luster| luster;
+    std::thread::scope(|scope| {
+        for by in [by_binary, by_package, by_script] {
+            scope.spawn(move || {
+                let port = free_port();
+                let (mut luster, client) = asked(by(serving(&SLOW.replace("500", "4000"), port)), port);
+                luster.signal(Signal::SIGINT);
+                luster.await_event("stopping_all", 1);
+                luster.signal(Signal::SIGSTOP);
+                eventually("it stands still", || (state(luster.pid()) == Some('T')).then_some(()));
+                luster.signal(Signal::SIGINT);
+                // The time that nobody may count is what this is about.
+                std::thread::sleep(std::time::Duration::from_millis(1000));
+                luster.signal(Signal::SIGCONT);
+                assert_eq!(client.join().expect("no panic").expect("an answer").body, "done");
+                assert_eq!(luster.await_end(), 0);
+                assert!(luster.events("killing_all").is_empty());
+            });
+        }
+    });
+}
+
+#[test]
+fn a_second_stop_signal_kills_through_whatever_is_in_front() {
+    let by_package = |luster: Luster| luster.by_package(&node(20), &[]);
+    let by_script: fn(Luster) -> Luster = |luster| luster.by_script(&node(20), &[]);
+    std::thread::scope(|scope| {
+        for by in [by_package, by_script] {
+            scope.spawn(move || {
+                let port = free_port();
+                let app =
+                    "require('http').createServer(() => console.log('asked')).listen(process.env.port);";
+                let (mut luster, client) = asked(by(serving(app, port)), port);
+                eventually("one of them is the second", || {
+                    luster.signal(Signal::SIGINT);
+                    (!luster.events("killing_all").is_empty()).then_some(())
+                });
+                client.join().expect("no panic").expect_err("it was cut off");
+                assert_eq!(luster.await_end(), 130);
+            });
+        }
+    });
 }
