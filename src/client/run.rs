@@ -62,7 +62,9 @@ pub(crate) fn list(files: Option<&[PathBuf]>, form: Form) -> Exit {
             Form::Text(colour) => masters::text(&found, colour),
         };
         if text.is_empty() {
-            cli::complain("luster: no luster of this user runs");
+            let what = files.and_then(<[PathBuf]>::first);
+            let what = what.map(|file| format!(" {}", file.display())).unwrap_or_default();
+            cli::complain(&format!("luster: no luster of this user runs{what}"));
         }
         Ok(cli::print(&text))
     })

@@ -45,8 +45,8 @@ pub(crate) enum By {
         /// Whether there is such a file.
         exists: bool,
     },
-    /// It is the only one.
-    Anything,
+    /// It is the only one, or the only one that runs one of these files, of which there is none (any more).
+    Anything(Vec<PathBuf>),
 }
 
 /// A master that has answered.
@@ -94,8 +94,13 @@ impl Target {
                 let missing = if *exists { "" } else { " (and there is no such file)" };
                 self.only(found, &format!("{file}{missing}"), &places).await
             }
-            By::Anything => {
-                let found = self.connect(places.all()).await?;
+            By::Anything(files) => {
+                let mut found = self.connect(places.all()).await?;
+                if found.len() > 1 && !files.is_empty() {
+                    let running = all(&places).await.into_iter().filter(|master| runs(&master.status, files));
+                    let here = self.those_meant(running.map(|master| master.connection).collect());
+                    found = if here.is_empty() { found } else { here };
+                }
                 let what = self.pid.map(|pid| format!("as pid {pid}")).unwrap_or_default();
                 self.only(found, &what, &places).await
             }
@@ -110,7 +115,7 @@ impl Target {
                 Ok(connection) => connections.push(connection),
                 Err(ClientError::NobodyListens(..)) => {}
                 // Other users' are none of our business where nobody was named.
-                Err(ClientError::Denied(..)) if matches!(self.by, By::Anything) => {}
+                Err(ClientError::Denied(..)) if matches!(self.by, By::Anything(_)) => {}
                 Err(error) => failure = Some(error),
             }
         }

@@ -109,11 +109,11 @@ fn by(whom: &Whom, config: Option<&Path>) -> Result<By, Exit> {
 
 fn by_config(config: Option<&Path>, pid: Option<i32>) -> Result<By, Exit> {
     if config.is_none() && pid.is_some() {
-        return Ok(By::Anything);
+        return Ok(By::Anything(Vec::new()));
     }
     let (files, exists) = located(config)?;
     if config.is_none() && !exists {
-        return Ok(By::Anything);
+        return Ok(By::Anything(files));
     }
     Ok(By::Config { files, luster_conf: env::var_os("LUSTER_CONF"), exists })
 }

@@ -163,8 +163,18 @@ fn a_broken_configuration_keeps_nobody_from_asking_and_its_reload_changes_nothin
     }
     // The path is enough: the file may be gone.
     std::fs::remove_file(luster.path().join("luster.conf.js")).expect("it is there");
-    let (code, stdout, stderr) = ask(&luster, &["status", "luster.conf.js"]);
-    assert_eq!(code, 0, "{stdout}{stderr}");
+    let pid = format!("pid {}, up ", luster.pid());
+    let elsewhere = Luster::with("setInterval(() => {}, 1000)", json!({"workers": 1})).start();
+    elsewhere.await_ready(1);
+    for words in [&["status", "luster.conf.js"][..], &["status"]] {
+        let (code, stdout, stderr) = ask(&luster, words);
+        assert!(code == 0 && stdout.contains(&pid), "{words:?}: {stdout}{stderr}");
+    }
+    let (code, stdout, stderr) = ask(&luster, &["reload"]);
+    assert_eq!((code, &*stdout), (78, ""), "{stderr}");
+    assert!(stderr.contains("nothing was changed") && stderr.contains("there is no such"), "{stderr}");
+    assert_eq!(pids(&luster), before);
+    assert_eq!(elsewhere.stop().0, 0);
     assert_eq!(luster.stop().0, 0);
 }
 
@@ -446,6 +456,8 @@ fn the_only_one_needs_no_name_and_all_are_listed() {
     let asked = |words: &[&str]| own(asking_in(elsewhere.path(), words)).output();
     let (code, stdout, stderr) = asked(&["list"]);
     assert_eq!((code, &*stdout, &*stderr), (0, "", "luster: no luster of this user runs\n"));
+    let (code, stdout, stderr) = asked(&["list", "/no/such.json"]);
+    assert_eq!((code, &*stdout, &*stderr), (0, "", "luster: no luster of this user runs /no/such.json\n"));
     let start = |luster: Luster| {
         open_to_nobody(&[luster.path()]);
         let luster = own(luster).start();
@@ -528,8 +540,10 @@ fn a_socket_that_is_elsewhere_is_found_by_the_configuration() {
     luster.await_ready(1);
     assert_eq!(luster.control_path(), luster.path().join("control.sock"));
     assert_eq!(status(&luster)["master"]["pid"], luster.pid());
-    let (_, list, _) = ask(&luster, &["list"]);
-    assert_eq!(list.matches(luster.path().to_str().expect("UTF-8")).count(), 1, "{list}");
+    // Not the table, which shortens paths where others have longer numbers.
+    let (_, list, _) = ask(&luster, &["list", "--json"]);
+    let config = format!("\"config\":\"{}/", luster.path().to_str().expect("UTF-8"));
+    assert_eq!(list.matches(&config).count(), 1, "{list}");
     // The next one takes the place of one that was killed, with or without such a setting.
     luster.signal(Signal::SIGKILL);
     luster.await_end();

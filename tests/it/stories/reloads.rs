@@ -1,6 +1,9 @@
 //! What workers get when the configuration's file has changed: nothing of it before somebody asks for a reload, nothing of
 //! a wrong one ever.
 
+use std::os::unix::fs::PermissionsExt;
+use std::os::unix::process::CommandExt;
+
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use serde_json::{Value, json};
@@ -188,6 +191,82 @@ fn a_program_that_prints_without_end_is_heard_and_holds_nobody_up() {
     luster.await_event("rollout_began", 1);
     load.end_without_a_failure();
     assert_eq!(luster.stop().0, 0);
+}
+
+/// The most memory a process has had so far, in KiB.
+fn most_memory(pid: i32) -> u64 {
+    let status = std::fs::read_to_string(format!("/proc/{pid}/status")).expect("it runs");
+    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).expect("a line");
+    line.trim().trim_end_matches(" kB").parse().expect("a number")
+}
+
+#[test]
+fn a_program_that_prints_or_exports_a_gigabyte_is_refused_and_costs_luster_no_memory() {
+    let port = free_port();
+    let luster = Luster::new()
+        .file("worker.js", &app())
+        .file("luster.conf.js", &program(port, 1))
+        .through(&["sh", "-c", "exec \"$0\" \"$@\" >/dev/null"])
+        .start();
+    luster.await_ready(2);
+    luster.await_listening(2);
+    let load = Load::begin(&Target::Tcp(port), Style::NEW);
+    let old = luster.all_pids();
+    let part = "const part = 'x'.repeat(1 << 20);";
+    for (text, expected) in [
+        (
+            "for (let i = 0; i < 1024; i++) { require('fs').writeSync(1, part); } throw new Error('after all that');",
+            "after all that",
+        ),
+        (
+            "module.exports = { app: './worker.js', x: Array(1024).fill(part) };",
+            "is larger than 16 MiB as JSON",
+        ),
+    ] {
+        luster.put("luster.conf.js", &format!("{part} {text}"));
+        let message = is_refused(&luster);
+        assert!(message.contains(expected), "{expected:?} in {message}");
+        load.await_answers(5);
+        assert!(most_memory(luster.pid()) < 100 << 10, "{} KiB", most_memory(luster.pid()));
+    }
+    assert_eq!((luster.all_pids(), children(luster.pid())), (old.clone(), old));
+    load.end_without_a_failure();
+    assert_eq!(luster.stop().0, 0);
+}
+
+#[test]
+fn a_configuration_that_may_not_be_read_any_more_is_refused_and_costs_no_request() {
+    /// Nobody's number.
+    const NOBODY: u32 = 65_534;
+    let as_nobody = |luster: Luster| {
+        luster.without_env("XDG_RUNTIME_DIR").without_env("HOME").adjust(|command| {
+            command.uid(NOBODY).gid(NOBODY);
+        })
+    };
+    let port = free_port();
+    for (file, text) in [data(port, 1)[0].clone(), ("luster.conf.js", program(port, 1))] {
+        let luster = as_nobody(Luster::new().file("worker.js", &app()).file(file, &text));
+        std::fs::set_permissions(luster.path(), PermissionsExt::from_mode(0o755)).expect("ours");
+        let luster = luster.start();
+        luster.await_ready(2);
+        luster.await_listening(2);
+        let load = Load::begin(&Target::Tcp(port), Style::NEW);
+        let old = luster.all_pids();
+        std::fs::set_permissions(luster.path().join(file), PermissionsExt::from_mode(0)).expect("ours");
+        let message = is_refused(&luster);
+        let sentence = format!("/{file}: cannot read the configuration: Permission denied");
+        assert!(message.contains(&sentence), "{message}");
+        let reload = as_nobody(Luster::new()).current_dir(luster.path()).arg("reload").arg(file);
+        let (code, stdout, stderr) = reload.output();
+        assert!(code == 78 && stdout.is_empty() && stderr.contains(&sentence), "{code}: {stderr}");
+        assert!(stderr.contains("nothing was changed"), "{stderr}");
+        load.await_answers(20);
+        assert_eq!(luster.all_pids(), old);
+        load.end_without_a_failure();
+        std::fs::set_permissions(luster.path().join(file), PermissionsExt::from_mode(0o644)).expect("ours");
+        assert_eq!(luster.rollout()["event"], "rollout_finished");
+        assert_eq!(luster.stop().0, 0);
+    }
 }
 
 #[test]

@@ -49,7 +49,7 @@ impl Broken {
     }
 }
 
-const BROKEN: [Broken; 6] = [
+const BROKEN: [Broken; 9] = [
     Broken {
         app: "const x = {;\n",
         says: &["exited with code 1 before it was ready: SyntaxError: Unexpected token ';'", "worker.js:1"],
@@ -89,6 +89,24 @@ const BROKEN: [Broken; 6] = [
         says: &["exited with code 1 before it was ready: Error: ", "EADDRINUSE"],
         by: Found::AtStart,
         costs: 0,
+    },
+    Broken {
+        app: "setTimeout(() => require('net').createServer().on('error', () => {}).listen(ELSEWHERE, '127.0.0.1'), 1000);\nGOOD",
+        says: &["could not listen on tcp 127.0.0.1:", "address already in use"],
+        by: Found::ByCanary,
+        costs: 0,
+    },
+    Broken {
+        app: "setTimeout(() => require('cluster').worker.disconnect(), 1000);\nGOOD",
+        says: &["exited with code 0 when it had been ready for "],
+        by: Found::ByCanary,
+        costs: 0,
+    },
+    Broken {
+        app: "setTimeout(() => process.disconnect(), 1000);\nGOOD",
+        says: &["when it had been ready for "],
+        by: Found::ByCanary,
+        costs: 16,
     },
 ];
 
@@ -229,6 +247,29 @@ fn a_release_that_crashes_after_a_second_with_a_canary() {
 #[test]
 fn a_release_whose_listen_is_refused() {
     costs_nothing_in_any_way(5);
+}
+
+/// A canary's fault costs the same however many are replaced at a time.
+#[track_caller]
+fn costs_nothing_one_at_a_time(index: usize) {
+    for restart in ["stop-first", "start-first"] {
+        costs_nothing(&BROKEN[index], restart, 1);
+    }
+}
+
+#[test]
+fn a_release_whose_later_listen_is_refused_with_a_canary() {
+    costs_nothing_one_at_a_time(6);
+}
+
+#[test]
+fn a_release_that_leaves_by_itself_with_a_canary() {
+    costs_nothing_one_at_a_time(7);
+}
+
+#[test]
+fn a_release_that_cannot_be_talked_to_any_more_with_a_canary() {
+    costs_nothing_one_at_a_time(8);
 }
 
 #[test]
