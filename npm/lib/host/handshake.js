@@ -11,15 +11,27 @@ const { concat, from } = Buffer;
 
 /** Sends the answer: its length in bytes, a line feed, and JSON. One that is too large says only that. */
 exports.answer = function answer(socket, sizeLimit, reply) {
-    let body = from(stringify(reply));
-    if (body.length > sizeLimit) {
-        body = from(stringify({ tooLarge: body.length }));
+    let body = written(reply);
+    if (body === null || body.length > sizeLimit) {
+        body = from(stringify({ tooLarge: body === null ? Number.MAX_SAFE_INTEGER : body.length }));
     }
     const whole = concat([from(`${body.length}\n`), body]);
     for (let sent = 0; sent < whole.length;) {
         sent += writeSync(socket, whole, sent);
     }
 };
+
+/** The answer as JSON; null if it is longer than any string. */
+function written(reply) {
+    try {
+        return from(stringify(reply));
+    } catch (error) {
+        if (error instanceof RangeError) {
+            return null;
+        }
+        throw error;
+    }
+}
 
 /** Waits for a line of JSON; `{end: true}` if there will be none. */
 exports.hear = function hear(socket) {

@@ -21,7 +21,9 @@ module.exports = function plain(config) {
 
 /** Halves of surrogate pairs become U+FFFD. */
 module.exports.wellFormed = function wellFormed(text) {
-    return text.replace(/\p{Surrogate}/gu, '\ufffd');
+    // Where Node can tell, it is much faster: there may be megabytes of it.
+    const isFine = typeof text.isWellFormed === 'function' && text.isWellFormed();
+    return isFine ? text : text.replace(/\p{Surrogate}/gu, '\ufffd');
 };
 
 /** JavaScript's name for a value's type, as luster's messages have it. */
