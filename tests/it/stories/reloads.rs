@@ -252,7 +252,7 @@ fn a_configuration_that_may_not_be_read_any_more_is_refused_and_costs_no_request
         luster.await_listening(2);
         let load = Load::begin(&Target::Tcp(port), Style::NEW);
         let old = luster.all_pids();
-        std::fs::set_permissions(luster.path().join(file), PermissionsExt::from_mode(0)).expect("ours");
+        std::fs::set_permissions(luster.path().join(file), PermissionsExt::from_mode(0o000)).expect("ours");
         let message = is_refused(&luster);
         let sentence = format!("/{file}: cannot read the configuration: Permission denied");
         assert!(message.contains(&sentence), "{message}");
