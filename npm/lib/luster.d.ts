@@ -192,7 +192,7 @@ declare namespace luster {
         revision: number;
         goal: 'serving' | 'stopping';
         generation: number;
-        /** How many workers there are to be; those with higher numbers are on their way out. */
+        /** How many workers there are to be; those `removed` are on their way out. */
         count: number;
         /** How many of them are to run, and how many of those are ready. */
         wanted: number;
@@ -202,9 +202,31 @@ declare namespace luster {
         reading: boolean;
         rollout?: {
             total: number; replaced: number; under_way: number; waiting: number; held: boolean; elapsed_ms: number;
+            /** Workers go back to what they ran before. */
+            taking_back: boolean;
         };
+        failed_rollout?: StatusOfFailedRollout;
         counters: StatusCounters;
         host?: { kind: 'extension_host' | 'custom_master'; pid?: number; state: StatusWord };
+    }
+
+    /** The last rollout that failed, until one succeeds that makes up for it. */
+    interface StatusOfFailedRollout {
+        outcome: 'taken_back' | 'aborted' | 'refused';
+        culprit: 'worker' | 'extension_host' | 'configuration';
+        /** The worker whose replacement failed. */
+        wid?: number;
+        /** The generation that was to be rolled out. */
+        generation: number;
+        code?: number;
+        signal?: string;
+        /** How many workers had been replaced before. */
+        replaced: number;
+        /** What failed and why, a clause. */
+        reason: string;
+        /** What runs instead, a clause. */
+        serving: string;
+        ago_ms: number;
     }
 
     type StatusWord = 'starting' | 'ready' | 'draining' | 'stopping' | 'backing_off' | 'dead' | 'stopped' | 'idle';
@@ -237,6 +259,8 @@ declare namespace luster {
     interface StatusOfWorker {
         wid: number;
         state: StatusWord;
+        /** It goes with its last process, because there are to be fewer. */
+        removed?: true;
         restarts: number;
         counters: StatusCounters;
         backoff_ms?: number;

@@ -106,7 +106,8 @@ fn step(shown: Shown, status: &Status) -> Option<Step> {
             Some(Step { text: "reading the configuration".to_owned(), done: None })
         }
         (Shown::Replaced, Some(rollout)) => {
-            let mut step = counted_off("replaced", rollout.replaced, rollout.total);
+            let verb = if rollout.taking_back { "failed, taking back" } else { "replaced" };
+            let mut step = counted_off(verb, rollout.replaced, rollout.total);
             if rollout.held {
                 step.text.push_str(", waiting for one that does not start");
             }

@@ -8,7 +8,9 @@ use std::time::Duration;
 use super::form::{Colour, FAINT, GREEN, RED, YELLOW};
 use super::table::{self, Cell, Column, Side, end_of, painted};
 use super::words::{bytes, counted, plain, processor_time, share, time};
-use crate::control::schema::{Failure, Goal, Host, HostKind, Instance, Role, Rollout, State, Status, Worker};
+use crate::control::schema::{
+    FailedRollout, Failure, Goal, Host, HostKind, Instance, Outcome, Role, Rollout, State, Status, Worker,
+};
 
 const COLUMNS: [Column; 9] = [
     Column { head: "WID", side: Side::Right },
@@ -80,22 +82,47 @@ fn head(status: &Status, before: Option<&Before>, colour: Colour) -> String {
     if let Some(rollout) = &status.rollout {
         let _ = writeln!(text, "{}", self::rollout(rollout));
     }
+    if let Some(failed) = &status.failed_rollout {
+        let _ = writeln!(text, "{}", painted(&failed_rollout(failed, status), colour.of(YELLOW)));
+    }
     if let Some(host) = &status.host {
         let _ = writeln!(text, "{}", self::host(host));
     }
     if let Some((wid, failure)) = last_failure(status) {
-        let _ = writeln!(text, "last failure: worker {wid}, {} ago: {}", time(failure.ago_ms), why(failure));
+        let _ = writeln!(
+            text,
+            "last failure: worker {wid}, {} ago: {}",
+            time(failure.ago_ms),
+            first_line(&failure.reason)
+        );
     }
     text
 }
 
 fn rollout(rollout: &Rollout) -> String {
-    let Rollout { total, replaced, under_way, waiting, held, elapsed_ms } = rollout;
+    let Rollout { total, replaced, under_way, waiting, held, taking_back, elapsed_ms } = rollout;
+    let what = if *taking_back { "taking back the last rollout" } else { "rollout" };
     let held = if *held { "; it waits for one that does not start" } else { "" };
     let elapsed = time(*elapsed_ms);
     format!(
-        "rollout: replaced {replaced} of {total}, {under_way} under way, {waiting} waiting, {elapsed}{held}"
+        "{what}: replaced {replaced} of {total}, {under_way} under way, {waiting} waiting, {elapsed}{held}"
     )
+}
+
+/// How the last rollout has failed, and what runs now.
+fn failed_rollout(failed: &FailedRollout, status: &Status) -> String {
+    let is_under_way = status.rollout.as_ref().is_some_and(|rollout| rollout.taking_back);
+    let (end, serving) = match failed.outcome {
+        Outcome::TakenBack if is_under_way => (" and is being taken back", "workers go back to it"),
+        Outcome::TakenBack => (" and was taken back", &*failed.serving),
+        Outcome::Refused => (" before it began", &*failed.serving),
+        Outcome::Accepted | Outcome::Done | Outcome::Aborted | Outcome::Overruled | Outcome::Unknown => {
+            ("", &*failed.serving)
+        }
+    };
+    let (ago, why, serving) = (time(failed.ago_ms), first_line(&failed.reason), plain(serving));
+    let generation = status.generation;
+    format!("the last rollout failed {ago} ago{end}: {why}; generation {generation} is in force: {serving}")
 }
 
 fn host(host: &Host) -> String {
@@ -115,8 +142,8 @@ fn last_failure(status: &Status) -> Option<(u32, &Failure)> {
 }
 
 /// A clause of one line.
-fn why(failure: &Failure) -> String {
-    plain(failure.reason.lines().next().unwrap_or_default())
+fn first_line(text: &str) -> String {
+    plain(text.lines().next().unwrap_or_default())
 }
 
 /// The worker's own row, and one for each process besides.

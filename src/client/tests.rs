@@ -158,6 +158,47 @@ WID  STATE                PID     UP  RESTARTS   CPU  MEMORY  GEN  PORTS
 }
 
 #[test]
+fn people_see_how_the_last_rollout_failed_and_what_runs_now() {
+    let failed = |outcome: &str, reason: &str, serving: &str| {
+        json!({"outcome": outcome, "culprit": "worker", "wid": 1, "generation": 3, "replaced": 0, "code": 3,
+            "reason": reason, "serving": serving, "ago_ms": 180_000})
+    };
+    let died = "the replacement of worker 1 exited with code 3";
+    let mut told = status();
+    let line = |told: &Value| {
+        let text = render(&read(told.clone()), None, Colour::No);
+        text.lines().find(|line| line.starts_with("the last rollout")).map(ToOwned::to_owned)
+    };
+    assert_eq!(line(&told), None);
+    for (failed, expected) in [
+        (
+            failed("taken_back", died, "all run as before"),
+            "failed 3m00s ago and is being taken back: the replacement of worker 1 exited with code 3; generation 2 is in \
+             force: workers go back to it",
+        ),
+        (
+            failed("aborted", died, "all run as before"),
+            "failed 3m00s ago: the replacement of worker 1 exited with code 3; generation 2 is in force: all run as before",
+        ),
+        (
+            failed("refused", "it is wrong:\n  here", "nothing was changed"),
+            "failed 3m00s ago before it began: it is wrong:; generation 2 is in force: nothing was changed",
+        ),
+    ] {
+        told["failed_rollout"] = failed;
+        told["rollout"]["taking_back"] = json!(true);
+        assert_eq!(line(&told), Some(format!("the last rollout {expected}")));
+    }
+    let text = render(&read(told.clone()), None, Colour::No);
+    assert!(text.contains("\ntaking back the last rollout: replaced 1 of 3, "), "{text}");
+    told["failed_rollout"] = failed("taken_back", died, "all run as before");
+    told.as_object_mut().expect("an object").remove("rollout");
+    let expected = "failed 3m00s ago and was taken back: the replacement of worker 1 exited with code 3; generation 2 is in \
+        force: all run as before";
+    assert_eq!(line(&told), Some(format!("the last rollout {expected}")));
+}
+
+#[test]
 fn the_share_of_a_processor_is_shown_where_something_went_before() {
     let mut earlier = status();
     earlier["workers"][0]["instances"][0]["cpu_ms"] = json!(3_700);

@@ -13,7 +13,9 @@ use crate::config::{ControlSocket, Settings};
 use crate::control::place::{Identity, Surroundings};
 use crate::control::{self, Place, Wanted};
 use crate::core::Generation;
-use crate::driver::{BuiltinExtensions, Configured, HostSetup, InForce, Launcher, RunSpec, cause_of_death};
+use crate::driver::{
+    BuiltinExtensions, Configured, HostSetup, InForce, Launcher, RunSpec, cause_of_death, rollout_failure,
+};
 use crate::exit::Exit;
 use crate::logging;
 use crate::node::scripts::{Placed, Places, Script};
@@ -81,6 +83,7 @@ pub(super) fn control(settings: &Settings, identity: Identity, config: &Path) ->
         config: config.to_owned(),
         started: Instant::now(),
         cause: cause_of_death,
+        failure: rollout_failure,
     };
     let wanted = control_socket(settings, identity);
     control::Setup { wanted, about, lines: logging::listen, rest: process::give_back }

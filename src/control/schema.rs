@@ -5,6 +5,9 @@
 
 use serde::{Deserialize, Serialize};
 
+pub use super::schema_answer::{Answer, Outcome, Reason};
+pub use super::schema_rollout::{Culprit, FailedRollout, Rollout};
+
 /// The version of what is written here.
 pub const SCHEMA: u32 = 1;
 
@@ -29,7 +32,7 @@ pub struct Status {
     pub wanted: u32,
     /// How many of those are ready.
     pub ready: u32,
-    /// Every worker, by its number; those beyond `count` are on their way out.
+    /// Every worker, by its number, those that are on their way out because there are to be fewer included.
     pub workers: Vec<Worker>,
     /// Whether the configuration is being read anew.
     #[serde(default)]
@@ -37,6 +40,9 @@ pub struct Status {
     /// The replacement of workers under way, if there is one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub rollout: Option<Rollout>,
+    /// The last rollout that failed, until one has succeeded that makes up for it: absent means that the last one worked.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub failed_rollout: Option<FailedRollout>,
     /// What has become of all workers' processes.
     pub counters: Counters,
     /// The extension host or the custom master's script, if there is one.
@@ -98,6 +104,9 @@ pub struct Worker {
     pub wid: u32,
     /// Its state: that of its active process, or why it has none.
     pub state: State,
+    /// Whether it goes with its last process, because there are to be fewer workers.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub removed: bool,
     /// How often a process of it was started anew, for whatever reason.
     pub restarts: u64,
     /// What has become of its processes.
@@ -200,24 +209,6 @@ pub struct Failure {
     pub ago_ms: u64,
 }
 
-/// A replacement of workers under way.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[cfg_attr(test, derive(utoipa::ToSchema))]
-pub struct Rollout {
-    /// How many workers are to be replaced in all, those that have been included.
-    pub total: u32,
-    /// How many have been.
-    pub replaced: u32,
-    /// How many are being replaced at this moment.
-    pub under_way: u32,
-    /// How many wait for their turn.
-    pub waiting: u32,
-    /// Whether it waits for a replacement that has failed and is tried on.
-    pub held: bool,
-    /// Milliseconds since it began.
-    pub elapsed_ms: u64,
-}
-
 /// What has become of processes since the master's start.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(test, derive(utoipa::ToSchema))]
@@ -303,86 +294,6 @@ pub struct Scale {
     /// How many more, or fewer, than there are to be now.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub change: Option<i64>,
-}
-
-/// What a request came to; also what every request gets that is not answered otherwise, such as one for an unknown path.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[cfg_attr(test, derive(utoipa::ToSchema))]
-pub struct Answer {
-    /// The version of these types: 1.
-    pub schema: u32,
-    /// In one word.
-    pub outcome: Outcome,
-    /// Why it was refused, in one word.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub reason: Option<Reason>,
-    /// In one sentence, for people; where a configuration is refused, in several lines.
-    pub message: String,
-    /// How many workers have been replaced.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub replaced: Option<u32>,
-    /// The worker that stood in the way.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub wid: Option<u32>,
-    /// The generation that serves now.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub generation: Option<u32>,
-}
-
-/// What a request came to.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[cfg_attr(test, derive(utoipa::ToSchema))]
-#[serde(rename_all = "snake_case")]
-pub enum Outcome {
-    /// It is accepted and goes on; asked with `wait=false`. (202)
-    Accepted,
-    /// It is done. (200)
-    Done,
-    /// It has failed, and what was replaced is on the former generation again. (409)
-    TakenBack,
-    /// It has failed and was given up where it stood, or workers that it was about are dead; the message says what serves. (409)
-    Aborted,
-    /// Something that was asked for later has overruled it: a stop, as a rule. (409)
-    Overruled,
-    /// Nothing was changed. (409, or the code that belongs to the reason)
-    Refused,
-    /// A word of a later version.
-    #[serde(other)]
-    Unknown,
-}
-
-/// Why a request was refused.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[cfg_attr(test, derive(utoipa::ToSchema))]
-#[serde(rename_all = "snake_case")]
-pub enum Reason {
-    /// There is no worker of this number. (409)
-    UnknownWorker,
-    /// A custom master's script decides that, by its methods. (409)
-    ScriptDecides,
-    /// The number of workers is out of range. (409)
-    OutOfRange,
-    /// The configuration cannot be used; the message says why. (409)
-    Configuration,
-    /// Everything is being stopped. (409)
-    Stopping,
-    /// Too much is asked at once; try again. (503)
-    Busy,
-    /// The request cannot be understood. (400)
-    BadRequest,
-    /// The user that asks may not. (403)
-    Forbidden,
-    /// There is no such path. (404)
-    NotFound,
-    /// The path is asked in another way: GET, POST. (405)
-    MethodNotAllowed,
-    /// The body is too large. (413)
-    TooLarge,
-    /// luster has failed. (500)
-    Internal,
-    /// A word of a later version.
-    #[serde(other)]
-    Unknown,
 }
 
 /// The event `lost` of `GET /v1/events`: the reader is slow, and so many events were dropped in this place.

@@ -16,7 +16,8 @@ use super::call::{Call, LiveState};
 use super::schema::{self, SCHEMA};
 use super::usage::Units;
 use crate::core::{
-    Death, ExitStatus, FleetGoal, InstanceId, InstanceSnapshot, Moment, WorkerSnapshot, WorkerState,
+    AbortReason, AfterAbort, Culprit, Death, ExitStatus, FailedRollout, FleetGoal, InstanceId,
+    InstanceSnapshot, Moment, RolloutFailure, Unready, WorkerSnapshot, WorkerState,
 };
 
 /// How long the loop may take; it takes milliseconds.
@@ -35,6 +36,8 @@ pub struct About {
     pub started: Instant,
     /// Why a process ended, a clause.
     pub cause: fn(&Death) -> String,
+    /// What has failed in a rollout and why, and what serves instead, two clauses.
+    pub failure: fn(&RolloutFailure) -> [String; 2],
 }
 
 /// Puts how everything stands into the words of the schema. It reads what each process uses, so it is no work for the loop.
@@ -105,10 +108,7 @@ impl Reporter {
     pub fn report(&self, state: &LiveState) -> schema::Status {
         let snapshot = &state.snapshot;
         let workers: Vec<_> = snapshot.workers.iter().map(|worker| self.worker(state, worker)).collect();
-        // Those with higher numbers are on their way out.
-        let wanted = |worker: &&schema::Worker| {
-            worker.wid <= snapshot.wanted && worker.state != schema::State::Stopped
-        };
+        let wanted = |worker: &&schema::Worker| !worker.removed && worker.state != schema::State::Stopped;
         let ready = |worker: &&schema::Worker| wanted(worker) && worker.state == schema::State::Ready;
         let count = |number: usize| u32::try_from(number).unwrap_or(u32::MAX);
         let sum = |pick: fn(&schema::Counters) -> u64| workers.iter().map(|w| pick(&w.counters)).sum();
@@ -131,8 +131,10 @@ impl Reporter {
                 under_way: count(rollout.under_way),
                 waiting: count(rollout.waiting),
                 held: rollout.is_held,
+                taking_back: rollout.takes_back,
                 elapsed_ms: since(state.now, rollout.began),
             }),
+            failed_rollout: snapshot.failed_rollout.as_ref().map(|failed| self.failed(state.now, failed)),
             counters: schema::Counters {
                 started: sum(|counters| counters.started),
                 crashed: sum(|counters| counters.crashed),
@@ -186,6 +188,7 @@ impl Reporter {
         schema::Worker {
             wid: worker.worker.0,
             state: word(worker.state),
+            removed: worker.is_removed,
             restarts: counters.started.saturating_sub(1).into(),
             counters: schema::Counters {
                 started: counters.started.into(),
@@ -222,13 +225,49 @@ impl Reporter {
         }
     }
 
+    fn failed(&self, now: Moment, failed: &FailedRollout) -> schema::FailedRollout {
+        schema::FailedRollout::of(failed, now, (self.about.failure)(&failed.failure))
+    }
+
     fn failure(&self, now: Moment, at: Moment, death: &Death) -> schema::Failure {
-        let (code, signal) = match &death.status {
-            ExitStatus::Code(code) => (Some(*code), None),
-            ExitStatus::Signal(signal) => (None, Some(signal.clone())),
-            ExitStatus::NotStarted(_) => (None, None),
-        };
+        let (code, signal) = code_and_signal(&death.status);
         schema::Failure { code, signal, reason: (self.about.cause)(death), ago_ms: since(now, at) }
+    }
+}
+
+impl schema::FailedRollout {
+    /// Where only why it failed is known; the rest is as for a refused configuration.
+    fn of(failed: &FailedRollout, now: Moment, [reason, serving]: [String; 2]) -> Self {
+        let kept = Self {
+            outcome: schema::Outcome::Refused,
+            culprit: schema::Culprit::Configuration,
+            wid: None,
+            generation: failed.generation.0,
+            code: None,
+            signal: None,
+            replaced: 0,
+            reason,
+            serving,
+            ago_ms: since(now, failed.at),
+        };
+        let RolloutFailure::Aborted { culprit, reason, replaced, now: then } = &failed.failure else {
+            return kept;
+        };
+        let (culprit, wid) = match culprit {
+            Culprit::Worker(worker, _) => (schema::Culprit::Worker, Some(worker.0)),
+            Culprit::Host(_) => (schema::Culprit::ExtensionHost, None),
+        };
+        let (code, signal) = match reason {
+            AbortReason::Died { status, .. } => code_and_signal(status),
+            AbortReason::NotReady(_, Unready::Died(death)) => code_and_signal(&death.status),
+            AbortReason::NotReady(..) | AbortReason::Refused(_) => (None, None),
+        };
+        let outcome = match then {
+            AfterAbort::TakenBack => schema::Outcome::TakenBack,
+            AfterAbort::Untouched | AfterAbort::TriedOn => schema::Outcome::Aborted,
+        };
+        let replaced = u32::try_from(*replaced).unwrap_or(u32::MAX);
+        Self { outcome, culprit, wid, code, signal, replaced, ..kept }
     }
 }
 
@@ -238,7 +277,7 @@ impl schema::Health {
         let is_missed = |worker: &&schema::Worker| match worker.state {
             schema::State::Ready | schema::State::Stopped => false,
             // There are to be fewer, and it leaves.
-            schema::State::Draining | schema::State::Stopping => worker.wid <= status.count,
+            schema::State::Draining | schema::State::Stopping => !worker.removed,
             schema::State::Starting
             | schema::State::BackingOff
             | schema::State::Dead
@@ -253,6 +292,14 @@ impl schema::Health {
             ready: status.ready,
             not_ready,
         }
+    }
+}
+
+fn code_and_signal(status: &ExitStatus) -> (Option<i32>, Option<String>) {
+    match status {
+        ExitStatus::Code(code) => (Some(*code), None),
+        ExitStatus::Signal(signal) => (None, Some(signal.clone())),
+        ExitStatus::NotStarted(_) => (None, None),
     }
 }
 

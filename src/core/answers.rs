@@ -21,8 +21,8 @@ pub enum Refusal {
     NoSuchWorker {
         /// Who was meant.
         worker: WorkerId,
-        /// How many there are.
-        workers: u32,
+        /// Those that there are.
+        workers: Vec<WorkerId>,
     },
     /// A custom master's script says how many workers there are and when they start.
     ScriptDecides,
@@ -69,16 +69,29 @@ pub enum AfterAbort {
     TriedOn,
 }
 
+/// `there are workers 1 to 3 and 5`. Numbers are missing where an extension has added a worker behind those that were removed.
+fn those_there(workers: &[WorkerId]) -> String {
+    let range = |first: &WorkerId, last: &WorkerId| format!("{first} to {last}");
+    let runs: Vec<_> = workers.chunk_by(|a, b| a.0 + 1 == b.0).collect();
+    let texts = runs.iter().flat_map(|run| match run {
+        [first, _, .., last] if runs.len() == 1 || run.len() > 2 => vec![range(first, last)],
+        few => few.iter().map(ToString::to_string).collect(),
+    });
+    match texts.collect::<Vec<_>>().as_slice() {
+        [] => "there are no workers".to_owned(),
+        [only] if workers.len() == 1 => format!("the only one is worker {only}"),
+        [all] => format!("there are workers {all}"),
+        [first @ .., last] => format!("there are workers {} and {last}", first.join(", ")),
+    }
+}
+
 impl fmt::Display for Refusal {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Stopping => f.write_str("luster is stopping"),
             Self::Busy => f.write_str("too many requests are under way; ask again when some are complete"),
-            Self::NoSuchWorker { worker, workers: 1 } => {
-                write!(f, "there is no worker {worker}; the only one is worker 1")
-            }
             Self::NoSuchWorker { worker, workers } => {
-                write!(f, "there is no worker {worker}; there are workers 1 to {workers}")
+                write!(f, "there is no worker {worker}; {}", those_there(workers))
             }
             Self::ScriptDecides => {
                 f.write_str("a custom master's script decides how many workers there are: by luster.add(), worker.run() and worker.stop()")

@@ -1,7 +1,7 @@
 //! How many workers there are, when that changes while they run.
 //!
-//! Invariants: a worker keeps its number; who goes is the last, drained like one that is replaced; a slot that is to go is
-//! there until its last instance has ended.
+//! Invariants: a worker keeps its number, also where one with a lower number is removed; who goes is the last, drained like one
+//! that is replaced, who comes is the first that is not there; a slot that is to go is there until its last instance has ended.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -17,15 +17,27 @@ use super::slot::{AddedBy, DesiredState, PortFrom, Slot, SlotState};
 impl Supervisor {
     /// So many workers: there are more or fewer of them, and those that listen elsewhere now are replaced.
     pub(super) fn scale(&mut self, now: Moment, count: u32, effects: &mut Vec<Effect>) -> Awaited {
-        self.policy.workers = count;
-        self.ports = self.spec.layout.ports(count);
+        let there: Vec<_> = self.staying().map(|slot| slot.worker).collect();
+        let going: BTreeSet<_> = there.iter().skip(count as usize).copied().collect();
+        let missing = (count as usize).saturating_sub(there.len());
+        let coming: Vec<_> =
+            (1..).map(WorkerId).filter(|worker| !self.is_there(*worker)).take(missing).collect();
+        let is_configured =
+            |slot: &&Slot| slot.added_by == AddedBy::Configuration && !going.contains(&slot.worker);
+        let configured = self.staying().filter(is_configured).map(|slot| slot.worker);
+        let last = configured.chain(coming.iter().copied()).max();
+        // Those that the host has added are beside these.
+        let workers = last.map_or(count, |last| last.0);
+        self.policy.workers = workers;
+        self.ports = self.spec.layout.ports(workers);
         let newest = self.newest();
-        let grown = self.grow(now, count, effects);
-        let going = self.beyond(count, |_| true);
-        let gone = self.remove(now, going, effects);
+        let grown = self.bring(now, coming, effects);
+        self.remove(now, going, effects);
+        let removed = self.slots.iter().filter(|slot| slot.desired == DesiredState::Removed);
+        let gone = removed.map(|slot| slot.worker).collect();
         let is_moved = |slot: &&Slot| {
             let is_told = slot.port_from == PortFrom::Configuration && slot.sitting().is_some();
-            slot.worker.0 <= count && is_told && slot.port != self.ports.of(slot.worker)
+            slot.worker.0 <= workers && is_told && slot.port != self.ports.of(slot.worker)
         };
         let moved: Vec<_> = self.slots.iter().filter(is_moved).map(|slot| slot.worker).collect();
         let mut ready: BTreeMap<WorkerId, InstanceId> =
@@ -38,18 +50,32 @@ impl Supervisor {
         Awaited::Workers { ready, gone }
     }
 
-    /// At least so many workers; answers with those that are started now.
-    pub(super) fn grow(&mut self, now: Moment, count: u32, effects: &mut Vec<Effect>) -> Vec<WorkerId> {
+    /// Those that are to be there.
+    pub(super) fn staying(&self) -> impl Iterator<Item = &Slot> {
+        self.slots.iter().filter(|slot| slot.desired != DesiredState::Removed)
+    }
+
+    /// Whether it is one of those.
+    pub(super) fn is_there(&self, worker: WorkerId) -> bool {
+        self.slots.find(worker).is_some_and(|slot| slot.desired != DesiredState::Removed)
+    }
+
+    /// At least the workers up to this number.
+    pub(super) fn grow(&mut self, now: Moment, count: u32, effects: &mut Vec<Effect>) {
+        let coming = (1..=count).map(WorkerId).filter(|worker| !self.is_there(*worker)).collect();
+        self.bring(now, coming, effects);
+    }
+
+    /// These come, which are not there; answers with those that are started now.
+    fn bring(&mut self, now: Moment, coming: Vec<WorkerId>, effects: &mut Vec<Effect>) -> Vec<WorkerId> {
         let mut started = Vec::new();
-        for worker in (1..=count).map(WorkerId) {
-            match self.slots.find(worker).map(|slot| slot.desired) {
-                Some(DesiredState::Running | DesiredState::Stopped) => continue,
-                Some(DesiredState::Removed) => self.slots.of_mut(worker).desired = DesiredState::Running,
-                None => {
-                    let port = self.ports.of(worker);
-                    effects.push(Notify(Notice::Settings(worker, self.policy.limits, port.clone())));
-                    self.slots.push(Slot::new(worker, self.policy.limits, self.generation, port));
-                }
+        for worker in coming {
+            if self.slots.find(worker).is_some() {
+                self.slots.of_mut(worker).desired = DesiredState::Running;
+            } else {
+                let port = self.ports.of(worker);
+                effects.push(Notify(Notice::Settings(worker, self.policy.limits, port.clone())));
+                self.slots.put(Slot::new(worker, self.policy.limits, self.generation, port));
             }
             match self.started {
                 Started::Yes => started.push(worker),
@@ -67,29 +93,16 @@ impl Supervisor {
 
     /// At most so many workers, beside those that the host has added.
     pub(super) fn shrink(&mut self, now: Moment, count: u32, effects: &mut Vec<Effect>) {
-        let going = self.beyond(count, |slot| slot.added_by == AddedBy::Configuration);
+        let is_beyond = |slot: &&Slot| slot.worker.0 > count && slot.added_by == AddedBy::Configuration;
+        let going = self.staying().filter(is_beyond).map(|slot| slot.worker).collect();
         self.remove(now, going, effects);
     }
 
-    /// Those beyond so many, as far as they are meant.
-    fn beyond(&self, count: u32, is_meant: impl Fn(&Slot) -> bool) -> BTreeSet<WorkerId> {
-        let slots = self.slots.iter().filter(|slot| slot.worker.0 > count && is_meant(slot));
-        slots.map(|slot| slot.worker).collect()
-    }
-
-    /// These go, if they do not already.
-    fn remove(
-        &mut self,
-        now: Moment,
-        going: BTreeSet<WorkerId>,
-        effects: &mut Vec<Effect>,
-    ) -> BTreeSet<WorkerId> {
-        for worker in &going {
-            if self.slots.of(*worker).desired != DesiredState::Removed {
-                self.dismiss(now, *worker, (DesiredState::Removed, StopReason::Removed), effects);
-            }
+    /// These go.
+    fn remove(&mut self, now: Moment, going: BTreeSet<WorkerId>, effects: &mut Vec<Effect>) {
+        for worker in going {
+            self.dismiss(now, worker, (DesiredState::Removed, StopReason::Removed), effects);
         }
-        going
     }
 
     /// Stops a worker, which is not started again by itself.
@@ -121,9 +134,11 @@ impl Supervisor {
     /// Removes the slots that are to go and have no instance any more.
     pub(super) fn remove_emptied(&mut self, effects: &mut Vec<Effect>) {
         let is_emptied =
-            |slot: &&Slot| slot.desired == DesiredState::Removed && slot.instances().next().is_none();
+            |slot: &Slot| slot.desired == DesiredState::Removed && slot.instances().next().is_none();
+        // What was not touched is as it was.
+        let touched = self.slots.touched().into_iter().rev();
         let emptied: Vec<_> =
-            self.slots.iter().rev().take_while(is_emptied).map(|slot| slot.worker).collect();
+            touched.filter(|worker| self.slots.find(*worker).is_some_and(is_emptied)).collect();
         for worker in &emptied {
             effects.push(Effect::ReleaseSlotListeners(*worker));
             effects.push(Notify(Notice::Removed(*worker)));
@@ -134,7 +149,7 @@ impl Supervisor {
             if let Some(rollout) = &mut self.rollout {
                 rollout.forget(worker);
             }
-            self.slots.pop();
+            self.slots.remove(worker);
         }
     }
 }

@@ -6,6 +6,8 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
+use serde::{Deserialize, Serialize};
+
 use super::answers::{AfterAbort, Completion, Refusal};
 use super::event::{ExitStatus, ListenRefusal, OnDeath, StopCause};
 use super::failure::{AbortReason, Culprit, Death};
@@ -246,7 +248,7 @@ pub enum StopReason {
 }
 
 /// Whom a rollout is of.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Scope {
     /// Every worker.
     All,

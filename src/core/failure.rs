@@ -27,7 +27,7 @@ pub struct Death {
 }
 
 /// Whose failure aborted a rollout.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Culprit {
     /// The replacement of a worker.
     Worker(WorkerId, InstanceId),
@@ -36,7 +36,7 @@ pub enum Culprit {
 }
 
 /// Why a rollout was aborted.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum AbortReason {
     /// It was not ready within this time.
     NotReady(Duration, Unready),
@@ -54,7 +54,7 @@ pub enum AbortReason {
 }
 
 /// What a replacement lacked that was not ready in time.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Unready {
     /// Its app has not loaded.
     Loading,

@@ -9,6 +9,7 @@ use std::sync::Arc;
 
 use super::effect::{Effect, Spawn, StopReason};
 use super::event::{Closing, Event, ExitStatus};
+use super::failed_rollout::FailedRollout;
 use super::failure::{AbortReason, Culprit};
 use super::goal::Goal;
 use super::host::Host;
@@ -47,6 +48,8 @@ pub struct Supervisor {
     pub(super) homes: HashMap<InstanceId, WorkerId>,
     pub(super) rollout: Option<Rollout>,
     pub(super) reload: Reload,
+    /// For whoever asks later; nothing is decided by it.
+    pub(super) failed_rollout: Option<FailedRollout>,
     pub(super) pending: Pending,
     pub(super) host: Host,
     pub(super) goal: Goal,
@@ -89,6 +92,7 @@ impl Supervisor {
             homes: HashMap::new(),
             rollout: None,
             reload: Reload::default(),
+            failed_rollout: None,
             pending: Pending::default(),
             host,
             goal: Goal::Serve,

@@ -14,6 +14,7 @@ mod diagnosis;
 mod effect;
 mod event;
 mod exits;
+mod failed_rollout;
 mod failure;
 mod fleet;
 mod goal;
@@ -56,6 +57,7 @@ pub use event::{
     Audience, Closing, Event, ExitStatus, HostEvent, ListenRefusal, OnDeath, OneRequest, RefusalCause,
     Request, StopCause,
 };
+pub use failed_rollout::{FailedRollout, RolloutFailure};
 pub use failure::{AbortReason, Culprit, Death, Unready};
 pub use fleet::Supervisor;
 pub use ids::{Endpoint, Generation, HostInstanceId, InstanceId, ListenAddress, Moment, RequestId, WorkerId};

@@ -7,8 +7,9 @@ use std::sync::Arc;
 
 use super::answers::Completion;
 use super::effect::Effect::{self, Notify};
-use super::effect::Notice;
+use super::effect::{Notice, Scope};
 use super::event::Request;
+use super::failed_rollout::RolloutFailure;
 use super::fleet::Supervisor;
 use super::goal::Goal;
 use super::ids::{Generation, Moment, RequestId, WorkerId};
@@ -58,10 +59,16 @@ impl Supervisor {
             Err(reason) => {
                 effects.push(Notify(Notice::ConfigurationRefused(reason.clone())));
                 // One worker is restarted because of itself: a leak, a fault. It is on the old configuration again.
-                let (ones, others) = asked.into_iter().partition(is_one);
+                let (ones, others): (Vec<_>, Vec<_>) = asked.into_iter().partition(is_one);
+                if !others.is_empty() {
+                    let failure = RolloutFailure::ConfigurationRefused(reason.clone());
+                    self.rollout_failed(now, Scope::All, generation, failure);
+                }
                 for (id, _) in others {
                     effects.push(Effect::Completed(id, Completion::ConfigurationRefused(reason.clone())));
                 }
+                // Who runs on it already has come before they were asked for.
+                self.reload.before = self.newest();
                 self.restart_as_asked(now, ones, effects);
             }
         }

@@ -52,8 +52,7 @@ impl Supervisor {
             (Goal::Stop { .. } | Goal::Finished, _) => Err(Refusal::Stopping),
             (Goal::Serve, _) if self.pending.is_full() => Err(Refusal::Busy),
             (Goal::Serve, Request::One(worker, _)) if !self.is_there(*worker) => {
-                let is_there = |slot: &&Slot| slot.desired != DesiredState::Removed;
-                let workers = u32::try_from(self.slots.iter().filter(is_there).count()).unwrap_or(u32::MAX);
+                let workers = self.staying().map(|slot| slot.worker).collect();
                 Err(Refusal::NoSuchWorker { worker: *worker, workers })
             }
             (Goal::Serve, Request::Scale(_)) if self.policy.host_kind == HostKind::CustomMaster => {
@@ -70,10 +69,6 @@ impl Supervisor {
                 | Request::Add(..),
             ) => Ok(()),
         }
-    }
-
-    fn is_there(&self, worker: WorkerId) -> bool {
-        self.slots.find(worker).is_some_and(|slot| slot.desired != DesiredState::Removed)
     }
 
     /// Does what is asked for and may be; answers with what it waits for.
@@ -203,9 +198,9 @@ impl Supervisor {
     fn add(&mut self, worker: WorkerId, limits: LifecycleLimits, port: Arc<str>) {
         if self.slots.find(worker).is_some() {
             self.limit(worker, limits, port);
-        } else if worker == self.slots.next_worker() {
+        } else if worker <= self.slots.next_worker() {
             let slot = Slot::new(worker, limits, self.generation, port);
-            self.slots.push(slot.of_host());
+            self.slots.put(slot.of_host());
         }
     }
 

@@ -7,6 +7,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use super::counters::Counters;
+use super::failed_rollout::FailedRollout;
 use super::failure::Death;
 use super::fleet::Supervisor;
 use super::goal::Goal;
@@ -16,7 +17,6 @@ use super::instance::{Instance, Stage, StopPhase};
 use super::observed::{ChannelState, Startup};
 use super::policy::LifecycleLimits;
 use super::reload_state::Reading;
-use super::rollout::Rollout;
 use super::slot::{AddedBy, DesiredState, Slot, SlotState};
 
 /// Everything there is to know.
@@ -34,9 +34,11 @@ pub struct Snapshot {
     pub is_reading: bool,
     /// The rollout under way.
     pub rollout: Option<RolloutProgress>,
+    /// The last rollout that failed and that none has made up for since.
+    pub failed_rollout: Option<FailedRollout>,
     /// How many workers there are to be.
     pub wanted: u32,
-    /// Every worker, from 1 on; more than are wanted while some are on their way out.
+    /// Every worker, by its number; more than are wanted while some are on their way out.
     pub workers: Vec<WorkerSnapshot>,
     /// The extension host, or the custom master's script.
     pub host: Option<HostSnapshot>,
@@ -53,6 +55,7 @@ pub enum FleetGoal {
 }
 
 /// How far a rollout has got.
+#[expect(clippy::struct_excessive_bools, reason = "each is true by itself")]
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RolloutProgress {
     /// When it began.
@@ -65,6 +68,8 @@ pub struct RolloutProgress {
     pub waiting: usize,
     /// Whether it waits for a replacement that has failed.
     pub is_held: bool,
+    /// Whether it takes back one that has failed.
+    pub takes_back: bool,
 }
 
 /// One worker.
@@ -72,6 +77,8 @@ pub struct RolloutProgress {
 pub struct WorkerSnapshot {
     /// Which.
     pub worker: WorkerId,
+    /// Whether there are to be fewer: it goes with its last process.
+    pub is_removed: bool,
     /// Its limits.
     pub limits: LifecycleLimits,
     /// What it is told to listen on.
@@ -159,37 +166,38 @@ impl Supervisor {
             },
             generation: self.generation,
             is_reading: self.reload.reading == Reading::UnderWay,
-            rollout: self.rollout.as_ref().map(Rollout::progress),
+            rollout: self.rollout_progress(),
+            failed_rollout: self.failed_rollout.clone(),
             wanted: self.wanted_workers(),
             workers: self.slots.iter().map(Slot::snapshot).collect(),
             host: self.host.snapshot(),
         }
     }
 
+    /// How far the rollout under way has got.
+    pub(super) fn rollout_progress(&self) -> Option<RolloutProgress> {
+        self.rollout.as_ref().map(|rollout| RolloutProgress {
+            began: rollout.began,
+            replaced: rollout.replaced(),
+            under_way: rollout.under_way(),
+            waiting: rollout.still_waiting(),
+            is_held: rollout.is_held(),
+            takes_back: self.reload.failure.is_some(),
+        })
+    }
+
     /// What the workers are told to listen on that a host begins with: those that no host has added.
     #[must_use]
     pub fn initial_ports(&self) -> Vec<String> {
-        let initial = self.slots.iter().take_while(|slot| slot.added_by == AddedBy::Configuration);
-        initial.map(|slot| slot.port.as_ref().to_owned()).collect()
+        let initial = (1..).zip(self.slots.iter()).take_while(|(number, slot)| {
+            slot.worker == WorkerId(*number) && slot.added_by == AddedBy::Configuration
+        });
+        initial.map(|(_, slot)| slot.port.as_ref().to_owned()).collect()
     }
 
     /// How many workers there are to be.
     fn wanted_workers(&self) -> u32 {
-        let is_wanted = |slot: &&Slot| slot.desired != DesiredState::Removed;
-        u32::try_from(self.slots.iter().filter(is_wanted).count()).unwrap_or(u32::MAX)
-    }
-}
-
-impl Rollout {
-    /// How far it has got.
-    pub(super) fn progress(&self) -> RolloutProgress {
-        RolloutProgress {
-            began: self.began,
-            replaced: self.replaced(),
-            under_way: self.under_way(),
-            waiting: self.still_waiting(),
-            is_held: self.is_held(),
-        }
+        u32::try_from(self.staying().count()).unwrap_or(u32::MAX)
     }
 }
 
@@ -201,6 +209,7 @@ impl Slot {
         };
         WorkerSnapshot {
             worker: self.worker,
+            is_removed: self.desired == DesiredState::Removed,
             limits: self.limits,
             port: self.port.as_ref().to_owned(),
             state: self.worker_state(),

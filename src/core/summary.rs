@@ -7,7 +7,6 @@ use std::time::Duration;
 use super::fleet::Supervisor;
 use super::goal::Goal;
 use super::reload_state::Reading;
-use super::rollout::Rollout;
 use super::slot::DesiredState;
 use super::snapshot::{FleetGoal, RolloutProgress, WorkerState};
 
@@ -46,7 +45,7 @@ impl Supervisor {
     /// How the fleet stands.
     #[must_use]
     pub fn summary(&self) -> FleetSummary {
-        let rollout = self.rollout.as_ref().map(Rollout::progress);
+        let rollout = self.rollout_progress();
         let is_rolling_out = rollout.is_some_and(|rollout| !rollout.is_held);
         let mut summary = FleetSummary {
             goal: match self.goal {

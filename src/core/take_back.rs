@@ -9,6 +9,7 @@ use super::answers::{AfterAbort, Completion};
 use super::effect::Effect::{self, Notify};
 use super::effect::{Haste, Notice, Scope, StopReason};
 use super::event::{ListenRefusal, OnDeath};
+use super::failed_rollout::{FailedRollout, RolloutFailure};
 use super::failure::{AbortReason, Culprit};
 use super::fleet::Supervisor;
 use super::goal::Goal;
@@ -60,8 +61,10 @@ impl Supervisor {
         };
         let replaced = rollout.replaced();
         effects.push(Notify(Notice::RolloutAborted { culprit, reason: reason.clone(), replaced, then }));
-        let failed = Completion::Aborted { culprit, reason, replaced, now: then };
-        let failed = self.reload.failure.take().unwrap_or(failed);
+        let failed = match self.reload.failure.take() {
+            Some(first) => self.stays_half_done(first),
+            None => self.fails(now, rollout.scope, (culprit, reason), (replaced, then)),
+        };
         match self.reload.previous.take() {
             Some(previous) if goes_back => {
                 self.reload.failure = Some(failed);
@@ -85,9 +88,24 @@ impl Supervisor {
             self.abort(now, culprit, reason, effects);
             return;
         }
-        let replaced = self.rollout.as_ref().map_or(0, Rollout::replaced);
-        let failed = Completion::Aborted { culprit, reason, replaced, now: AfterAbort::TriedOn };
+        let Some(rollout) = &self.rollout else { return };
+        let (scope, replaced) = (rollout.scope, rollout.replaced());
+        let failed = self.fails(now, scope, (culprit, reason), (replaced, AfterAbort::TriedOn));
         self.pending.rollout_over(&failed, effects);
+    }
+
+    /// Keeps why a rollout has failed; answers with what those who asked for it are told.
+    fn fails(
+        &mut self,
+        at: Moment,
+        scope: Scope,
+        (culprit, reason): (Culprit, AbortReason),
+        (replaced, now): (usize, AfterAbort),
+    ) -> Completion {
+        let failure = RolloutFailure::Aborted { culprit, reason, replaced, now };
+        let completion = failure.completion();
+        self.rollout_failed(at, scope, self.generation, failure);
+        completion
     }
 
     /// A replacement that is being tried was refused a listen.
@@ -197,7 +215,10 @@ impl Supervisor {
         let (scope, replaced, took) = (done.scope, done.replaced(), now.since(done.began));
         let (notice, completion) = match self.reload.failure.take() {
             Some(failure) => (Notice::TakenBack { replaced, took }, failure),
-            None => (Notice::RolloutFinished { scope, replaced, took }, Completion::RolledOut { replaced }),
+            None => {
+                self.rollout_succeeded(scope);
+                (Notice::RolloutFinished { scope, replaced, took }, Completion::RolledOut { replaced })
+            }
         };
         effects.push(Notify(notice));
         if let Scope::All = scope
@@ -232,5 +253,53 @@ impl Supervisor {
             self.reload.kept.remove(&generation);
             effects.push(Effect::ForgetConfiguration(generation));
         }
+    }
+
+    /// A rollout of these workers has failed.
+    pub(super) fn rollout_failed(
+        &mut self,
+        at: Moment,
+        scope: Scope,
+        generation: Generation,
+        failure: RolloutFailure,
+    ) {
+        self.failed_rollout = Some(FailedRollout { at, scope, generation, failure });
+    }
+
+    /// What has failed could not be taken back, either: some workers run on what was to be rolled out. What was kept is mended.
+    pub(super) fn stays_half_done(&mut self, first: Completion) -> Completion {
+        let in_force = self.generation;
+        let is_new = |generation: Generation| generation != in_force;
+        let sitting = self.slots.iter().filter_map(|slot| slot.sitting());
+        let left = sitting.filter(|instance| is_new(instance.generation)).count();
+        if let Some(FailedRollout { failure: RolloutFailure::Aborted { replaced, now, .. }, .. }) =
+            &mut self.failed_rollout
+        {
+            (*replaced, *now) = (left, AfterAbort::Untouched);
+        }
+        match first {
+            Completion::Aborted { culprit, reason, .. } => {
+                Completion::Aborted { culprit, reason, replaced: left, now: AfterAbort::Untouched }
+            }
+            other @ (Completion::Done
+            | Completion::RolledOut { .. }
+            | Completion::ConfigurationRefused(_)
+            | Completion::Dead(_)
+            | Completion::Overruled) => other,
+        }
+    }
+
+    /// A rollout has succeeded: it may have made up for the one that failed.
+    pub(super) fn rollout_succeeded(&mut self, scope: Scope) {
+        let in_force = self.generation;
+        let is_dead = self.slots.iter().any(|slot| matches!(slot.state, SlotState::Dead));
+        self.failed_rollout.take_if(|failed| {
+            let covers = match (scope, failed.scope) {
+                (Scope::All, _) => true,
+                (Scope::One(replaced), Scope::One(failed)) => replaced == failed,
+                (Scope::One(_), Scope::All) => false,
+            };
+            covers && !is_dead && in_force >= failed.generation
+        });
     }
 }

@@ -8,8 +8,8 @@ use super::clauses::{abort_reason, causes, count as workers_counted};
 use crate::control::schema::{Answer, Outcome, Reason};
 use crate::control::{Order, Target, Whom};
 use crate::core::{
-    AbortReason, AfterAbort, Completion, Culprit, Death, MAX_WORKERS, Refusal, Snapshot, WorkerId,
-    WorkerState,
+    AbortReason, AfterAbort, Completion, Culprit, Death, MAX_WORKERS, Refusal, RolloutFailure, Snapshot,
+    WorkerId, WorkerState,
 };
 
 /// An order in one word.
@@ -64,7 +64,7 @@ pub(super) fn workers(whom: &Whom, snapshot: &Snapshot) -> Result<Vec<WorkerId>,
     match named.iter().find(|worker| !known.contains(worker)) {
         None => Ok(named.clone()),
         Some(unknown) => {
-            let workers = u32::try_from(known.len()).unwrap_or(u32::MAX);
+            let workers = known.into_iter().collect();
             Err(refusal(&Refusal::NoSuchWorker { worker: *unknown, workers }))
         }
     }
@@ -168,6 +168,20 @@ const fn has(whom: &Whom) -> &'static str {
     }
 }
 
+/// What has failed in a rollout and why, and what serves instead.
+#[must_use]
+pub fn rollout_failure(failure: &RolloutFailure) -> [String; 2] {
+    match failure {
+        RolloutFailure::ConfigurationRefused(reason) => {
+            [format!("the configuration cannot be used: {reason}"), "nothing was changed".to_owned()]
+        }
+        RolloutFailure::Aborted { culprit, reason, replaced, now } => {
+            let [who, serving] = who_and_serving(*culprit, *replaced, *now);
+            [format!("{who} {}", abort_reason(reason)), serving]
+        }
+    }
+}
+
 fn refused_configuration(reason: &str) -> Answer {
     let message = format!("the configuration cannot be used, and nothing was changed: {reason}");
     Answer::new(Outcome::Refused, Some(Reason::Configuration), message)
@@ -180,38 +194,42 @@ fn dead(order: &Order, deaths: &[Death]) -> Answer {
 }
 
 fn aborted(culprit: Culprit, reason: &AbortReason, replaced: usize, now: AfterAbort) -> Answer {
-    let (wid, who, tried_on) = match culprit {
-        Culprit::Worker(worker, _) => {
-            (Some(worker.0), format!("the replacement of worker {worker}"), format!("worker {worker}"))
-        }
-        Culprit::Host(_) => (None, "the new extension host".to_owned(), "it".to_owned()),
+    let wid = match culprit {
+        Culprit::Worker(worker, _) => Some(worker.0),
+        Culprit::Host(_) => None,
     };
-    let why = abort_reason(reason);
-    let (outcome, serves) = match now {
-        AfterAbort::TakenBack => (Outcome::TakenBack, "all workers run what they ran before".to_owned()),
-        AfterAbort::Untouched if replaced == 0 => {
-            (Outcome::Aborted, "no worker was replaced, and all run what they ran before".to_owned())
+    let outcome = match now {
+        AfterAbort::TakenBack => Outcome::TakenBack,
+        AfterAbort::Untouched | AfterAbort::TriedOn => Outcome::Aborted,
+    };
+    let [who, serves] = who_and_serving(culprit, replaced, now);
+    let message = format!("{who} {}; {serves}", abort_reason(reason));
+    Answer { wid, replaced: Some(number(replaced)), ..Answer::new(outcome, None, message) }
+}
+
+/// Who has failed in a rollout, and what serves now.
+fn who_and_serving(culprit: Culprit, replaced: usize, now: AfterAbort) -> [String; 2] {
+    let (who, tried_on) = match culprit {
+        Culprit::Worker(worker, _) => {
+            (format!("the replacement of worker {worker}"), format!("worker {worker}"))
         }
-        AfterAbort::Untouched => {
-            let new = workers_counted(replaced);
-            (
-                Outcome::Aborted,
-                format!("{new} had been replaced before, and the others run what they ran before"),
-            )
+        Culprit::Host(_) => ("the new extension host".to_owned(), "it".to_owned()),
+    };
+    let new = workers_counted(replaced);
+    let serves = match (now, replaced) {
+        (AfterAbort::TakenBack, _) => "all workers run what they ran before".to_owned(),
+        (AfterAbort::Untouched, 0) => "no worker was replaced, and all run what they ran before".to_owned(),
+        (AfterAbort::Untouched, _) => {
+            format!("{new} had been replaced before, and the others run what they ran before")
         }
-        AfterAbort::TriedOn if replaced == 0 => {
-            (Outcome::Aborted, format!("{tried_on} is tried on, and the others run what they ran before"))
+        (AfterAbort::TriedOn, 0) => {
+            format!("{tried_on} is tried on, and the others run what they ran before")
         }
-        AfterAbort::TriedOn => (
-            Outcome::Aborted,
-            format!(
-                "{tried_on} is tried on, {} had been replaced before, and the others run what they ran before",
-                workers_counted(replaced)
-            ),
+        (AfterAbort::TriedOn, _) => format!(
+            "{tried_on} is tried on, {new} had been replaced before, and the others run what they ran before"
         ),
     };
-    let message = format!("{who} {why}; {serves}");
-    Answer { wid, replaced: Some(number(replaced)), ..Answer::new(outcome, None, message) }
+    [who, serves]
 }
 
 fn number(count: usize) -> u32 {

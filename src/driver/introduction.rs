@@ -2,6 +2,8 @@
 //!
 //! Invariant: what there is, the core says; here is only added how each process was started.
 
+use std::collections::BTreeSet;
+
 use crate::core::{
     ChannelState, Departure, HostInstanceId, InstanceSnapshot, Moment, Startup, WorkerId, WorkerState,
 };
@@ -32,7 +34,13 @@ impl Driver {
         for worker in &workers {
             self.introduce_idle(now, worker.worker, worker.state);
         }
-        self.tell(now, &HostNotification::Present { workers: workers.len() });
+        let last = workers.last().map_or(0, |worker| worker.worker.0);
+        let known: BTreeSet<_> = workers.iter().map(|worker| worker.worker.0).collect();
+        // It may begin with one that was removed while it started, and that has left a gap.
+        for wid in (1..=last).filter(|wid| !known.contains(wid)) {
+            self.tell(now, &HostNotification::Removed { wid });
+        }
+        self.tell(now, &HostNotification::Present { workers: last });
     }
 
     /// A worker that has no process in its slot's seat.

@@ -46,6 +46,7 @@ mod worker_messages;
 
 pub use builtin_extensions::{BuiltinExtensions, GUARD, LOG_FILE, Restart, Watching};
 pub use clauses::cause_of_death;
+pub use control_answers::rollout_failure;
 pub use launch::{Configured, Launcher, SettingsFrom};
 pub use reader::{InForce, NowRunning, Read, Reading, Starter};
 pub use run::{CustomMaster, HostSetup, RunSpec, run};

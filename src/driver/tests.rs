@@ -92,6 +92,7 @@ fn driver(folder: PathBuf) -> Driver {
         config: "luster.conf.json".into(),
         started: Instant::now(),
         cause: |_| String::new(),
+        failure: |_| [String::new(), String::new()],
     };
     let about = Arc::new(about);
     let reporter = Arc::new(Reporter::new(about.clone()));

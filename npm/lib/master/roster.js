@@ -43,10 +43,13 @@ module.exports = class Roster {
         this._introduced = Math.max(this._introduced, wid);
     }
 
-    /** The supervisor has this one, its last, no more. */
+    /** The supervisor has this one no more. */
     forget(wid) {
-        this._introduced = Math.min(this._introduced, wid - 1);
         this._strays.delete(wid);
+        if (wid === this._introduced) {
+            const others = this.all().map(worker => worker.wid);
+            this._introduced = Math.max(0, ...others.filter(other => other < wid));
+        }
     }
 
     /** What it is told when one more comes. */

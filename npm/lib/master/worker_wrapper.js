@@ -15,8 +15,10 @@ const WorkerWrapperOptions = require('./worker_options');
 
 const { inspect } = require('util');
 
-/** The number of the wrapper made last. */
+/** The highest number of a wrapper that may still be wanted; the next one's follows it. */
 let lastWid = 0;
+/** Lower numbers whose workers were removed. */
+const removed = new Set();
 
 class WorkerWrapper extends EventEmitterEx {
     constructor(master, options, wid = ++lastWid) {
@@ -24,6 +26,7 @@ class WorkerWrapper extends EventEmitterEx {
         this._master = master;
         this._wid = wid;
         lastWid = Math.max(lastWid, wid);
+        removed.delete(wid);
         this._state = STATES.STOPPED;
         this._instance = null;
         this._elder = null;
@@ -200,7 +203,10 @@ class WorkerWrapper extends EventEmitterEx {
     /** It is the master's no more. */
     _leave() {
         this._wanted = false;
-        lastWid = lastWid === this._wid ? lastWid - 1 : lastWid;
+        removed.add(this._wid);
+        while (removed.delete(lastWid)) {
+            lastWid--;
+        }
     }
 
     /** There is no process in the slot any more, and this follows: another one (`again`), none (`rest`, `dead`). */

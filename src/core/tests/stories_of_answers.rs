@@ -108,11 +108,14 @@ fn a_worker_that_does_not_exist_is_named_in_the_refusal() {
     let mut world = World::serving(policy(2));
     for request in [OneRequest::Stop, OneRequest::Replace, OneRequest::Revive, OneRequest::Restart] {
         let id = world.request(one(3, request));
-        assert_eq!(world.refused[&id], Refusal::NoSuchWorker { worker: WorkerId(3), workers: 2 });
+        assert_eq!(
+            world.refused[&id],
+            Refusal::NoSuchWorker { worker: WorkerId(3), workers: vec![WorkerId(1), WorkerId(2)] }
+        );
     }
     assert_eq!(
-        Refusal::NoSuchWorker { worker: WorkerId(3), workers: 2 }.to_string(),
-        "there is no worker 3; there are workers 1 to 2"
+        Refusal::NoSuchWorker { worker: WorkerId(3), workers: vec![WorkerId(1), WorkerId(2)] }.to_string(),
+        "there is no worker 3; there are workers 1 and 2"
     );
 }
 

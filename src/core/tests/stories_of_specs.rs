@@ -43,7 +43,10 @@ fn more_workers_come_and_the_last_go_and_numbers_are_kept() {
     assert_ne!(one, two);
     assert_eq!(world.supervisor.snapshot(world.now).workers.len(), 1);
     let gone = world.request(Request::One(WorkerId(2), OneRequest::Start));
-    assert_eq!(world.refused[&gone], Refusal::NoSuchWorker { worker: WorkerId(2), workers: 1 });
+    assert_eq!(
+        world.refused[&gone],
+        Refusal::NoSuchWorker { worker: WorkerId(2), workers: vec![WorkerId(1)] }
+    );
     let grow = world.request(Request::Scale(2));
     completes(&mut world, grow);
     assert_eq!(world.starts(2), 2, "it has its number again");

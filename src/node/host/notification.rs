@@ -115,8 +115,8 @@ pub enum HostNotification<'a> {
     },
     /// All that there was has been told to a host that has just come.
     Present {
-        /// How many workers there are.
-        workers: usize,
+        /// The highest number of a worker.
+        workers: u32,
     },
     /// A rolling restart is complete.
     RolledOut {

@@ -62,8 +62,14 @@ fn main_pid() -> String {
 }
 
 fn rolling(replaced: usize) -> FleetSummary {
-    let rollout =
-        RolloutProgress { began: Moment(0), replaced, under_way: 1, waiting: 3 - replaced, is_held: false };
+    let rollout = RolloutProgress {
+        began: Moment(0),
+        replaced,
+        under_way: 1,
+        waiting: 3 - replaced,
+        is_held: false,
+        takes_back: false,
+    };
     FleetSummary { is_changing: true, rollout: Some(rollout), ..ready(3) }
 }
 

@@ -618,8 +618,85 @@ fn a_reload_that_is_taken_back_is_told_as_that() {
     for words in ["worker 1", "code 3", "all workers run what they ran before"] {
         assert!(stderr.contains(words), "{words} in {stderr}");
     }
-    let status = status(&luster);
-    assert_eq!((&status["ready"], &status["generation"]), (&json!(2), &json!(0)));
+    let told = status(&luster);
+    assert_eq!((&told["ready"], &told["generation"]), (&json!(2), &json!(0)));
+    assert_eq!(luster.stop().0, 0);
+}
+
+/// What the status has of the last rollout that failed: for people, and for programs without how long ago it was.
+fn failed_rollout(luster: &Running) -> (Option<String>, Value) {
+    let (code, stdout, stderr) = ask(luster, &["status"]);
+    assert_eq!(code, 0, "{stderr}");
+    let line = stdout.lines().find(|line| line.starts_with("the last rollout failed "));
+    let mut failed = status(luster)["failed_rollout"].clone();
+    if let Some(members) = failed.as_object_mut() {
+        assert!(members.remove("ago_ms").is_some_and(|ago| ago.is_u64()));
+    }
+    (line.map(ToOwned::to_owned), failed)
+}
+
+#[test]
+fn status_says_whether_the_last_rollout_worked() {
+    let luster = Luster::with("setInterval(() => {}, 1000)", json!({"workers": 2})).start();
+    luster.await_ready(2);
+    let config = |app: &str| json!({"app": app, "workers": 2}).to_string();
+    assert_eq!(failed_rollout(&luster), (None, Value::Null));
+    luster.put("broken.js", "process.exitCode = 3; throw new Error('no database')");
+    luster.put("luster.conf.json", &config("broken.js"));
+    assert_eq!(ask(&luster, &["reload"]).0, 20);
+    let (line, failed) = failed_rollout(&luster);
+    let line = line.expect("a line");
+    let why = "the replacement of worker 1 exited with code 1 before it was ready: Error: no database (";
+    assert!(line.contains(&format!(" ago and was taken back: {why}")), "{line}");
+    assert!(line.ends_with("; generation 0 is in force: all workers run what they ran before"), "{line}");
+    let reason = failed["reason"].as_str().expect("a clause");
+    assert!(reason.starts_with(why) && reason.contains("broken.js:1"), "{reason}");
+    let expected = json!({"outcome": "taken_back", "culprit": "worker", "wid": 1, "generation": 1, "code": 1,
+        "replaced": 0, "reason": reason, "serving": "all workers run what they ran before"});
+    assert_eq!(failed, expected);
+    // Another process of a worker is no other release.
+    assert_eq!(ask(&luster, &["restart", "2"]).0, 0);
+    assert_eq!(failed_rollout(&luster).1, expected);
+    // One that was asked for by a signal has no other answer.
+    luster.put("luster.conf.json", "{");
+    luster.signal(Signal::SIGHUP);
+    luster.await_event("config_refused", 1);
+    let (line, failed) = failed_rollout(&luster);
+    assert_eq!(
+        (&failed["outcome"], &failed["culprit"], &failed["generation"]),
+        (&json!("refused"), &json!("configuration"), &json!(2))
+    );
+    let line = line.expect("a line");
+    assert!(line.contains(" ago before it began: the configuration cannot be used: "), "{line}");
+    assert!(line.ends_with("; generation 0 is in force: nothing was changed"), "{line}");
+    luster.put("luster.conf.json", &config("worker.js"));
+    assert_eq!(ask(&luster, &["reload"]).0, 0);
+    assert_eq!(failed_rollout(&luster), (None, Value::Null));
+    assert_eq!(luster.stop().0, 0);
+}
+
+#[test]
+fn a_rollout_that_is_being_taken_back_is_shown_as_that() {
+    let luster = waiting_for_go();
+    luster.put("broken.js", "process.exit(3)");
+    let control = json!({"triggerReadyStateManually": true});
+    luster
+        .put("luster.conf.json", &json!({"app": "broken.js", "workers": 2, "control": control}).to_string());
+    let (mut child, mut stderr) = spawned(&asking(&luster, &["reload"]));
+    // Worker 1 is back on what it ran before, which waits.
+    while line(&mut stderr) != "failed, taking back 0 of 1\n" {
+        assert!(child.try_wait().expect("a child").is_none(), "it waits");
+    }
+    let (_, stdout, _) = ask(&luster, &["status"]);
+    assert!(stdout.contains("\ntaking back the last rollout: replaced 0 of 1, 1 under way"), "{stdout}");
+    let (line, failed) = failed_rollout(&luster);
+    let line = line.expect("a line");
+    assert!(line.contains(" ago and is being taken back: the replacement of worker 1 exited"), "{line}");
+    assert_eq!((&failed["outcome"], &failed["code"]), (&json!("taken_back"), &json!(3)));
+    assert_eq!(status(&luster)["rollout"]["taking_back"], true);
+    luster.put("go", "");
+    assert_eq!(child.wait().expect("it ends").code(), Some(20));
+    assert!(status(&luster)["rollout"].is_null());
     assert_eq!(luster.stop().0, 0);
 }
 

@@ -96,7 +96,7 @@ fn what_is_not_understood_is_refused_with_one_sentence_and_nothing_changes() {
             "{\"workers\":[1,9]}",
             409,
             "unknown_worker",
-            "there is no worker 9; there are workers 1 to 2",
+            "there is no worker 9; there are workers 1 and 2",
         ),
         ("POST", "/v1/restart", "{\"workers\":[0]}", 409, "unknown_worker", "there is no worker 0"),
         ("POST", "/v1/restart?wait=maybe", "", 400, "bad_request", "wait=true or wait=false"),

@@ -310,11 +310,31 @@ fn a_worker_that_an_extension_has_added_is_replaced_by_a_reload_and_not_taken_aw
         const done = await luster.reload();
         tell({ first: [done.replaced, luster.getWorkersIds(), mine.pid !== before && mine.isRunning()] });
         write({ workers: 1 });
-        const gone = new Promise(gone => luster.workers[2].once('exit', gone));
+        const removed = luster.workers[2];
+        const gone = new Promise(gone => removed.once('exit', gone));
         await Promise.all([luster.reload(), gone]);
-        tell({ second: [mine.wid, mine.isRunning(), luster.workers[2].isRunning()] });";
+        while (luster.workers[2] !== undefined) { await new Promise(soon => setTimeout(soon, 5)); }
+        const counted = async () => {
+            const { count, wanted, ready, workers } = await luster.status();
+            return [count, wanted, ready, workers.map(worker => worker.wid), luster.getWorkersIds()];
+        };
+        tell({ second: [mine.wid, mine.isRunning(), removed.isRunning(), await counted()] });
+        const { pid } = mine;
+        await luster.scale(2);
+        tell({ third: [mine.pid === pid, await counted()] });
+        await luster.scale(3);
+        tell({ fourth: await counted() });
+        const next = new WorkerWrapper(luster, { port: 0, stopTimeout: 5000 });
+        luster.add(next);
+        next.run();
+        await new Promise(ready => next.once('ready', ready));
+        tell({ fifth: await counted() });";
     let luster = with(free_port(), 2, body).start();
     assert_eq!(told(&luster, "first"), json!([3, [1, 2, 3], true]));
-    assert_eq!(told(&luster, "second"), json!([3, true, false]));
+    // Worker 2 is no more, and those that are left count.
+    assert_eq!(told(&luster, "second"), json!([3, true, false, [2, 2, 2, [1, 3], [1, 3]]]));
+    assert_eq!(told(&luster, "third"), json!([true, [2, 2, 2, [1, 3], [1, 3]]]), "there are two already");
+    assert_eq!(told(&luster, "fourth"), json!([3, 3, 3, [1, 2, 3], [1, 2, 3]]));
+    assert_eq!(told(&luster, "fifth"), json!([4, 4, 4, [1, 2, 3, 4], [1, 2, 3, 4]]));
     ends_well(luster);
 }
