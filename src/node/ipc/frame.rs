@@ -3,6 +3,7 @@
 //! Invariants: however the stream is cut into reads, the same lines come out; a byte is searched for the newline
 //! once; no more than one frame over the limit is ever buffered; behind a line that was too long the next one comes.
 
+use std::cell::Cell;
 use std::ops::Range;
 
 use memchr::memchr;
@@ -20,6 +21,11 @@ const READ_SIZE: usize = 32 << 10;
 
 /// A buffer grown beyond this by a long message is given back once it is empty.
 const KEEP_SIZE: usize = 256 << 10;
+
+thread_local! {
+    /// Room that somebody has read with and does not need at rest. What is in it was dealt with.
+    static SPARE: Cell<Vec<u8>> = const { Cell::new(Vec::new()) };
+}
 
 /// Bytes received, some of them whole lines.
 #[derive(Debug)]
@@ -64,6 +70,18 @@ impl FrameBuffer {
     /// Says that the first `len` bytes of `space` were received.
     pub(crate) fn filled(&mut self, len: usize) {
         self.end = (self.end + len).min(self.bytes.len());
+    }
+
+    /// Nothing more is read for now: whoever has nothing in it needs no room, of which there would be as much as there are
+    /// workers. Who reads next uses it.
+    pub(crate) fn rest(&mut self) {
+        if self.start == self.end {
+            (self.start, self.scanned, self.end) = (0, 0, 0);
+            let room = std::mem::take(&mut self.bytes);
+            if room.len() == READ_SIZE {
+                SPARE.set(room);
+            }
+        }
     }
 
     /// Where the next whole line lies, without its newline, until [`FrameBuffer::space`] is called.
@@ -113,6 +131,9 @@ impl FrameBuffer {
             if self.bytes.len() > KEEP_SIZE {
                 self.bytes = Vec::new();
             }
+        }
+        if self.bytes.is_empty() {
+            self.bytes = SPARE.take();
         }
         if self.bytes.len() - self.end >= READ_SIZE {
             return;
@@ -217,6 +238,23 @@ mod tests {
         feed(&mut frames, b"1\n\n");
         assert_eq!(frames.next_line(), Ok(Some(0..1)));
         assert_eq!(frames.next_line(), Err(ProtocolError::EmptyFrame));
+    }
+
+    #[test]
+    fn whoever_has_nothing_keeps_no_room_and_who_has_half_a_line_keeps_that() {
+        let (mut one, mut other) = (FrameBuffer::default(), FrameBuffer::default());
+        feed(&mut one, b"1\n");
+        assert_eq!(drain(&mut one).unwrap(), [b"1"]);
+        let room = one.bytes.as_ptr();
+        one.rest();
+        assert!(one.bytes.is_empty());
+        feed(&mut other, b"\"half");
+        assert_eq!(other.bytes.as_ptr(), room, "it is used again");
+        other.rest();
+        feed(&mut one, b"2\n");
+        feed(&mut other, b" a line\"\n");
+        assert_eq!(drain(&mut one).unwrap(), [b"2"]);
+        assert_eq!(drain(&mut other).unwrap(), [b"\"half a line\""]);
     }
 
     #[test]

@@ -372,6 +372,7 @@ impl ReadTurn {
     /// Gives back what was received, and slows the other end down if it writes too much.
     fn finish<E>(&mut self, peer: &mut Peer<E>, now: Moment) -> ReadStep<'static> {
         peer.frames = mem::take(&mut self.frames);
+        peer.frames.rest();
         let flow = peer.rate_limiter.spend(now, self.bytes, self.messages);
         match flow {
             Flow::Fair => {}
