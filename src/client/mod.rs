@@ -25,7 +25,7 @@ mod tests;
 mod words;
 
 pub(crate) use form::Form;
-pub(crate) use order::{Order, Over, Wait};
+pub(crate) use order::{CompletionSource, Order, Wait};
 pub(crate) use progress::Shown;
 pub(crate) use run::{Watch, carry_out, events, list, status};
 pub(crate) use target::{By, Target};

@@ -34,7 +34,7 @@ pub(crate) struct Order {
     /// What is shown meanwhile.
     pub(crate) shown: Shown,
     /// What it is over with.
-    pub(crate) over: Over,
+    pub(crate) over: CompletionSource,
 }
 
 impl Order {
@@ -53,7 +53,7 @@ impl Order {
 
 /// What an order is over with.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Over {
+pub(crate) enum CompletionSource {
     /// The answer.
     Answer,
     /// The end of luster's process.
@@ -90,8 +90,8 @@ pub(super) async fn carry_out(
     };
     // Before it is asked: afterwards it may be gone, and its number another's.
     let end = match (order.over, wait) {
-        (Over::Process, Wait::ForOutcome(_)) => end_of(connection.pid)?,
-        (Over::Process, Wait::No) | (Over::Answer, _) => None,
+        (CompletionSource::Process, Wait::ForOutcome(_)) => end_of(connection.pid)?,
+        (CompletionSource::Process, Wait::No) | (CompletionSource::Answer, _) => None,
     };
     let asked = connection.post(&format!("/v1/{}{query}", order.path), order.body.to_string());
     let over = async {

@@ -90,20 +90,20 @@ impl Progress {
 
 /// A step of the way.
 #[derive(Debug, PartialEq, Eq)]
-struct Step {
+struct ProgressStep {
     text: String,
     /// How much of how much.
     done: Option<(u32, u32)>,
 }
 
-fn step(shown: Shown, status: &Status) -> Option<Step> {
-    let counted_off = |verb: &str, done: u32, all: u32| Step {
+fn step(shown: Shown, status: &Status) -> Option<ProgressStep> {
+    let counted_off = |verb: &str, done: u32, all: u32| ProgressStep {
         text: format!("{verb} {done} of {all}"),
         done: Some((done, all)),
     };
     match (shown, &status.rollout) {
         (Shown::Replaced, _) if status.reading => {
-            Some(Step { text: "reading the configuration".to_owned(), done: None })
+            Some(ProgressStep { text: "reading the configuration".to_owned(), done: None })
         }
         (Shown::Replaced, Some(rollout)) => {
             let verb = if rollout.taking_back { "failed, taking back" } else { "replaced" };
@@ -118,12 +118,12 @@ fn step(shown: Shown, status: &Status) -> Option<Step> {
         (Shown::Left, _) => {
             let left: usize = status.workers.iter().map(|worker| worker.instances.len()).sum();
             let left = counted(u32::try_from(left).unwrap_or(u32::MAX), "worker");
-            Some(Step { text: format!("{left} left"), done: None })
+            Some(ProgressStep { text: format!("{left} left"), done: None })
         }
     }
 }
 
-impl Step {
+impl ProgressStep {
     fn text(&self) -> String {
         self.text.clone()
     }
@@ -143,11 +143,11 @@ mod tests {
 
     #[test]
     fn a_bar_is_as_full_as_it_is_done() {
-        let step = |done| Step { text: format!("replaced {done} of 8"), done: Some((done, 8)) };
+        let step = |done| ProgressStep { text: format!("replaced {done} of 8"), done: Some((done, 8)) };
         assert_eq!(step(0).bar(), format!("[{}] replaced 0 of 8", "-".repeat(40)));
         assert_eq!(step(2).bar(), format!("[{}{}] replaced 2 of 8", "#".repeat(10), "-".repeat(30)));
         assert_eq!(step(8).bar(), format!("[{}] replaced 8 of 8", "#".repeat(40)));
-        let none = Step { text: "ready: 0 of 0".to_owned(), done: Some((0, 0)) };
+        let none = ProgressStep { text: "ready: 0 of 0".to_owned(), done: Some((0, 0)) };
         assert_eq!(none.bar(), format!("[{}] ready: 0 of 0", "-".repeat(40)));
     }
 }

@@ -14,7 +14,7 @@ type BuiltinRefusal = (Exit, String);
 
 /// What is to be done in place of extensions, if it comes to that; nothing has been opened.
 #[derive(Debug)]
-pub(super) struct Plan<'a> {
+pub(super) struct BuiltinPlan<'a> {
     log: Option<&'a LogFile>,
     watching: Option<Watching>,
     /// Whether luster's own log lines are for programs.
@@ -28,12 +28,12 @@ pub(super) fn plan<'a>(
     builtins: &'a config::BuiltinOptions,
     extensions: &[String],
     format: LogFormat,
-) -> Result<Plan<'a>, BuiltinRefusal> {
+) -> Result<BuiltinPlan<'a>, BuiltinRefusal> {
     let has = |name: &str| extensions.iter().any(|extension| extension == name);
     let log = options(&builtins.log_file, has(LOG_FILE))?;
     let guard = options(&builtins.guard, has(GUARD))?;
     let unknown = [log.map(|log| &log.unknown), guard.map(|guard| &guard.unknown)];
-    Ok(Plan {
+    Ok(BuiltinPlan {
         log,
         watching: guard.map(|guard| watching(guard, log)).transpose()?,
         own_objects: match format {
@@ -44,7 +44,7 @@ pub(super) fn plan<'a>(
     })
 }
 
-impl Plan<'_> {
+impl BuiltinPlan<'_> {
     /// Makes everything ready.
     pub(super) fn open(self) -> Result<BuiltinExtensions, BuiltinRefusal> {
         let files = self.log.map(|log| log_files(log, self.own_objects)).transpose()?;

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use serde_json::{Value, json};
 
 use crate::cli::{self, List, Look, Reload, Scale, Size, Status, Waiting, Whom, Workers};
-use crate::client::{self, By, Form, Order, Over, Shown, Target, Wait, Watch};
+use crate::client::{self, By, CompletionSource, Form, Order, Shown, Target, Wait, Watch};
 use crate::config;
 use crate::control::place::Identity;
 use crate::exit::Exit;
@@ -51,7 +51,7 @@ pub(super) fn restart(workers: &Workers) -> Exit {
 }
 
 pub(super) fn stop(workers: &Workers) -> Exit {
-    let over = if workers.wids.is_empty() { Over::Process } else { Over::Answer };
+    let over = if workers.wids.is_empty() { CompletionSource::Process } else { CompletionSource::Answer };
     of_workers(workers, Order { over, ..order("stop", json!({}), "the stop", Shown::Left) })
 }
 
@@ -64,7 +64,7 @@ pub(super) fn revive(workers: &Workers) -> Exit {
 }
 
 const fn order(path: &'static str, body: Value, name: &'static str, shown: Shown) -> Order {
-    Order { path, body, name, shown, over: Over::Answer }
+    Order { path, body, name, shown, over: CompletionSource::Answer }
 }
 
 fn of_workers(workers: &Workers, mut order: Order) -> Exit {

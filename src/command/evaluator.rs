@@ -40,7 +40,7 @@ pub(super) struct Evaluator<'a> {
 pub(super) struct Running {
     pub(super) launcher: HostLauncher,
     pub(super) candidate: Candidate,
-    pub(super) left: Left,
+    pub(super) left: LeftBehind,
 }
 
 impl Evaluator<'_> {
@@ -135,7 +135,7 @@ struct Reply {
 /// What a configuration leaves behind besides its value: the rest of the answer.
 #[derive(Debug, Default, serde::Deserialize)]
 #[serde(default)]
-pub(super) struct Left {
+pub(super) struct LeftBehind {
     /// Listeners or handles, for which its process has to stay.
     pub(super) stays: bool,
     /// How workers are to be started.
@@ -144,7 +144,7 @@ pub(super) struct Left {
     pub(super) env: Option<EnvChanges>,
 }
 
-impl Left {
+impl LeftBehind {
     /// How workers are to be started otherwise.
     pub(super) fn overrides(&mut self) -> SpawnOverrides {
         let setup = self.setup.take().unwrap_or_default();

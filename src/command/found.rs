@@ -9,7 +9,7 @@ use std::path::PathBuf;
 use serde_json::{Value, json};
 use tracing::{error, warn};
 
-use super::builtin_extensions::{self, Plan};
+use super::builtin_extensions::{self, BuiltinPlan};
 use super::evaluator::Evaluator;
 use super::extensions::{self, ExtensionPlan, Resolution};
 use super::generation::utf8;
@@ -133,7 +133,7 @@ pub(super) struct Found<'a> {
     pub(super) request: config::ConfigRequest,
     pub(super) loaded: &'a Loaded,
     pub(super) extension_plan: &'a ExtensionPlan,
-    pub(super) plan: Plan<'a>,
+    pub(super) plan: BuiltinPlan<'a>,
     pub(super) evaluator: Evaluator<'static>,
 }
 

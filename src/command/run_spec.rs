@@ -20,7 +20,7 @@ use crate::exit::Exit;
 use crate::logging;
 use crate::node::scripts::{Placed, Places, Script};
 use crate::process::{self, DescriptorLimit, Terminal};
-use crate::systemd::Starter;
+use crate::systemd::ManagerEnvironment;
 
 /// What workers run.
 pub(super) struct Program {
@@ -70,7 +70,7 @@ pub(super) fn prepare(
         terminal: Terminal::Unwatched,
         control,
         // A custom master's script is what the manager knows; it says by itself what it has to say.
-        starter: Starter::default(),
+        manager_environment: ManagerEnvironment::default(),
         last_words: logging::finish,
     })
 }

@@ -21,7 +21,7 @@ use crate::exit::Exit;
 use crate::logging;
 use crate::node::host::HostLauncher;
 use crate::process::Child;
-use crate::systemd::Starter;
+use crate::systemd::ManagerEnvironment;
 
 /// Runs the workers.
 pub(super) fn run(arguments: &Arguments) -> Exit {
@@ -93,7 +93,7 @@ fn prepare(found: Found<'_>) -> Result<RunSpec, (Exit, String)> {
     job.in_force = generation::in_force(loaded, wanted).map_err(|error| (Exit::Internal, error))?;
     job.terminal = environment.terminal;
     job.builtins = builtins;
-    job.starter = Starter::of_this_process();
+    job.manager_environment = ManagerEnvironment::of_this_process();
     Ok(job)
 }
 

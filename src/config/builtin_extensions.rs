@@ -14,7 +14,7 @@ use serde_json::Value;
 use crate::config::find;
 use crate::config::keys::is_near;
 use crate::config::problem::Problem;
-use crate::config::raw::Found;
+use crate::config::raw::ValueAt;
 use crate::config::validator::Validator;
 
 const LOG_FILE: &str = "extensions.luster-log-file";
@@ -125,7 +125,7 @@ fn validated<T>(
     }
     let others = mem::take(&mut validator.problems);
     // `null` is no options, as for every extension.
-    if !matches!(validator.at(key), Found::Plain(Value::Object(_) | Value::Null)) {
+    if !matches!(validator.at(key), ValueAt::Plain(Value::Object(_) | Value::Null)) {
         validator.fail_type(key, "an object");
     }
     let options = options(validator, key);
@@ -135,7 +135,7 @@ fn validated<T>(
 
 /// Warns of options that are not there, which do nothing.
 fn unknown(validator: &Validator<'_>, key: &str, options: &[&str]) -> Vec<Problem> {
-    let Found::Plain(Value::Object(raw)) = validator.at(key) else { return Vec::new() };
+    let ValueAt::Plain(Value::Object(raw)) = validator.at(key) else { return Vec::new() };
     let unknown = raw.keys().filter(|name| !options.contains(&name.as_str()));
     let warning = |name: &String| {
         let near = options.iter().find(|option| !raw.contains_key(**option) && is_near(name, option));
@@ -155,15 +155,15 @@ fn unknown(validator: &Validator<'_>, key: &str, options: &[&str]) -> Vec<Proble
 
 fn log_target(validator: &mut Validator<'_>, key: &str, base_dir: &Path) -> LogTarget {
     match validator.at(key) {
-        Found::Absent | Found::Plain(Value::Null | Value::Bool(false)) => LogTarget::Nothing,
-        Found::Plain(Value::Bool(true)) => LogTarget::Own,
-        Found::Plain(Value::String(path)) if path.is_empty() => LogTarget::Nothing,
-        Found::Plain(Value::String(path)) if path.contains('\0') => {
+        ValueAt::Absent | ValueAt::Plain(Value::Null | Value::Bool(false)) => LogTarget::Nothing,
+        ValueAt::Plain(Value::Bool(true)) => LogTarget::Own,
+        ValueAt::Plain(Value::String(path)) if path.is_empty() => LogTarget::Nothing,
+        ValueAt::Plain(Value::String(path)) if path.contains('\0') => {
             validator.fail_value(key, "the path of a file");
             LogTarget::Nothing
         }
-        Found::Plain(Value::String(path)) => LogTarget::File(find::resolve(base_dir, Path::new(path))),
-        Found::Plain(Value::Number(_) | Value::Array(_) | Value::Object(_)) | Found::NonJsonValue(_) => {
+        ValueAt::Plain(Value::String(path)) => LogTarget::File(find::resolve(base_dir, Path::new(path))),
+        ValueAt::Plain(Value::Number(_) | Value::Array(_) | Value::Object(_)) | ValueAt::NonJsonValue(_) => {
             validator.fail_type(key, "a string or a boolean");
             LogTarget::Nothing
         }
@@ -174,23 +174,23 @@ fn log_target(validator: &mut Validator<'_>, key: &str, base_dir: &Path) -> LogT
 fn patterns(validator: &mut Validator<'_>, key: &str) -> Vec<String> {
     let all = || vec!["**/*".to_owned()];
     match validator.at(key) {
-        Found::Absent => return all(),
-        Found::Plain(Value::String(pattern)) if !pattern.is_empty() => return vec![pattern.clone()],
-        Found::Plain(Value::Array(list)) => {
+        ValueAt::Absent => return all(),
+        ValueAt::Plain(Value::String(pattern)) if !pattern.is_empty() => return vec![pattern.clone()],
+        ValueAt::Plain(Value::Array(list)) => {
             let words = list.iter().map(|item| item.as_str().filter(|word| !word.is_empty()));
             if let Some(words) = words.collect::<Option<Vec<_>>>().filter(|words| !words.is_empty()) {
                 return words.into_iter().map(str::to_owned).collect();
             }
             validator.fail_value(key, "a list of globs");
         }
-        Found::Plain(_) | Found::NonJsonValue(_) => validator.fail_type(key, "a string or an array"),
+        ValueAt::Plain(_) | ValueAt::NonJsonValue(_) => validator.fail_type(key, "a string or an array"),
     }
     all()
 }
 
 fn debounce(validator: &mut Validator<'_>, key: &str) -> Duration {
     match validator.at(key) {
-        Found::Absent => Duration::from_millis(300),
-        Found::Plain(_) | Found::NonJsonValue(_) => validator.timeout(key, None).unwrap_or_default(),
+        ValueAt::Absent => Duration::from_millis(300),
+        ValueAt::Plain(_) | ValueAt::NonJsonValue(_) => validator.timeout(key, None).unwrap_or_default(),
     }
 }

@@ -14,7 +14,7 @@ use crate::config::find;
 use crate::config::hints::Kind;
 use crate::config::keys::{SECTIONS, warn_of_near_misses};
 use crate::config::pm2;
-use crate::config::raw::Found;
+use crate::config::raw::ValueAt;
 use crate::config::request::Defaults;
 use crate::config::server::server;
 use crate::config::settings::Settings;
@@ -38,7 +38,8 @@ pub(super) fn check(validator: &mut Validator<'_>, surroundings: Surroundings<'_
     let Surroundings { base_dir, defaults, find_app } = surroundings;
     for section in SECTIONS {
         // JS luster takes null for an empty section.
-        if !matches!(validator.at(section), Found::Absent | Found::Plain(Value::Null | Value::Object(_))) {
+        if !matches!(validator.at(section), ValueAt::Absent | ValueAt::Plain(Value::Null | Value::Object(_)))
+        {
             validator.fail_type_of(section, Kind::of_section(section), "an object");
         }
     }
@@ -131,7 +132,7 @@ fn canary(validator: &mut Validator<'_>, workers: u32) -> Option<Canary> {
     if !validator.has(KEY) {
         return None;
     }
-    let Found::Plain(Value::Object(members)) = validator.at(KEY) else {
+    let ValueAt::Plain(Value::Object(members)) = validator.at(KEY) else {
         validator.fail_type(KEY, "an object, such as { \"workers\": 1, \"watch\": 30000 }");
         return None;
     };
@@ -200,7 +201,7 @@ fn allowed_sequential_deaths(validator: &mut Validator<'_>) -> u32 {
 fn readiness(validator: &mut Validator<'_>) -> Readiness {
     const KEY: &str = "control.triggerReadyStateManually";
     let manual = validator.flag(KEY, false);
-    if !matches!(validator.at(KEY), Found::Absent | Found::Plain(Value::Null | Value::Bool(_))) {
+    if !matches!(validator.at(KEY), ValueAt::Absent | ValueAt::Plain(Value::Null | Value::Bool(_))) {
         let shown = validator.shown(KEY);
         validator
             .warn(KEY, &format!("{KEY} is {shown}, which is taken for {manual}; true or false is expected"));
@@ -210,9 +211,9 @@ fn readiness(validator: &mut Validator<'_>) -> Readiness {
 
 fn extensions(validator: &mut Validator<'_>) -> Vec<String> {
     match validator.at("extensions") {
-        Found::Absent => Vec::new(),
-        Found::Plain(Value::Object(extensions)) => extensions.keys().cloned().collect(),
-        Found::Plain(_) | Found::NonJsonValue(_) => {
+        ValueAt::Absent => Vec::new(),
+        ValueAt::Plain(Value::Object(extensions)) => extensions.keys().cloned().collect(),
+        ValueAt::Plain(_) | ValueAt::NonJsonValue(_) => {
             validator.fail_type_of("extensions", Kind::Extensions, "an object");
             Vec::new()
         }
@@ -225,18 +226,18 @@ fn extensions_path(validator: &mut Validator<'_>, base_dir: &Path) -> PathBuf {
     }
     // The folder of what was written, not of the file found for it, as in JS luster.
     match validator.at("app") {
-        Found::Plain(Value::String(app)) => {
+        ValueAt::Plain(Value::String(app)) => {
             let app = find::resolve(base_dir, Path::new(app));
             app.parent().unwrap_or(&app).to_owned()
         }
-        Found::Absent | Found::Plain(_) | Found::NonJsonValue(_) => base_dir.to_owned(),
+        ValueAt::Absent | ValueAt::Plain(_) | ValueAt::NonJsonValue(_) => base_dir.to_owned(),
     }
 }
 
 fn master_inspect_port(validator: &mut Validator<'_>, workers: u32) -> Option<u16> {
     const KEY: &str = "properties.masterInspectPort";
     // JS luster never looked at the type, so "not set" has been written in these ways too.
-    if matches!(validator.at(KEY), Found::Plain(Value::Null | Value::Bool(false))) {
+    if matches!(validator.at(KEY), ValueAt::Plain(Value::Null | Value::Bool(false))) {
         return None;
     }
     let most = u32::from(u16::MAX).saturating_sub(workers);

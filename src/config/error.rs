@@ -135,7 +135,7 @@ pub enum Error {
         /// What else looked odd; often the cause.
         warnings: Vec<Problem>,
         /// What others may validate in the same run.
-        rest: Box<Rest>,
+        rest: Box<NamedExtensions>,
     },
 }
 
@@ -161,7 +161,7 @@ pub enum ModuleFailure {
 
 /// What a configuration that is wrong says of extensions: whether they are installed can be told all the same.
 #[derive(Debug, Default)]
-pub struct Rest {
+pub struct NamedExtensions {
     /// Their names.
     pub extensions: Vec<String>,
     /// Where they are resolved from.

@@ -4,7 +4,7 @@
 
 use serde_json::Value;
 
-use crate::config::raw::{Found, NonJsonValue};
+use crate::config::raw::{NonJsonValue, ValueAt};
 
 /// What a value is meant to be.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -48,7 +48,7 @@ pub(super) enum Notation {
 }
 
 /// The hint for what was found in place of this kind.
-pub(super) fn hint(kind: Kind, found: Found<'_>, notation: Notation) -> Option<String> {
+pub(super) fn hint(kind: Kind, found: ValueAt<'_>, notation: Notation) -> Option<String> {
     match kind {
         Kind::Workers => unquoted(found, notation).or_else(|| left_to_luster(found, "one worker per CPU")),
         Kind::Groups => unquoted(found, notation).or_else(|| left_to_luster(found, "one group")),
@@ -63,29 +63,29 @@ pub(super) fn hint(kind: Kind, found: Found<'_>, notation: Notation) -> Option<S
 }
 
 /// Words and numbers for "as many as there should be": `true`, `"max"`, `"100%"`, `0`, `-1`.
-fn left_to_luster(found: Found<'_>, default: &str) -> Option<String> {
+fn left_to_luster(found: ValueAt<'_>, default: &str) -> Option<String> {
     let is_meant = match found {
-        Found::Plain(value) => !value.is_array() && !value.is_object(),
-        Found::NonJsonValue(_) => true,
-        Found::Absent => false,
+        ValueAt::Plain(value) => !value.is_array() && !value.is_object(),
+        ValueAt::NonJsonValue(_) => true,
+        ValueAt::Absent => false,
     };
     is_meant.then(|| format!("leave it out for {default}"))
 }
 
-fn left_out(found: Found<'_>) -> Option<String> {
-    matches!(found, Found::Plain(Value::Null)).then(|| "leave it out for the default".to_owned())
+fn left_out(found: ValueAt<'_>) -> Option<String> {
+    matches!(found, ValueAt::Plain(Value::Null)).then(|| "leave it out for the default".to_owned())
 }
 
 /// A number that was written as text.
-fn unquoted(found: Found<'_>, notation: Notation) -> Option<String> {
-    let Found::Plain(Value::String(text)) = found else { return None };
+fn unquoted(found: ValueAt<'_>, notation: Notation) -> Option<String> {
+    let ValueAt::Plain(Value::String(text)) = found else { return None };
     let text = text.trim();
     text.parse::<f64>().ok().filter(|number| number.is_finite())?;
     Some(without_quotes(text, "Number", notation))
 }
 
-fn boolean(found: Found<'_>, notation: Notation) -> Option<String> {
-    let Found::Plain(Value::String(text)) = found else { return None };
+fn boolean(found: ValueAt<'_>, notation: Notation) -> Option<String> {
+    let ValueAt::Plain(Value::String(text)) = found else { return None };
     match (text.as_str(), notation) {
         ("true" | "false", Notation::Data | Notation::Variable) => Some(without_quotes(text, "", notation)),
         // What is in an environment variable, say, of which JavaScript takes each for true.
@@ -102,14 +102,15 @@ fn without_quotes(text: &str, convert: &str, notation: Notation) -> String {
 }
 
 /// A time with its unit, as other programs have it.
-fn millis(found: Found<'_>) -> Option<String> {
+fn millis(found: ValueAt<'_>) -> Option<String> {
     let text = match found {
-        Found::Plain(Value::String(text)) => text.trim(),
+        ValueAt::Plain(Value::String(text)) => text.trim(),
         // As others write "never".
-        Found::Plain(Value::Number(_) | Value::Bool(true)) | Found::NonJsonValue(NonJsonValue::Infinity) => {
+        ValueAt::Plain(Value::Number(_) | Value::Bool(true))
+        | ValueAt::NonJsonValue(NonJsonValue::Infinity) => {
             return Some("0 turns it off".to_owned());
         }
-        Found::Plain(_) | Found::Absent | Found::NonJsonValue(_) => return unset(found),
+        ValueAt::Plain(_) | ValueAt::Absent | ValueAt::NonJsonValue(_) => return unset(found),
     };
     let digits = text.len() - text.trim_start_matches(|c: char| c.is_ascii_digit() || c == '.').len();
     let (number, unit) = text.split_at(digits);
@@ -125,12 +126,12 @@ fn millis(found: Found<'_>) -> Option<String> {
 }
 
 /// A list of names is what most other programs have for their plugins.
-fn extensions(found: Found<'_>) -> Option<String> {
+fn extensions(found: ValueAt<'_>) -> Option<String> {
     const SHOWN: usize = 3;
     let names: Vec<&str> = match found {
-        Found::Plain(Value::String(name)) => vec![name],
-        Found::Plain(Value::Array(list)) => list.iter().filter_map(Value::as_str).take(SHOWN).collect(),
-        Found::Plain(_) | Found::Absent | Found::NonJsonValue(_) => return None,
+        ValueAt::Plain(Value::String(name)) => vec![name],
+        ValueAt::Plain(Value::Array(list)) => list.iter().filter_map(Value::as_str).take(SHOWN).collect(),
+        ValueAt::Plain(_) | ValueAt::Absent | ValueAt::NonJsonValue(_) => return None,
     };
     let fit = |name: &&&str| !name.is_empty() && name.len() <= 40;
     let mut names: Vec<&str> = names.iter().filter(fit).copied().collect();
@@ -142,16 +143,16 @@ fn extensions(found: Found<'_>) -> Option<String> {
 }
 
 /// `8080` in place of an object.
-fn server(found: Found<'_>) -> Option<String> {
-    let Found::Plain(port @ (Value::Number(_) | Value::String(_))) = found else { return None };
+fn server(found: ValueAt<'_>) -> Option<String> {
+    let ValueAt::Plain(port @ (Value::Number(_) | Value::String(_))) = found else { return None };
     Some(format!("for a port write {{ \"port\": {port} }}")).filter(|hint| hint.len() <= 80)
 }
 
 /// A number that a program did not get.
-fn unset(found: Found<'_>) -> Option<String> {
+fn unset(found: ValueAt<'_>) -> Option<String> {
     let is_unset = match found {
-        Found::NonJsonValue(odd) => *odd == NonJsonValue::NotANumber || odd.is_undefined(),
-        Found::Plain(_) | Found::Absent => false,
+        ValueAt::NonJsonValue(odd) => *odd == NonJsonValue::NotANumber || odd.is_undefined(),
+        ValueAt::Plain(_) | ValueAt::Absent => false,
     };
     is_unset.then(|| "is an environment variable not set?".to_owned())
 }
@@ -162,7 +163,7 @@ mod tests {
     use serde_json::json;
 
     fn of(kind: Kind, value: &Value) -> String {
-        hint(kind, Found::Plain(value), Notation::Data).unwrap_or_default()
+        hint(kind, ValueAt::Plain(value), Notation::Data).unwrap_or_default()
     }
 
     #[test]
@@ -198,7 +199,7 @@ mod tests {
         assert_eq!(of(Kind::Groups, &json!("2")), "write 2 without quotes");
         assert_eq!(of(Kind::Workers, &json!([1])), "");
         let text = json!("4");
-        let found = Found::Plain(&text);
+        let found = ValueAt::Plain(&text);
         assert_eq!(
             hint(Kind::Workers, found, Notation::Program).as_deref(),
             Some("Number(…) makes a number of it")
@@ -226,7 +227,7 @@ mod tests {
         assert_eq!(of(Kind::Boolean, &json!("false")), "write false without quotes");
         assert_eq!(of(Kind::Boolean, &json!("no")), "");
         let text = json!("true");
-        let program = hint(Kind::Boolean, Found::Plain(&text), Notation::Program);
+        let program = hint(Kind::Boolean, ValueAt::Plain(&text), Notation::Program);
         assert_eq!(program.as_deref(), Some("compare it: … === 'true'"));
     }
 }

@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use serde_json::Value;
 
 use crate::config::check::{Surroundings, check};
-use crate::config::error::{Error, Rest};
+use crate::config::error::{Error, NamedExtensions};
 use crate::config::evaluate::Evaluate;
 use crate::config::find::{self, NotFound};
 use crate::config::literal::Flavour;
@@ -19,7 +19,7 @@ use crate::config::overrides;
 use crate::config::pm2;
 use crate::config::problem::Problem;
 use crate::config::raw::{RawConfig, type_name};
-use crate::config::read::{Reading, SourceFormat, read};
+use crate::config::read::{ParsedConfig, SourceFormat, read};
 use crate::config::request::{ConfigRequest, Defaults};
 use crate::config::settings::Settings;
 use crate::config::validator::{Validator, with_article};
@@ -100,7 +100,7 @@ fn load_once(request: &ConfigRequest, evaluator: &mut dyn Evaluate) -> Result<Lo
     let base_dir = wanted.parent().unwrap_or(&wanted).to_owned();
     let name = path.strip_prefix(&request.cwd).unwrap_or(&path).display().to_string();
     let reading = read(&path, &real, &name, request, evaluator)?;
-    let Reading { source, mut raw, data, mut origins, not_an_object } = reading;
+    let ParsedConfig { source, mut raw, data, mut origins, not_an_object } = reading;
     if let Some(kind) = not_an_object {
         return Err(not_an_object_error(&kind, name));
     }
@@ -185,7 +185,7 @@ fn decide(
     match overridden.problems.is_empty() {
         true => Ok((settings, warnings)),
         false => {
-            let rest = Rest {
+            let rest = NamedExtensions {
                 extensions: settings.extensions,
                 extensions_path: settings.extensions_path,
                 origins: Some(origins.clone()),

@@ -38,7 +38,7 @@ mod thrown;
 mod validator;
 
 pub use builtin_extensions::{BuiltinOptions, Guard, GuardRestart, LogFile, LogTarget, Telling, Validated};
-pub use error::{Error, ModuleFailure, Rest};
+pub use error::{Error, ModuleFailure, NamedExtensions};
 pub use evaluate::{Evaluate, EvaluationError};
 pub use find::resolve;
 pub use literal::Flavour;

@@ -29,7 +29,7 @@ pub(super) enum NonJsonValue {
 
 /// What is at a path.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub(super) enum Found<'a> {
+pub(super) enum ValueAt<'a> {
     Absent,
     Plain(&'a Value),
     NonJsonValue(&'a NonJsonValue),
@@ -47,13 +47,13 @@ impl RawConfig {
     }
 
     /// What is at the dotted path; a path through something that is not an object leads nowhere.
-    pub(super) fn at(&self, path: &str) -> Found<'_> {
+    pub(super) fn at(&self, path: &str) -> ValueAt<'_> {
         if let Some(odd) = self.odd.get(path) {
-            return Found::NonJsonValue(odd);
+            return ValueAt::NonJsonValue(odd);
         }
         path.split('.')
             .try_fold(&self.value, |value, name| value.get(name))
-            .map_or(Found::Absent, Found::Plain)
+            .map_or(ValueAt::Absent, ValueAt::Plain)
     }
 
     /// Forgets what was odd at the path and below it, because it is being overridden.
@@ -108,7 +108,7 @@ impl NonJsonValue {
     }
 }
 
-impl Found<'_> {
+impl ValueAt<'_> {
     /// JavaScript's name for the type, as in JS luster's messages; but null is called `null`.
     pub(super) fn type_name(&self) -> &str {
         match self {
@@ -147,11 +147,11 @@ mod tests {
     #[test]
     fn infinite_numbers_are_remembered_by_path() {
         let raw = RawConfig::from_tree(&parse("{a: {b: Infinity, c: 1}, d: NaN, d: 2}").unwrap());
-        assert_eq!(raw.at("a.b"), Found::NonJsonValue(&NonJsonValue::Infinity));
+        assert_eq!(raw.at("a.b"), ValueAt::NonJsonValue(&NonJsonValue::Infinity));
         assert_eq!(raw.at("a.b").type_name(), "number");
-        assert_eq!(raw.at("a.c"), Found::Plain(&Value::from(1)));
-        assert_eq!(raw.at("d"), Found::Plain(&Value::from(2)));
-        assert_eq!(raw.at("a.c.d"), Found::Absent);
+        assert_eq!(raw.at("a.c"), ValueAt::Plain(&Value::from(1)));
+        assert_eq!(raw.at("d"), ValueAt::Plain(&Value::from(2)));
+        assert_eq!(raw.at("a.c.d"), ValueAt::Absent);
     }
 
     #[test]

@@ -36,7 +36,7 @@ pub enum SourceFormat {
 
 /// A configuration that was read, not yet validated.
 #[derive(Debug)]
-pub(super) struct Reading {
+pub(super) struct ParsedConfig {
     pub(super) source: SourceFormat,
     pub(super) raw: RawConfig,
     /// The same as JSON, if nobody needs to run anything for it.
@@ -53,7 +53,7 @@ pub(super) fn read(
     name: &str,
     request: &ConfigRequest,
     evaluator: &mut dyn Evaluate,
-) -> Result<Reading, Error> {
+) -> Result<ParsedConfig, Error> {
     if let Some(error) = syntax::of_other_notation(file, name) {
         return Err(error);
     }
@@ -80,7 +80,7 @@ fn bytes(file: &Path, real: &Path) -> Result<Vec<u8>, Error> {
     Ok(bytes)
 }
 
-fn json(name: &str, text: SourceText) -> Result<Reading, Error> {
+fn json(name: &str, text: SourceText) -> Result<ParsedConfig, Error> {
     let tree = json5_parser::parse(text.as_str());
     match serde_json::from_str(text.as_str()) {
         Ok(value) => {
@@ -91,7 +91,7 @@ fn json(name: &str, text: SourceText) -> Result<Reading, Error> {
     }
 }
 
-fn json5(name: &str, text: SourceText) -> Result<Reading, Error> {
+fn json5(name: &str, text: SourceText) -> Result<ParsedConfig, Error> {
     // First our own reader: the crate has no limit to nesting, and would overflow the stack.
     let tree = json5_parser::parse(text.as_str()).map_err(|fault| syntax::of_json5(name, &text, &fault))?;
     match json5::from_str::<Value>(text.as_str()) {
@@ -115,7 +115,7 @@ fn javascript(
     text: SourceText,
     request: &ConfigRequest,
     evaluator: &mut dyn Evaluate,
-) -> Result<Reading, Error> {
+) -> Result<ParsedConfig, Error> {
     let flavour = find::flavour(file);
     if let Some(tree) = exported_literal(text.as_str(), flavour) {
         let raw = RawConfig::from_tree(&tree);
@@ -156,7 +156,7 @@ fn javascript(
         Exported::Object(raw) => (raw, None),
         Exported::Other(kind) => (RawConfig::plain(Value::Null), Some(kind)),
     };
-    Ok(Reading { source: SourceFormat::Module, raw, data: None, origins, not_an_object })
+    Ok(ParsedConfig { source: SourceFormat::Module, raw, data: None, origins, not_an_object })
 }
 
 fn reading(
@@ -166,11 +166,11 @@ fn reading(
     raw: RawConfig,
     data: String,
     tree: Option<Node>,
-) -> Reading {
+) -> ParsedConfig {
     let not_an_object = (!raw.value.is_object()).then(|| type_name(&raw.value).to_owned());
     let origins = match tree {
         Some(tree) => Origins::of_text(name.to_owned(), text, tree),
         None => Origins::of_module(name.to_owned()),
     };
-    Reading { source, raw, data: Some(data), origins, not_an_object }
+    ParsedConfig { source, raw, data: Some(data), origins, not_an_object }
 }

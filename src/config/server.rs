@@ -6,7 +6,7 @@
 use serde_json::Value;
 
 use crate::config::hints::Kind;
-use crate::config::raw::Found;
+use crate::config::raw::ValueAt;
 use crate::config::settings::{Balance, Server};
 use crate::config::socket;
 use crate::config::validator::Validator;
@@ -103,8 +103,8 @@ fn port(validator: &mut Validator<'_>) -> Option<Port> {
         return None;
     }
     let number = match validator.at(KEY) {
-        Found::Absent => return None,
-        Found::Plain(Value::String(path)) => match javascript_number(path) {
+        ValueAt::Absent => return None,
+        ValueAt::Plain(Value::String(path)) => match javascript_number(path) {
             Some(number) => number,
             None if path.contains('\0') => {
                 validator.fail_value(KEY, "a path without zero bytes");
@@ -121,12 +121,12 @@ fn port(validator: &mut Validator<'_>) -> Option<Port> {
                 return Some(Port::Unix(path.clone()));
             }
         },
-        Found::Plain(Value::Number(_)) | Found::NonJsonValue(_)
+        ValueAt::Plain(Value::Number(_)) | ValueAt::NonJsonValue(_)
             if validator.at(KEY).type_name() == "number" =>
         {
             validator.number(KEY)?
         }
-        Found::Plain(_) | Found::NonJsonValue(_) => {
+        ValueAt::Plain(_) | ValueAt::NonJsonValue(_) => {
             validator.fail_type_of(KEY, Kind::Port, PORT);
             return None;
         }
@@ -142,15 +142,15 @@ fn port(validator: &mut Validator<'_>) -> Option<Port> {
 }
 
 /// What `process.env.PORT` is where nobody has set it, or set it to nothing.
-fn unset_variable(found: Found<'_>) -> Option<&'static str> {
+fn unset_variable(found: ValueAt<'_>) -> Option<&'static str> {
     match found {
-        Found::NonJsonValue(odd) if odd.is_undefined() => {
+        ValueAt::NonJsonValue(odd) if odd.is_undefined() => {
             Some("undefined (an environment variable that is not set?)")
         }
-        Found::Plain(Value::String(text)) if text.trim().is_empty() => {
+        ValueAt::Plain(Value::String(text)) if text.trim().is_empty() => {
             Some("an empty string (an environment variable that is empty?)")
         }
-        Found::Absent | Found::Plain(_) | Found::NonJsonValue(_) => None,
+        ValueAt::Absent | ValueAt::Plain(_) | ValueAt::NonJsonValue(_) => None,
     }
 }
 
@@ -189,8 +189,8 @@ fn check_ports(validator: &mut Validator<'_>, server: &Server) {
     match &server.port {
         None => {
             if groups > 1
-                && !matches!(validator.at(KEY), Found::Absent)
-                && !matches!(validator.at(KEY), Found::NonJsonValue(odd) if odd.is_undefined())
+                && !matches!(validator.at(KEY), ValueAt::Absent)
+                && !matches!(validator.at(KEY), ValueAt::NonJsonValue(odd) if odd.is_undefined())
                 && validator.problems.iter().all(|problem| problem.key.as_deref() != Some(KEY))
             {
                 validator.fail_value(KEY, "a port from 1 to 65535, as there are several groups");

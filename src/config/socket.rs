@@ -9,7 +9,7 @@ use nix::unistd::{Gid, Group};
 use serde_json::Value;
 
 use crate::config::find;
-use crate::config::raw::Found;
+use crate::config::raw::ValueAt;
 use crate::config::settings::ControlSocket;
 use crate::config::validator::Validator;
 
@@ -20,11 +20,11 @@ const CONTROL: &str = "control.socket";
 pub(super) fn mode(validator: &mut Validator<'_>) -> Option<u32> {
     let expected = "permission bits in octal, such as \"0660\"";
     let mode = match validator.at(MODE) {
-        Found::Absent => return None,
-        Found::Plain(Value::String(digits)) => octal(digits),
+        ValueAt::Absent => return None,
+        ValueAt::Plain(Value::String(digits)) => octal(digits),
         // A plain 660, which is what JSON has, is another number in octal, and beyond 0o777.
-        Found::Plain(Value::Number(number)) => number.as_u64().and_then(|mode| u32::try_from(mode).ok()),
-        Found::Plain(_) | Found::NonJsonValue(_) => {
+        ValueAt::Plain(Value::Number(number)) => number.as_u64().and_then(|mode| u32::try_from(mode).ok()),
+        ValueAt::Plain(_) | ValueAt::NonJsonValue(_) => {
             validator.fail_type(MODE, expected);
             return None;
         }
@@ -47,16 +47,16 @@ fn octal(digits: &str) -> Option<u32> {
 pub(super) fn control(validator: &mut Validator<'_>, base_dir: &Path) -> ControlSocket {
     let expected = "the path of a unix socket, or false for none";
     match validator.at(CONTROL) {
-        Found::Absent | Found::Plain(Value::Bool(true)) => ControlSocket::Default,
-        Found::Plain(Value::Bool(false)) => ControlSocket::None,
-        Found::Plain(Value::String(path)) if !path.is_empty() => {
+        ValueAt::Absent | ValueAt::Plain(Value::Bool(true)) => ControlSocket::Default,
+        ValueAt::Plain(Value::Bool(false)) => ControlSocket::None,
+        ValueAt::Plain(Value::String(path)) if !path.is_empty() => {
             ControlSocket::Path(find::resolve(base_dir, Path::new(path)))
         }
-        Found::Plain(Value::String(_)) => {
+        ValueAt::Plain(Value::String(_)) => {
             validator.fail_value(CONTROL, expected);
             ControlSocket::Default
         }
-        Found::Plain(_) | Found::NonJsonValue(_) => {
+        ValueAt::Plain(_) | ValueAt::NonJsonValue(_) => {
             validator.fail_type(CONTROL, expected);
             ControlSocket::Default
         }
@@ -67,10 +67,10 @@ pub(super) fn control(validator: &mut Validator<'_>, base_dir: &Path) -> Control
 pub(super) fn group(validator: &mut Validator<'_>, key: &str) -> Option<u32> {
     let expected = "the name or number of a group of this system (`getent group`)";
     let group = match validator.at(key) {
-        Found::Absent => return None,
-        Found::Plain(Value::String(name)) => by_name(name),
-        Found::Plain(Value::Number(number)) => number.as_u64().and_then(|gid| u32::try_from(gid).ok()),
-        Found::Plain(_) | Found::NonJsonValue(_) => {
+        ValueAt::Absent => return None,
+        ValueAt::Plain(Value::String(name)) => by_name(name),
+        ValueAt::Plain(Value::Number(number)) => number.as_u64().and_then(|gid| u32::try_from(gid).ok()),
+        ValueAt::Plain(_) | ValueAt::NonJsonValue(_) => {
             validator.fail_type(key, expected);
             return None;
         }

@@ -12,7 +12,7 @@ use crate::config::hints::{Kind, Notation, hint};
 use crate::config::origin::Origin;
 use crate::config::origins::Origins;
 use crate::config::problem::Problem;
-use crate::config::raw::{Found, NonJsonValue, RawConfig};
+use crate::config::raw::{NonJsonValue, RawConfig, ValueAt};
 use crate::core::whole;
 
 /// The longest time Node's timers can measure, in milliseconds (24 days); JS luster's would fire at once
@@ -37,10 +37,10 @@ impl<'a> Validator<'a> {
     }
 
     pub(super) fn has(&self, key: &str) -> bool {
-        self.at(key) != Found::Absent
+        self.at(key) != ValueAt::Absent
     }
 
-    pub(super) fn at(&self, key: &str) -> Found<'a> {
+    pub(super) fn at(&self, key: &str) -> ValueAt<'a> {
         self.raw.at(key)
     }
 
@@ -67,12 +67,12 @@ impl<'a> Validator<'a> {
     pub(super) fn fail_type_of(&mut self, key: &str, kind: Kind, expected: &str) {
         let found = self.at(key);
         let shown = match found {
-            Found::Plain(Value::String(_)) => format!("the string {}", self.shown(key)),
-            Found::Plain(Value::Number(_)) => format!("the number {}", self.shown(key)),
-            Found::Plain(Value::Null | Value::Bool(_)) => self.shown(key),
-            Found::Plain(Value::Array(_) | Value::Object(_)) | Found::Absent | Found::NonJsonValue(_) => {
-                with_article(found.type_name())
-            }
+            ValueAt::Plain(Value::String(_)) => format!("the string {}", self.shown(key)),
+            ValueAt::Plain(Value::Number(_)) => format!("the number {}", self.shown(key)),
+            ValueAt::Plain(Value::Null | Value::Bool(_)) => self.shown(key),
+            ValueAt::Plain(Value::Array(_) | Value::Object(_))
+            | ValueAt::Absent
+            | ValueAt::NonJsonValue(_) => with_article(found.type_name()),
         };
         self.refuse(key, kind, expected, &shown);
     }
@@ -103,9 +103,9 @@ impl<'a> Validator<'a> {
     /// Text; `expected` says of what.
     pub(super) fn text(&mut self, key: &str, expected: &str) -> Option<&'a str> {
         match self.at(key) {
-            Found::Absent => None,
-            Found::Plain(Value::String(text)) => Some(text),
-            Found::Plain(_) | Found::NonJsonValue(_) => {
+            ValueAt::Absent => None,
+            ValueAt::Plain(Value::String(text)) => Some(text),
+            ValueAt::Plain(_) | ValueAt::NonJsonValue(_) => {
                 self.fail_type(key, expected);
                 None
             }
@@ -119,12 +119,12 @@ impl<'a> Validator<'a> {
     /// A number that stands for this.
     pub(super) fn number_of(&mut self, key: &str, kind: Kind) -> Option<f64> {
         match self.at(key) {
-            Found::Absent => None,
-            Found::Plain(Value::Number(number)) => number.as_f64(),
-            Found::NonJsonValue(NonJsonValue::Infinity) => Some(f64::INFINITY),
-            Found::NonJsonValue(NonJsonValue::MinusInfinity) => Some(f64::NEG_INFINITY),
-            Found::NonJsonValue(NonJsonValue::NotANumber) => Some(f64::NAN),
-            Found::Plain(_) | Found::NonJsonValue(NonJsonValue::Other(_)) => {
+            ValueAt::Absent => None,
+            ValueAt::Plain(Value::Number(number)) => number.as_f64(),
+            ValueAt::NonJsonValue(NonJsonValue::Infinity) => Some(f64::INFINITY),
+            ValueAt::NonJsonValue(NonJsonValue::MinusInfinity) => Some(f64::NEG_INFINITY),
+            ValueAt::NonJsonValue(NonJsonValue::NotANumber) => Some(f64::NAN),
+            ValueAt::Plain(_) | ValueAt::NonJsonValue(NonJsonValue::Other(_)) => {
                 let expected = if kind == Kind::Millis { "a number of milliseconds" } else { "a number" };
                 self.fail_type_of(key, kind, expected);
                 None
@@ -149,10 +149,10 @@ impl<'a> Validator<'a> {
 
     /// A time in milliseconds: fractions are rounded up, 0 and `false` mean no timer.
     pub(super) fn timeout(&mut self, key: &str, default: Option<Duration>) -> Option<Duration> {
-        if matches!(self.at(key), Found::Absent) {
+        if matches!(self.at(key), ValueAt::Absent) {
             return default;
         }
-        if matches!(self.at(key), Found::Plain(Value::Bool(false))) {
+        if matches!(self.at(key), ValueAt::Plain(Value::Bool(false))) {
             return None;
         }
         let millis = self.number_of(key, Kind::Millis)?;
@@ -166,9 +166,9 @@ impl<'a> Validator<'a> {
     /// True or false, and nothing else.
     pub(super) fn boolean(&mut self, key: &str, default: bool) -> bool {
         match self.at(key) {
-            Found::Absent => default,
-            Found::Plain(Value::Bool(flag)) => *flag,
-            Found::Plain(_) | Found::NonJsonValue(_) => {
+            ValueAt::Absent => default,
+            ValueAt::Plain(Value::Bool(flag)) => *flag,
+            ValueAt::Plain(_) | ValueAt::NonJsonValue(_) => {
                 self.fail_type_of(key, Kind::Boolean, "true or false");
                 default
             }
@@ -178,13 +178,13 @@ impl<'a> Validator<'a> {
     /// True or false as JavaScript sees it.
     pub(super) fn flag(&self, key: &str, default: bool) -> bool {
         match self.at(key) {
-            Found::Absent => default,
-            Found::Plain(Value::Null) => false,
-            Found::Plain(Value::Bool(flag)) => *flag,
-            Found::Plain(Value::Number(number)) => number.as_f64() != Some(0.0),
-            Found::Plain(Value::String(text)) => !text.is_empty(),
-            Found::NonJsonValue(NonJsonValue::NotANumber) => false,
-            Found::Plain(Value::Array(_) | Value::Object(_)) | Found::NonJsonValue(_) => true,
+            ValueAt::Absent => default,
+            ValueAt::Plain(Value::Null) => false,
+            ValueAt::Plain(Value::Bool(flag)) => *flag,
+            ValueAt::Plain(Value::Number(number)) => number.as_f64() != Some(0.0),
+            ValueAt::Plain(Value::String(text)) => !text.is_empty(),
+            ValueAt::NonJsonValue(NonJsonValue::NotANumber) => false,
+            ValueAt::Plain(Value::Array(_) | Value::Object(_)) | ValueAt::NonJsonValue(_) => true,
         }
     }
 
@@ -203,12 +203,12 @@ impl<'a> Validator<'a> {
     pub(super) fn shown(&self, key: &str) -> String {
         const LIMIT: usize = 60;
         let text = match self.at(key) {
-            Found::Absent => "absent".to_owned(),
-            Found::Plain(value) => value.to_string(),
-            Found::NonJsonValue(NonJsonValue::Infinity) => "Infinity".to_owned(),
-            Found::NonJsonValue(NonJsonValue::MinusInfinity) => "-Infinity".to_owned(),
-            Found::NonJsonValue(NonJsonValue::NotANumber) => "NaN".to_owned(),
-            Found::NonJsonValue(NonJsonValue::Other(name)) => with_article(name),
+            ValueAt::Absent => "absent".to_owned(),
+            ValueAt::Plain(value) => value.to_string(),
+            ValueAt::NonJsonValue(NonJsonValue::Infinity) => "Infinity".to_owned(),
+            ValueAt::NonJsonValue(NonJsonValue::MinusInfinity) => "-Infinity".to_owned(),
+            ValueAt::NonJsonValue(NonJsonValue::NotANumber) => "NaN".to_owned(),
+            ValueAt::NonJsonValue(NonJsonValue::Other(name)) => with_article(name),
         };
         match text.char_indices().nth(LIMIT) {
             Some((end, _)) => format!("{}…", &text[..end]),

@@ -16,7 +16,7 @@ use super::pointer::Pointer;
 use super::prepared::Prepared;
 use super::socket::{Place, Socket, SocketError, Wanted};
 use super::status::About;
-use super::thread::{Thread, Work};
+use super::thread::{Thread, ThreadState};
 
 /// How many questions may wait for the loop.
 const MOST_CALLS: usize = 32;
@@ -145,7 +145,7 @@ impl Control {
         };
         let access = Access::new(wanted.group);
         let begin = || {
-            Thread::start(Work {
+            Thread::start(ThreadState {
                 listener: socket.listener()?,
                 access: access.clone(),
                 about: self.about.clone(),

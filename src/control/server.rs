@@ -63,7 +63,7 @@ pub(super) struct Server {
 
 /// Why there are no connections any more.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Over {
+pub(super) enum ThreadEnd {
     /// Nobody has come for a while.
     Quiet,
     /// luster ends.
@@ -72,7 +72,7 @@ pub(super) enum Over {
 
 impl Server {
     /// Serves whoever comes.
-    pub(super) async fn serve(&mut self, listener: &UnixListener) -> Over {
+    pub(super) async fn serve(&mut self, listener: &UnixListener) -> ThreadEnd {
         let mut connections = JoinSet::new();
         // Those who are turned away.
         let mut leaving = JoinSet::new();
@@ -89,7 +89,7 @@ impl Server {
                     Ok((stream, _)) => self.take(stream, &mut connections, &mut leaving),
                     Err(_) => sleep(ACCEPT_PAUSE).await,
                 },
-                () = sleep_until(quiet), if is_empty => return Over::Quiet,
+                () = sleep_until(quiet), if is_empty => return ThreadEnd::Quiet,
             }
         }
         // Whoever has come before that.
@@ -97,7 +97,7 @@ impl Server {
             self.take(stream, &mut connections, &mut leaving);
         }
         self.finish(connections).await;
-        Over::Ended
+        ThreadEnd::Ended
     }
 
     /// Each ends by itself when what it is answering is answered.

@@ -24,7 +24,7 @@ use super::call::Call;
 use super::events::Lines;
 use super::peer::Access;
 use super::routes::Routes;
-use super::server::{Over, Server};
+use super::server::{Server, ThreadEnd};
 use super::status::{About, StatusDesk};
 
 /// The thread's stack. Little of it is ever touched.
@@ -38,7 +38,7 @@ const PAUSE: Duration = Duration::from_secs(1);
 
 /// What the thread works with.
 #[derive(Debug)]
-pub(super) struct Work {
+pub(super) struct ThreadState {
     pub(super) listener: UnixListener,
     pub(super) access: Access,
     pub(super) about: Arc<About>,
@@ -57,7 +57,7 @@ pub(super) struct Thread {
 
 impl Thread {
     /// Starts it.
-    pub(super) fn start(work: Work) -> io::Result<Self> {
+    pub(super) fn start(work: ThreadState) -> io::Result<Self> {
         let (end, theirs) = UnixStream::pair()?;
         theirs.set_nonblocking(true)?;
         let (alive, over) = sync_channel(0);
@@ -93,15 +93,15 @@ impl Thread {
     }
 }
 
-fn run(work: &Work, end: &UnixStream, alive: SyncSender<()>) {
+fn run(work: &ThreadState, end: &UnixStream, alive: SyncSender<()>) {
     loop {
         let woken = wait(&work.listener, end);
         if woken == Woken::End {
             break;
         }
         match awake(work, end) {
-            Ok(Over::Quiet) => (work.rest)(),
-            Ok(Over::Ended) => break,
+            Ok(ThreadEnd::Quiet) => (work.rest)(),
+            Ok(ThreadEnd::Ended) => break,
             Err(_) if woken == Woken::Retired => break,
             Err(error) => {
                 warn!(event = "control_socket", "the control socket is not served for a while: {error}");
@@ -139,7 +139,7 @@ fn wait(listener: &UnixListener, end: &UnixStream) -> Woken {
 }
 
 /// Serves until there is nobody for a while.
-fn awake(work: &Work, end: &UnixStream) -> io::Result<Over> {
+fn awake(work: &ThreadState, end: &UnixStream) -> io::Result<ThreadEnd> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_io().enable_time().build()?;
     let over = LocalSet::new().block_on(&runtime, async {
         let listener = tokio::net::UnixListener::from_std(work.listener.try_clone()?)?;
@@ -166,7 +166,7 @@ fn awake(work: &Work, end: &UnixStream) -> io::Result<Over> {
         tokio::select! {
             biased;
             over = server.serve(&listener) => Ok(over),
-            () = told_end => Ok(Over::Ended),
+            () = told_end => Ok(ThreadEnd::Ended),
         }
     });
     // What could still run has nobody that waits for it.

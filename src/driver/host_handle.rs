@@ -33,7 +33,7 @@ pub(super) struct HostHandle {
     mended: Option<HostInstanceId>,
     /// Kept from call to call.
     news: Vec<HostNews>,
-    lost: Lost,
+    lost: DroppedMessages,
     /// Which signals it wants to have passed on, until that is known.
     signals: Option<Vec<String>>,
     acquainted: Acquainted,
@@ -56,7 +56,7 @@ enum Acquainted {
 
 /// Messages of workers it did not take.
 #[derive(Debug, Default)]
-struct Lost {
+struct DroppedMessages {
     count: u64,
     told: Option<Moment>,
 }
@@ -85,7 +85,7 @@ impl HostHandle {
             begun: Begun::Yes,
             mended: None,
             news: Vec::new(),
-            lost: Lost::default(),
+            lost: DroppedMessages::default(),
             signals: None,
             acquainted,
             overflowed: Overflowed::No,
@@ -305,7 +305,7 @@ impl HostHandle {
     }
 }
 
-impl Lost {
+impl DroppedMessages {
     fn one(&mut self, whose: &str, now: Moment) {
         self.count += 1;
         if self.told.is_none_or(|told| now.since(told) >= TELL_EVERY) {

@@ -102,7 +102,7 @@ pub(super) enum LaunchError {
 }
 
 /// What one process is started with.
-struct Plan<'a> {
+struct LaunchPlan<'a> {
     launcher: &'a Launcher,
     configured: &'a Configured,
     overrides: &'a SpawnOverrides,
@@ -122,7 +122,7 @@ impl Launcher {
     ) -> Result<Launched, LaunchError> {
         let configured = self.configured.get(&spawn.generation).ok_or(LaunchError::Forgotten)?;
         let overrides = self.overrides_of(configured);
-        let plan = Plan { launcher: self, configured, overrides, spawn };
+        let plan = LaunchPlan { launcher: self, configured, overrides, spawn };
         let (preload, seen) = self.preload.seen();
         let args = plan.args(preload);
         let text = |word: &OsString| word.to_string_lossy().into_owned();
@@ -207,7 +207,7 @@ impl Launcher {
     }
 }
 
-impl Plan<'_> {
+impl LaunchPlan<'_> {
     fn node_args(&self) -> &[OsString] {
         self.overrides.node_args.as_deref().unwrap_or(&self.launcher.node_args)
     }

@@ -27,8 +27,8 @@ use crate::exit::Exit;
 use crate::node::cluster::Cluster;
 use crate::node::host::{HostChannel, HostLauncher, HostNews};
 use crate::node::ipc::Progress;
-use crate::process::{Asked, Child, Received, Remaining, Signals, Terminal};
-use crate::systemd::Starter;
+use crate::process::{Asked, Child, ReceivedSignal, Remaining, Signals, Terminal};
+use crate::systemd::ManagerEnvironment;
 
 /// What is to be run.
 pub struct RunSpec {
@@ -53,7 +53,7 @@ pub struct RunSpec {
     /// The control socket.
     pub control: control::Setup,
     /// The service manager that is to be told.
-    pub starter: Starter,
+    pub manager_environment: ManagerEnvironment,
     /// Writes what has been logged: called when there is no more to come, before log files are closed.
     pub last_words: fn(),
 }
@@ -130,14 +130,14 @@ async fn drive(job: RunSpec) -> anyhow::Result<Exit> {
             // extensions'. Whoever asks how things stand comes between, every other time at most.
             biased;
             received = signals.next() => match received {
-                Received::Asked(asked, passed) => {
+                ReceivedSignal::Asked(asked, passed) => {
                     announce(asked);
                     // The host hears of it before its consequences.
                     passed.inspect(|passed| driver.pass_on_signal(clock::now(), *passed));
                     driver.asked_by_signal(clock::now(), asked);
                 }
-                Received::Passed(passed) => driver.pass_on_signal(clock::now(), passed),
-                Received::ChildChanged => undone.dead = driver.reap(clock::now()),
+                ReceivedSignal::Passed(passed) => driver.pass_on_signal(clock::now(), passed),
+                ReceivedSignal::ChildChanged => undone.dead = driver.reap(clock::now()),
             },
             () = ready_now(undone.dead == Remaining::More) => undone.dead = driver.reap(clock::now()),
             () = clock::reaches(due) => if driver.wake(clock::now()) == Progress::More {
@@ -187,7 +187,7 @@ fn prepare(job: RunSpec) -> anyhow::Result<Driver> {
         builtins,
         terminal: _,
         control,
-        starter,
+        manager_environment,
         last_words: _,
     } = job;
     let mut cluster = Cluster::new(in_force.balance).context("workers' channels cannot be watched")?;
@@ -213,7 +213,7 @@ fn prepare(job: RunSpec) -> anyhow::Result<Driver> {
         Reader::new(read),
         ControlDesk::begin(control),
     );
-    driver.service = Service::begin(&starter, clock::now());
+    driver.service = Service::begin(&manager_environment, clock::now());
     driver.readings.insert(Generation(0), in_force);
     for (worker, limits, port) in limits {
         // A script may have added some to those of its configuration.

@@ -5,7 +5,7 @@
 use tracing::warn;
 
 use crate::core::{FleetSummary, Moment};
-use crate::systemd::{ServiceManager, Starter};
+use crate::systemd::{ManagerEnvironment, ServiceManager};
 
 /// The service manager, if there is one that wants to be told.
 #[derive(Debug, Default)]
@@ -24,9 +24,9 @@ enum Trouble {
 
 impl Service {
     /// The one that has started luster.
-    pub(super) fn begin(starter: &Starter, now: Moment) -> Self {
+    pub(super) fn begin(environment: &ManagerEnvironment, now: Moment) -> Self {
         let mut service = Self::default();
-        match ServiceManager::of(starter, now) {
+        match ServiceManager::of(environment, now) {
             Ok(manager) => service.manager = manager,
             Err(error) => service.complain(&error),
         }

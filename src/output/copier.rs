@@ -76,7 +76,8 @@ impl Copier {
         let wake_inside = Arc::clone(&wake);
         let work = move || {
             let sources = BTreeMap::new();
-            Work { epoll, wake: wake_inside, commands: received, sources, sink, out: Vec::new() }.run(ends);
+            CopierThread { epoll, wake: wake_inside, commands: received, sources, sink, out: Vec::new() }
+                .run(ends);
         };
         thread::Builder::new().name("output".into()).stack_size(256 << 10).spawn(work)?;
         Ok(Self { commands: Some(commands), wake, over })
@@ -117,7 +118,7 @@ impl Drop for Copier {
 }
 
 /// The thread's side.
-struct Work {
+struct CopierThread {
     epoll: Epoll,
     wake: Arc<EventFd>,
     commands: Receiver<CopierCommand>,
@@ -136,13 +137,13 @@ struct CopySource {
 
 /// What a read of a source found.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Found {
+enum ReadResult {
     Something,
     Nothing,
     End,
 }
 
-impl Work {
+impl CopierThread {
     fn run(mut self, ends: Sender<()>) {
         let mut events = [EpollEvent::empty(); 64];
         let mut buffer = vec![0; READ];
@@ -152,14 +153,14 @@ impl Work {
                 Err(Errno::EINTR) => continue,
                 Err(_) => break,
             };
-            let mut left = Left::No;
+            let mut left = Abandoned::No;
             for event in &events[..ready] {
                 match event.data() {
                     CLOSE_NOTIFY => left = self.obey(),
                     key => _ = self.read(key, &mut buffer),
                 }
             }
-            if left == Left::Yes {
+            if left == Abandoned::Yes {
                 self.read_the_rest(&mut buffer);
                 self.sources.values_mut().for_each(|source| source.finish(&mut self.out));
                 self.write();
@@ -191,7 +192,7 @@ impl Work {
     }
 
     /// Carries out the commands there are; says whether there will be no more.
-    fn obey(&mut self) -> Left {
+    fn obey(&mut self) -> Abandoned {
         let _ = self.wake.read();
         loop {
             match self.commands.try_recv() {
@@ -206,23 +207,23 @@ impl Work {
                     self.write();
                     self.sink.reopen();
                 }
-                Err(TryRecvError::Empty) => return Left::No,
-                Err(TryRecvError::Disconnected) => return Left::Yes,
+                Err(TryRecvError::Empty) => return Abandoned::No,
+                Err(TryRecvError::Disconnected) => return Abandoned::Yes,
             }
         }
     }
 
-    fn read(&mut self, key: SourceKey, buffer: &mut [u8]) -> Found {
-        let Some(source) = self.sources.get_mut(&key) else { return Found::Nothing };
+    fn read(&mut self, key: SourceKey, buffer: &mut [u8]) -> ReadResult {
+        let Some(source) = self.sources.get_mut(&key) else { return ReadResult::Nothing };
         match nix::unistd::read(&source.stream, buffer) {
             Ok(length @ 1..) => {
                 source.take(&buffer[..length], &mut self.out);
-                Found::Something
+                ReadResult::Something
             }
-            Err(Errno::EAGAIN | Errno::EINTR) => Found::Nothing,
+            Err(Errno::EAGAIN | Errno::EINTR) => ReadResult::Nothing,
             Ok(0) | Err(_) => {
                 self.close(key);
-                Found::End
+                ReadResult::End
             }
         }
     }
@@ -239,7 +240,7 @@ impl Work {
         let keys: Vec<SourceKey> = self.sources.keys().copied().collect();
         for key in keys {
             // A little more than what a pipe or socket holds.
-            let _ = (0..16).take_while(|_| self.read(key, buffer) == Found::Something).count();
+            let _ = (0..16).take_while(|_| self.read(key, buffer) == ReadResult::Something).count();
         }
     }
 
@@ -253,7 +254,7 @@ impl Work {
 
 /// Whether the owner has let go of the copier.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Left {
+enum Abandoned {
     Yes,
     No,
 }

@@ -23,12 +23,12 @@ pub(super) struct Sink {
     path: Option<PathBuf>,
     /// Where trouble is told.
     complaints: OwnedFd,
-    lost: Lost,
+    lost: DroppedLines,
 }
 
 /// Whether what was written last has arrived.
 #[derive(Debug)]
-enum Lost {
+enum DroppedLines {
     Nothing,
     Lines(u64),
 }
@@ -41,27 +41,27 @@ impl Sink {
     pub(super) fn file(path: &Path, complaints: OwnedFd) -> io::Result<Self> {
         let file = open(path)?;
         let path = file.metadata()?.is_file().then(|| path.to_owned());
-        Ok(Self { file, path, complaints, lost: Lost::Nothing })
+        Ok(Self { file, path, complaints, lost: DroppedLines::Nothing })
     }
 
     /// An open stream.
     pub(super) fn stream(stream: OwnedFd, complaints: OwnedFd) -> Self {
-        Self { file: stream.into(), path: None, complaints, lost: Lost::Nothing }
+        Self { file: stream.into(), path: None, complaints, lost: DroppedLines::Nothing }
     }
 
     /// Writes everything, and waits as long as that takes, or counts it as lost.
     pub(super) fn write(&mut self, bytes: &[u8]) {
-        if let Lost::Lines(count) = self.lost {
+        if let DroppedLines::Lines(count) = self.lost {
             let note = format!("\nluster: lines lost because they could not be written: {count}\n");
             if write_all(&self.file, note.as_bytes()).is_ok() {
-                self.lost = Lost::Nothing;
+                self.lost = DroppedLines::Nothing;
             }
         }
         match (write_all(&self.file, bytes), &mut self.lost) {
             (Ok(()), _) => {}
-            (Err(_), Lost::Lines(count)) => *count += lines(bytes),
-            (Err(error), Lost::Nothing) => {
-                self.lost = Lost::Lines(lines(bytes));
+            (Err(_), DroppedLines::Lines(count)) => *count += lines(bytes),
+            (Err(error), DroppedLines::Nothing) => {
+                self.lost = DroppedLines::Lines(lines(bytes));
                 // A reader that has gone away wants no more lines, and no complaint.
                 if error.kind() != io::ErrorKind::BrokenPipe {
                     self.complain(&format!("cannot be written: {error}; lines are lost until it can"));

@@ -46,7 +46,7 @@ pub enum Remaining {
 }
 
 /// Reaps every dead child, at most 1024 per call, without blocking. To be called on each
-/// [`Received::ChildChanged`](super::Received::ChildChanged).
+/// [`ReceivedSignal::ChildChanged`](super::ReceivedSignal::ChildChanged).
 ///
 /// `known` tells the caller's name for the process with this pid, if it is one of the caller's. It is asked only about
 /// processes that were started here; the end of one that somebody else has started is kept for [`wait_or_kill`](super::wait_or_kill()).

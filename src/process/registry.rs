@@ -12,7 +12,7 @@ use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use nix::errno::Errno;
 use nix::sys::signal::{Signal, killpg};
 
-use super::sys::{self, Found, Then, Which};
+use super::sys::{self, Then, WaitOutcome, Which};
 use super::{ExitStatus, Pid};
 
 /// How a child ended, once it has been reaped.
@@ -76,12 +76,12 @@ impl Registry {
     /// Finds a dead child; it stays a zombie, so that its number and its group's stay taken.
     pub(super) fn find(&self, which: Which) -> Result<Option<Dead>, Errno> {
         match sys::wait(which, Then::Leave)? {
-            Found::Dead(pid, status) => {
+            WaitOutcome::Dead(pid, status) => {
                 let origin = if self.0.contains_key(&pid) { Origin::Ours } else { Origin::Stranger };
                 Ok(Some(Dead { pid, status, origin }))
             }
-            Found::Living => Ok(None),
-            Found::Nobody => Err(Errno::ECHILD),
+            WaitOutcome::Living => Ok(None),
+            WaitOutcome::Nobody => Err(Errno::ECHILD),
         }
     }
 

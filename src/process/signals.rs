@@ -22,7 +22,7 @@ use crate::core::StopCause;
 
 /// Something the master was sent.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Received {
+pub enum ReceivedSignal {
     /// Somebody wants something; to be passed on too, if that is wanted.
     Asked(Asked, Option<Passed>),
     /// A signal that means nothing to us, for somebody who wants it.
@@ -98,11 +98,11 @@ impl Signals {
     }
 
     /// Waits for the next signal. Cancel-safe: dropping the future loses none.
-    pub async fn next(&mut self) -> Received {
+    pub async fn next(&mut self) -> ReceivedSignal {
         poll_fn(|context| self.poll(context)).await
     }
 
-    fn poll(&mut self, context: &mut Context<'_>) -> Poll<Received> {
+    fn poll(&mut self, context: &mut Context<'_>) -> Poll<ReceivedSignal> {
         for (number, stream) in &mut self.streams {
             // Streams of signals never end, so what comes needs no look.
             while stream.poll_recv(context).is_ready() {
@@ -124,11 +124,11 @@ impl Signals {
 }
 
 /// What a signal means; nothing if it was listened to for somebody who no longer wants it.
-fn meaning(number: i32, wanted: bool, terminal: Terminal) -> Option<Received> {
+fn meaning(number: i32, wanted: bool, terminal: Terminal) -> Option<ReceivedSignal> {
     let name = Name::try_from(number).ok()?;
     let passed = wanted.then_some(Passed { number, name: name.as_str() });
     let asked = match name {
-        Name::SIGCHLD => return Some(Received::ChildChanged),
+        Name::SIGCHLD => return Some(ReceivedSignal::ChildChanged),
         Name::SIGTERM => Asked::Stop(StopCause::Terminate),
         Name::SIGINT => Asked::Stop(StopCause::Interrupt),
         Name::SIGQUIT => Asked::Stop(StopCause::Quit),
@@ -136,7 +136,7 @@ fn meaning(number: i32, wanted: bool, terminal: Terminal) -> Option<Received> {
         // Whoever handles these decides what they mean.
         Name::SIGHUP if !wanted => Asked::Restart,
         Name::SIGUSR1 if !wanted => Asked::ReopenLogs,
-        _ => return passed.map(Received::Passed),
+        _ => return passed.map(ReceivedSignal::Passed),
     };
-    Some(Received::Asked(asked, passed))
+    Some(ReceivedSignal::Asked(asked, passed))
 }

@@ -32,7 +32,7 @@ pub(super) enum Then {
 }
 
 /// What a wait that does not block found.
-pub(super) enum Found {
+pub(super) enum WaitOutcome {
     Dead(Pid, ExitStatus),
     /// There are children, none of them dead.
     Living,
@@ -43,7 +43,7 @@ pub(super) enum Found {
 /// Looks for a dead child without blocking.
 ///
 /// Not nix's `waitid`: that fails for a child killed by a real-time signal, after having reaped it.
-pub(super) fn wait(which: Which, then: Then) -> Result<Found, Errno> {
+pub(super) fn wait(which: Which, then: Then) -> Result<WaitOutcome, Errno> {
     let (kind, id) = match which {
         Which::Any => (libc::P_ALL, 0),
         Which::Only(pid) => (libc::P_PID, pid.as_raw().unsigned_abs()),
@@ -59,20 +59,20 @@ pub(super) fn wait(which: Which, then: Then) -> Result<Found, Errno> {
     // SAFETY: `info` is a valid place to write to for the duration of the call.
     match Errno::result(unsafe { libc::waitid(kind, id, &raw mut info, flags) }) {
         // A wait that does not block is not interrupted either; should it be, the next signal asks again.
-        Err(Errno::EINTR) => return Ok(Found::Living),
-        Err(Errno::ECHILD) => return Ok(Found::Nobody),
+        Err(Errno::EINTR) => return Ok(WaitOutcome::Living),
+        Err(Errno::ECHILD) => return Ok(WaitOutcome::Nobody),
         Err(errno) => return Err(errno),
         Ok(_) => {}
     }
     // SAFETY: waitid fills in the child's fields, or leaves the zeroes when no child is dead.
     let (pid, status) = unsafe { (info.si_pid(), info.si_status()) };
-    let Some(pid) = Pid::new(pid) else { return Ok(Found::Living) };
+    let Some(pid) = Pid::new(pid) else { return Ok(WaitOutcome::Living) };
     let status = match info.si_code {
         libc::CLD_KILLED => ExitStatus::Signal { number: status, core: CoreDump::None },
         libc::CLD_DUMPED => ExitStatus::Signal { number: status, core: CoreDump::Written },
         _ => ExitStatus::Code(status),
     };
-    Ok(Found::Dead(pid, status))
+    Ok(WaitOutcome::Dead(pid, status))
 }
 
 /// A descriptor that names the process for ever, close-on-exec.

@@ -1,12 +1,12 @@
 //! The service manager that started luster, and what it is told: systemd's notify protocol, sd_notify(3) and
 //! sd_watchdog_enabled(3).
 //!
-//! `starter` reads what the manager has said in the environment, `notifier` decides what is said to it and when, `socket` says
+//! `environment` reads what the manager has said in the environment, `notifier` decides what is said to it and when, `socket` says
 //! it. Invariants: a manager that does not listen is not waited for; who was not started by one has no socket and no timer.
 
+mod environment;
 mod notifier;
 mod socket;
-mod starter;
 
 use std::io;
 
@@ -14,7 +14,7 @@ use nix::time::{ClockId, clock_gettime};
 
 use crate::core::{FleetSummary, Moment};
 
-pub use starter::Starter;
+pub use environment::ManagerEnvironment;
 
 use notifier::Notifier;
 use socket::NotifySocket;
@@ -31,10 +31,10 @@ impl ServiceManager {
     ///
     /// # Errors
     /// It cannot be spoken to.
-    pub fn of(starter: &Starter, now: Moment) -> io::Result<Option<Self>> {
-        let Some(address) = &starter.notify_socket else { return Ok(None) };
+    pub fn of(environment: &ManagerEnvironment, now: Moment) -> io::Result<Option<Self>> {
+        let Some(address) = &environment.notify_socket else { return Ok(None) };
         let socket = NotifySocket::new(address)?;
-        Ok(Some(Self { socket, notifier: Notifier::new(now, starter.watchdog) }))
+        Ok(Some(Self { socket, notifier: Notifier::new(now, environment.watchdog) }))
     }
 
     /// Something has happened.

@@ -84,7 +84,7 @@ impl Guard {
         let watcher = INotifyWatcher::new(move |event| forward(&sender, &noted, event), Config::default())?;
         let tree = Tree::new(watcher);
         let told = HashMap::new();
-        let work = Work { patterns, own, debounce, telling, tree, storm, told, due: None };
+        let work = GuardThread { patterns, own, debounce, telling, tree, storm, told, due: None };
         thread::Builder::new()
             .name("watch".into())
             .stack_size(512 << 10)
@@ -110,7 +110,7 @@ fn forward(sender: &SyncSender<Event>, storm: &AtomicBool, event: notify::Result
     }
 }
 
-struct Work {
+struct GuardThread {
     patterns: Patterns,
     own: OwnFiles,
     debounce: Duration,
@@ -124,7 +124,7 @@ struct Work {
     due: Option<Instant>,
 }
 
-impl Work {
+impl GuardThread {
     fn run(mut self, news: &Receiver<Event>, changed: &impl Fn()) {
         let files = self.tree.grow_from_roots(&self.patterns).len();
         self.announce(files);

@@ -6,7 +6,7 @@ use std::process::Stdio;
 
 use luster::core::StopCause;
 use luster::process::{
-    Asked, Received, Signals, StopTimeouts, Terminal, adopt_orphans, end_orphans, sanitize_inherited,
+    Asked, ReceivedSignal, Signals, StopTimeouts, Terminal, adopt_orphans, end_orphans, sanitize_inherited,
 };
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
@@ -20,7 +20,7 @@ fn listening(body: impl AsyncFnOnce(&mut Signals)) {
     runtime.block_on(async { body(&mut Signals::listen(Terminal::at_start()).unwrap()).await });
 }
 
-async fn sent(signals: &mut Signals, signal: Signal) -> Received {
+async fn sent(signals: &mut Signals, signal: Signal) -> ReceivedSignal {
     kill(Pid::this(), signal).unwrap();
     signals.next().await
 }
@@ -30,13 +30,13 @@ fn each_signal_has_its_meaning() {
     // Without a terminal, and with signals ignored by the starter.
     alone_under("trap '' HUP INT QUIT; exec setsid -w ", "receiving::each_signal_has_its_meaning", || {
         listening(async |signals| {
-            let stop = |cause| Received::Asked(Asked::Stop(cause), None);
+            let stop = |cause| ReceivedSignal::Asked(Asked::Stop(cause), None);
             assert_eq!(sent(signals, Signal::SIGTERM).await, stop(StopCause::Terminate));
             assert_eq!(sent(signals, Signal::SIGINT).await, stop(StopCause::Interrupt));
             assert_eq!(sent(signals, Signal::SIGQUIT).await, stop(StopCause::Quit));
-            assert_eq!(sent(signals, Signal::SIGHUP).await, Received::Asked(Asked::Restart, None));
+            assert_eq!(sent(signals, Signal::SIGHUP).await, ReceivedSignal::Asked(Asked::Restart, None));
             let (worker, _channel) = shell("exit 1");
-            assert_eq!(signals.next().await, Received::ChildChanged);
+            assert_eq!(signals.next().await, ReceivedSignal::ChildChanged);
             end_of(&worker);
         });
     });
@@ -72,13 +72,13 @@ fn a_master_that_waits_for_its_terminal_to_go() {
         return;
     }
     listening(async |signals| {
-        assert_eq!(sent(signals, Signal::SIGHUP).await, Received::Asked(Asked::Restart, None));
+        assert_eq!(sent(signals, Signal::SIGHUP).await, ReceivedSignal::Asked(Asked::Restart, None));
         let (worker, channel) = shell("test -t 1 && echo written && readlink /proc/$$/fd/0 >&3");
         assert_eq!(line(&channel), "/dev/null", "a worker does not read the terminal, and may write to it");
-        assert_eq!(signals.next().await, Received::ChildChanged);
+        assert_eq!(signals.next().await, ReceivedSignal::ChildChanged);
         end_of(&worker);
         println!("waiting");
-        let Received::Asked(Asked::Stop(cause), None) = signals.next().await else {
+        let ReceivedSignal::Asked(Asked::Stop(cause), None) = signals.next().await else {
             panic!("not asked to stop")
         };
         let verdict = std::path::PathBuf::from(std::env::var_os("VERDICT").unwrap());

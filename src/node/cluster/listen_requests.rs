@@ -15,7 +15,7 @@ use crate::listen::{
     self, AcceptSource, AcceptState, BindAddress, BoundSocket, Group, Membership, Options, Owner, Sharing,
     SourceChange, Transport,
 };
-use crate::node::cluster::listener::{ALIAS, Listener, Origin};
+use crate::node::cluster::listener::{ALIAS, BoundBy, Listener};
 use crate::node::cluster::listener_id::ListenerId;
 use crate::node::cluster::manner::Manner;
 use crate::node::cluster::news::Obstacle;
@@ -162,12 +162,12 @@ impl Cluster {
         let listener = self.listeners.get_mut(&id).ok_or(Errno::ESRCH)?;
         let manner = Manner::of(self.balance, &listener.share.place);
         let manner = match listener.origin {
-            Origin::Starter => manner.alone(),
-            Origin::Fleet => manner,
+            BoundBy::Starter => manner.alone(),
+            BoundBy::Fleet => manner,
         };
         match (&listener.share.place, listener.origin) {
-            (BindAddress::Path(path), Origin::Fleet) => listen::widen_access(path, target.options.mode)?,
-            (_, Origin::Fleet | Origin::Starter) => {}
+            (BindAddress::Path(path), BoundBy::Fleet) => listen::widen_access(path, target.options.mode)?,
+            (_, BoundBy::Fleet | BoundBy::Starter) => {}
         }
         let owner = manner.owner(slot);
         let sockets = &mut listener.sockets;
@@ -211,7 +211,7 @@ impl Cluster {
         if let Some(given) = given {
             let id = self.install_alone(slot, target, data, BoundSocket::without_file(given?), now)?;
             if let Some(listener) = self.listeners.get_mut(&id) {
-                listener.origin = Origin::Starter;
+                listener.origin = BoundBy::Starter;
             }
             return Ok(id);
         }

@@ -59,7 +59,7 @@ pub(super) struct Listener {
     pub(super) waiting: VecDeque<OwnedFd>,
     pub(super) sockets: Group,
     pub(super) file: Option<SocketFile>,
-    pub(super) origin: Origin,
+    pub(super) origin: BoundBy,
     /// A second socket whose connections are dealt out, whichever way those of the first go.
     pub(super) alias: Option<AcceptSource>,
     /// Whether it is in line for its connections to be dealt out.
@@ -68,7 +68,7 @@ pub(super) struct Listener {
 
 /// Who has bound what a listener listens on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Origin {
+pub(super) enum BoundBy {
     /// Luster, or a worker in its place.
     Fleet,
     /// Whoever has started luster: there is one socket, whose file and rights are not ours.
@@ -147,7 +147,7 @@ impl Listener {
             waiting: VecDeque::new(),
             sockets,
             file: None,
-            origin: Origin::Fleet,
+            origin: BoundBy::Fleet,
             alias: None,
             in_line: false,
         }

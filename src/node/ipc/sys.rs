@@ -17,7 +17,7 @@ const CONTROL_WORDS: usize = 42;
 
 /// What one `receive` brought.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Received {
+pub(crate) struct ReceivedBytes {
     /// Bytes; zero is the end of the stream.
     pub(crate) len: usize,
     /// Descriptors pushed to the caller's queue.
@@ -31,7 +31,7 @@ pub(crate) fn receive(
     socket: BorrowedFd<'_>,
     into: &mut [u8],
     descriptors: &mut VecDeque<OwnedFd>,
-) -> Result<Received, Errno> {
+) -> Result<ReceivedBytes, Errno> {
     let mut control = [0_u64; CONTROL_WORDS];
     let mut part = libc::iovec { iov_base: into.as_mut_ptr().cast(), iov_len: into.len() };
     // SAFETY: msghdr is plain data, for which all zeros is a valid value.
@@ -48,7 +48,7 @@ pub(crate) fn receive(
     if header.msg_controllen > 0 {
         collect_descriptors(&header, descriptors);
     }
-    Ok(Received { len, descriptors: descriptors.len() - before })
+    Ok(ReceivedBytes { len, descriptors: descriptors.len() - before })
 }
 
 /// How many bytes wait to be read.

@@ -98,7 +98,7 @@ pub enum SpawnError {
         /// What should have been started.
         program: PathBuf,
         /// What was being done.
-        step: Step,
+        step: StartStep,
         /// What the kernel said.
         source: io::Error,
     },
@@ -107,7 +107,7 @@ pub enum SpawnError {
 /// What is done to start a worker, in this order.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
 #[repr(u8)]
-pub enum Step {
+pub enum StartStep {
     /// Opening what the start needs, in the master.
     #[error("opening descriptors")]
     Open,
@@ -146,7 +146,7 @@ pub enum Step {
 /// A step that failed; small and plain, as it crosses a pipe from the new process.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Failure {
-    pub(super) step: Step,
+    pub(super) step: StartStep,
     pub(super) errno: Errno,
 }
 
@@ -159,7 +159,7 @@ pub(super) struct Subject {
     pub(super) needed: Option<PathBuf>,
 }
 
-impl Step {
+impl StartStep {
     const ALL: [Self; 11] = [
         Self::Open,
         Self::Fork,
@@ -190,7 +190,7 @@ impl Failure {
     }
 
     pub(super) fn from_bytes([step, errno @ ..]: [u8; Self::SIZE]) -> Self {
-        let step = Step::ALL.into_iter().find(|known| *known as u8 == step).unwrap_or(Step::Exec);
+        let step = StartStep::ALL.into_iter().find(|known| *known as u8 == step).unwrap_or(StartStep::Exec);
         Self { step, errno: Errno::from_raw(i32::from_ne_bytes(errno)) }
     }
 
@@ -201,16 +201,16 @@ impl Failure {
         match (self.step, self.errno) {
             (_, Errno::EMFILE | Errno::ENFILE) => SpawnError::OutOfDescriptors { program, source },
             (_, Errno::EAGAIN | Errno::ENOMEM) => SpawnError::OutOfProcesses { program, source },
-            (Step::Needed, _) => {
+            (StartStep::Needed, _) => {
                 SpawnError::Lacking { program, path: subject.needed.clone().unwrap_or_default() }
             }
-            (Step::Folder, _) => {
+            (StartStep::Folder, _) => {
                 let folder = subject.folder.clone().unwrap_or_default();
                 SpawnError::Folder { program, folder, source }
             }
-            (Step::Identity, _) => SpawnError::Identity { program, identity: subject.identity, source },
-            (Step::Exec, Errno::ENOENT | Errno::ENOTDIR) => SpawnError::NotFound { program },
-            (Step::Exec, Errno::EACCES | Errno::EPERM | Errno::ENOEXEC | Errno::EISDIR) => {
+            (StartStep::Identity, _) => SpawnError::Identity { program, identity: subject.identity, source },
+            (StartStep::Exec, Errno::ENOENT | Errno::ENOTDIR) => SpawnError::NotFound { program },
+            (StartStep::Exec, Errno::EACCES | Errno::EPERM | Errno::ENOEXEC | Errno::EISDIR) => {
                 SpawnError::NotExecutable { program, source }
             }
             (step, _) => SpawnError::Other { program, step, source },
@@ -220,12 +220,12 @@ impl Failure {
 
 #[cfg(test)]
 mod tests {
-    use super::{Failure, Step};
+    use super::{Failure, StartStep};
     use nix::errno::Errno;
 
     #[test]
     fn a_failure_survives_the_pipe() {
-        for step in Step::ALL {
+        for step in StartStep::ALL {
             let failure = Failure { step, errno: Errno::E2BIG };
             assert_eq!(Failure::from_bytes(failure.to_bytes()), failure);
         }

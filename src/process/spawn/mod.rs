@@ -7,7 +7,7 @@ mod needed;
 mod start;
 mod sys;
 
-pub use error::{SpawnError, Step};
+pub use error::{SpawnError, StartStep};
 pub use exec::{Exec, Forked};
 pub use identity::Identity;
 pub use needed::Needed;

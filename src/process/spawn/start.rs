@@ -16,11 +16,11 @@ use nix::fcntl::{OFlag, open};
 use nix::sys::stat::Mode;
 use nix::sys::termios::{LocalFlags, tcgetattr};
 
-use super::error::{Failure, SpawnError, Step, Subject};
+use super::error::{Failure, SpawnError, StartStep, Subject};
 use super::exec::{Exec, Forked};
 use super::identity::Identity;
 use super::needed::Needed;
-use super::sys::{self, Image, Isolation, Plan};
+use super::sys::{self, Image, Isolation, PreparedStart};
 use crate::process::{Child, DescriptorLimit};
 
 /// Where a process finds its channel; the caller says so in its environment.
@@ -118,7 +118,7 @@ impl Start {
     fn fork_image(&self, image: &Image) -> Result<(Child, OwnedFd), Failure> {
         let null =
             self.needs_null().then(|| open("/dev/null", OFlag::O_RDWR | OFlag::O_CLOEXEC, Mode::empty()));
-        let null = null.transpose().map_err(Step::Open.failed())?;
+        let null = null.transpose().map_err(StartStep::Open.failed())?;
         let mut placements = Vec::new();
         for (number, stream) in (0..).zip(&self.stdio) {
             match (stream, &null) {
@@ -132,7 +132,7 @@ impl Start {
         }
         placements.push((self.channel.as_raw_fd(), CHANNEL));
         placements.extend(self.further.iter().map(AsRawFd::as_raw_fd).zip(FURTHER..));
-        sys::start(Plan {
+        sys::start(PreparedStart {
             image,
             placements,
             limit: self.limit,

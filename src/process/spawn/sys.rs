@@ -21,7 +21,7 @@ use nix::sys::resource::{Resource, setrlimit};
 use nix::sys::signal::{SigSet, SigmaskHow, Signal};
 use nix::unistd::{ForkResult, fork};
 
-use super::error::{Failure, Step};
+use super::error::{Failure, StartStep};
 use super::identity::Identity;
 use super::needed::Needed;
 use crate::process::{Child, DescriptorLimit, Pid, registry, sys};
@@ -36,7 +36,7 @@ pub(super) struct Image {
 }
 
 /// A start with everything opened and allocated.
-pub(super) struct Plan<'a> {
+pub(super) struct PreparedStart<'a> {
     pub(super) image: &'a Image,
     /// Open descriptors, and the numbers they get; those below that are not named are inherited.
     pub(super) placements: Vec<(RawFd, RawFd)>,
@@ -57,15 +57,15 @@ pub(super) enum Isolation {
 }
 
 /// Forks the process; answers with it and with the pipe that tells what becomes of it.
-pub(super) fn start(mut plan: Plan<'_>) -> Result<(Child, OwnedFd), Failure> {
+pub(super) fn start(mut plan: PreparedStart<'_>) -> Result<(Child, OwnedFd), Failure> {
     let args = pointers(&plan.image.args);
     let env = pointers(&plan.image.env);
     let flags = OFlag::O_CLOEXEC | OFlag::O_NONBLOCK;
-    let (answer, report) = nix::unistd::pipe2(flags).map_err(Step::Open.failed())?;
+    let (answer, report) = nix::unistd::pipe2(flags).map_err(StartStep::Open.failed())?;
     // From here until it is entered nobody else may reap it.
     let mut registry = registry::lock();
     // Until the new process has dropped the master's handlers no signal may reach it.
-    let mask = SigSet::all().thread_swap_mask(SigmaskHow::SIG_SETMASK).map_err(Step::Fork.failed())?;
+    let mask = SigSet::all().thread_swap_mask(SigmaskHow::SIG_SETMASK).map_err(StartStep::Fork.failed())?;
     // SAFETY: the new process makes async-signal-safe calls only (see `become_program`) and never returns.
     let forked = unsafe { fork() };
     if let Ok(ForkResult::Child) = forked {
@@ -73,14 +73,15 @@ pub(super) fn start(mut plan: Plan<'_>) -> Result<(Child, OwnedFd), Failure> {
     }
     // Setting a mask that was in force before cannot fail.
     let _ = mask.thread_set_mask();
-    match forked.map_err(Step::Fork.failed())? {
+    match forked.map_err(StartStep::Fork.failed())? {
         ForkResult::Child => unreachable!("the new process never comes here"),
         ForkResult::Parent { child } => {
             drop(report);
-            let pid = Pid::new(child.as_raw()).ok_or(Failure { step: Step::Fork, errno: Errno::EINVAL })?;
+            let pid =
+                Pid::new(child.as_raw()).ok_or(Failure { step: StartStep::Fork, errno: Errno::EINVAL })?;
             let fate = registry.enter(pid);
             // Not reaped yet, so the number is still its own; who reaps next finds it dead.
-            let pidfd = sys::open_pidfd(child).map_err(Step::Pidfd.failed()).inspect_err(|_| {
+            let pidfd = sys::open_pidfd(child).map_err(StartStep::Pidfd.failed()).inspect_err(|_| {
                 let _ = nix::sys::signal::kill(child, Signal::SIGKILL);
             })?;
             Ok((Child::new(pid, pidfd, fate), answer))
@@ -94,7 +95,7 @@ fn pointers(strings: &[CString]) -> Vec<*const c_char> {
 
 /// In the new process: becomes the program, or reports why not and ends.
 fn become_program(
-    plan: &mut Plan<'_>,
+    plan: &mut PreparedStart<'_>,
     args: &[*const c_char],
     env: &[*const c_char],
     answer: RawFd,
@@ -111,7 +112,7 @@ fn become_program(
 }
 
 fn try_become(
-    plan: &mut Plan<'_>,
+    plan: &mut PreparedStart<'_>,
     args: &[*const c_char],
     env: &[*const c_char],
     answer: RawFd,
@@ -121,24 +122,25 @@ fn try_become(
     unsafe { libc::close(answer) };
     forget_dispositions();
     part(plan.isolation)?;
-    let last = place_all(&mut plan.placements, report).map_err(Step::Descriptors.failed())?;
-    close_others(last, report).map_err(Step::Descriptors.failed())?;
+    let last = place_all(&mut plan.placements, report).map_err(StartStep::Descriptors.failed())?;
+    close_others(last, report).map_err(StartStep::Descriptors.failed())?;
     if let Some((path, needed)) = &plan.image.needed {
-        look_at(path, needed).map_err(Step::Needed.failed())?;
+        look_at(path, needed).map_err(StartStep::Needed.failed())?;
     }
-    become_identity(plan.identity).map_err(Step::Identity.failed())?;
+    become_identity(plan.identity).map_err(StartStep::Identity.failed())?;
     // After a change of user, which takes the signal away again.
     die_with_master(*report)?;
     if let Some(folder) = &plan.image.folder {
         // SAFETY: a null-terminated path that outlives the call.
-        Errno::result(unsafe { libc::chdir(folder.as_ptr()) }).map_err(Step::Folder.failed())?;
+        Errno::result(unsafe { libc::chdir(folder.as_ptr()) }).map_err(StartStep::Folder.failed())?;
     }
-    setrlimit(Resource::RLIMIT_NOFILE, plan.limit.soft, plan.limit.hard).map_err(Step::Limit.failed())?;
-    SigSet::empty().thread_set_mask().map_err(Step::Exec.failed())?;
+    setrlimit(Resource::RLIMIT_NOFILE, plan.limit.soft, plan.limit.hard)
+        .map_err(StartStep::Limit.failed())?;
+    SigSet::empty().thread_set_mask().map_err(StartStep::Exec.failed())?;
     // SAFETY: the path and both arrays are null-terminated and outlive the call; this process is a copy of the
     // one that made them.
     unsafe { libc::execve(plan.image.program.as_ptr(), args.as_ptr(), env.as_ptr()) };
-    Err(Failure { step: Step::Exec, errno: Errno::last() })
+    Err(Failure { step: StartStep::Exec, errno: Errno::last() })
 }
 
 /// Either makes a group of its own, so that the terminal's Ctrl-C reaches the master only.
@@ -148,7 +150,7 @@ fn part(isolation: Isolation) -> Result<(), Failure> {
         Isolation::Group => nix::unistd::setpgid(ourselves, ourselves),
         Isolation::Session => nix::unistd::setsid().map(drop),
     }
-    .map_err(Step::Group.failed())
+    .map_err(StartStep::Group.failed())
 }
 
 /// Asks for SIGKILL when the master dies, and dies at once if it is dead already.
@@ -156,7 +158,7 @@ fn part(isolation: Isolation) -> Result<(), Failure> {
 /// The master holds the pipe's only reading end, which the kernel closes before it sends death signals: if the end
 /// is still there now, the signal will come. Comparing `getppid` would say the same except across pid namespaces.
 fn die_with_master(report: RawFd) -> Result<(), Failure> {
-    nix::sys::prctl::set_pdeathsig(Signal::SIGKILL).map_err(Step::DeathSignal.failed())?;
+    nix::sys::prctl::set_pdeathsig(Signal::SIGKILL).map_err(StartStep::DeathSignal.failed())?;
     let mut pipe = libc::pollfd { fd: report, events: 0, revents: 0 };
     // SAFETY: one valid entry, and no waiting.
     let ready = unsafe { libc::poll(&raw mut pipe, 1, 0) };

@@ -4,14 +4,14 @@ use std::time::Duration;
 
 /// What it wants to be told.
 #[derive(Debug, Default, PartialEq, Eq)]
-pub struct Starter {
+pub struct ManagerEnvironment {
     /// Where it listens.
     pub(super) notify_socket: Option<String>,
     /// How long it waits for a sign of life.
     pub(super) watchdog: Option<Duration>,
 }
 
-impl Starter {
+impl ManagerEnvironment {
     /// That of this process.
     #[must_use]
     pub fn of_this_process() -> Self {
@@ -45,13 +45,13 @@ mod tests {
                 "WATCHDOG_PID" => pid.map(str::to_owned),
                 _ => None,
             };
-            Starter::read(variable, &[7, 8]).watchdog
+            ManagerEnvironment::read(variable, &[7, 8]).watchdog
         };
         let limit = Some(Duration::from_secs(2));
         assert_eq!(
             (read(None), read(Some("7")), read(Some("8")), read(Some("9"))),
             (limit, limit, limit, None)
         );
-        assert_eq!(Starter::read(|_| None, &[7]), Starter::default());
+        assert_eq!(ManagerEnvironment::read(|_| None, &[7]), ManagerEnvironment::default());
     }
 }
