@@ -29,7 +29,7 @@ pub enum Refusal {
 }
 
 /// What came of a request that was accepted.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Completion {
     /// It was done.
     Done,

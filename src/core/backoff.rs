@@ -7,6 +7,8 @@
 
 use std::time::Duration;
 
+use serde::{Deserialize, Serialize};
+
 use super::policy::LifecycleLimits;
 
 /// For the back-off, an instance shorter than this is young.
@@ -22,7 +24,7 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(5);
 const REFUSED_TRIES: u32 = 5;
 
 /// The crashes of one slot.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct CrashCounter {
     sequential: u32,
     young: u32,

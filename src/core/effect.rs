@@ -95,7 +95,7 @@ pub enum Signal {
 }
 
 /// How it all ended.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Outcome {
     /// Stopped as asked.
     Stopped,
@@ -257,7 +257,7 @@ pub enum Scope {
 }
 
 /// Which deadline passed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Overdue {
     /// To end, since it was told to or began to.
     Stop(Duration),

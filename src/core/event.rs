@@ -86,7 +86,7 @@ pub enum HostEvent {
 }
 
 /// What can be asked, by an operator or by the host.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Request {
     /// Start every worker that has not been stopped on request and is not dead.
     Start,
@@ -114,7 +114,7 @@ pub enum Request {
 }
 
 /// The signal that asks for a stop.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum StopCause {
     /// SIGTERM.
     Terminate,
@@ -138,7 +138,7 @@ impl fmt::Display for StopCause {
 }
 
 /// What a rollout does when a replacement keeps dying.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum OnDeath {
     /// It stands still and leaves the other workers alone; the replacement is tried on, whatever its limits say.
     Hold,
@@ -147,7 +147,7 @@ pub enum OnDeath {
 }
 
 /// What can be asked about one worker.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum OneRequest {
     /// Start it, if it has no process, also if it is dead.
     Start,

@@ -3,9 +3,16 @@
 //! What is asked of it is in `requests`, what the end of a process means in `exits`, how a rollout moves on in `steps`.
 //! Order of precedence where deciders disagree: kill, stop, rollout, back-off. Once a stop is asked for,
 //! nothing is started any more.
+//!
+//! All of it can be written down and read again, so that another process goes on with it: every type of it derives serde's two
+//! traits and leaves no field out, and one that could not be written would not compile. Moments are of a clock that all processes
+//! share. Maps and sets are ordered, so that equal states are equal texts; keys that are numbers or endpoints become JSON's
+//! strings. Texts that are shared (`Arc`) are written wherever they are and shared no more afterwards, which nothing rests on.
 
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
 
 use super::effect::{Effect, Spawn, StopReason};
 use super::event::{Closing, Event, ExitStatus};
@@ -26,14 +33,14 @@ use super::slots::Slots;
 use super::spec::PoolSpec;
 
 /// Whether somebody has asked for workers to be started.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) enum Started {
     No,
     Yes,
 }
 
 /// Decides what happens to each worker. See the module's head for what it never does.
-#[derive(Debug)]
+#[derive(Debug, Serialize, Deserialize)]
 pub struct Supervisor {
     /// What is wanted, and the configuration it was read from.
     pub(super) spec: PoolSpec,
@@ -45,7 +52,7 @@ pub struct Supervisor {
     pub(super) started: Started,
     pub(super) slots: Slots,
     /// Which slot each living instance is in.
-    pub(super) homes: HashMap<InstanceId, WorkerId>,
+    pub(super) homes: BTreeMap<InstanceId, WorkerId>,
     pub(super) rollout: Option<Rollout>,
     pub(super) reload: Reload,
     /// For whoever asks later; nothing is decided by it.
@@ -89,7 +96,7 @@ impl Supervisor {
             ports,
             started: Started::No,
             slots: Slots::new(slots),
-            homes: HashMap::new(),
+            homes: BTreeMap::new(),
             rollout: None,
             reload: Reload::default(),
             failed_rollout: None,

@@ -5,11 +5,13 @@
 
 use std::time::Duration;
 
+use serde::{Deserialize, Serialize};
+
 use super::effect::Outcome;
 use super::ids::Moment;
 
 /// What it is all for.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) enum Goal {
     Serve,
     /// The end, which is this one; whoever is left at that moment is killed.

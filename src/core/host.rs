@@ -22,6 +22,8 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
+use serde::{Deserialize, Serialize};
+
 use super::backoff::CrashCounter;
 use super::effect::Effect::{self, Notify};
 use super::effect::{Notice, Outcome};
@@ -37,7 +39,7 @@ pub(super) const CONCLUSION: Duration = Duration::from_secs(2);
 pub(super) const ORPHANED: Duration = Duration::from_secs(5);
 
 /// The host, if there is one.
-#[derive(Debug)]
+#[derive(Debug, Serialize, Deserialize)]
 pub(super) struct Host {
     pub(super) phase: Phase,
     pub(super) last_instance: HostInstanceId,
@@ -51,7 +53,7 @@ pub(super) struct Host {
     pub(super) needed_by: BTreeSet<Generation>,
 }
 
-#[derive(Debug)]
+#[derive(Debug, Serialize, Deserialize)]
 pub(super) enum Phase {
     /// None is needed.
     None,
@@ -75,7 +77,7 @@ pub(super) enum Phase {
     Gone,
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) enum Attempt {
     First,
     Again,

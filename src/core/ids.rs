@@ -24,7 +24,8 @@ pub struct InstanceId(pub u32);
 pub struct HostInstanceId(pub u32);
 
 /// One request, so that its answer finds whoever asked. Given by the driver, never twice.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(transparent)]
 pub struct RequestId(pub u64);
 
 /// One reading of the configuration; 0 is that of the start. Like an [`InstanceId`], never given twice.

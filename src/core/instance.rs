@@ -22,6 +22,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
+use serde::{Deserialize, Serialize};
+
 use super::effect::{Effect, Haste, Notice, Signal, StopReason};
 use super::event::ListenRefusal;
 use super::ids::{Endpoint, Generation, InstanceId, ListenAddress, Moment};
@@ -35,7 +37,7 @@ use super::{Effect::Notify, WorkerId};
 const SUSPEND_LIMIT: Duration = Duration::from_secs(10);
 
 /// A process of a slot.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub(super) struct Instance {
     pub(super) worker: WorkerId,
     pub(super) id: InstanceId,
@@ -68,7 +70,7 @@ pub(super) struct Instance {
 }
 
 /// What becomes of an instance that says it is ready but does not listen where it should.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) enum ReadinessRule {
     /// After a while it counts as ready all the same: an app may have moved to another port.
     Lenient,
@@ -79,7 +81,7 @@ pub(super) enum ReadinessRule {
 }
 
 /// Where an instance is.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub(super) enum Stage {
     /// Ordered or forked, not online.
     Launching {
@@ -99,7 +101,7 @@ pub(super) enum Stage {
 }
 
 /// Whether the end of a stopping instance counts as a death.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) enum Intent {
     /// We want it gone.
     Ours,
@@ -110,7 +112,7 @@ pub(super) enum Intent {
 }
 
 /// How far the goodbye has got.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub(super) enum StopPhase {
     /// Its suspend functions run.
     Suspending { until: Moment },

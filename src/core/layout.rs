@@ -6,16 +6,20 @@
 
 use std::sync::Arc;
 
+use serde::{Deserialize, Serialize};
+
 use super::ids::WorkerId;
 
 /// What the workers of a configuration are told to listen on.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Layout {
     /// The first group's port; without one workers are told `0`.
     pub port: Option<Port>,
     /// How many workers the configuration asks for: perhaps a fraction, as in JS luster.
+    #[serde(with = "exact")]
     pub workers: f64,
     /// How many groups it asks for.
+    #[serde(with = "exact")]
     pub groups: f64,
     /// The distance between two groups' ports.
     pub ports_per_group: u32,
@@ -25,7 +29,7 @@ pub struct Layout {
 impl Eq for Layout {}
 
 /// A port as configured.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Port {
     /// A TCP port, 1 to 65535.
     Tcp(u16),
@@ -34,8 +38,21 @@ pub enum Port {
 }
 
 /// The value of `port` for each worker, from worker 1 on.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct Ports(Arc<[Arc<str>]>);
+
+/// A number as the bits it is made of: no text of it is sure to be read as the same again, and JSON has none for infinity.
+mod exact {
+    use serde::{Deserialize, Deserializer, Serializer};
+
+    pub(super) fn serialize<S: Serializer>(number: &f64, to: S) -> Result<S::Ok, S::Error> {
+        to.serialize_u64(number.to_bits())
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<f64, D::Error> {
+        u64::deserialize(from).map(f64::from_bits)
+    }
+}
 
 impl Layout {
     /// What each of so many workers is told.

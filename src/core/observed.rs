@@ -41,7 +41,7 @@ pub enum Departure {
 }
 
 /// What has been seen of a process.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, Serialize, Deserialize)]
 pub(super) struct Observed {
     pub(super) startup: Startup,
     pub(super) channel: ChannelState,

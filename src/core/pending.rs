@@ -5,6 +5,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use serde::{Deserialize, Serialize};
+
 use super::answers::Completion;
 use super::effect::Effect;
 use super::event::Request;
@@ -17,7 +19,7 @@ use super::slot::{DesiredState, Slot, SlotState};
 const MOST_PENDING: usize = 32_768;
 
 /// What a request waits for.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) enum Awaited {
     /// Nothing: it is done.
     Nothing,
@@ -44,14 +46,14 @@ impl Awaited {
 }
 
 /// The requests that are not complete.
-#[derive(Debug, Default)]
+#[derive(Debug, Default, Serialize, Deserialize)]
 pub(super) struct Pending {
     open: BTreeMap<RequestId, Open>,
     /// Which of them wait for a worker.
     waiting_for: BTreeSet<(WorkerId, RequestId)>,
 }
 
-#[derive(Debug)]
+#[derive(Debug, Serialize, Deserialize)]
 struct Open {
     awaited: Awaited,
     deaths: Vec<Death>,

@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 pub const MAX_WORKERS: u32 = 10_000;
 
 /// How the fleet is kept. Each field's configuration key is in brackets.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Policy {
     /// How many workers to keep, at least 1 [`workers`].
     pub workers: u32,
@@ -32,7 +32,7 @@ pub struct Policy {
 }
 
 /// The replacements that a new version is tried with.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Canary {
     /// How many, at least 1 [`control.canary.workers`].
     pub workers: u32,
@@ -70,7 +70,7 @@ pub enum Persistence {
 
 /// How long a worker may live on that has closed its servers, has no connection left and has left its channel: it is kept by
 /// something like an open pool or an interval. Then it gets SIGTERM.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum ExitTimeout {
     /// Two seconds, or as [`LifecycleLimits::stop_timeout`] says if that is set.
     Default,
@@ -81,7 +81,7 @@ pub enum ExitTimeout {
 }
 
 /// Which host there is: JavaScript that belongs to the master.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum HostKind {
     /// None: all workers are started at once, and luster ends when all are dead.
     None,
@@ -105,7 +105,7 @@ impl HostKind {
 }
 
 /// Who says that a worker is ready.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Readiness {
     /// The app has loaded, and listens on what its predecessor listened on.
     Automatic,
@@ -114,7 +114,7 @@ pub enum Readiness {
 }
 
 /// Which comes first when a worker is replaced in a rollout.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum RestartOrder {
     /// The old worker ends, then the new one starts (as JS luster).
     StopFirst,

@@ -4,12 +4,14 @@
 
 use std::collections::BTreeSet;
 
+use serde::{Deserialize, Serialize};
+
 use super::answers::Completion;
 use super::ids::{Generation, InstanceId};
 use super::spec::PoolSpec;
 
 /// Where the reading stands.
-#[derive(Debug, Default)]
+#[derive(Debug, Default, Serialize, Deserialize)]
 pub(super) struct Reload {
     /// The newest reading that was asked for.
     pub(super) newest: Generation,
@@ -27,14 +29,14 @@ pub(super) struct Reload {
 }
 
 /// A configuration that workers ran on, all of them, and that is no longer in force.
-#[derive(Debug)]
+#[derive(Debug, Serialize, Deserialize)]
 pub(super) struct Previous {
     pub(super) generation: Generation,
     pub(super) spec: PoolSpec,
 }
 
 /// Whether a reading is under way. What it is for is among the requests that wait.
-#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) enum Reading {
     #[default]
     None,
@@ -42,7 +44,7 @@ pub(super) enum Reading {
 }
 
 /// Whether a rollout waits for the host.
-#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) enum HostTrial {
     #[default]
     None,

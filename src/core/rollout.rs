@@ -6,13 +6,15 @@
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::Duration;
 
+use serde::{Deserialize, Serialize};
+
 use super::effect::Scope;
 use super::event::OnDeath;
 use super::ids::{InstanceId, Moment, WorkerId};
 use super::policy::RestartOrder;
 
 /// A rollout under way.
-#[derive(Debug)]
+#[derive(Debug, Serialize, Deserialize)]
 pub(super) struct Rollout {
     pub(super) order: RestartOrder,
     /// As far as was asked for.
@@ -48,7 +50,7 @@ pub(super) struct Wanted {
 }
 
 /// Which configuration replacements run on.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) enum Onto {
     /// That of the instance they replace.
     Same,
@@ -57,7 +59,7 @@ pub(super) enum Onto {
 }
 
 /// When the replacement of a waiting worker was asked for, and what is wanted.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 struct Turn {
     newest: InstanceId,
     onto: Onto,
@@ -92,7 +94,7 @@ pub(super) struct PendingReplacement {
 }
 
 /// Where the replacement of one worker stands.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) enum Step {
     /// The old instance is on its way out; then a new one starts.
     Stopping { old: InstanceId },

@@ -6,6 +6,8 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
+use serde::{Deserialize, Serialize};
+
 use super::backoff::CrashCounter;
 use super::counters::Counters;
 use super::effect::NextAction;
@@ -15,7 +17,7 @@ use super::instance::Instance;
 use super::policy::LifecycleLimits;
 
 /// A worker's slot.
-#[derive(Debug)]
+#[derive(Debug, Serialize, Deserialize)]
 pub(super) struct Slot {
     pub(super) worker: WorkerId,
     pub(super) limits: LifecycleLimits,
@@ -43,7 +45,7 @@ pub(super) struct Slot {
 }
 
 /// What an instance has to listen on to take over.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub(super) struct Expected {
     /// What its predecessor listened on.
     pub(super) endpoints: BTreeSet<Endpoint>,
@@ -65,7 +67,7 @@ impl Expected {
 }
 
 /// Who says what a worker is told to listen on.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) enum PortFrom {
     Configuration,
     /// An extension or a script, for this worker.
@@ -73,7 +75,7 @@ pub(super) enum PortFrom {
 }
 
 /// Who wanted a worker to be there.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) enum AddedBy {
     /// The configuration, or who has asked for another number since.
     Configuration,
@@ -82,7 +84,7 @@ pub(super) enum AddedBy {
 }
 
 /// Whether a version is on trial in a slot.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) enum Trial {
     /// No: its crashes are the worker's own.
     None,
@@ -91,7 +93,7 @@ pub(super) enum Trial {
 }
 
 /// What is wanted of a slot.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) enum DesiredState {
     /// A worker in its seat, for ever.
     Running,
@@ -102,7 +104,7 @@ pub(super) enum DesiredState {
 }
 
 /// Who sits in a slot.
-#[derive(Debug)]
+#[derive(Debug, Serialize, Deserialize)]
 #[expect(clippy::large_enum_variant, reason = "nearly every slot is occupied nearly all the time")]
 pub(super) enum SlotState {
     /// Nobody: not started, or stopped.

@@ -5,11 +5,13 @@
 
 use std::collections::BTreeSet;
 
+use serde::{Deserialize, Serialize};
+
 use super::ids::{Moment, WorkerId};
 use super::slot::Slot;
 
 /// All slots, from worker 1 on.
-#[derive(Debug)]
+#[derive(Debug, Serialize, Deserialize)]
 pub(super) struct Slots {
     /// The last one is not empty.
     places: Vec<Option<Slot>>,

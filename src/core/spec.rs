@@ -9,7 +9,7 @@ use super::layout::Layout;
 use super::policy::Policy;
 
 /// What is wanted of the workers of one configuration.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PoolSpec {
     /// How many, how they are watched, stopped and replaced.
     pub policy: Policy,

@@ -4,6 +4,8 @@
 
 use std::time::Duration;
 
+use serde::{Deserialize, Serialize};
+
 use super::effect::Effect::{self, Notify};
 use super::effect::{Notice, Overdue, Signal};
 use super::ids::{InstanceId, Moment, WorkerId};
@@ -29,7 +31,7 @@ const UNRESPONSIVE: Duration = Duration::from_secs(10);
 const BUSY: Duration = Duration::from_secs(10);
 
 /// When patience ends.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
 pub(super) struct Deadlines {
     pub(super) terminate: Option<(Moment, Overdue)>,
     pub(super) kill: Option<(Moment, Overdue)>,
@@ -135,7 +137,7 @@ impl Deadlines {
 }
 
 /// What a worker had left when it left its channel.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) enum Left {
     /// It has said that none of its servers' connections is open.
     Idle,

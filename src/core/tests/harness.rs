@@ -6,6 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::handover::{Handed, Original};
 use super::witness::{Witness, instance_of};
 use crate::core::{
     Audience, Completion, Effect, Endpoint, Event, ExitStatus, ExitTimeout, FleetGoal, Generation, Haste,
@@ -123,6 +124,8 @@ pub(super) type Reader = dyn FnMut() -> (u64, Result<PoolSpec, String>);
 /// The fleet and its world.
 pub(super) struct World {
     pub(super) supervisor: Supervisor,
+    /// The supervisor from the start, if the other one is handed over.
+    original: Option<Original>,
     pub(super) policy: Policy,
     pub(super) now: Moment,
     pub(super) script: Box<dyn FnMut(WorkerId, u32) -> Behaviour>,
@@ -188,6 +191,7 @@ impl World {
         let host = host.then_some(HostProcess { id: HostInstanceId(1), dismissed: false, leaves: Some(3) });
         Self {
             supervisor: Supervisor::new(now, spec, 1),
+            original: None,
             hosts_started: host.iter().map(|_| now).collect(),
             hosts_killed: 0,
             introductions: Vec::new(),
@@ -226,6 +230,7 @@ impl World {
 
     /// Another policy from now on, also in the configuration that is read next.
     pub(super) fn set(&mut self, change: impl Fn(&mut Policy)) {
+        assert!(self.original.is_none(), "there is one supervisor");
         change(&mut self.policy);
         change(&mut self.supervisor.policy);
         change(&mut self.supervisor.spec.policy);
@@ -234,6 +239,15 @@ impl World {
 
     pub(super) fn scripted(mut self, script: impl FnMut(WorkerId, u32) -> Behaviour + 'static) -> Self {
         self.script = Box::new(script);
+        self
+    }
+
+    /// Its supervisor is handed over as often as that; nothing has happened yet.
+    pub(super) fn handed_over(mut self, handed: Handed) -> Self {
+        self.original = match handed {
+            Handed::Never => None,
+            Handed::Every(steps) => Some(Original::of(&mut self.supervisor, steps)),
+        };
         self
     }
 
@@ -276,7 +290,19 @@ impl World {
             self.host.take_if(|host| host.id == *id);
         }
         self.witness.sees(&event);
-        let effects = self.supervisor.handle(self.now, event);
+        self.decide(Some(event));
+    }
+
+    /// What this leads to, or a wake-up.
+    fn decide(&mut self, event: Option<Event>) {
+        let again = self.original.as_ref().map(|_| event.clone());
+        let effects = match event {
+            Some(event) => self.supervisor.handle(self.now, event),
+            None => self.supervisor.wake(self.now),
+        };
+        if let (Some(original), Some(event)) = (&mut self.original, again) {
+            original.goes_along(self.now, event, &effects, &mut self.supervisor);
+        }
         self.perform(effects);
     }
 
@@ -335,8 +361,7 @@ impl World {
 
     /// Wakes the supervisor, whether something is due or not.
     pub(super) fn wake(&mut self) {
-        let effects = self.supervisor.wake(self.now);
-        self.perform(effects);
+        self.decide(None);
     }
 
     /// Lets things happen until the condition holds; fails when nothing more would ever happen.

@@ -1,5 +1,6 @@
 //! Stories about the supervisor in virtual time, and random ones held against its invariants.
 
+mod handover;
 mod harness;
 mod random;
 mod random_specs;

@@ -1,11 +1,13 @@
 //! Random fleets, behaviours and requests, held against a small model.
 //!
 //! The harness checks at every step that every process is known, that no slot holds too many, that nothing is
-//! started after a stop, that no worker is told to disconnect twice and that a wake-up leaves nothing due.
+//! started after a stop, that no worker is told to disconnect twice and that a wake-up leaves nothing due. In some runs the
+//! supervisor is handed over at random steps or at each, see `handover`.
 //! Here the model adds what must be true in the end, and how far a rollout may go below full strength.
 
 use proptest::prelude::*;
 
+use super::handover::handed;
 use super::harness::{Behaviour, World, policy};
 use crate::core::{
     Event, ExitStatus, HostEvent, HostInstanceId, HostKind, InstanceId, LifecycleLimits, Notice, OnDeath,
@@ -137,12 +139,14 @@ proptest! {
         cast in prop::collection::vec(behaviours(), 1..12),
         requests in requests(),
         patience in 0u64..20_000,
+        handed in handed(),
     ) {
         let mut next = 0;
-        let mut world = World::new(policy).scripted(move |_, _| {
+        let script = move |_, _| {
             next += 1;
             cast[(next - 1) % cast.len()].clone()
-        });
+        };
+        let mut world = World::new(policy).scripted(script).handed_over(handed);
         world.ask(Request::Start);
         for (wait, request) in requests {
             world.pass(wait);
@@ -173,13 +177,15 @@ proptest! {
         host_events in host_events(),
         host_leaves in perhaps(8000),
         patience in 0u64..20_000,
+        handed in handed(),
     ) {
         let mut next = 0;
         let policy = Policy { host_kind: HostKind::ExtensionHost { limit }, ..policy };
-        let mut world = World::new(policy).scripted(move |_, _| {
+        let script = move |_, _| {
             next += 1;
             cast[(next - 1) % cast.len()].clone()
-        });
+        };
+        let mut world = World::new(policy).scripted(script).handed_over(handed);
         let host_does = |event| move |world: &mut World| {
             if world.host.is_some() { world.host_news(event) }
         };
@@ -219,13 +225,15 @@ proptest! {
         cast in prop::collection::vec(behaviours(), 1..8),
         requests in requests(),
         stop_before in rarely(20_000),
+        handed in handed(),
     ) {
         let mut next = 0;
         let policy = Policy { host_kind: HostKind::CustomMaster, ..policy };
-        let mut world = World::new(policy).scripted(move |_, _| {
+        let script = move |_, _| {
             next += 1;
             cast[(next - 1) % cast.len()].clone()
-        });
+        };
+        let mut world = World::new(policy).scripted(script).handed_over(handed);
         world.ask(Request::Start);
         for (wait, request) in requests {
             world.pass(wait);

@@ -12,6 +12,7 @@ use std::time::Duration;
 use proptest::prelude::*;
 use proptest::test_runner::{Config, TestCaseResult, TestRunner};
 
+use super::handover::handed;
 use super::harness::{Behaviour, Listened, World, policy, spec_of};
 use super::random::{behaviours, host_events, policies, wait};
 use crate::core::{
@@ -261,10 +262,10 @@ fn all_answered(world: &World) -> TestCaseResult {
 fn whatever_is_read_and_asked_everything_is_answered_and_ends() {
     let inputs = kinds().prop_flat_map(|kind| {
         let request = prop_oneof![20 => requests(), 1 => ends()];
-        (specs(kind), readings(kind), cast(), deeds(request), 0u64..20_000)
+        (specs(kind), readings(kind), cast(), deeds(request), 0u64..20_000, handed())
     });
-    hold("whatever_is_read_and_asked", &inputs, |(spec, readings, cast, deeds, patience)| {
-        let mut world = world(spec, readings, cast, &Rc::default());
+    hold("whatever_is_read_and_asked", &inputs, |(spec, readings, cast, deeds, patience, handed)| {
+        let mut world = world(spec, readings, cast, &Rc::default()).handed_over(handed);
         world.ask(Request::Start);
         happen(&mut world, deeds);
         if world.outcome.is_none() {
@@ -338,12 +339,12 @@ fn whatever_has_happened_a_good_configuration_is_reloaded_and_nothing_else_is_ke
             cast.iter_mut().for_each(|one| one.listens.retain(|endpoint| *endpoint == "tcp *:80"));
             cast
         });
-        (specs(kind).prop_map(ending), readings, cast, deeds(requests().prop_map(bounded)))
+        (specs(kind).prop_map(ending), readings, cast, deeds(requests().prop_map(bounded)), handed())
     });
-    hold("a_good_configuration_is_reloaded", &inputs, |(spec, readings, cast, deeds)| {
+    hold("a_good_configuration_is_reloaded", &inputs, |(spec, readings, cast, deeds, handed)| {
         let (healed, workers) = (Rc::new(Cell::new(false)), spec.policy.workers);
         let hosted = spec.policy.host_kind != HostKind::None;
-        let mut world = world(spec, readings, cast, &healed);
+        let mut world = world(spec, readings, cast, &healed).handed_over(handed);
         if world.host.is_some() {
             world.host_news(HostEvent::Initialized);
         }
