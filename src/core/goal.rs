@@ -32,7 +32,7 @@ const ECHO: Duration = Duration::from_millis(500);
 const LATE: Duration = Duration::from_millis(20);
 
 /// What a signal that asks for a stop means.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) enum NextSignal {
     /// The stop.
     Stop,

@@ -100,7 +100,8 @@ impl Supervisor {
             self.put_in_force(now, generation, spec, effects);
             return;
         }
-        let previous = Previous { generation: self.generation, spec: self.spec.clone() };
+        let previous =
+            Previous { generation: self.generation, spec: self.spec.clone(), workers: self.policy.workers };
         self.reload.previous.get_or_insert(previous);
         let count = self.spec.policy.workers;
         self.put_in_force(now, generation, spec, effects);

@@ -33,6 +33,8 @@ pub(super) struct Reload {
 pub(super) struct Previous {
     pub(super) generation: Generation,
     pub(super) spec: PoolSpec,
+    /// How many there were, which may be another number than it says.
+    pub(super) workers: u32,
 }
 
 /// Whether a reading is under way. What it is for is among the requests that wait.

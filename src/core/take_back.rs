@@ -15,7 +15,7 @@ use super::fleet::Supervisor;
 use super::goal::Goal;
 use super::ids::{Generation, InstanceId, Moment};
 use super::instance::{Instance, ReadinessRule};
-use super::policy::RestartOrder;
+use super::policy::{HostKind, RestartOrder};
 use super::reload_state::{HostTrial, Previous};
 use super::rollout::{Onto, Rollout, Step, Wanted};
 use super::slot::{DesiredState, SlotState, Trial};
@@ -151,10 +151,17 @@ impl Supervisor {
 
     /// What workers ran before is in force again; those that run anything else are replaced, one by one.
     fn go_back(&mut self, now: Moment, previous: Previous, failed: &Rollout, effects: &mut Vec<Effect>) {
-        let Previous { generation, spec } = previous;
+        let Previous { generation, spec, workers } = previous;
+        // Who has asked for another number since means that one.
+        let asked = Some(self.policy.workers).filter(|count| *count != self.spec.policy.workers);
         self.put_in_force(now, generation, spec, effects);
-        let count = self.policy.workers;
+        let count = asked.unwrap_or(workers);
+        self.policy.workers = count;
+        if self.policy.host_kind != HostKind::CustomMaster {
+            self.ports = self.spec.layout.ports(count);
+        }
         self.shrink(now, count, effects);
+        self.grow(now, count, effects);
         let runs_other = |generation: Generation| generation != self.generation;
         let others = self.slots.iter().filter(|slot| {
             slot.desired != DesiredState::Removed

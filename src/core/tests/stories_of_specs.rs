@@ -256,6 +256,50 @@ fn a_configuration_with_more_workers_that_is_taken_back_takes_them_back_too() {
 }
 
 #[test]
+fn who_was_scaled_away_during_a_reload_that_is_taken_back_stays_away_and_is_in_no_rollout() {
+    let policy = Policy { ready_timeout: ms(3000), ..policy(4) };
+    let mut world = World::serving(policy.clone());
+    let ready = world.configuration.clone();
+    world.configuration = Some(Ok(other(Policy { workers: 1, ..policy })));
+    world.script = Box::new(|worker, start| match (worker.0, start) {
+        (1, 2) => Behaviour::never_ready(),
+        _ => Behaviour::default(),
+    });
+    let reload = world.request(RELOAD);
+    let scale = world.request(Request::Scale(2));
+    assert!(matches!(completes(&mut world, reload), Completion::Aborted { now: AfterAbort::TakenBack, .. }));
+    assert_eq!(completes(&mut world, scale), Completion::Done);
+    assert_eq!(
+        (world.processes(), world.supervisor.snapshot(world.now).wanted),
+        (2, 2),
+        "as was asked for last"
+    );
+    world.configuration = ready;
+    let reload = world.request(RELOAD);
+    assert_eq!(completes(&mut world, reload), Completion::RolledOut { replaced: 2 });
+    assert_eq!(world.ready(), 2);
+}
+
+#[test]
+fn a_reload_that_is_taken_back_has_as_many_workers_as_were_asked_for_before_it() {
+    let policy = Policy { ready_timeout: ms(3000), ..policy(4) };
+    let mut world = World::serving(policy.clone());
+    let scale = world.request(Request::Scale(2));
+    completes(&mut world, scale);
+    world.configuration = Some(Ok(other(Policy { workers: 3, ..policy })));
+    world.script = Box::new(|_, _| Behaviour::never_ready());
+    let reload = world.request(RELOAD);
+    world.pass(1000);
+    world.script = Box::new(|_, _| Behaviour::default());
+    assert!(matches!(completes(&mut world, reload), Completion::Aborted { now: AfterAbort::TakenBack, .. }));
+    world.pass(1000);
+    assert_eq!((world.ready(), world.supervisor.snapshot(world.now).wanted), (2, 2));
+    let reload = world.request(RELOAD);
+    completes(&mut world, reload);
+    assert_eq!((world.ready(), world.supervisor.snapshot(world.now).wanted), (3, 3), "as this one says");
+}
+
+#[test]
 fn fewer_workers_go_only_when_the_others_have_been_replaced() {
     let policy = Policy { ready_timeout: ms(3000), ..policy(4) };
     let mut world = World::serving(policy.clone());
