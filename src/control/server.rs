@@ -172,6 +172,8 @@ async fn connection(stream: UnixStream, peer: Peer, routes: Rc<Routes>, mut ende
 
 /// Answers without having read anything, and waits for the client to have read that.
 async fn turn_away(mut stream: UnixStream, answer: Answer) {
+    // An answer that is there before the question is a mistake to many clients, and is lost. It is not read all the same.
+    let _ = timeout(GOODBYE, stream.readable()).await;
     let _ = timeout(GOODBYE, async {
         stream.write_all(&unread(&answer)).await?;
         stream.shutdown().await?;
