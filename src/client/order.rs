@@ -4,12 +4,13 @@
 
 use std::future::pending;
 use std::os::fd::OwnedFd;
+use std::path::Path;
 use std::time::Duration;
 
 use hyper::StatusCode;
 use serde_json::Value;
 use tokio::io::unix::AsyncFd;
-use tokio::time::sleep;
+use tokio::time::{sleep, timeout};
 
 use super::connection::{Connection, Reply};
 use super::error::ClientError;
@@ -18,9 +19,12 @@ use super::progress::{Progress, Shown, Where};
 use super::sys::watch;
 use super::words::plain_lines;
 use crate::cli;
-use crate::control::schema::{Answer, Outcome, Reason};
+use crate::control::schema::{Answer, Goal, Outcome, Reason, Status};
 use crate::exit::Exit;
 use crate::process::{self, Pid};
+
+/// How long a master that has said nothing may take to end until it is asked how it stands.
+const LOOK_AGAIN: Duration = Duration::from_secs(1);
 
 /// What is to be done.
 #[derive(Debug)]
@@ -94,15 +98,20 @@ pub(super) async fn carry_out(
         (CompletionSource::Process, Wait::No) | (CompletionSource::Answer, _) => None,
     };
     let asked = connection.post(&format!("/v1/{}{query}", order.path), order.body.to_string());
+    let socket = connection.socket.clone();
     let over = async {
-        let reply = asked.await;
-        if let (Some(end), Ok(Reply { code: StatusCode::OK, .. }) | Err(ClientError::Gone { .. })) =
-            (&end, &reply)
-        {
-            // A pidfd that cannot be awaited has nothing more to tell.
-            drop(end.readable().await);
+        match (&end, asked.await) {
+            (Some(end), Ok(reply)) if reply.code == StatusCode::OK => {
+                // A pidfd that cannot be awaited has nothing more to tell.
+                drop(end.readable().await);
+                Ok(reply)
+            }
+            (Some(end), Err(gone @ ClientError::Gone { .. })) => {
+                ends(end, &socket).await?;
+                Err(gone)
+            }
+            (_, reply) => reply,
         }
-        reply
     };
     let mut progress = Progress::new(order.shown, place);
     let too_late = async {
@@ -141,6 +150,25 @@ fn end_of(pid: i32) -> Result<Option<AsyncFd<OwnedFd>>, ClientError> {
     let Some(end) = Pid::new(pid).and_then(|pid| process::watch_end(pid).ok()) else { return Ok(None) };
     let watched = watch(end);
     watched.map(Some).map_err(|error| ClientError::System(format!("pid {pid} cannot be watched: {error}")))
+}
+
+/// Waits for the end of a master that has closed the connection without an answer; it is an error if that goes on: what was asked
+/// has not reached it.
+async fn ends(end: &AsyncFd<OwnedFd>, socket: &Path) -> Result<(), ClientError> {
+    while timeout(LOOK_AGAIN, end.readable()).await.is_err() {
+        let status = async { Connection::open(socket).await?.status().await };
+        match status.await {
+            Ok((Status { goal: Goal::Stopping, .. }, _)) => {}
+            // It is about to be gone.
+            Err(ClientError::NobodyListens(..) | ClientError::Gone { .. } | ClientError::Silent { .. }) => {}
+            Ok(_) => {
+                let why = "it has closed the connection without an answer, and goes on";
+                return Err(ClientError::NotUnderstood(socket.to_owned(), why.to_owned()));
+            }
+            Err(refusal) => return Err(refusal),
+        }
+    }
+    Ok(())
 }
 
 fn left_behind(order: &Order, progress: &Progress, why: &str, exit: Exit) -> Exit {
