@@ -121,6 +121,8 @@ fn it_goes_and_comes_back() {
     let (code, answer) = reload(&luster, &at(path.clone()), port, json!({"socket": false}));
     assert_eq!((code, &answer["outcome"]), (200, &json!("done")));
     eventually("it is gone", || (!path.exists()).then_some(()));
+    // The log may come later than the answer, and the next one is to be told from it.
+    luster.await_event("rollout_finished", 1);
     luster.put("luster.conf.json", &config(port, json!({})).to_string());
     assert_eq!(luster.rollout()["event"], "rollout_finished");
     assert_eq!(at(path).status()["count"], 1);
