@@ -160,12 +160,9 @@ impl Supervisor {
         Snapshot {
             revision: self.revision,
             at: now,
-            goal: match self.goal {
-                Goal::Serve => FleetGoal::Serve,
-                Goal::Stop { .. } | Goal::Finished => FleetGoal::Stop,
-            },
+            goal: self.fleet_goal(),
             generation: self.generation,
-            is_reading: self.reload.reading == Reading::UnderWay,
+            is_reading: self.is_reading(),
             rollout: self.rollout_progress(),
             failed_rollout: self.failed_rollout.clone(),
             wanted: self.wanted_workers(),
@@ -198,6 +195,17 @@ impl Supervisor {
     /// How many workers there are to be.
     fn wanted_workers(&self) -> u32 {
         u32::try_from(self.staying().count()).unwrap_or(u32::MAX)
+    }
+
+    pub(super) const fn fleet_goal(&self) -> FleetGoal {
+        match self.goal {
+            Goal::Serve => FleetGoal::Serve,
+            Goal::Stop { .. } | Goal::Finished => FleetGoal::Stop,
+        }
+    }
+
+    pub(super) fn is_reading(&self) -> bool {
+        self.reload.reading == Reading::UnderWay
     }
 }
 

@@ -5,9 +5,6 @@
 use std::time::Duration;
 
 use super::fleet::Supervisor;
-use super::goal::Goal;
-use super::reload_state::Reading;
-use super::slot::DesiredState;
 use super::snapshot::{FleetGoal, RolloutProgress, WorkerState};
 
 /// How many workers stand where.
@@ -48,11 +45,8 @@ impl Supervisor {
         let rollout = self.rollout_progress();
         let is_rolling_out = rollout.is_some_and(|rollout| !rollout.is_held);
         let mut summary = FleetSummary {
-            goal: match self.goal {
-                Goal::Serve => FleetGoal::Serve,
-                Goal::Stop { .. } | Goal::Finished => FleetGoal::Stop,
-            },
-            is_changing: is_rolling_out || self.reload.reading == Reading::UnderWay,
+            goal: self.fleet_goal(),
+            is_changing: is_rolling_out || self.is_reading(),
             rollout,
             wanted: 0,
             ready: 0,
@@ -68,9 +62,8 @@ impl Supervisor {
         for slot in self.slots.iter() {
             let kill = slot.limits.kill_timeout;
             summary.longest_stop = summary.longest_stop.zip(kill).map(|(longest, kill)| longest.max(kill));
-            if slot.desired == DesiredState::Removed {
-                continue;
-            }
+        }
+        for slot in self.staying() {
             summary.wanted += 1;
             *match slot.worker_state() {
                 WorkerState::Ready => &mut summary.ready,

@@ -27,6 +27,11 @@ pub(super) async fn reaches(moment: Option<Moment>) {
     }
 }
 
+/// What the clock shows in microseconds, for a service manager, which compares it with when it asked.
+pub(super) fn microseconds() -> u64 {
+    u64::try_from(shown().as_micros()).unwrap_or(u64::MAX)
+}
+
 /// What the clock shows: the one that [`Instant`] is of, too, which does not tell.
 fn shown() -> Duration {
     // As for `Instant::now`: every kernel has this clock, and reading it cannot fail.

@@ -4,6 +4,7 @@
 
 use tracing::warn;
 
+use super::clock;
 use crate::core::{FleetSummary, Moment};
 use crate::systemd::{ManagerEnvironment, ServiceManager};
 
@@ -65,7 +66,7 @@ impl Service {
         else {
             return;
         };
-        match manager.wake(now, fleet) {
+        match manager.wake(now, fleet, clock::microseconds) {
             Some(Ok(())) => self.trouble = Trouble::None,
             Some(Err(error)) => self.complain(&error),
             None => {}

@@ -22,13 +22,9 @@ pub(crate) fn is_bound_as(socket: &OwnedFd, place: &BindAddress) -> Result<Trans
         BindAddress::Abstract(name) => return is_unix_at(socket, &UnixAddr::new_abstract(name.as_bytes())?),
         BindAddress::Inherited { .. } => return Err(Errno::EINVAL),
     };
-    let expected = match transport {
-        Transport::Stream => SockType::Stream,
-        Transport::Datagram => SockType::Datagram,
-    };
     let bound = address_of(socket).ok_or(Errno::EINVAL)?;
     match transport {
-        _ if getsockopt(socket, sockopt::SockType)? != expected => Err(Errno::EINVAL),
+        _ if !is_of_kind(socket, transport)? => Err(Errno::EINVAL),
         // libuv tells later that an address is in use.
         Transport::Stream if bound.port() == 0 => Err(Errno::EADDRINUSE),
         Transport::Stream | Transport::Datagram if bound.port() == wanted_port && fits(wanted, bound) => {
@@ -36,6 +32,15 @@ pub(crate) fn is_bound_as(socket: &OwnedFd, place: &BindAddress) -> Result<Trans
         }
         Transport::Stream | Transport::Datagram => Err(Errno::EINVAL),
     }
+}
+
+/// Whether it is a stream socket, or one for datagrams, as is wanted.
+pub(super) fn is_of_kind(socket: &OwnedFd, transport: Transport) -> Result<bool, Errno> {
+    let wanted = match transport {
+        Transport::Stream => SockType::Stream,
+        Transport::Datagram => SockType::Datagram,
+    };
+    Ok(getsockopt(socket, sockopt::SockType)? == wanted)
 }
 
 fn fits(wanted: Option<Host>, bound: SocketAddr) -> bool {
@@ -55,6 +60,6 @@ fn scope_of(address: SocketAddr) -> u32 {
 
 fn is_unix_at(socket: &OwnedFd, wanted: &UnixAddr) -> Result<Transport, Errno> {
     let bound: UnixAddr = getsockname(socket.as_raw_fd())?;
-    let is_stream = getsockopt(socket, sockopt::SockType)? == SockType::Stream;
+    let is_stream = is_of_kind(socket, Transport::Stream)?;
     if is_stream && bound == *wanted { Ok(Transport::Stream) } else { Err(Errno::EINVAL) }
 }

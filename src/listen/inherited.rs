@@ -5,14 +5,13 @@
 //! nobody listens; nothing here binds, unlinks or closes what our starter has made.
 
 use std::collections::BTreeMap;
-use std::os::fd::{AsFd, OwnedFd, RawFd};
+use std::os::fd::{OwnedFd, RawFd};
 
 use nix::errno::Errno;
-use nix::sys::socket::{SockType, getsockopt, sockopt};
 use socket2::SockRef;
 
 use crate::listen::bind_address::{BindAddress, Transport};
-use crate::listen::bound_as::is_bound_as;
+use crate::listen::bound_as::{is_bound_as, is_of_kind};
 
 /// The sockets, by the numbers they had at the start.
 #[derive(Debug, Default)]
@@ -30,11 +29,7 @@ impl Inherited {
     /// One more descriptor of the socket with this number, if it is of this kind.
     pub(crate) fn open(&self, number: RawFd, transport: Transport) -> Result<OwnedFd, Errno> {
         let socket = self.0.get(&number).ok_or(Errno::EINVAL)?;
-        let expected = match transport {
-            Transport::Stream => SockType::Stream,
-            Transport::Datagram => SockType::Datagram,
-        };
-        if getsockopt(&socket.as_fd(), sockopt::SockType)? != expected {
+        if !is_of_kind(socket, transport)? {
             return Err(Errno::EINVAL);
         }
         duplicate(socket)

@@ -10,8 +10,6 @@ mod socket;
 
 use std::io;
 
-use nix::time::{ClockId, clock_gettime};
-
 use crate::core::{FleetSummary, Moment};
 
 pub use environment::ManagerEnvironment;
@@ -59,19 +57,17 @@ impl ServiceManager {
     }
 
     /// Tells what there is to tell, and answers with what came of that; what could not be said is said again later. `None` if
-    /// there was nothing.
-    pub fn wake(&mut self, now: Moment, fleet: impl FnOnce() -> FleetSummary) -> Option<io::Result<()>> {
+    /// there was nothing. `monotonic` is what CLOCK_MONOTONIC shows, in microseconds.
+    pub fn wake(
+        &mut self,
+        now: Moment,
+        fleet: impl FnOnce() -> FleetSummary,
+        monotonic: impl Fn() -> u64,
+    ) -> Option<io::Result<()>> {
         let mut result = None;
         let socket = &self.socket;
         let send = |text: &str| result.insert(socket.send(text)).is_ok();
         self.notifier.wake(now, fleet, monotonic, send);
         result
     }
-}
-
-/// The time on CLOCK_MONOTONIC, in microseconds: the manager compares it with when it asked.
-fn monotonic() -> u64 {
-    // It fails for no clock that every Linux has.
-    let now = clock_gettime(ClockId::CLOCK_MONOTONIC).map(std::time::Duration::from);
-    now.ok().and_then(|now| u64::try_from(now.as_micros()).ok()).unwrap_or_default()
 }

@@ -4,6 +4,7 @@ mod handover;
 mod harness;
 mod random;
 mod random_specs;
+mod reloading;
 mod stories_of_answers;
 mod stories_of_failed_rollouts;
 mod stories_of_failures;

@@ -1,22 +1,11 @@
 //! Stories of what is kept of a rollout that failed, for those who ask later whether it worked.
 
-use super::harness::{Behaviour, World, ms, policy, spec_of};
+use super::harness::{Behaviour, World, ms, policy};
+use super::reloading::{RELOAD, completes, other};
 use crate::core::{
-    AfterAbort, Completion, Culprit, FailedRollout, Generation, OnDeath, OneRequest, Policy, PoolSpec,
-    Request, RequestId, RestartOrder, RolloutFailure, RolloutProgress, Scope, WorkerId,
+    AfterAbort, Completion, Culprit, FailedRollout, Generation, OneRequest, Policy, Request, RestartOrder,
+    RolloutFailure, RolloutProgress, Scope, WorkerId,
 };
-
-const RELOAD: Request = Request::Rollout(OnDeath::Hold);
-
-/// A configuration with another app.
-fn other(policy: Policy) -> PoolSpec {
-    PoolSpec { run: "other.js".into(), ..spec_of(policy) }
-}
-
-fn completes(world: &mut World, id: RequestId) -> Completion {
-    world.run_until("the request is complete", |world| world.completed.contains_key(&id));
-    world.completed[&id].clone()
-}
 
 fn kept(world: &World) -> Option<FailedRollout> {
     world.supervisor.snapshot(world.now).failed_rollout

@@ -1,26 +1,15 @@
 //! Stories of reloads that fail: what is told of why, and an extension host that does not come up on the new configuration.
 
 use super::harness::{Behaviour, World, ms, policy, spec_of};
+use super::reloading::{RELOAD, completes, other};
 use crate::core::{
     AbortReason, AfterAbort, Completion, Culprit, Event, ExitStatus, HostEvent, HostInstanceId, HostKind,
-    LastWords, Notice, OnDeath, Policy, PoolSpec, Request, RequestId, RestartOrder, Unready, WorkerId,
+    LastWords, Notice, OnDeath, Policy, PoolSpec, Request, RestartOrder, Unready, WorkerId,
 };
-
-const RELOAD: Request = Request::Rollout(OnDeath::Hold);
-
-/// A configuration with another app.
-fn other(policy: Policy) -> PoolSpec {
-    PoolSpec { run: "other.js".into(), ..spec_of(policy) }
-}
 
 /// A configuration with other extensions.
 fn extended(policy: Policy) -> PoolSpec {
     PoolSpec { host: "other extensions".into(), ..other(policy) }
-}
-
-fn completes(world: &mut World, id: RequestId) -> Completion {
-    world.run_until("the request is complete", |world| world.completed.contains_key(&id));
-    world.completed[&id].clone()
 }
 
 fn reason(completion: &Completion) -> AbortReason {

@@ -1,15 +1,10 @@
 //! Stories of workers' numbers where an extension has added one behind those that are removed.
 
 use super::harness::{World, ms, policy, spec_of};
+use super::reloading::completes;
 use crate::core::{
-    Completion, ExitStatus, LifecycleLimits, Notice, OnDeath, OneRequest, Refusal, Request, RequestId,
-    WorkerId,
+    Completion, ExitStatus, LifecycleLimits, Notice, OnDeath, OneRequest, Refusal, Request, WorkerId,
 };
-
-fn completes(world: &mut World, id: RequestId) -> Completion {
-    world.run_until("the request is complete", |world| world.completed.contains_key(&id));
-    world.completed[&id].clone()
-}
 
 fn done(world: &mut World, request: Request) {
     let id = world.request(request);

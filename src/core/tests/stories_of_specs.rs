@@ -4,23 +4,12 @@
 use std::time::Duration;
 
 use super::harness::{Behaviour, World, ms, policy, spec, spec_of};
+use super::reloading::{RELOAD, completes, other};
 use crate::core::{
     AfterAbort, Canary, Completion, Culprit, Effect, Endpoint, Event, Generation, Layout, LifecycleLimits,
-    ListenRefusal, Notice, OnDeath, OneRequest, Policy, PoolSpec, Refusal, RefusalCause, Request, RequestId,
-    RestartOrder, WorkerId, WorkerState,
+    ListenRefusal, Notice, OneRequest, Policy, PoolSpec, Refusal, RefusalCause, Request, RestartOrder,
+    WorkerId, WorkerState,
 };
-
-const RELOAD: Request = Request::Rollout(OnDeath::Hold);
-
-/// A configuration with another app.
-fn other(policy: Policy) -> PoolSpec {
-    PoolSpec { run: "other.js".into(), ..spec_of(policy) }
-}
-
-fn completes(world: &mut World, id: RequestId) -> Completion {
-    world.run_until("the request is complete", |world| world.completed.contains_key(&id));
-    world.completed[&id].clone()
-}
 
 /// On which configuration each worker's instance runs.
 fn generations(world: &World) -> Vec<u32> {
