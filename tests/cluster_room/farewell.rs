@@ -1,5 +1,7 @@
 //! How workers go, whoever begins it.
 
+use std::net::TcpStream;
+
 use luster::node::cluster::{Balance, News};
 
 use crate::harness::{HTTP, Room, free_port, nodes};
@@ -37,6 +39,29 @@ fn a_worker_that_goes_on_its_own_is_let_go() {
             room.disconnect(instance);
             assert_eq!(room.exited(instance), Some(0), "{node:?} {how}");
         }
+    }
+}
+
+/// It closes its server before it says that it leaves, and says that it goes on behind that: all of it may be read at once.
+#[test]
+fn what_a_worker_has_closed_when_it_leaves_on_its_own_waits_for_its_successor() {
+    for node in nodes() {
+        // By the others clients are not seen within the first second.
+        let mut room = Room::new(&node, Balance::RoundRobin);
+        let port = free_port();
+        let script = format!("{HTTP}.listen({port});process.on('message',()=>cluster.worker.disconnect())");
+        let first = room.start(1, &script);
+        room.listening(first, 0);
+        assert_eq!(room.get(port, 1), ["1"]);
+        let now = room.now();
+        let _ = room.cluster.send(first, &"go", None, now);
+        room.until("leave", |room| {
+            room.news.iter().any(|news| matches!(news, News::Leaving { .. })).then_some(())
+        });
+        room.cluster.drain(first);
+        room.cluster.lives_on(first);
+        assert!(TcpStream::connect(("127.0.0.1", port)).is_ok(), "{node:?}: it is refused");
+        assert_eq!(room.exited(first), Some(0), "{node:?}");
     }
 }
 

@@ -9,7 +9,7 @@ use crate::core::{InstanceId, Moment};
 use crate::node::cluster::listener_id::ListenerId;
 use crate::node::cluster::message::{self, Message, Verdict};
 use crate::node::cluster::query::ListenRequest;
-use crate::node::cluster::worker::{DisconnectHandshake, PendingAck, ServingState};
+use crate::node::cluster::worker::{DisconnectHandshake, PendingAck};
 use crate::node::cluster::{Cluster, News, reply};
 use crate::node::ipc::PeerMessage;
 
@@ -83,9 +83,9 @@ impl Cluster {
             DisconnectHandshake::Ours => {}
             DisconnectHandshake::Theirs => return,
         }
-        worker.serving_state = worker.serving_state.max(ServingState::Draining);
         news.push(News::Leaving { instance });
-        self.rebalance_held_by(instance);
+        // It may have closed its servers before it said so.
+        self.drain(instance);
     }
 
     /// The wrapper of a listening socket arrived without it: to the worker, its request is still open.

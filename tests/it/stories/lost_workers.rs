@@ -170,8 +170,7 @@ fn failures_while_a_lone_worker_goes(balance: &str, way: &str) -> Vec<String> {
 
 #[test]
 fn no_client_is_lost_when_the_only_worker_disconnects_itself() {
-    // With `reuseport` clients are refused now and then until the successor listens (docs/limits.md): open.
-    for balance in ["round-robin", "shared"] {
+    for balance in ["round-robin", "shared", "reuseport"] {
         let failures = failures_while_a_lone_worker_goes(balance, "require('cluster').worker.disconnect()");
         assert_eq!(failures, Vec::<String>::new(), "{balance}");
     }
