@@ -144,12 +144,16 @@ impl Supervisor {
             effects.push(Notify(Notice::Removed(*worker)));
         }
         // Who waits for them is answered when it has been told of all, and before they are no more.
-        for worker in emptied {
+        for worker in emptied.iter().copied() {
             self.pending.look_at(worker, None, effects);
             if let Some(rollout) = &mut self.rollout {
                 rollout.forget(worker);
             }
             self.slots.remove(worker);
+        }
+        // A rollout does that at its end.
+        if !emptied.is_empty() && self.rollout.is_none() {
+            self.forget_unused(effects);
         }
     }
 }

@@ -42,6 +42,16 @@ fn more_workers_come_and_the_last_go_and_numbers_are_kept() {
 }
 
 #[test]
+fn a_configuration_is_forgotten_when_the_last_worker_has_gone_that_was_of_it() {
+    let mut world = World::serving(policy(3));
+    world.configuration = Some(Ok(spec(2)));
+    let reload = world.request(RELOAD);
+    completes(&mut world, reload);
+    world.run_until("the third is gone", |world| world.supervisor.snapshot(world.now).workers.len() == 2);
+    assert_eq!(world.forgotten, [Generation(0)].into());
+}
+
+#[test]
 fn a_configuration_without_a_port_waits_for_nobody_to_listen() {
     let limits = Policy { ready_timeout: ms(1000), ..policy(1) };
     let mut world =
