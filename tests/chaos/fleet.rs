@@ -23,6 +23,9 @@ use crate::journal::Journal;
 /// replacement that is never ready, `readyTimeout`, of each worker, on a busy machine.
 const RECOVERY: Duration = Duration::from_secs(60);
 
+/// How many log lines of a luster that has failed are shown.
+const SHOWN: usize = 80;
+
 /// What a master's memory may have grown by, whatever has happened.
 const GROWTH_KIB: i64 = 16 << 10;
 
@@ -399,6 +402,14 @@ impl Fleet {
     /// The memory at first and now.
     pub(crate) fn memories(&self) -> (i64, i64) {
         (self.base.as_ref().map_or(0, |(_, memory)| *memory), memory(self.running.pid()))
+    }
+
+    /// What luster says of itself when something has gone wrong: the end of its log, and its status.
+    pub(crate) fn testimony(&self) -> String {
+        let log = self.running.log();
+        let last: Vec<_> = log[log.len().saturating_sub(SHOWN)..].iter().map(Value::to_string).collect();
+        let status = ask(&self.socket, "GET", "/v1/status", "");
+        format!("its log ends so:\n{}\nits status: {status:?}", last.join("\n"))
     }
 
     /// Ends it; nothing may be left.

@@ -137,8 +137,9 @@ fn run(plan: &Plan, tracing: Tracing, journal: &Journal, tally: &mut Tally) -> R
         let life = Instant::now();
         while Instant::now() < deadline && life.elapsed() < LIFE {
             journal.note(format!("round {}", tally.rounds + 1));
-            tally.faults += faults::happen(&mut fleet, &mut rounds, tracing)?;
-            fleet.recover()?;
+            let survived = faults::happen(&mut fleet, &mut rounds, tracing)
+                .and_then(|faults| fleet.recover().map(|()| faults));
+            tally.faults += survived.map_err(|reason| format!("{reason}\n{}", fleet.testimony()))?;
             tally.rounds += 1;
         }
         fleet.clients.end();
