@@ -29,6 +29,7 @@ declare namespace luster {
             triggerReadyStateManually?: boolean;
             restart?: 'stop-first' | 'start-first';
             parallel?: number;
+            /** From fork to ready: 60000 for replacements in a rolling restart; for every worker where it is written. */
             readyTimeout?: number;
             /** The replacements of a reload that serve for `watch` milliseconds before the others follow. */
             canary?: { workers?: number; watch?: number };

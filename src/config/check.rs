@@ -103,13 +103,15 @@ fn policy(validator: &mut Validator<'_>, workers: f64) -> Policy {
              death is",
         );
     }
+    let ready_timeout = validator.timeout("control.readyTimeout", Some(READY_TIMEOUT));
     let policy = Policy {
         workers,
         limits,
         readiness: readiness(validator),
         restart,
         parallel: parallel(validator, workers),
-        ready_timeout: validator.timeout("control.readyTimeout", Some(READY_TIMEOUT)),
+        ready_timeout,
+        start_timeout: ready_timeout.filter(|_| validator.has("control.readyTimeout")),
         canary: canary(validator, workers),
         exit_timeout: exit_timeout(validator),
         // Not the configuration's to say.

@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 
 use super::answers::{AfterAbort, Completion, Refusal};
 use super::event::{ExitStatus, ListenRefusal, OnDeath, StopCause};
-use super::failure::{AbortReason, Culprit, Death};
+use super::failure::{AbortReason, Culprit, Death, Unready};
 use super::ids::{Endpoint, Generation, HostInstanceId, InstanceId, ListenAddress, RequestId, WorkerId};
 use super::last_words::LastWords;
 use super::observed::Departure;
@@ -237,6 +237,8 @@ pub enum StopReason {
     Replaced,
     /// It did not come online within `control.forkTimeout`.
     LaunchTimedOut(Duration),
+    /// It was not ready within `control.readyTimeout`.
+    NotReady(Duration, Unready),
     /// There are to be fewer workers.
     Removed,
     /// It was to replace another and was given up.

@@ -170,14 +170,7 @@ impl Supervisor {
     pub fn wake(&mut self, now: Moment) -> Vec<Effect> {
         let mut effects = Vec::new();
         for worker in self.slots.due(now) {
-            let slot = self.slots.of_mut(worker);
-            let limits = slot.limits;
-            for instance in slot.instances_mut() {
-                instance.wake(now, &limits, &mut effects);
-            }
-            if matches!(slot.state, SlotState::BackingOff { until } if until <= now) {
-                self.spawn(now, worker, &mut effects);
-            }
+            self.wake_slot(now, worker, &mut effects);
         }
         while let Some((worker, id)) = self.rollout.as_ref().and_then(|rollout| rollout.overdue(now)) {
             let limit = self.policy.ready_timeout.unwrap_or_default();
@@ -189,6 +182,22 @@ impl Supervisor {
         self.end_patience(now, &mut effects);
         self.advance(now, &mut effects);
         effects
+    }
+
+    fn wake_slot(&mut self, now: Moment, worker: WorkerId, effects: &mut Vec<Effect>) {
+        let slot = self.slots.of_mut(worker);
+        let limits = slot.limits;
+        for instance in slot.instances_mut() {
+            instance.wake(now, &limits, effects);
+        }
+        let overdue = slot.sitting().and_then(|sitting| Some((sitting.id, sitting.overdue(now)?)));
+        let lack = overdue.map(|(id, limit)| (limit, slot.lack(id, self.policy.readiness)));
+        if let (Some((limit, lack)), Some(sitting)) = (lack, slot.sitting_mut()) {
+            sitting.is_late(now, StopReason::NotReady(limit, lack), &limits, effects);
+        }
+        if matches!(slot.state, SlotState::BackingOff { until } if until <= now) {
+            self.spawn(now, worker, effects);
+        }
     }
 
     /// When [`Self::wake`] next has something to do; it may change with every call of the other two.
@@ -265,7 +274,9 @@ impl Supervisor {
         let slot = self.slots.of_mut(worker);
         slot.counters.started += 1;
         effects.push(Effect::Spawn(Spawn { worker, instance: id, generation, port: Arc::clone(&port) }));
-        Instance::ordered(now, worker, id, (generation, port), &slot.limits)
+        let mut instance = Instance::ordered(now, worker, id, (generation, port), &slot.limits);
+        instance.ready_by = self.policy.start_timeout.map(|wait| now.after(wait));
+        instance
     }
 
     /// The instance started last.

@@ -65,6 +65,8 @@ pub(super) struct Instance {
     pub(super) readiness_rule: ReadinessRule,
     /// When it is said that it has not called itself ready, which it is to do.
     pub(super) nudge: Option<Moment>,
+    /// When it has to be ready at the latest; `None` if nobody says so, or a rollout that waits for it has its own limit.
+    pub(super) ready_by: Option<Moment>,
     /// Whether its connections have ended.
     left: Left,
 }
@@ -107,7 +109,7 @@ pub(super) enum Intent {
     Ours,
     /// It goes by itself, or has to because it failed.
     ItsOwn,
-    /// We gave it up because it was slow to start, which says more of the machine than of the app.
+    /// We gave it up because it was slow to start or to become ready, which may say more of the machine than of the app.
     Late,
 }
 
@@ -150,6 +152,7 @@ impl Instance {
             ready_since: None,
             readiness_rule: ReadinessRule::Lenient,
             nudge: None,
+            ready_by: None,
             left: Left::Busy,
         }
     }
@@ -168,7 +171,7 @@ impl Instance {
         matches!(self.stage, Stage::Stopping { intent: Intent::Ours, .. })
     }
 
-    /// Whether it was given up because of `control.forkTimeout`.
+    /// Whether it was given up because of `control.forkTimeout` or `control.readyTimeout`.
     pub(super) const fn was_late(&self) -> bool {
         matches!(self.stage, Stage::Stopping { intent: Intent::Late, .. })
     }
@@ -222,6 +225,24 @@ impl Instance {
         }
     }
 
+    /// It is not ready in time. If it listens somewhere clients may be served by it, so it drains.
+    pub(super) fn is_late(
+        &mut self,
+        now: Moment,
+        why: StopReason,
+        limits: &LifecycleLimits,
+        effects: &mut Vec<Effect>,
+    ) {
+        if self.endpoints.is_empty() {
+            self.fail(now, why, limits, effects);
+            return;
+        }
+        self.stop(now, why, Haste::Some, limits, effects);
+        if let Stage::Stopping { intent, .. } = &mut self.stage {
+            *intent = Intent::Late;
+        }
+    }
+
     /// It failed and is not worth a goodbye: SIGTERM now, SIGKILL soon.
     pub(super) fn fail(
         &mut self,
@@ -235,7 +256,7 @@ impl Instance {
         }
         let intent = match (self.is_unwanted(), &why) {
             (true, _) => Intent::Ours,
-            (false, StopReason::LaunchTimedOut(_)) => Intent::Late,
+            (false, StopReason::LaunchTimedOut(_) | StopReason::NotReady(..)) => Intent::Late,
             (
                 false,
                 StopReason::Shutdown

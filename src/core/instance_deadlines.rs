@@ -2,6 +2,8 @@
 //!
 //! Invariant: each deadline is acted on once, and what is due is never left due.
 
+use std::time::Duration;
+
 use super::effect::Effect::{self, Notify};
 use super::effect::{Notice, StopReason};
 use super::ids::Moment;
@@ -32,11 +34,17 @@ impl Instance {
         }
     }
 
-    /// When [`Self::wake`] or [`Self::becomes_ready`] next has something to do.
+    /// The time it had to become ready, if that is over and it is not.
+    pub(super) fn overdue(&self, now: Moment) -> Option<Duration> {
+        let by = self.ready_by.filter(|at| self.is_coming_up() && *at <= now)?;
+        Some(by.since(self.forked))
+    }
+
+    /// When [`Self::wake`], [`Self::becomes_ready`] or [`Self::overdue`] next has something to do.
     pub(super) fn next_wake(&self) -> Option<Moment> {
         match &self.stage {
-            Stage::Launching { give_up } => *give_up,
-            Stage::Loading { .. } => self.next_wake_loading(),
+            Stage::Launching { give_up } => give_up.iter().copied().chain(self.ready_by).min(),
+            Stage::Loading { .. } => self.next_wake_loading().into_iter().chain(self.ready_by).min(),
             Stage::Ready { .. } => None,
             Stage::Stopping { phase, deadlines, .. } => {
                 let suspend = match phase {

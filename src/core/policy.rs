@@ -23,6 +23,9 @@ pub struct Policy {
     pub parallel: u32,
     /// How long a replacement may take from fork to ready [`control.readyTimeout`].
     pub ready_timeout: Option<Duration>,
+    /// The same for a worker that replaces nobody in a rollout; on expiry it is stopped, and started anew [`control.readyTimeout`,
+    /// where that is written: one that takes long by nature would be ended for ever by a default].
+    pub start_timeout: Option<Duration>,
     /// How many replacements of a reload serve for how long before the others follow [`control.canary`].
     pub canary: Option<Canary>,
     /// How long a worker may live on that has left and has nothing to do [`control.exitTimeout`].

@@ -362,5 +362,6 @@ impl Supervisor {
 /// The step that waits for this instance to become ready, until then.
 const fn starting(new: &mut Instance, rule: ReadinessRule, give_up: Option<Moment>) -> Step {
     new.readiness_rule = rule;
+    new.ready_by = None;
     Step::Starting { new: new.id, give_up }
 }

@@ -4,6 +4,7 @@
 //! before is something else; whoever asked is answered when it is true.
 
 use std::collections::BTreeSet;
+use std::time::Duration;
 
 use super::answers::{AfterAbort, Completion};
 use super::effect::Effect::{self, Notify};
@@ -37,6 +38,9 @@ impl Supervisor {
             let limits = slot.limits;
             if let Some(late) = slot.sitting_mut() {
                 late.readiness_rule = ReadinessRule::Lenient;
+                // The rollout waits for it no more. What is over is over at the next wake-up: this one leaves nothing due.
+                let soonest = now.after(Duration::from_millis(1));
+                late.ready_by = self.policy.start_timeout.map(|wait| late.forked.after(wait).max(soonest));
             }
             if let Some(mut failed) = slot.successor.take() {
                 failed.stop(now, StopReason::GivenUp, Haste::None, &limits, effects);

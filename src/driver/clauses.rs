@@ -9,7 +9,11 @@ use crate::node::ipc::SendOutcome;
 pub(super) fn abort_reason(reason: &AbortReason) -> String {
     match reason {
         AbortReason::NotReady(limit, lack) => {
-            format!("was not ready within {} ms (control.readyTimeout): {}", millis(*limit), unready(lack))
+            format!(
+                "was not ready within {} ms (control.readyTimeout): {}",
+                millis(*limit),
+                what_it_lacks(lack)
+            )
         }
         AbortReason::Died { status, served, words } => {
             let when = match (status, served) {
@@ -28,7 +32,7 @@ pub(super) fn abort_reason(reason: &AbortReason) -> String {
 }
 
 /// What a replacement lacks that was not ready in time, a clause.
-fn unready(lack: &Unready) -> String {
+pub(super) fn what_it_lacks(lack: &Unready) -> String {
     match lack {
         Unready::Loading => "its app has not loaded".to_owned(),
         Unready::Wordless => "it has not called ready()".to_owned(),

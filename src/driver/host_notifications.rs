@@ -169,7 +169,7 @@ impl Driver {
             StopReason::Replaced => true,
             StopReason::Shutdown | StopReason::Removed | StopReason::GivenUp | StopReason::Asked => false,
             // As in JS luster, where that is the end of a process and no stop.
-            StopReason::LaunchTimedOut(_) | StopReason::Broken(_) => return,
+            StopReason::LaunchTimedOut(_) | StopReason::NotReady(..) | StopReason::Broken(_) => return,
         };
         self.tell(now, &HostNotification::Stopping { instance: instance.0, replaced });
     }

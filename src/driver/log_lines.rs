@@ -6,7 +6,7 @@ use std::collections::BTreeSet;
 
 use tracing::{debug, error, info, warn};
 
-use super::clauses::{abort_reason, after_abort, causes, count, died, how, millis, queued};
+use super::clauses::{abort_reason, after_abort, causes, count, died, how, millis, queued, what_it_lacks};
 use super::exit_lines::{End, Fields, exited};
 use crate::core::{
     AbortReason, AfterAbort, Culprit, Endpoint, ExitStatus, HostThen, InstanceId, LastWords, Notice, OnDeath,
@@ -138,6 +138,16 @@ fn stopping(wid: WorkerId, pid: i32, why: &StopReason) {
                 pid,
                 ms,
                 "worker {wid} (pid {pid}) was not online within {ms} ms (control.forkTimeout); sending SIGTERM"
+            );
+        }
+        StopReason::NotReady(limit, lack) => {
+            let (ms, lack) = (millis(*limit), what_it_lacks(lack));
+            warn!(
+                event,
+                wid = wid.0,
+                pid,
+                ms,
+                "worker {wid} (pid {pid}) was not ready within {ms} ms (control.readyTimeout): {lack}; it is started anew"
             );
         }
         StopReason::GivenUp => {

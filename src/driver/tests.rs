@@ -59,6 +59,7 @@ fn driver(folder: PathBuf) -> Driver {
         restart: RestartOrder::StopFirst,
         parallel: 1,
         ready_timeout: None,
+        start_timeout: None,
         canary: None,
         exit_timeout: ExitTimeout::Default,
         host_kind: HostKind::None,

@@ -19,6 +19,7 @@ fn serving(workers: u32) -> Supervisor {
         restart: RestartOrder::StopFirst,
         parallel: 1,
         ready_timeout: None,
+        start_timeout: None,
         canary: None,
         exit_timeout: ExitTimeout::Default,
         host_kind: HostKind::None,

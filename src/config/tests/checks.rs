@@ -38,6 +38,7 @@ fn every_default_is_filled_in() {
             restart: RestartOrder::StopFirst,
             parallel: 1,
             ready_timeout: Some(Duration::from_secs(60)),
+            start_timeout: None,
             canary: None,
             host_kind: HostKind::None,
         }
@@ -91,6 +92,7 @@ fn zero_and_false_and_null_sections_mean_no_timer() {
     ] {
         let policy = json_loaded(&format!(r#""control": {control}"#)).settings.policy;
         assert_eq!((policy.limits.stop_timeout, policy.ready_timeout), (None, ready), "{control}");
+        assert_eq!(policy.start_timeout, None, "{control}: nobody has written one");
     }
     let members = r#""control": {"restart": "start-first", "readyTimeout": 0}"#;
     assert_eq!(json_loaded(members).settings.policy.ready_timeout, None);

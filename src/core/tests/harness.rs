@@ -24,6 +24,7 @@ pub(in crate::core) fn policy(workers: u32) -> Policy {
         restart: RestartOrder::StopFirst,
         parallel: 1,
         ready_timeout: None,
+        start_timeout: None,
         canary: None,
         exit_timeout: ExitTimeout::Default,
         host_kind: HostKind::None,

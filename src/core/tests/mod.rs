@@ -9,6 +9,7 @@ mod stories_of_answers;
 mod stories_of_failed_rollouts;
 mod stories_of_failures;
 mod stories_of_hosts;
+mod stories_of_late_workers;
 mod stories_of_lives;
 mod stories_of_numbers;
 mod stories_of_readiness;

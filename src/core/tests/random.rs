@@ -22,24 +22,39 @@ pub(super) fn wait(most: u64) -> impl Strategy<Value = Option<Duration>> {
 pub(super) fn policies() -> impl Strategy<Value = Policy> {
     let order = prop_oneof![Just(RestartOrder::StopFirst), Just(RestartOrder::StartFirst)];
     let readiness = prop_oneof![Just(Readiness::Automatic), Just(Readiness::Manual)];
-    (1u32..5, wait(500), wait(3000), wait(5000), wait(6000), 0u32..4, order, 1u32..3, wait(3000), readiness)
-        .prop_map(|(workers, fork, stop, kill, threshold, allowed, restart, parallel, ready, readiness)| {
-            Policy {
-                limits: LifecycleLimits {
-                    fork_timeout: fork,
-                    stop_timeout: stop,
-                    kill_timeout: kill,
-                    exit_threshold: threshold,
-                    allowed_sequential_deaths: allowed,
-                    persistence: Persistence::Persistent,
-                },
-                restart,
-                parallel,
-                ready_timeout: ready,
-                readiness,
-                ..policy(workers)
-            }
-        })
+    (
+        1u32..5,
+        wait(500),
+        wait(3000),
+        wait(5000),
+        wait(6000),
+        0u32..4,
+        order,
+        1u32..3,
+        wait(3000),
+        wait(3000),
+        readiness,
+    )
+        .prop_map(
+            |(workers, fork, stop, kill, threshold, allowed, restart, parallel, ready, start, readiness)| {
+                Policy {
+                    limits: LifecycleLimits {
+                        fork_timeout: fork,
+                        stop_timeout: stop,
+                        kill_timeout: kill,
+                        exit_threshold: threshold,
+                        allowed_sequential_deaths: allowed,
+                        persistence: Persistence::Persistent,
+                    },
+                    restart,
+                    parallel,
+                    ready_timeout: ready,
+                    start_timeout: start,
+                    readiness,
+                    ..policy(workers)
+                }
+            },
+        )
 }
 
 fn perhaps(most: u64) -> impl Strategy<Value = Option<u64>> {

@@ -28,6 +28,7 @@ mod hanging_starts;
 mod idleness;
 mod inherited;
 mod javascript;
+mod late_workers;
 mod left_behind;
 mod life;
 mod like_js_luster;
