@@ -90,8 +90,8 @@ pub enum HostEvent {
 pub enum Request {
     /// Start every worker that has not been stopped on request and is not dead.
     Start,
-    /// Replace every worker, [`Policy::parallel`](super::Policy::parallel) at a time.
-    Rollout(OnDeath),
+    /// Read the configuration again and replace every worker, [`Policy::parallel`](super::Policy::parallel) at a time, by one on it.
+    Reload(OnDeath),
     /// Replace every worker as a rollout does, on the configuration that it runs on.
     Replace,
     /// Replace every worker, all at once.

@@ -61,7 +61,7 @@ impl Supervisor {
             (
                 Goal::Serve,
                 Request::Start
-                | Request::Rollout(_)
+                | Request::Reload(_)
                 | Request::Replace
                 | Request::RestartAll
                 | Request::One(..)
@@ -75,7 +75,7 @@ impl Supervisor {
     fn act(&mut self, now: Moment, request: Request, effects: &mut Vec<Effect>) -> Awaited {
         match request {
             Request::Start => self.start_idle(now, effects),
-            Request::Rollout(_)
+            Request::Reload(_)
             | Request::RestartAll
             | Request::One(_, OneRequest::Restart | OneRequest::Rollout) => {
                 self.reload(now, request, effects)
@@ -143,7 +143,7 @@ impl Supervisor {
     /// Restarts workers, on the configuration that was read last; answers with what that waits for.
     pub(super) fn restart(&mut self, now: Moment, request: Request, effects: &mut Vec<Effect>) -> Awaited {
         match request {
-            Request::Rollout(on_death) => self.replace_all(now, Onto::InForce, on_death, effects),
+            Request::Reload(on_death) => self.replace_all(now, Onto::InForce, on_death, effects),
             Request::Replace => self.replace_all(now, Onto::Same, OnDeath::Hold, effects),
             Request::RestartAll => {
                 let wanted = self.wanted(Scope::All, Onto::InForce, OnDeath::Continue);

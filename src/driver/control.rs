@@ -101,7 +101,7 @@ impl Driver {
     /// What an order means to the core.
     fn requests_of(&mut self, now: Moment, order: &Order) -> Result<Vec<Request>, Answer> {
         let (whom, request, one) = match order {
-            Order::Reload => return Ok(vec![Request::Rollout(OnDeath::Hold)]),
+            Order::Reload => return Ok(vec![Request::Reload(OnDeath::Hold)]),
             Order::Scale(target) => {
                 let wanted = self.snapshot(now).wanted;
                 return Ok(vec![Request::Scale(control_answers::count(*target, wanted)?)]);

@@ -63,8 +63,8 @@ impl Driver {
             }
             HostRequest::Start => self.request(now, Request::Start),
             HostRequest::One { wid, what } => self.request_of(now, WorkerId(wid), what.request()),
-            HostRequest::Rollout { hold: true } => self.request(now, Request::Rollout(OnDeath::Hold)),
-            HostRequest::Rollout { hold: false } => self.request(now, Request::Rollout(OnDeath::Continue)),
+            HostRequest::Rollout { hold: true } => self.request(now, Request::Reload(OnDeath::Hold)),
+            HostRequest::Rollout { hold: false } => self.request(now, Request::Reload(OnDeath::Continue)),
             HostRequest::Restart => self.request(now, Request::RestartAll),
             HostRequest::Reload { id } => self.host_order(now, id, Order::Reload),
             HostRequest::Scale { id, count } => {
@@ -108,7 +108,7 @@ impl Driver {
         match asked {
             Asked::Restart => {
                 self.service.reload_asked(now);
-                self.request(now, Request::Rollout(OnDeath::Hold));
+                self.request(now, Request::Reload(OnDeath::Hold));
             }
             Asked::ReopenLogs => self.builtins.reopen(),
             Asked::Stop(cause) => {
@@ -128,7 +128,7 @@ impl Driver {
     /// Restarts the workers because files have changed.
     pub(super) fn files_changed(&mut self, now: Moment) {
         match self.builtins.restart() {
-            Restart::Soft => self.request(now, Request::Rollout(OnDeath::Hold)),
+            Restart::Soft => self.request(now, Request::Reload(OnDeath::Hold)),
             Restart::Hard => self.request(now, Request::RestartAll),
         }
     }

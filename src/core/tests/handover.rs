@@ -104,7 +104,7 @@ fn a_fleet_in_the_middle_of_everything_is_handed_over_at_each_step() {
     world.configuration = Some(Ok(spec));
     world.ask(Request::Start);
     world.pass(200);
-    let reload = world.request(Request::Rollout(OnDeath::Hold));
+    let reload = world.request(Request::Reload(OnDeath::Hold));
     world.ask(Request::Scale(6));
     world.ask(Request::Disconnect(InstanceId(3)));
     world.ask(Request::Add(WorkerId(7), limits, "0".into()));

@@ -116,8 +116,8 @@ fn requests() -> impl Strategy<Value = Vec<(u64, Request)>> {
         )
     });
     let request = prop_oneof![
-        2 => Just(Request::Rollout(OnDeath::Hold)),
-        2 => Just(Request::Rollout(OnDeath::Continue)),
+        2 => Just(Request::Reload(OnDeath::Hold)),
+        2 => Just(Request::Reload(OnDeath::Continue)),
         1 => Just(Request::RestartAll),
         1 => Just(Request::Replace),
         2 => (1u32..9).prop_map(Request::Scale),
@@ -318,10 +318,10 @@ proptest! {
         let floor = if start_first { workers } else { workers.saturating_sub(parallel) } as usize;
         let ceiling = if start_first { workers + parallel.min(workers) } else { workers } as usize;
         let first: Vec<_> = world.living().into_iter().collect();
-        world.ask(Request::Rollout(OnDeath::Hold));
+        world.ask(Request::Reload(OnDeath::Hold));
         for wait in extra {
             world.pass(wait);
-            world.ask(Request::Rollout(OnDeath::Hold));
+            world.ask(Request::Reload(OnDeath::Hold));
         }
         let finished = |world: &World| {
             let ended = |notice: &&Notice| matches!(notice, Notice::RolloutFinished { .. });

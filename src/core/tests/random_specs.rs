@@ -124,8 +124,8 @@ fn requests() -> impl Strategy<Value = Request> {
         (limits(), port()).prop_map(|(limits, port)| OneRequest::Limit(limits, port.into())),
     ];
     prop_oneof![
-        4 => Just(Request::Rollout(OnDeath::Hold)),
-        2 => Just(Request::Rollout(OnDeath::Continue)),
+        4 => Just(Request::Reload(OnDeath::Hold)),
+        2 => Just(Request::Reload(OnDeath::Continue)),
         2 => Just(Request::Replace),
         1 => Just(Request::RestartAll),
         2 => Just(Request::Start),
@@ -357,9 +357,9 @@ fn whatever_has_happened_a_good_configuration_is_reloaded_and_nothing_else_is_ke
         if world.outcome.is_some() {
             return Ok(world.steps);
         }
-        world.request(Request::Rollout(OnDeath::Hold));
+        world.request(Request::Reload(OnDeath::Hold));
         healthy(&mut world, 120);
-        let reload = world.request(Request::Rollout(OnDeath::Hold));
+        let reload = world.request(Request::Reload(OnDeath::Hold));
         // It is read by then, and joined by one that would stay on what runs.
         world.pass(6);
         world.ask(Request::Replace);
@@ -401,7 +401,7 @@ fn what_is_healed_is_what_was_started_with() {
     world.pass(5000);
     assert_eq!((world.ready(), world.completed.get(&start)), (0, None));
     healed.set(true);
-    let reload = world.request(Request::Rollout(OnDeath::Hold));
+    let reload = world.request(Request::Reload(OnDeath::Hold));
     world.pass(5000);
     assert_eq!(world.completed.get(&reload), Some(&Completion::RolledOut { replaced: 2 }));
 }

@@ -3,7 +3,7 @@
 use super::harness::{World, spec_of};
 use crate::core::{Completion, OnDeath, Policy, PoolSpec, Request, RequestId};
 
-pub(super) const RELOAD: Request = Request::Rollout(OnDeath::Hold);
+pub(super) const RELOAD: Request = Request::Reload(OnDeath::Hold);
 
 /// A configuration with another app.
 pub(super) fn other(policy: Policy) -> PoolSpec {

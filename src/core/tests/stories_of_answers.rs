@@ -38,7 +38,7 @@ fn a_reload_that_is_refused_says_why_and_changes_nothing() {
     let mut world = World::serving(policy(2));
     world.configuration = Some(Err("it does not parse".into()));
     let before = world.living();
-    let reload = world.request(Request::Rollout(OnDeath::Hold));
+    let reload = world.request(Request::Reload(OnDeath::Hold));
     assert_eq!(world.completed[&reload], Completion::ConfigurationRefused("it does not parse".into()));
     assert_eq!(world.living(), before);
     assert_eq!(world.supervisor.snapshot(world.now).generation, Generation(0));
@@ -48,8 +48,8 @@ fn a_reload_that_is_refused_says_why_and_changes_nothing() {
 fn reloads_that_join_are_complete_together_and_those_behind_a_reading_wait_for_their_own() {
     let mut world = World::serving(policy(2));
     world.configuration = None;
-    let first = world.request(Request::Rollout(OnDeath::Hold));
-    let second = world.request(Request::Rollout(OnDeath::Hold));
+    let first = world.request(Request::Reload(OnDeath::Hold));
+    let second = world.request(Request::Reload(OnDeath::Hold));
     let generation = world.readings[0];
     world.news(crate::core::Event::ConfigurationRead(generation, Ok(Box::new(spec(2)))));
     assert_eq!(world.readings.len(), 2, "what was asked for while it was read is read for once more");
@@ -92,7 +92,7 @@ fn a_replacement_that_is_not_ready_in_time_is_told_to_whoever_asked() {
 fn a_stop_overrules_everything_and_is_complete_at_the_end() {
     let mut world = World::serving(policy(2));
     world.configuration = None;
-    let reload = world.request(Request::Rollout(OnDeath::Hold));
+    let reload = world.request(Request::Reload(OnDeath::Hold));
     let restart = world.request(Request::Replace);
     let stop = world.request(Request::Stop);
     assert_eq!(world.completed[&reload], Completion::Overruled);

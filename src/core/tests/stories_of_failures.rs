@@ -76,7 +76,7 @@ fn a_stop_first_version_that_moved_is_taken_where_it_shares_a_port_or_has_overwr
 fn a_soft_restart_goes_on_with_an_app_that_moved_to_another_port() {
     let mut world = World::serving(Policy { ready_timeout: ms(20_000), ..policy(2) });
     world.script = Box::new(|_, _| Behaviour { listens: vec!["tcp *:81"], ..Behaviour::default() });
-    let restart = world.request(Request::Rollout(OnDeath::Continue));
+    let restart = world.request(Request::Reload(OnDeath::Continue));
     assert_eq!(completes(&mut world, restart), Completion::RolledOut { replaced: 2 });
 }
 

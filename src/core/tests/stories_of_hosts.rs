@@ -35,7 +35,7 @@ fn no_host_follows_one_that_is_being_replaced_when_everything_is_stopped() {
     world.host.as_mut().expect("it lives").leaves = Some(10);
     let other = PoolSpec { host: "other extensions".into(), ..spec_of(hosted(1)) };
     world.configuration = Some(Ok(other));
-    world.ask(Request::Rollout(OnDeath::Hold));
+    world.ask(Request::Reload(OnDeath::Hold));
     assert!(world.host.as_ref().is_some_and(|host| host.dismissed), "another one is to come");
     world.ask(Request::Stop);
     world.run_until("the end", |world| world.outcome.is_some());
@@ -377,7 +377,7 @@ fn hosted_spec(workers: u32, host: &str) -> PoolSpec {
 
 fn reload(world: &mut World, spec: PoolSpec) -> crate::core::RequestId {
     world.configuration = Some(Ok(spec));
-    world.request(Request::Rollout(OnDeath::Hold))
+    world.request(Request::Reload(OnDeath::Hold))
 }
 
 #[test]

@@ -23,7 +23,7 @@ fn with_a_gap() -> World {
     done(&mut world, Request::Add(WorkerId(4), LifecycleLimits::default(), "80".into()));
     done(&mut world, Request::One(WorkerId(4), OneRequest::Start));
     world.configuration = Some(Ok(spec_of(policy(2))));
-    let reload = world.request(Request::Rollout(OnDeath::Hold));
+    let reload = world.request(Request::Reload(OnDeath::Hold));
     assert_eq!(completes(&mut world, reload), Completion::RolledOut { replaced: 3 });
     world.run_until("worker 3 is gone", |world| world.processes() == 3);
     world

@@ -123,7 +123,7 @@ fn an_app_that_moved_to_another_port_counts_as_ready_after_a_while() {
     let mut world = World::new(policy(1)).scripted(script);
     world.ask(Request::Start);
     world.pass(5_000);
-    world.ask(Request::Rollout(OnDeath::Hold));
+    world.ask(Request::Reload(OnDeath::Hold));
     world.run_until("the rollout ends", |world| world.said(|n| matches!(n, Notice::RolloutFinished { .. })));
     assert!(world.said(|notice| matches!(notice, Notice::ReadyWithout(..))));
 }

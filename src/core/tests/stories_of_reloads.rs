@@ -3,7 +3,7 @@
 use super::harness::{World, policy, spec, spec_of};
 use crate::core::{Event, Generation, HostKind, Notice, OnDeath, OneRequest, Policy, Request, WorkerId};
 
-const ROLLOUT: Request = Request::Rollout(OnDeath::Hold);
+const ROLLOUT: Request = Request::Reload(OnDeath::Hold);
 
 /// A fleet that serves, and whose configuration is read when the story says so.
 fn reading_slowly(workers: u32) -> World {

@@ -78,7 +78,7 @@ fn a_restarted_worker_is_replaced_at_once_and_counts_no_death() {
 #[test]
 fn a_worker_that_waits_for_its_turn_and_restarts_by_itself_is_not_replaced_again() {
     let mut world = World::serving(scripted(3));
-    world.ask(Request::Rollout(OnDeath::Hold));
+    world.ask(Request::Reload(OnDeath::Hold));
     world.ask(one(3, OneRequest::Restart));
     world.run_until("the rollout ends", |world| world.said(is_finished));
     assert_eq!((1..=3).map(|worker| world.starts(worker)).collect::<Vec<_>>(), [2, 2, 2]);
@@ -93,7 +93,7 @@ fn the_rollout_waits_for_a_worker_that_restarts_by_itself_and_is_slow() {
     };
     let mut world = World::serving(scripted(3));
     world.script = Box::new(slow);
-    world.ask(Request::Rollout(OnDeath::Hold));
+    world.ask(Request::Reload(OnDeath::Hold));
     world.ask(one(3, OneRequest::Restart));
     world.run_until("the rollout ends", |world| world.said(is_finished));
     assert_eq!(world.starts(3), 2);
@@ -115,7 +115,7 @@ fn a_rollout_passes_over_workers_that_rest() {
     let mut world = World::serving(scripted(2));
     world.ask(one(1, OneRequest::Stop));
     world.run_until("it is gone", |world| world.processes() == 1);
-    world.ask(Request::Rollout(OnDeath::Hold));
+    world.ask(Request::Reload(OnDeath::Hold));
     world.run_until("the rollout ends", |world| world.said(is_finished));
     assert_eq!((world.starts(1), world.starts(2)), (1, 2));
 }
@@ -124,7 +124,7 @@ fn a_rollout_passes_over_workers_that_rest() {
 fn a_stop_of_one_worker_takes_it_out_of_the_rollout() {
     for restart in [RestartOrder::StopFirst, RestartOrder::StartFirst] {
         let mut world = World::serving(Policy { restart, ..scripted(2) });
-        world.ask(Request::Rollout(OnDeath::Hold));
+        world.ask(Request::Reload(OnDeath::Hold));
         world.ask(one(1, OneRequest::Stop));
         world.run_until("the rollout ends", |world| world.said(is_finished));
         world.pass(60_000);

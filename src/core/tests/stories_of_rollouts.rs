@@ -22,14 +22,14 @@ fn is_aborted(notice: &Notice) -> bool {
 }
 
 fn rollout(world: &mut World) {
-    world.ask(Request::Rollout(OnDeath::Hold));
+    world.ask(Request::Reload(OnDeath::Hold));
     world.run_until("the rollout ends", |world| world.said(|n| is_finished(n) || is_aborted(n)));
 }
 
 #[test]
 fn a_stop_first_rollout_replaces_one_worker_at_a_time() {
     let mut world = World::serving(policy(4));
-    world.ask(Request::Rollout(OnDeath::Hold));
+    world.ask(Request::Reload(OnDeath::Hold));
     while !world.said(is_finished) {
         assert!(world.ready() >= 3, "at most one worker is down");
         assert!(world.step(None));
@@ -42,7 +42,7 @@ fn a_stop_first_rollout_replaces_one_worker_at_a_time() {
 fn a_stop_first_worker_starts_only_when_the_old_one_is_gone() {
     let mut world = World::serving(policy(1));
     let old = world.id(1);
-    world.ask(Request::Rollout(OnDeath::Hold));
+    world.ask(Request::Reload(OnDeath::Hold));
     while world.living().contains(&old) {
         assert_eq!(world.starts(1), 1);
         assert!(world.step(None));
@@ -53,7 +53,7 @@ fn a_stop_first_worker_starts_only_when_the_old_one_is_gone() {
 #[test]
 fn a_start_first_rollout_never_has_fewer_ready_workers() {
     let mut world = World::serving(start_first(3));
-    world.ask(Request::Rollout(OnDeath::Hold));
+    world.ask(Request::Reload(OnDeath::Hold));
     while !world.said(is_finished) {
         assert!(world.ready() >= 3);
         assert!(world.processes() <= 4, "one worker at a time");
@@ -66,7 +66,7 @@ fn a_start_first_rollout_never_has_fewer_ready_workers() {
 #[test]
 fn parallel_replaces_that_many_at_a_time() {
     let mut world = World::serving(Policy { parallel: 2, ..start_first(4) });
-    world.ask(Request::Rollout(OnDeath::Hold));
+    world.ask(Request::Reload(OnDeath::Hold));
     let mut most = 0;
     while !world.said(is_finished) {
         most = most.max(world.processes());
@@ -150,10 +150,10 @@ fn a_rollout_that_was_aborted_can_be_asked_for_again() {
     world.pass(1000);
     rollout(&mut world);
     assert!(world.said(is_aborted));
-    world.ask(Request::Rollout(OnDeath::Hold));
+    world.ask(Request::Reload(OnDeath::Hold));
     world.pass(60_000);
     assert!(world.said(is_aborted), "worker 2's second start fails, too");
-    world.ask(Request::Rollout(OnDeath::Hold));
+    world.ask(Request::Reload(OnDeath::Hold));
     world.run_until("done", |world| world.said(is_finished));
 }
 
@@ -166,7 +166,7 @@ fn a_stop_first_replacement_that_dies_is_waited_for_and_nobody_else_is_touched()
     let mut world = World::new(policy(3)).scripted(script);
     world.ask(Request::Start);
     world.pass(2000);
-    world.ask(Request::Rollout(OnDeath::Hold));
+    world.ask(Request::Reload(OnDeath::Hold));
     world.run_until("worker 1 is tried for the fifth time", |world| world.starts(1) == 6);
     assert_eq!((world.starts(2), world.starts(3)), (1, 1));
     let held =
@@ -197,7 +197,7 @@ fn a_soft_restart_goes_on_past_a_worker_that_is_left_dead() {
         WorkerId(1) => Behaviour::dying_at(20),
         _ => Behaviour::default(),
     });
-    world.ask(Request::Rollout(OnDeath::Continue));
+    world.ask(Request::Reload(OnDeath::Continue));
     world.run_until("it ends", |world| world.said(is_finished));
     assert!(world.said(|notice| matches!(notice, Notice::RolloutFinished { replaced: 1, .. })));
     assert_eq!((world.starts(1), world.starts(2)), (3, 2));
@@ -209,7 +209,7 @@ fn an_operators_rollout_holds_at_the_first_worker_whatever_the_limits_say_and_th
     for (workers, allowed, parallel) in [(1, 0, 1), (1, 3, 1), (2, 0, 1), (3, 3, 1), (4, 10, 2), (4, 0, 1)] {
         let mut world = broken(workers, allowed, 20, 20);
         world.set(|policy| policy.parallel = parallel);
-        world.ask(Request::Rollout(OnDeath::Hold));
+        world.ask(Request::Reload(OnDeath::Hold));
         world.run_until("it was tried often", |world| world.starts(1) == 20);
         let rest: Vec<_> = (parallel + 1..=workers).map(|worker| world.starts(worker)).collect();
         assert!(rest.iter().all(|starts| *starts == 1), "untouched: {rest:?}");
@@ -219,7 +219,7 @@ fn an_operators_rollout_holds_at_the_first_worker_whatever_the_limits_say_and_th
         assert!(!world.said(|notice| matches!(notice, Notice::AllDead(_))));
 
         world.script = Box::new(|_, _| Behaviour::default());
-        world.ask(Request::Rollout(OnDeath::Hold));
+        world.ask(Request::Reload(OnDeath::Hold));
         world.run_until("done", |world| world.said(is_finished));
         assert_eq!(world.ready(), workers as usize);
     }
@@ -228,12 +228,12 @@ fn an_operators_rollout_holds_at_the_first_worker_whatever_the_limits_say_and_th
 #[test]
 fn who_asks_again_while_a_rollout_holds_does_not_wait_for_the_pause() {
     let mut world = broken(2, 0, 20, u32::MAX);
-    world.ask(Request::Rollout(OnDeath::Hold));
+    world.ask(Request::Reload(OnDeath::Hold));
     world.run_until("pauses are long", |world| world.starts(1) == 12);
     world.run_until("it has died", |world| world.processes() == 1);
     world.script = Box::new(|_, _| Behaviour::default());
     let asked = world.now;
-    world.ask(Request::Rollout(OnDeath::Hold));
+    world.ask(Request::Reload(OnDeath::Hold));
     assert_eq!(world.starts(1), 13);
     world.run_until("done", |world| world.said(is_finished));
     assert!(world.now.since(asked) < Duration::from_millis(5500), "the proof, and no pause");
@@ -242,7 +242,7 @@ fn who_asks_again_while_a_rollout_holds_does_not_wait_for_the_pause() {
 #[test]
 fn a_version_that_dies_after_it_was_ready_holds_the_rollout_until_one_lives_on() {
     let mut world = broken(4, 1, 80, 6);
-    world.ask(Request::Rollout(OnDeath::Hold));
+    world.ask(Request::Reload(OnDeath::Hold));
     world.run_until("worker 1 is tried for the fifth time", |world| world.starts(1) == 6);
     assert_eq!((world.starts(3), world.starts(4)), (1, 1), "worker 2 had begun before worker 1 died");
     world.run_until("done", |world| world.said(is_finished));
@@ -253,7 +253,7 @@ fn a_version_that_dies_after_it_was_ready_holds_the_rollout_until_one_lives_on()
 #[test]
 fn an_old_worker_that_crashes_into_a_broken_version_while_the_rollout_holds_is_tried_on_too() {
     let mut world = broken(2, 0, 20, u32::MAX);
-    world.ask(Request::Rollout(OnDeath::Hold));
+    world.ask(Request::Reload(OnDeath::Hold));
     world.run_until("it is held", |world| world.starts(1) == 3);
     let old = world.id(2);
     world.dies(old, ExitStatus::Code(1));
@@ -266,7 +266,7 @@ fn an_old_worker_that_crashes_into_a_broken_version_while_the_rollout_holds_is_t
 fn a_version_given_up_by_its_time_limit_is_tried_on_and_counts_again_once_it_was_ready() {
     let mut world = broken(1, 0, 20, 12);
     world.set(|policy| policy.ready_timeout = ms(2000));
-    world.ask(Request::Rollout(OnDeath::Hold));
+    world.ask(Request::Reload(OnDeath::Hold));
     world.run_until("it ends", |world| world.said(is_aborted));
     world.run_until("it works at last", |world| world.ready() == 1);
     let id = world.id(1);
@@ -291,7 +291,7 @@ fn a_replacement_that_keeps_dying_is_given_up_when_its_time_is_over() {
 #[test]
 fn a_rollout_whose_workers_are_stopped_has_not_succeeded() {
     let mut world = World::serving(policy(2));
-    world.ask(Request::Rollout(OnDeath::Hold));
+    world.ask(Request::Reload(OnDeath::Hold));
     world.pass(3);
     for worker in [1, 2] {
         world.ask(Request::One(WorkerId(worker), OneRequest::Stop));
@@ -318,7 +318,7 @@ fn a_stop_first_replacement_late_by_an_explicit_limit_stops_the_rollout_and_stay
 fn many_requests_during_a_rollout_are_one_more_pass_at_most() {
     let mut world = World::serving(policy(4));
     for _ in 0..50 {
-        world.ask(Request::Rollout(OnDeath::Hold));
+        world.ask(Request::Reload(OnDeath::Hold));
         world.pass(3);
     }
     world.run_until("done", |world| world.said(is_finished));
@@ -331,9 +331,9 @@ fn many_requests_during_a_rollout_are_one_more_pass_at_most() {
 #[test]
 fn a_request_after_a_new_life_was_forked_replaces_that_life_again() {
     let mut world = World::serving(policy(2));
-    world.ask(Request::Rollout(OnDeath::Hold));
+    world.ask(Request::Reload(OnDeath::Hold));
     world.run_until("worker 1 has a new instance", |world| world.starts(1) == 2);
-    world.ask(Request::Rollout(OnDeath::Hold));
+    world.ask(Request::Reload(OnDeath::Hold));
     world.run_until("done", |world| world.said(is_finished));
     assert_eq!((world.starts(1), world.starts(2)), (3, 2));
 }
@@ -342,10 +342,10 @@ fn a_request_after_a_new_life_was_forked_replaces_that_life_again() {
 fn a_stop_wins_over_a_rollout() {
     for restart in [RestartOrder::StopFirst, RestartOrder::StartFirst] {
         let mut world = World::serving(Policy { restart, ..start_first(3) });
-        world.ask(Request::Rollout(OnDeath::Hold));
+        world.ask(Request::Reload(OnDeath::Hold));
         world.pass(15);
         world.ask(Request::Stop);
-        world.ask(Request::Rollout(OnDeath::Hold));
+        world.ask(Request::Reload(OnDeath::Hold));
         world.run_until("the end", |world| world.outcome.is_some());
         assert_eq!(world.outcome, Some(Outcome::Stopped));
         assert!(world.said(|notice| matches!(notice, Notice::RolloutCancelled)));
@@ -356,7 +356,7 @@ fn a_stop_wins_over_a_rollout() {
 fn an_old_worker_that_dies_while_its_replacement_boots_is_not_started_again() {
     let mut world = World::serving(start_first(1));
     let old = world.id(1);
-    world.ask(Request::Rollout(OnDeath::Hold));
+    world.ask(Request::Reload(OnDeath::Hold));
     world.pass(15);
     world.dies(old, ExitStatus::Signal("SIGSEGV".into()));
     world.run_until("done", |world| world.said(is_finished));
@@ -385,7 +385,7 @@ fn a_worker_draining_for_long_holds_up_the_next_step_and_nothing_else() {
     let mut world = World::new(start_first(2)).scripted(script);
     world.ask(Request::Start);
     world.pass(1000);
-    world.ask(Request::Rollout(OnDeath::Hold));
+    world.ask(Request::Reload(OnDeath::Hold));
     world.pass(29_000);
     assert_eq!((world.ready(), world.processes()), (2, 3));
     world.run_until("done", |world| world.said(is_finished));
@@ -397,7 +397,7 @@ fn a_worker_leaving_by_itself_when_its_turn_comes_is_replaced_once() {
     let old = world.id(1);
     world.pass(5000);
     world.news(Event::Leaving(old));
-    world.ask(Request::Rollout(OnDeath::Hold));
+    world.ask(Request::Reload(OnDeath::Hold));
     world.news(Event::Left(old));
     world.dies(old, ExitStatus::Code(0));
     world.run_until("done", |world| world.said(is_finished));
@@ -413,7 +413,7 @@ fn idle_connections_get_their_time_unless_nobody_else_serves_meanwhile_or_somebo
         world.hastes.iter().map(|(_, haste)| *haste).collect::<Vec<_>>()
     };
     let (none, some) = (Haste::None, Haste::Some);
-    let rollout = || Request::Rollout(OnDeath::Hold);
+    let rollout = || Request::Reload(OnDeath::Hold);
     assert_eq!(told(policy(1), rollout()), [some]);
     assert_eq!(told(policy(2), rollout()), [none, none]);
     assert_eq!(told(start_first(1), rollout()), [none], "its successor serves");
