@@ -1,7 +1,8 @@
 //! Chaos: a luster with real workers under load, to which everything happens that can, at random and repeatably.
 //!
-//! `cargo test --test chaos -- --seconds 120 --seed 7`; `LUSTER_CHAOS_SECONDS` and `LUSTER_CHAOS_SEED` say the same. Without a
-//! seed the time is one. After every round everything must be as it was: the right number of workers as luster and as /proc say
+//! `cargo test --test chaos -- --seconds 120 --seed any`; `LUSTER_CHAOS_SECONDS` and `LUSTER_CHAOS_SEED` say the same. A seed is a
+//! number, or `any`: the time. Without one it is always the same, so that whoever runs the tests is not stopped by a fault that he
+//! has not caused; new faults are looked for with `any`, before each release for an hour. After every round everything must be as it was: the right number of workers as luster and as /proc say
 //! it, no zombie, no orphan, no descriptor and no memory more than at first, every listener answers, every request that was
 //! asked is answered, and no client's request has failed but those whose worker was hurt.
 
@@ -29,6 +30,9 @@ use journal::Journal;
 /// How long it takes beside the other tests.
 const USUAL: u64 = 45;
 
+/// The seed of a run that says none.
+const USUAL_SEED: u64 = 732_960_016;
+
 /// How long one luster lives.
 const LIFE: Duration = Duration::from_secs(12);
 
@@ -52,11 +56,12 @@ impl Plan {
     /// What the arguments say; nothing if other tests are meant by them.
     fn read() -> Option<Self> {
         let words: Vec<String> = std::env::args().skip(1).collect();
-        let number = |option: &str, variable: &str| {
+        let given = |option: &str, variable: &str| {
             let at = words.iter().position(|word| word == option);
             let given = at.and_then(|at| words.get(at + 1)).cloned();
-            given.or_else(|| std::env::var(variable).ok())?.parse().ok()
+            given.or_else(|| std::env::var(variable).ok())
         };
+        let number = |word: String| word.parse().unwrap_or_else(|_| panic!("{word:?} is no number"));
         if words.iter().any(|word| word == "--list") {
             return None;
         }
@@ -70,8 +75,12 @@ impl Plan {
         let is_meant = filters.peek().is_none() || filters.any(|(_, word)| "chaos".contains(&**word));
         let by_time = || std::time::UNIX_EPOCH.elapsed().map_or(1, |time| u64::from(time.subsec_nanos()));
         is_meant.then(|| Self {
-            time: Duration::from_secs(number("--seconds", "LUSTER_CHAOS_SECONDS").unwrap_or(USUAL)),
-            seed: number("--seed", "LUSTER_CHAOS_SEED").unwrap_or_else(by_time),
+            time: Duration::from_secs(given("--seconds", "LUSTER_CHAOS_SECONDS").map_or(USUAL, number)),
+            seed: match given("--seed", "LUSTER_CHAOS_SEED") {
+                None => USUAL_SEED,
+                Some(any) if any == "any" => by_time(),
+                Some(seed) => number(seed),
+            },
         })
     }
 }
