@@ -9,7 +9,7 @@ use std::path::Path;
 use super::extensions;
 use super::found::{self, Found, Warnings};
 use crate::cli::{self, Check, LogFormat, Output};
-use crate::config::{Loaded, LogTarget, Port, Problem};
+use crate::config::{ControlSocket, Loaded, LogTarget, Port, Problem};
 use crate::exit::Exit;
 use crate::process;
 
@@ -68,16 +68,24 @@ fn here(loaded: &Loaded) -> Vec<Problem> {
             ),
         )),
         Some(Port::Unix(path)) => {
-            let folder = Path::new(path).parent().filter(|folder| !folder.as_os_str().is_empty());
-            if let Some(folder) = folder.filter(|folder| !path.starts_with('\0') && !folder.is_dir()) {
-                let message = format!("server.port is in {}, which is no folder that is there", folder.display());
-                odd.push(loaded.origins.problem(PORT, message));
+            if !path.starts_with('\0') {
+                odd.extend(missing_folder(loaded, PORT, Path::new(path)));
             }
         }
         Some(Port::Tcp(_)) | None => {}
     }
+    if let ControlSocket::Path(path) = &settings.control_socket {
+        odd.extend(missing_folder(loaded, "control.socket", path));
+    }
     odd.extend(log_folders(loaded));
     odd
+}
+
+/// What is said of a socket whose folder is not there.
+fn missing_folder(loaded: &Loaded, key: &str, socket: &Path) -> Option<Problem> {
+    let folder = socket.parent().filter(|folder| !folder.as_os_str().is_empty() && !folder.is_dir())?;
+    let message = format!("{key} is in {}, which is no folder that is there", folder.display());
+    Some(loaded.origins.problem(key, message))
 }
 
 /// The folders of log files are made where they are missing; a file may stand in the way.

@@ -51,7 +51,13 @@ pub(super) fn with_config(
     let request = match environment.request(source) {
         Ok(request) => request,
         Err(error) => {
-            return refuse(output, Exit::Config, &format!("there is no working directory: {error}"));
+            return refuse(
+                output,
+                Exit::Config,
+                &format!(
+                    "luster: there is no working directory: {error}; start luster in a folder that is there"
+                ),
+            );
         }
     };
     let loaded = match config::load(&request, &mut evaluator) {

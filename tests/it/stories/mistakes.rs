@@ -78,6 +78,10 @@ fn what_is_odd_is_warned_of() {
             "server.port is in /no/such/folder, which is no folder that is there",
         ),
         (
+            json!({"control": {"socket": "/no/such/folder/x.sock"}}),
+            "control.socket is in /no/such/folder, which is no folder that is there",
+        ),
+        (
             json!({"extensions": {"luster-log-file": {"stdout": "worker.js/out.log"}}}),
             "extensions.luster-log-file.stdout is below ",
         ),
