@@ -175,8 +175,10 @@ impl Supervisor {
         while let Some((worker, id)) = self.rollout.as_ref().and_then(|rollout| rollout.overdue(now)) {
             let limit = self.policy.ready_timeout.unwrap_or_default();
             let lack = self.slots.of(worker).lack(id, self.policy.readiness);
-            let culprit = Culprit::Worker(worker, id);
-            self.abort(now, culprit, AbortReason::NotReady(limit, lack), &mut effects);
+            if !self.makes_way(now, worker, id, StopReason::NotReady(limit, lack.clone()), &mut effects) {
+                let culprit = Culprit::Worker(worker, id);
+                self.abort(now, culprit, AbortReason::NotReady(limit, lack), &mut effects);
+            }
         }
         self.wake_host(now, &mut effects);
         self.end_patience(now, &mut effects);

@@ -225,6 +225,23 @@ impl Instance {
         }
     }
 
+    /// It was to replace another and will not: it drains if it listens somewhere, since clients may be served by it.
+    pub(super) fn is_given_up(
+        &mut self,
+        now: Moment,
+        why: StopReason,
+        haste: Haste,
+        limits: &LifecycleLimits,
+        effects: &mut Vec<Effect>,
+    ) {
+        if self.endpoints.is_empty() && self.is_coming_up() {
+            effects.push(Notify(Notice::Stopping(self.worker, self.id, why)));
+            self.condemn(now, Intent::Ours, limits, effects);
+        } else {
+            self.stop(now, why, haste, limits, effects);
+        }
+    }
+
     /// It is not ready in time. If it listens somewhere clients may be served by it, so it drains.
     pub(super) fn is_late(
         &mut self,

@@ -181,6 +181,18 @@ impl Rollout {
         }
     }
 
+    /// Whether this instance of the worker is to be replaced by one on the configuration in force.
+    pub(super) fn is_replaced_again(&self, worker: WorkerId, id: InstanceId) -> bool {
+        self.waiting.get(&worker).is_some_and(|turn| turn.newest >= id && turn.onto == Onto::InForce)
+    }
+
+    /// The replacement of this worker goes, and what it is queued for comes after it.
+    pub(super) fn begins_anew(&mut self, worker: WorkerId, replacement: InstanceId) {
+        self.unqueue(worker);
+        self.held.remove(&worker);
+        self.set(worker, Step::Stopping { old: replacement });
+    }
+
     fn unqueue(&mut self, worker: WorkerId) {
         if self.waiting.remove(&worker).is_some() {
             self.order_of_turns.retain(|waiting| *waiting != worker);

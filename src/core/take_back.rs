@@ -14,11 +14,11 @@ use super::failed_rollout::{FailedRollout, RolloutFailure};
 use super::failure::{AbortReason, Culprit};
 use super::fleet::Supervisor;
 use super::goal::Goal;
-use super::ids::{Generation, InstanceId, Moment};
+use super::ids::{Generation, InstanceId, Moment, WorkerId};
 use super::instance::{Instance, ReadinessRule};
 use super::policy::{HostKind, RestartOrder};
 use super::reload_state::{HostTrial, Previous};
-use super::rollout::{Onto, Rollout, Step, Wanted};
+use super::rollout::{Onto, Rollout, Step, StepResult, Wanted};
 use super::slot::{DesiredState, SlotState, Trial};
 use super::spec::{Change, diff};
 
@@ -43,7 +43,7 @@ impl Supervisor {
                 late.ready_by = self.policy.start_timeout.map(|wait| late.forked.after(wait).max(soonest));
             }
             if let Some(mut failed) = slot.successor.take() {
-                failed.stop(now, StopReason::GivenUp, Haste::None, &limits, effects);
+                failed.is_given_up(now, StopReason::GivenUp, Haste::None, &limits, effects);
                 slot.retiring.push(failed);
             }
         }
@@ -77,6 +77,42 @@ impl Supervisor {
             Some(_) | None => self.pending.rollout_over(&failed, effects),
         }
         self.forget_unused(effects);
+    }
+
+    /// A replacement was not ready in time. If it is of a version that is out of date, and the one in force waits for its turn,
+    /// that is tried: the failure says nothing of it. Says whether it is so.
+    pub(super) fn makes_way(
+        &mut self,
+        now: Moment,
+        worker: WorkerId,
+        late: InstanceId,
+        why: StopReason,
+        effects: &mut Vec<Effect>,
+    ) -> bool {
+        let in_force = self.generation;
+        let Some(rollout) = self.rollout.as_mut().filter(|rollout| rollout.is_replaced_again(worker, late))
+        else {
+            return false;
+        };
+        let slot = self.slots.of_mut(worker);
+        let limits = slot.limits;
+        let Some(instance) = slot.instance_mut(late).filter(|late| late.generation != in_force) else {
+            return false;
+        };
+        instance.is_given_up(now, why, Haste::Some, &limits, effects);
+        match slot.successor.take_if(|successor| successor.id == late) {
+            Some(successor) => {
+                slot.retiring.push(successor);
+                rollout.pass_over(worker);
+                rollout.finish(worker, StepResult::LeftQueue);
+            }
+            // Nobody serves there: it is not for others to go first.
+            None => {
+                rollout.begins_anew(worker, late);
+                self.aim(worker, Onto::InForce);
+            }
+        }
+        true
     }
 
     /// A replacement keeps failing in the seat. It is tried on for as long as there is nothing else to run.
@@ -213,7 +249,7 @@ impl Supervisor {
                 && instance.ready_since.is_none()
                 && slot.desired == DesiredState::Running
             {
-                instance.stop(now, StopReason::GivenUp, Haste::Some, &limits, effects);
+                instance.is_given_up(now, StopReason::GivenUp, Haste::Some, &limits, effects);
                 let old = instance.id;
                 self.aim(worker, Onto::InForce);
                 rollout.set(worker, Step::Stopping { old });

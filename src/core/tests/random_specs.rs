@@ -298,7 +298,8 @@ fn ending(spec: PoolSpec) -> PoolSpec {
         persistence: Persistence::Persistent,
         ..spec.policy.limits
     };
-    let policy = Policy { limits, ready_timeout: Some(Duration::from_millis(4000)), ..spec.policy };
+    let patience = Some(Duration::from_millis(4000));
+    let policy = Policy { limits, ready_timeout: patience, start_timeout: patience, ..spec.policy };
     PoolSpec { policy, ..spec }
 }
 
