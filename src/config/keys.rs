@@ -127,6 +127,21 @@ mod tests {
     }
 
     #[test]
+    fn the_schema_for_editors_describes_every_key_and_no_other() {
+        let schema: Value =
+            serde_json::from_str(include_str!("../../npm/configuration.schema.json")).expect("it is JSON");
+        let top = schema["properties"].as_object().expect("an object");
+        let mut described = Vec::new();
+        for (name, value) in top {
+            match value["properties"].as_object().filter(|_| SECTIONS.contains(&name.as_str())) {
+                Some(keys) => described.extend(keys.keys().map(|key| format!("{name}.{key}"))),
+                None => described.push(name.clone()),
+            }
+        }
+        assert_eq!(described, KEYS);
+    }
+
+    #[test]
     fn unknown_keys_are_told_whole_but_inside_sections_one_by_one() {
         let raw = json!({"app": 1, "my": {"a": 1}, "server": {"port": 1, "host": 2}, "properties": {"x": 1}, "control": 5});
         assert_eq!(unknown(&raw), ["my", "server.host", "properties.x"]);

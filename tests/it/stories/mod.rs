@@ -11,6 +11,7 @@ mod coalesced_restarts;
 mod command_line;
 mod compile_cache;
 mod config;
+mod configuration_schema;
 mod control_socket;
 mod control_socket_clients;
 mod control_socket_places;
