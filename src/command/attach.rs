@@ -169,10 +169,11 @@ fn prepare(spec: &CustomMasterSpec, host_setup: HostSetup) -> Result<RunSpec, (E
     let luster_conf = std::env::var_os("LUSTER_CONF");
     let identity = Identity::of(&script.exec, luster_conf.as_deref());
     let control = run_spec::control(&settings, identity, &script.exec);
-    let mut job = run_spec::prepare(&settings, program, host_setup, control)?;
-    job.builtins = builtins;
-    job.spec.policy.host_kind = HostKind::CustomMaster;
+    let mut app = run_spec::app(&settings, program, host_setup, run_spec::become_master()?)?;
+    app.in_force.control.clone_from(&control.wanted);
+    app.builtins = builtins;
+    app.spec.policy.host_kind = HostKind::CustomMaster;
     let told = |worker: &WorkerSettings| (worker.worker(), worker.limits(), worker.port.clone());
-    job.limits = workers.iter().map(told).collect();
-    Ok(job)
+    app.limits = workers.iter().map(told).collect();
+    Ok(run_spec::plain(app, control))
 }

@@ -2,6 +2,7 @@
 //!
 //! Invariant: it changes nothing; the loop takes what was read, or does not.
 
+use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::os::fd::OwnedFd;
 use std::path::PathBuf;
@@ -16,8 +17,8 @@ use crate::cli::LogFormat;
 use crate::config::{self, ConfigRequest, Loaded, Problem, changed_keys};
 use crate::control::place::Identity;
 use crate::control::{Prepared, Wanted};
-use crate::core::HostKind;
-use crate::driver::{GUARD, LOG_FILE, Read, Reading, Starter};
+use crate::core::{FleetPlan, HostKind, PoolName};
+use crate::driver::{FleetReading, GUARD, LOG_FILE, Read, Reading, Starter};
 use crate::node::host::HostLauncher;
 use crate::process::DescriptorLimit;
 
@@ -65,7 +66,7 @@ impl Reread {
         Arc::new(move |starter| self.read(starter))
     }
 
-    fn read(&self, starter: &Starter) -> Result<Reading, String> {
+    fn read(&self, starter: &Starter) -> Result<FleetReading, String> {
         let mut warnings = Vec::new();
         if let Err(error) = std::env::current_dir() {
             let folder = self.request.cwd.display();
@@ -109,7 +110,8 @@ impl Reread {
         let unapplied = self.unapplied(&loaded, &plan);
         // Last, because it leaves something to be seen.
         let socket = control_socket(starter, in_force.control.as_ref())?;
-        Ok(Reading { configured, in_force, spec, socket, host_launcher, warnings, unapplied })
+        let reading = Reading { configured, in_force, spec, socket, host_launcher, warnings, unapplied };
+        Ok(FleetReading { apps: BTreeMap::from([(PoolName::default(), reading)]), plan: FleetPlan::plain() })
     }
 
     /// How a host is started that is the first.

@@ -12,9 +12,10 @@ use super::generation;
 use crate::config::{ControlSocket, Settings};
 use crate::control::place::{Identity, Surroundings};
 use crate::control::{self, Place, Wanted};
-use crate::core::Generation;
+use crate::core::{FleetPlan, Generation, PoolName};
 use crate::driver::{
-    BuiltinExtensions, Configured, HostSetup, InForce, Launcher, RunSpec, cause_of_death, rollout_failure,
+    AppSpec, BuiltinExtensions, Configured, HostSetup, InForce, Launcher, RunSpec, cause_of_death,
+    rollout_failure,
 };
 use crate::exit::Exit;
 use crate::logging;
@@ -30,17 +31,20 @@ pub(super) struct Program {
     pub(super) args: Vec<OsString>,
 }
 
-/// Makes a clean master of this process and finds what workers are started with.
-pub(super) fn prepare(
+/// Makes a clean master of this process; answers with the limit on descriptors that it was started with.
+pub(super) fn become_master() -> Result<DescriptorLimit, (Exit, String)> {
+    let internal = |what: &str, error: io::Error| (Exit::Internal, format!("{what}: {error}"));
+    process::adopt_orphans().map_err(|error| internal("orphans cannot be adopted", error))?;
+    DescriptorLimit::raise().map_err(|error| internal("the descriptor limit cannot be raised", error))
+}
+
+/// Finds what an app's workers are started with.
+pub(super) fn app(
     settings: &Settings,
     program: Program,
     host_setup: HostSetup,
-    control: control::Setup,
-) -> Result<RunSpec, (Exit, String)> {
-    let internal = |what: &str, error: io::Error| (Exit::Internal, format!("{what}: {error}"));
-    process::adopt_orphans().map_err(|error| internal("orphans cannot be adopted", error))?;
-    let limit =
-        DescriptorLimit::raise().map_err(|error| internal("the descriptor limit cannot be raised", error))?;
+    limit: DescriptorLimit,
+) -> Result<AppSpec, (Exit, String)> {
     let preload = Placed::place(Script::Worker, Places::of_this_process())
         .map_err(|error| (Exit::ForkOrExec, error.to_string()))?;
     let launcher = Launcher {
@@ -53,26 +57,39 @@ pub(super) fn prepare(
         overrides: None,
         arriving: None,
     };
-    Ok(RunSpec {
+    Ok(AppSpec {
         spec: generation::plain_spec(settings),
         limits: Vec::new(),
         in_force: InForce {
             host: (Value::Null, None),
             access: generation::access(settings),
             balance: generation::balance(settings),
-            control: control.wanted.clone(),
+            control: None,
         },
-        sockets: process::activated_sockets(),
         launcher,
         host_setup,
-        read: None,
         builtins: BuiltinExtensions::default(),
+    })
+}
+
+/// What is to be run of these apps, whose master is asked and told over this control socket.
+pub(super) fn fleet(apps: BTreeMap<PoolName, AppSpec>, plan: FleetPlan, control: control::Setup) -> RunSpec {
+    RunSpec {
+        apps,
+        plan,
+        sockets: process::activated_sockets(),
+        read: None,
         terminal: Terminal::Unwatched,
         control,
         // A custom master's script is what the manager knows; it says by itself what it has to say.
         manager_environment: ManagerEnvironment::default(),
         last_words: logging::finish,
-    })
+    }
+}
+
+/// What is to be run of the only app of a configuration.
+pub(super) fn plain(app: AppSpec, control: control::Setup) -> RunSpec {
+    fleet(BTreeMap::from([(PoolName::default(), app)]), FleetPlan::plain(), control)
 }
 
 /// The control socket of a master of this identity, which runs this.

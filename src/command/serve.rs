@@ -16,7 +16,7 @@ use super::run_spec::{self, Program};
 use crate::cli::Arguments;
 use crate::config::{self, Loaded};
 use crate::core::HostKind;
-use crate::driver::{self, HostSetup, LOG_FILE, RunSpec};
+use crate::driver::{self, AppSpec, HostSetup, LOG_FILE, RunSpec};
 use crate::exit::Exit;
 use crate::logging;
 use crate::node::host::HostLauncher;
@@ -39,10 +39,8 @@ pub(super) fn run(arguments: &Arguments) -> Exit {
 }
 
 fn serve(found: Found<'_>) -> Exit {
-    let (main, extension_plan) = (&found.loaded.real.app, found.extension_plan);
     match prepare(found) {
         Ok(job) => {
-            announce(&job, main, extension_plan);
             logging::hand_over();
             driver::run(job).unwrap_or_else(|error| {
                 error!(event = "internal", "luster cannot continue: {error:#}");
@@ -86,13 +84,15 @@ fn prepare(found: Found<'_>) -> Result<RunSpec, (Exit, String)> {
     let mut spec = generation::spec(loaded, &program.configured, &extension_plan.modules);
     spec.policy.host_kind = host_kind;
     let control = run_spec::control(settings, identity, &loaded.path);
-    let mut job = run_spec::prepare(settings, program, host_setup, control)?;
+    let mut app = run_spec::app(settings, program, host_setup, run_spec::become_master()?)?;
+    app.spec = spec;
+    let wanted = control.wanted.clone();
+    app.in_force = generation::in_force(loaded, wanted).map_err(|error| (Exit::Internal, error))?;
+    app.builtins = builtins;
+    announce(&app, &loaded.real.app, extension_plan);
+    let mut job = run_spec::plain(app, control);
     job.read = Some(read.into_read());
-    job.spec = spec;
-    let wanted = job.control.wanted.clone();
-    job.in_force = generation::in_force(loaded, wanted).map_err(|error| (Exit::Internal, error))?;
     job.terminal = environment.terminal;
-    job.builtins = builtins;
     job.manager_environment = ManagerEnvironment::of_this_process();
     Ok(job)
 }
@@ -149,7 +149,7 @@ fn start(
     (launcher, started)
 }
 
-fn announce(job: &RunSpec, main: &Path, extension_plan: &ExtensionPlan) {
+fn announce(job: &AppSpec, main: &Path, extension_plan: &ExtensionPlan) {
     let (workers, pid, version) = (job.spec.policy.workers, std::process::id(), env!("CARGO_PKG_VERSION"));
     let (app, node) = (main.display(), job.launcher.node.display());
     let s = if workers == 1 { "" } else { "s" };

@@ -31,6 +31,7 @@ mod listening;
 mod observed;
 mod pending;
 mod policy;
+mod pools;
 mod readiness;
 mod reload;
 mod reload_state;
@@ -67,6 +68,7 @@ pub use observed::{ChannelState, Departure, Startup};
 pub use policy::{
     Canary, ExitTimeout, HostKind, LifecycleLimits, MAX_WORKERS, Persistence, Policy, Readiness, RestartOrder,
 };
+pub use pools::{Fleet, FleetEffect, FleetPlan, OnDead, PoolName};
 pub use snapshot::{
     FleetGoal, HostSnapshot, InstanceSnapshot, RolloutProgress, Snapshot, WorkerSnapshot, WorkerState,
 };

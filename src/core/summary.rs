@@ -38,6 +38,72 @@ pub struct FleetSummary {
     pub longest_start: Option<Duration>,
 }
 
+impl FleetSummary {
+    /// How several pools stand together, whose fleet is about this.
+    #[must_use]
+    pub fn of_all(pools: impl Iterator<Item = Self>, goal: FleetGoal) -> Self {
+        let together = pools.reduce(Self::and);
+        let none = || Self {
+            goal,
+            is_changing: false,
+            rollout: None,
+            wanted: 0,
+            ready: 0,
+            starting: 0,
+            draining: 0,
+            backing_off: 0,
+            stopped: 0,
+            dead: 0,
+            instances: 0,
+            longest_stop: Some(Duration::ZERO),
+            longest_start: Some(Duration::ZERO),
+        };
+        together.map_or_else(none, |together| match goal {
+            // An extension may stop a pool that is the only one.
+            FleetGoal::Serve => together,
+            FleetGoal::Stop => Self { goal, ..together },
+        })
+    }
+
+    fn and(self, other: Self) -> Self {
+        let longer =
+            |one: Option<Duration>, other| one.zip(other).map(|(one, other): (_, Duration)| one.max(other));
+        Self {
+            goal: match (self.goal, other.goal) {
+                (FleetGoal::Stop, FleetGoal::Stop) => FleetGoal::Stop,
+                (FleetGoal::Serve, _) | (_, FleetGoal::Serve) => FleetGoal::Serve,
+            },
+            is_changing: self.is_changing || other.is_changing,
+            rollout: RolloutProgress::of_both(self.rollout, other.rollout),
+            wanted: self.wanted + other.wanted,
+            ready: self.ready + other.ready,
+            starting: self.starting + other.starting,
+            draining: self.draining + other.draining,
+            backing_off: self.backing_off + other.backing_off,
+            stopped: self.stopped + other.stopped,
+            dead: self.dead + other.dead,
+            instances: self.instances + other.instances,
+            longest_stop: longer(self.longest_stop, other.longest_stop),
+            longest_start: longer(self.longest_start, other.longest_start),
+        }
+    }
+}
+
+impl RolloutProgress {
+    /// Two rollouts as one.
+    fn of_both(one: Option<Self>, other: Option<Self>) -> Option<Self> {
+        let (Some(one), Some(other)) = (one, other) else { return one.or(other) };
+        Some(Self {
+            began: one.began.min(other.began),
+            replaced: one.replaced + other.replaced,
+            under_way: one.under_way + other.under_way,
+            waiting: one.waiting + other.waiting,
+            is_held: one.is_held && other.is_held,
+            takes_back: one.takes_back || other.takes_back,
+        })
+    }
+}
+
 impl Supervisor {
     /// How the fleet stands.
     #[must_use]

@@ -12,26 +12,17 @@ use super::control_answers;
 use super::control_desk::{Asker, OpenAsk};
 use super::state::Driver;
 use crate::control::schema::{Answer, HostKind};
-use crate::control::{Ask, Call, LiveState, Order, Peer, Whom};
+use crate::control::{Ask, LiveState, Order, Peer, Whom};
 use crate::core::{Completion, Event, Moment, OnDeath, OneRequest, Refusal, Request, RequestId, Snapshot};
 
 impl Driver {
-    /// Answers a question of the control socket.
-    pub(super) fn control_call(&mut self, now: Moment, call: Call) {
-        match call {
-            // Whoever has gone away does not miss it.
-            Call::Status(answer) => drop(answer.send(self.live_state(now))),
-            Call::Ask(ask) => self.control_ask(now, ask),
-        }
-    }
-
     /// How everything stands to the core; made once for all who ask before something changes.
     fn snapshot(&mut self, now: Moment) -> Arc<Snapshot> {
-        let snapshot = match &self.desk.snapshot {
+        let snapshot = match &self.snapshot {
             Some(known) if known.revision == self.supervisor.revision() => known.clone(),
             Some(_) | None => Arc::new(self.supervisor.snapshot(now)),
         };
-        self.desk.snapshot = Some(snapshot.clone());
+        self.snapshot = Some(snapshot.clone());
         snapshot
     }
 
@@ -55,12 +46,13 @@ impl Driver {
             pids: self.children.iter().map(|(instance, process)| (*instance, pid(process))).collect(),
             host,
             config_real: configured.and_then(|configured| configured.config.clone()),
-            socket: self.desk.control.socket().map(|socket| socket.path().to_owned()).unwrap_or_default(),
+            socket: self.socket.clone(),
             app: configured.map(|configured| configured.main.clone()).unwrap_or_default(),
         }
     }
 
-    fn control_ask(&mut self, now: Moment, ask: Ask) {
+    /// Does what is asked for over the control socket.
+    pub(super) fn control_ask(&mut self, now: Moment, ask: Ask) {
         let Ask { order, by, reply, completed } = ask;
         let (request, what) = (control_answers::name(&order), control_answers::describe(&order));
         let Peer { pid, uid } = by;
@@ -78,22 +70,22 @@ impl Driver {
     /// called; if it is not, by whoever called.
     pub(super) fn place(&mut self, now: Moment, order: Order, asker: Asker) -> Result<u64, Answer> {
         let requests = self.requests_of(now, &order)?;
-        self.desk.asks.last += 1;
-        let number = self.desk.asks.last;
+        self.asks.last += 1;
+        let number = self.asks.last;
         let open =
             OpenAsk { order, asker, waiting: requests.len() + 1, refusal: None, completions: Vec::new() };
-        self.desk.asks.open.insert(number, open);
+        self.asks.open.insert(number, open);
         for request in requests {
             let id = self.next_request();
-            self.desk.asks.requests.insert(id, number);
+            self.asks.requests.insert(id, number);
             self.handle(now, Event::Asked(id, request));
         }
-        let Some(open) = self.desk.asks.open.get_mut(&number) else { return Ok(number) };
+        let Some(open) = self.asks.open.get_mut(&number) else { return Ok(number) };
         open.waiting -= 1;
         let refusal = open.refusal.as_ref().map(control_answers::refusal);
         if refusal.is_some() {
             // What becomes of the rest of it nobody waits for.
-            self.desk.asks.open.remove(&number);
+            self.asks.open.remove(&number);
         }
         refusal.map_or(Ok(number), Err)
     }
@@ -123,8 +115,8 @@ impl Driver {
     pub(super) fn replied(&mut self, id: RequestId, reply: Result<(), Refusal>) {
         let Err(refusal) = reply else { return };
         // Those of signals, and of methods that nobody waits for, are told by what happens.
-        let Some(number) = self.desk.asks.requests.remove(&id) else { return };
-        if let Some(open) = self.desk.asks.open.get_mut(&number) {
+        let Some(number) = self.asks.requests.remove(&id) else { return };
+        if let Some(open) = self.asks.open.get_mut(&number) {
             open.refusal = Some(refusal);
             open.waiting -= 1;
         }
@@ -132,8 +124,8 @@ impl Driver {
 
     /// The core has said what came of a request.
     pub(super) fn completed(&mut self, now: Moment, id: RequestId, completion: Completion) {
-        let Some(number) = self.desk.asks.requests.remove(&id) else { return };
-        if let Some(open) = self.desk.asks.open.get_mut(&number) {
+        let Some(number) = self.asks.requests.remove(&id) else { return };
+        if let Some(open) = self.asks.open.get_mut(&number) {
             open.completions.push(completion);
             open.waiting -= 1;
         }
@@ -142,10 +134,10 @@ impl Driver {
 
     /// Answers an ask of which nothing is left to wait for.
     pub(super) fn close_ask(&mut self, now: Moment, number: u64) {
-        if self.desk.asks.open.get(&number).is_some_and(|open| open.waiting > 0) {
+        if self.asks.open.get(&number).is_some_and(|open| open.waiting > 0) {
             return;
         }
-        let Some(open) = self.desk.asks.open.remove(&number) else { return };
+        let Some(open) = self.asks.open.remove(&number) else { return };
         let snapshot = self.snapshot(now);
         let answer = control_answers::completion(&open.order, open.completions, &snapshot);
         match open.asker {

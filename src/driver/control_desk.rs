@@ -10,14 +10,11 @@ use tracing::{debug, warn};
 
 use crate::control::schema::Answer;
 use crate::control::{Control, Order, Prepared, Reporter, Setup, Socket, Wanted};
-use crate::core::{Completion, HostInstanceId, Refusal, RequestId, Snapshot};
+use crate::core::{Completion, HostInstanceId, Refusal, RequestId};
 
 /// The control socket's side of the loop.
 pub(super) struct ControlDesk {
     pub(super) control: Control,
-    /// How everything stood when somebody last asked.
-    pub(super) snapshot: Option<Arc<Snapshot>>,
-    pub(super) asks: Asks,
     /// For those that ask and are not at the socket.
     pub(super) reporter: Arc<Reporter>,
 }
@@ -63,7 +60,7 @@ impl ControlDesk {
         }
         tell(&control);
         let reporter = Arc::new(Reporter::new(about));
-        Self { control, snapshot: None, asks: Asks::default(), reporter }
+        Self { control, reporter }
     }
     /// What is in force wants this socket, which may have been made.
     pub(super) fn adopt(&mut self, wanted: Option<&Wanted>, made: Option<Prepared>) {

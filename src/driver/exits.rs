@@ -2,57 +2,41 @@
 //!
 //! Invariant: nothing is handed to others that a dead worker had taken and said so, however many die at once.
 
-use std::cell::OnceCell;
-use std::collections::BTreeMap;
-
-use tracing::{debug, warn};
+use tracing::warn;
 
 use super::exec_results::{Mended, Unstarted};
 use super::state::Driver;
 use super::translate;
 use crate::core::{Event, ExitStatus, HostEvent, HostInstanceId, InstanceId, Moment};
 use crate::node::host::{ExitThen, HostNotification};
-use crate::process::{self, Pid, Remaining};
+use crate::process::{self, Pid};
 
 /// The exit code of a process that could not run its program, as shells have it.
 const NOT_RUN: i32 = 127;
 
 /// One of our processes.
 #[derive(Debug, Clone, Copy)]
-enum Whose {
+pub(super) enum Whose {
     Worker(InstanceId),
     Host(HostInstanceId),
 }
 
 impl Driver {
-    /// Collects the dead.
-    pub(super) fn reap(&mut self, now: Moment) -> Remaining {
-        // Made only when one of ours is dead, and then once for all of them.
-        let ours = OnceCell::new();
-        let reaped = process::reap(|pid| ours.get_or_init(|| self.pids()).get(&pid).copied());
-        if !reaped.exits.is_empty() {
-            // What the living asked for before is done before.
-            let _ = self.listen(now);
+    /// Takes leave of one that is dead; more of the same moment may follow.
+    pub(super) fn bury(&mut self, now: Moment, who: Whose, status: process::ExitStatus) {
+        match who {
+            Whose::Worker(instance) => self.worker_process_exited(now, instance, status),
+            Whose::Host(instance) => self.host_process_exited(now, instance, status),
         }
-        for (pid, status) in reaped.strangers {
-            let pid = pid.as_raw();
-            debug!(event = "orphan", pid, "process {pid}, which had come to luster as an orphan, {status}");
-        }
-        for exit in reaped.exits {
-            match exit.who {
-                Whose::Worker(instance) => self.worker_process_exited(now, instance, exit.status),
-                Whose::Host(instance) => self.host_process_exited(now, instance, exit.status),
-            }
-            // It held descriptors of ours in its table; some may be free now.
-            let _ = self.reserve.refill();
-        }
-        reaped.left
+        // It held descriptors of ours in its table; some may be free now.
+        let _ = self.reserve.refill();
     }
 
-    fn pids(&self) -> BTreeMap<Pid, Whose> {
+    /// All processes of this app.
+    pub(super) fn pids(&self) -> impl Iterator<Item = (Pid, Whose)> {
         let workers =
             self.children.iter().map(|(instance, process)| (process.child.pid(), Whose::Worker(*instance)));
-        workers.chain(self.host.process().map(|(instance, pid)| (pid, Whose::Host(instance)))).collect()
+        workers.chain(self.host.process().map(|(instance, pid)| (pid, Whose::Host(instance))))
     }
 
     fn worker_process_exited(&mut self, now: Moment, instance: InstanceId, status: process::ExitStatus) {

@@ -14,8 +14,8 @@ use crate::node::host::{ExitThen, HostNotification};
 use crate::node::ipc::UserHandle;
 
 use super::clauses;
+use super::ending;
 use super::host_handle::HostHealth;
-use super::run;
 use super::spawn_overrides::Serialization;
 use super::state::{DirectChannel, Driver, Process};
 use super::worker_messages;
@@ -49,7 +49,7 @@ impl Driver {
                 self.tell(now, &HostNotification::RolloutAborted { wid: None, reason });
             }
             Notice::AllDead(deaths) => {
-                self.tell(now, &HostNotification::AllDead { exit: run::common_cause(deaths).code() });
+                self.tell(now, &HostNotification::AllDead { exit: ending::common_cause(deaths).code() });
             }
             Notice::ShuttingDown(_) | Notice::Killing(_) => self.tell(now, &HostNotification::Ending),
             Notice::Listening(_, instance, _, address) => self.tell_listening(now, *instance, address),
@@ -177,7 +177,7 @@ impl Driver {
     /// It is all over.
     pub(super) fn tell_end(&mut self, now: Moment, outcome: &Outcome) {
         let exit = match outcome {
-            Outcome::Killed(cause) => Some(run::killed(*cause).code()),
+            Outcome::Killed(cause) => Some(ending::killed(*cause).code()),
             Outcome::Stopped | Outcome::Chosen(_) | Outcome::AllDead(_) | Outcome::HostFailed(..) => None,
         };
         self.tell(now, &HostNotification::End { exit });

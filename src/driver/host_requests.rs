@@ -13,11 +13,11 @@ use crate::core::{
 use crate::node::cluster::Balance;
 use crate::node::host::{HostNews, HostRequest, WorkerSettings};
 use crate::node::ipc::UserHandle;
-use crate::process::{self, Asked, Passed};
+use crate::process::{self, Passed};
 
 use super::builtin_extensions::Restart;
 use super::launch::SettingsFrom;
-use super::reader::Word;
+use super::reader::Reading;
 use super::state::{DirectChannel, Driver};
 use super::worker_messages;
 
@@ -103,21 +103,6 @@ impl Driver {
         self.check_host_health(now, health);
     }
 
-    /// Does what a signal asks for.
-    pub(super) fn asked_by_signal(&mut self, now: Moment, asked: Asked) {
-        match asked {
-            Asked::Restart => {
-                self.service.reload_asked(now);
-                self.request(now, Request::Reload(OnDeath::Hold));
-            }
-            Asked::ReopenLogs => self.builtins.reopen(),
-            Asked::Stop(cause) => {
-                self.service.stop_asked(now);
-                self.request(now, Request::StopBy(cause));
-            }
-        }
-    }
-
     /// Begins the work of these extensions, unless it has begun.
     fn do_the_work_of(&mut self, extensions: &[String]) {
         for name in extensions {
@@ -133,22 +118,19 @@ impl Driver {
         }
     }
 
-    /// Hears what the thread that reads the configuration has said.
-    pub(super) fn hear_reader(&mut self, now: Moment, generation: Generation, word: Word) {
-        match word {
-            Word::Start(start, answer) => {
-                // Who asked waits for this.
-                let _ = answer.send(self.reserve.lend(|| start.fork()));
-            }
-            Word::Done(result) => {
-                let result = result.map(|reading| {
-                    let spec = reading.spec.clone();
-                    self.reader.keep(generation, reading);
-                    Box::new(spec)
-                });
-                self.handle(now, Event::ConfigurationRead(generation, result));
-            }
-        }
+    /// Hears what was read.
+    pub(super) fn hear_reading(
+        &mut self,
+        now: Moment,
+        generation: Generation,
+        result: Result<Reading, String>,
+    ) {
+        let result = result.map(|reading| {
+            let spec = reading.spec.clone();
+            self.read = Some((generation, reading));
+            Box::new(spec)
+        });
+        self.handle(now, Event::ConfigurationRead(generation, result));
     }
 
     /// Asks the core for something.

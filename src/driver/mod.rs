@@ -1,24 +1,28 @@
 //! The one loop: events in, the core's effects performed, and the log line for both.
 //!
-//! Owns everything mutable: the core, the cluster's channels and listeners, the child processes, the channel to the
-//! host. Decides nothing: a branch on a worker's state here is a bug.
-//! Where to read: `run` (the loop), `clock` (what time it is), `state` (what it owns), `worker_events`, `host_requests` and `exits`
+//! Owns everything mutable: of each app the core, the cluster's channels and listeners, the child processes, the channel to the
+//! host; for all apps the control socket, the reading of the configuration, the service manager. Decides nothing: a branch on a worker's state here is a bug.
+//! Where to read: `run` (the loop), `clock` (what time it is), `fleet` (what it owns for all apps), `app` and `state` (of each), `worker_events`, `host_requests` and `exits`
 //! (events in), `perform` (effects out), `listens` and `port_holder` (what became of requests to listen), `log_lines` and
 //! `host_notifications` (what people and JavaScript are told), `control` (what is asked over the control socket).
 //! `builtin_extensions` does the work of extensions that are not installed.
 //! Invariants: nothing waits but the loop itself; every process is known by its instance; an instance's channel is read to
 //! its end before its exit is told.
 
+mod app;
 mod builtin_extensions;
 mod clauses;
 mod clock;
 mod control;
 mod control_answers;
 mod control_desk;
+mod demand;
+mod ending;
 mod endpoints;
 mod exec_results;
 mod exit_lines;
 mod exits;
+mod fleet;
 mod host_answers;
 mod host_handle;
 mod host_notifications;
@@ -31,6 +35,7 @@ mod log_lines;
 mod perform;
 mod port_holder;
 mod reader;
+mod readings;
 mod rest;
 mod run;
 mod service;
@@ -44,10 +49,11 @@ mod translate;
 mod worker_events;
 mod worker_messages;
 
+pub use app::{AppSpec, CustomMaster, HostSetup, RunSpec};
 pub use builtin_extensions::{BuiltinExtensions, GUARD, LOG_FILE, Restart, Watching};
 pub use clauses::cause_of_death;
 pub use control_answers::rollout_failure;
 pub use launch::{Configured, Launcher, SettingsFrom};
-pub use reader::{InForce, NowRunning, Read, Reading, Starter};
-pub use run::{CustomMaster, HostSetup, RunSpec, run};
+pub use reader::{FleetReading, InForce, NowRunning, Read, Reading, Starter};
+pub use run::run;
 pub use spawn_overrides::SpawnOverrides;

@@ -9,10 +9,11 @@ use crate::core::{
 use crate::node::cluster::Cluster;
 use crate::process::{self, Delivery, Forked, Sealed};
 
+use super::demand::Demand;
 use super::exec_results::{Begun, Mended};
 use super::launch::{LaunchError, Launched};
 use super::log_lines;
-use super::reader::{InForce, NowRunning, Reading};
+use super::reader::{InForce, Reading};
 use super::state::{DirectChannel, DirectChannelUse, Driver, Engaged, Process, Relayed};
 use super::streams::{self, Streams};
 use super::worker_messages;
@@ -53,17 +54,12 @@ impl Driver {
             Effect::ReleaseStaleListeners(instance) => self.cluster.instance_ready(instance),
             Effect::ReleaseSlotListeners(worker) => self.cluster.slot_abandoned(worker),
             Effect::ReleaseAllListeners => self.cluster.close_all(),
-            Effect::ReadConfiguration(generation) => {
-                if let Err(error) = self.reader.begin(generation, self.now_running()) {
-                    let reason = format!("it cannot be read: {error}");
-                    self.events.push_back(Event::ConfigurationRead(generation, Err(reason)));
-                }
-            }
+            Effect::ReadConfiguration(generation) => self.demands.push(Demand::Read(generation)),
             Effect::AdoptConfiguration(generation) => self.adopt_configuration(generation),
             Effect::ForgetConfiguration(generation) => {
                 self.readings.remove(&generation);
                 self.launcher.configured.remove(&generation);
-                self.desk.control.keep(self.readings.values().filter_map(|reading| reading.control.as_ref()));
+                self.demands.push(Demand::Forgotten);
             }
             Effect::StartHost(instance) => self.start_host(instance),
             Effect::Introduce(instance) => self.introduce(now, instance),
@@ -126,19 +122,10 @@ impl Driver {
         Ok(())
     }
 
-    /// What a reading has to know.
-    fn now_running(&self) -> NowRunning {
-        NowRunning {
-            host: self.host.process().is_some(),
-            control: self.desk.control.asked().cloned(),
-            sockets: self.desk.control.places(),
-        }
-    }
-
     /// What was read, now or before, is in force from now on.
     fn adopt_configuration(&mut self, generation: Generation) {
         let mut made = None;
-        if let Some(reading) = self.reader.take(generation) {
+        if let Some((_, reading)) = self.read.take().filter(|(of, _)| *of == generation) {
             let Reading { configured, in_force, socket, host_launcher, warnings, unapplied, spec: _ } =
                 reading;
             made = socket;
@@ -160,7 +147,7 @@ impl Driver {
         else {
             return;
         };
-        self.desk.adopt(control.as_ref(), made);
+        self.demands.push(Demand::Socket(control.clone(), made));
         match data.as_ref().map(Sealed::again).transpose() {
             Ok(data) => self.host.configure(about, data),
             Err(error) => warn!(

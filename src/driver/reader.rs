@@ -3,6 +3,7 @@
 //! Invariants: the loop forks whatever processes the reading needs, because the kernel would take the end of another thread
 //! for luster's; one reading at a time; what comes of one that nobody waits for changes nothing.
 
+use std::collections::BTreeMap;
 use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
@@ -13,15 +14,24 @@ use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 
 use super::launch::Configured;
 use crate::control::{Prepared, Wanted};
-use crate::core::{Generation, PoolSpec};
+use crate::core::{FleetPlan, Generation, PoolName, PoolSpec};
 use crate::node::cluster::{Balance, SocketAccess};
 use crate::node::host::{HostLaunchError, HostLauncher};
 use crate::process::{Child, Forked, Sealed, SpawnError, Start};
 
 /// Reads the configuration with every check; a refusal is told as it is.
-pub type Read = Arc<dyn Fn(&Starter) -> Result<Reading, String> + Send + Sync>;
+pub type Read = Arc<dyn Fn(&Starter) -> Result<FleetReading, String> + Send + Sync>;
 
-/// What was read.
+/// What was read, for all apps.
+#[derive(Debug)]
+pub struct FleetReading {
+    /// Each app's.
+    pub apps: BTreeMap<PoolName, Reading>,
+    /// Which apps there are to be, and in which order.
+    pub plan: FleetPlan,
+}
+
+/// What was read of one app.
 #[derive(Debug)]
 pub struct Reading {
     /// How workers get it.
@@ -76,7 +86,7 @@ pub struct NowRunning {
 #[derive(Debug)]
 pub(super) enum Word {
     Start(Box<Start>, Sender<Result<Forked, SpawnError>>),
-    Done(Box<Result<Reading, String>>),
+    Done(Box<Result<FleetReading, String>>),
 }
 
 /// The reading of configurations, as the loop holds it.
@@ -84,8 +94,24 @@ pub(super) struct Reader {
     read: Option<Read>,
     words: UnboundedReceiver<(Generation, Word)>,
     sender: UnboundedSender<(Generation, Word)>,
-    /// What has been read and not been taken yet.
-    done: Option<(Generation, Reading)>,
+}
+
+/// The readings that are waited for.
+#[derive(Debug, Default)]
+pub(super) struct Readings {
+    /// The reading begun last.
+    pub(super) last: Generation,
+    /// Whom the one under way is for, and as what.
+    pub(super) under_way: Option<BTreeMap<PoolName, Generation>>,
+    /// Who has asked since it began.
+    pub(super) waiting: BTreeMap<PoolName, Generation>,
+}
+
+impl Readings {
+    /// This app waits for a reading, under this number of its own.
+    pub(super) fn want(&mut self, name: PoolName, generation: Generation) {
+        self.waiting.insert(name, generation);
+    }
 }
 
 impl Starter {
@@ -129,7 +155,7 @@ impl Starter {
 impl Reader {
     pub(super) fn new(read: Option<Read>) -> Self {
         let (sender, words) = unbounded_channel();
-        Self { read, words, sender, done: None }
+        Self { read, words, sender }
     }
 
     /// Begins to read.
@@ -155,14 +181,5 @@ impl Reader {
             // We hold a sender ourselves.
             None => std::future::pending().await,
         }
-    }
-
-    pub(super) fn keep(&mut self, generation: Generation, reading: Reading) {
-        self.done = Some((generation, reading));
-    }
-
-    /// What was read, if it was this.
-    pub(super) fn take(&mut self, generation: Generation) -> Option<Reading> {
-        self.done.take().filter(|(of, _)| *of == generation).map(|(_, reading)| reading)
     }
 }

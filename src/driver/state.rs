@@ -1,57 +1,69 @@
-//! Everything the loop owns, and what every part of it needs: who is who, and speaking to workers.
+//! Everything the loop owns of one app, and what every part of it needs: who is who, and speaking to workers.
 //!
 //! Invariant: what comes of performing an effect is queued, and the core hears of it when all effects of its cause are performed.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::os::fd::OwnedFd;
+use std::path::PathBuf;
+use std::sync::Arc;
 
-use nix::errno::Errno;
 use tracing::{trace, warn};
 
-use crate::core::{Effect, Event, Generation, InstanceId, Moment, Outcome, RequestId, Spawn, Supervisor};
+use crate::control::Reporter;
+use crate::core::{
+    Effect, Event, Generation, InstanceId, Moment, Outcome, RequestId, Snapshot, Spawn, Supervisor,
+};
 use crate::node::cluster::{Cluster, News};
 use crate::node::host::HostNews;
 use crate::node::ipc::{Progress, SendOutcome};
 use crate::output::Relay;
-use crate::process::{self, Child, Reserve};
+use crate::process::{Child, Reserve};
 
 use super::builtin_extensions::BuiltinExtensions;
 use super::clauses;
-use super::control_desk::ControlDesk;
+use super::control_desk::Asks;
+use super::demand::Demand;
 use super::endpoints::Endpoints;
 use super::exec_results::{Begun, Mended};
 use super::host_handle::HostHandle;
 use super::host_status::HostStatus;
 use super::launch::Launcher;
 use super::port_holder::Inquiries;
-use super::reader::{InForce, Reader};
+use super::reader::{InForce, Reading};
 use super::rest::Rest;
-use super::service::Service;
 use super::spawn_overrides::Serialization;
 
-/// Everything the loop owns.
+/// Everything the loop owns of one app.
 pub(super) struct Driver {
     pub(super) supervisor: Supervisor,
     pub(super) cluster: Cluster,
     pub(super) launcher: Launcher,
     pub(super) host: HostHandle,
     pub(super) builtins: BuiltinExtensions,
-    pub(super) reader: Reader,
+    /// What has been read and is not in force yet.
+    pub(super) read: Option<(Generation, Reading)>,
     /// What the readings of the configuration that may come into force again mean.
     pub(super) readings: BTreeMap<Generation, InForce>,
     pub(super) relay: Relay,
     pub(super) reserve: Reserve,
     pub(super) port_holders: Inquiries,
-    pub(super) desk: ControlDesk,
+    pub(super) asks: Asks,
+    /// How everything stood when somebody last asked.
+    pub(super) snapshot: Option<Arc<Snapshot>>,
+    /// The control socket; empty if there is none.
+    pub(super) socket: PathBuf,
     pub(super) host_status: HostStatus,
     pub(super) rest: Rest,
-    pub(super) service: Service,
     pub(super) endpoints: Endpoints,
     pub(super) children: BTreeMap<InstanceId, Process>,
     /// Kept from call to call, so that the hot path does not allocate.
     pub(super) news: Vec<News>,
     /// What has happened and the supervisor has not been told of yet.
     pub(super) events: VecDeque<Event>,
+    /// What the loop is to do for it.
+    pub(super) demands: Vec<Demand>,
+    /// Whether the supervisor has been told something since the loop last looked.
+    pub(super) stirred: Stirred,
     pub(super) engaged: Engaged,
     /// Whether it was told that the workers' Node is too old.
     pub(super) is_node_warned_of: bool,
@@ -59,6 +71,13 @@ pub(super) struct Driver {
     pub(super) last_request: RequestId,
     /// How it ended, once it has.
     pub(super) outcome: Option<Outcome>,
+}
+
+/// Whether the supervisor has been told something since the loop last looked.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Stirred {
+    No,
+    Yes,
 }
 
 /// Whether orders are being carried out.
@@ -114,29 +133,30 @@ impl Driver {
         launcher: Launcher,
         host: HostHandle,
         builtins: BuiltinExtensions,
-        reader: Reader,
-        desk: ControlDesk,
+        reporter: Arc<Reporter>,
     ) -> Self {
-        let host_status = HostStatus::new(desk.reporter.clone());
         Self {
             supervisor,
             cluster,
             launcher,
             host,
             builtins,
-            reader,
+            read: None,
             readings: BTreeMap::new(),
             relay: Relay::default(),
             reserve: Reserve::take(),
             port_holders: Inquiries::new(),
-            desk,
-            host_status,
+            asks: Asks::default(),
+            snapshot: None,
+            socket: PathBuf::new(),
+            host_status: HostStatus::new(reporter),
             rest: Rest::default(),
-            service: Service::default(),
             endpoints: Endpoints::default(),
             children: BTreeMap::new(),
             news: Vec::new(),
             events: VecDeque::new(),
+            demands: Vec::new(),
+            stirred: Stirred::No,
             engaged: Engaged::No,
             is_node_warned_of: false,
             last_request: RequestId(0),
@@ -153,7 +173,7 @@ impl Driver {
 
     pub(super) fn decide(&mut self, now: Moment, event: Event) -> Vec<Effect> {
         trace!(event = "core_event", "the core hears: {event:?}");
-        self.service.touch(now);
+        self.stirred = Stirred::Yes;
         self.supervisor.handle(now, event)
     }
 
@@ -168,11 +188,10 @@ impl Driver {
         self.tell_overdue_ends(now);
         self.rest.wake(now);
         if self.supervisor.next_wake().is_some_and(|at| at <= now) {
-            self.service.touch(now);
+            self.stirred = Stirred::Yes;
             let orders = self.supervisor.wake(now);
             self.carry_out(now, orders);
         }
-        self.service.wake(now, || self.supervisor.summary());
         if self.host.next_wake().is_some_and(|at| at <= now) && self.listen(now) == Progress::More {
             progress = Progress::More;
         }
@@ -186,7 +205,6 @@ impl Driver {
             self.host.next_wake(),
             self.port_holders.next_wake(),
             self.rest.next_wake(),
-            self.service.next_wake(),
         ];
         wakes.into_iter().flatten().min()
     }
@@ -246,13 +264,9 @@ impl Driver {
         (wid, self.pid(instance))
     }
 
-    /// Ends what is left when all workers are gone: listeners, and processes that detached themselves.
+    /// Ends what is left when all workers are gone: listeners, and what they have printed.
     pub(super) fn clean_up(&mut self) {
         self.cluster.close_all();
         self.relay.finish();
-        for pid in process::end_orphans(process::StopTimeouts::default()) {
-            let pid = pid.as_raw();
-            warn!(event = "left_behind", pid, error = %Errno::EBUSY, "process {pid} cannot be killed and is left behind");
-        }
     }
 }

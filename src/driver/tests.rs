@@ -8,13 +8,11 @@ use std::sync::{Arc, Mutex};
 use std::time::Instant;
 
 use super::builtin_extensions::BuiltinExtensions;
-use super::control_desk::{Asks, ControlDesk};
 use super::host_handle::HostHandle;
 use super::launch::{Configured, Launcher, SettingsFrom};
-use super::reader::Reader;
 use super::spawn_overrides::SpawnOverrides;
 use super::state::{Driver, Engaged};
-use crate::control::{About, Control, Reporter};
+use crate::control::{About, Reporter};
 use crate::core::{
     ExitTimeout, Generation, HostKind, Layout, LifecycleLimits, Moment, Policy, PoolSpec, Readiness, Request,
     RestartOrder, Supervisor,
@@ -95,17 +93,14 @@ fn driver(folder: PathBuf) -> Driver {
         cause: |_| String::new(),
         failure: |_| [String::new(), String::new()],
     };
-    let about = Arc::new(about);
-    let reporter = Arc::new(Reporter::new(about.clone()));
-    let control = Control::new(about, || tokio::sync::broadcast::channel(1).1, || ());
+    let reporter = Arc::new(Reporter::new(Arc::new(about)));
     Driver::new(
         Supervisor::new(Moment(0), spec, 1),
         Cluster::new(Balance::RoundRobin).unwrap(),
         launcher,
         HostHandle::none().unwrap(),
         BuiltinExtensions::default(),
-        Reader::new(None),
-        ControlDesk { control, snapshot: None, asks: Asks::default(), reporter },
+        reporter,
     )
 }
 

@@ -5,6 +5,7 @@ mod harness;
 mod random;
 mod random_specs;
 mod reloading;
+mod several_pools;
 mod stories_of_answers;
 mod stories_of_failed_rollouts;
 mod stories_of_failures;
