@@ -81,9 +81,14 @@ fn here(loaded: &Loaded) -> Vec<Problem> {
     odd
 }
 
-/// What is said of a socket whose folder is not there.
+/// What is said of a socket whose folder is not there. Those below `/run` are made when a service starts (systemd's
+/// `RuntimeDirectory=`), so that they are missing says nothing.
 fn missing_folder(loaded: &Loaded, key: &str, socket: &Path) -> Option<Problem> {
+    let comes_later = ["/run", "/var/run"].iter().any(|runtime| socket.starts_with(runtime));
     let folder = socket.parent().filter(|folder| !folder.as_os_str().is_empty() && !folder.is_dir())?;
+    if comes_later {
+        return None;
+    }
     let message = format!("{key} is in {}, which is no folder that is there", folder.display());
     Some(loaded.origins.problem(key, message))
 }
