@@ -33,7 +33,7 @@ Examples:
   luster status                    Show how everything stands
   kill -HUP PID                    The same as luster reload, without an answer
 
-A first configuration: echo '{ \"app\": \"app.js\", \"workers\": 2 }' > luster.conf.json
+A first configuration: luster init, or echo '{ \"app\": \"app.js\", \"workers\": 2 }' > luster.conf.json
 
 Signals: SIGTERM, SIGINT and SIGQUIT stop gracefully (a second one kills), SIGHUP restarts the workers one by one, \
 SIGUSR1 reopens log files.
@@ -64,6 +64,8 @@ pub(crate) struct Cli {
 pub(crate) enum Command {
     /// Validates CONFIG and exits
     Check(Check),
+    /// Writes a first configuration for the app in this folder
+    Init,
     /// Shows how everything stands: workers, rollout, last failure
     Status(Status),
     /// Reads the configuration again and replaces the workers one by one
@@ -219,7 +221,7 @@ pub(crate) fn parse() -> Result<Cli, Exit> {
             | Command::Events(_)
             | Command::List(_),
         )
-        | Some(Command::Attach | Command::Validate | Command::Link) => {}
+        | Some(Command::Init | Command::Attach | Command::Validate | Command::Link) => {}
     }
     Ok(cli)
 }

@@ -14,6 +14,7 @@ mod evaluator;
 mod extensions;
 mod found;
 mod generation;
+mod init;
 mod link;
 mod node_program;
 mod npm_launcher;
@@ -32,6 +33,7 @@ pub(crate) fn run(cli: &Cli) -> Exit {
     match &cli.command {
         None => serve::run(&cli.run),
         Some(Command::Check(check)) => check::run(check),
+        Some(Command::Init) => init::run(),
         Some(Command::Status(status)) => client::status(status),
         Some(Command::Events(look)) => client::events(look),
         Some(Command::List(list)) => client::list(list),

@@ -28,6 +28,7 @@ mod guard;
 mod hanging_starts;
 mod idleness;
 mod inherited;
+mod init;
 mod javascript;
 mod late_workers;
 mod left_behind;
