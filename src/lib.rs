@@ -16,6 +16,7 @@ pub mod listen;
 pub mod node;
 pub mod output;
 pub mod process;
+pub mod program;
 pub mod systemd;
 pub mod watch;
 

@@ -13,6 +13,10 @@ declare namespace luster {
     interface Config {
         /** What the workers load: CommonJS, an ES module, or TypeScript where Node strips types. */
         app: string;
+        /** What runs the app, if not Node: a name, a path, or a list of it and its own arguments. */
+        interpreter?: string | string[];
+        /** The arguments of an app that is not Node's. */
+        args?: string[];
         /** How many workers; the CPUs this process may use by default. */
         workers?: number;
         /** Times in milliseconds; 0 or absent means no limit. */
@@ -33,6 +37,10 @@ declare namespace luster {
             readyTimeout?: number;
             /** The replacements of a reload that serve for `watch` milliseconds before the others follow. */
             canary?: { workers?: number; watch?: number };
+            /** When an app that is not Node's is ready: when it has run for `after` milliseconds; 1000. */
+            ready?: 'after' | { after: number };
+            /** The signal that asks an app that is not Node's to end; `'SIGTERM'`. */
+            stopSignal?: string | number;
             /** Whether workers keep what Node has compiled for those after them (Node 22.8 or newer); true by default. */
             compileCache?: boolean;
             /** Path of the control socket; `false` for none. */

@@ -21,7 +21,7 @@ use crate::cli::{LogFormat, Output};
 use crate::config::{self, Held};
 use crate::control::place::Identity;
 use crate::core::{HostKind, Moment};
-use crate::driver::{self, Configured, HostSetup, RunSpec, SettingsFrom, SpawnOverrides};
+use crate::driver::{self, Configured, HostSetup, NodeBoot, RunSpec, Runs, SettingsFrom, SpawnOverrides};
 use crate::exit::Exit;
 use crate::logging;
 use crate::node::host::{CustomMasterSpec, Hello, HostChannel, HostNews, HostRequest, WorkerSettings};
@@ -156,11 +156,13 @@ fn prepare(spec: &CustomMasterSpec, host_setup: HostSetup) -> Result<RunSpec, (E
         node_args: script.exec_argv.iter().map(OsString::from).collect(),
         configured: Configured {
             config: None,
-            main: script.exec.clone(),
-            boot: worker_boot(json!({"format": "script"}), &settings),
-            readable: Vec::new(),
-            data: None,
-            inspect_port: settings.master_inspect_port,
+            app: script.exec.clone(),
+            runs: Runs::Node(NodeBoot {
+                boot: worker_boot(json!({"format": "script"}), &settings),
+                readable: Vec::new(),
+                data: None,
+                inspect_port: settings.master_inspect_port,
+            }),
             overrides: SpawnOverrides::default(),
             overridden_by: SettingsFrom::CustomMaster,
         },

@@ -182,7 +182,7 @@ impl Environment {
             true => config::Links::Kept,
             false => config::Links::Followed,
         };
-        let request = config::ConfigRequest::from_environment(source.config.clone())?;
+        let request = config::ConfigRequest::from_environment(source.config.clone(), find_program)?;
         Ok(config::ConfigRequest { links, ..request })
     }
 
@@ -191,7 +191,7 @@ impl Environment {
         &self,
         request: config::ConfigRequest,
         (loaded, identity): (&Loaded, Identity),
-        node: PathBuf,
+        node: Result<PathBuf, String>,
         native: Vec<String>,
     ) -> Reread {
         Reread {
@@ -240,6 +240,11 @@ impl Environment {
             "package": self.launched.package.as_deref().map(utf8),
         })
     }
+}
+
+/// Finds a program by its name.
+fn find_program(name: &OsStr) -> Option<PathBuf> {
+    process::find_program(name, std::env::var_os("PATH").as_deref()).ok()
 }
 
 /// What SIGHUP means. If another process stands in for us, we die with it, and leave its group: it passes on what a

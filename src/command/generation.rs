@@ -2,17 +2,19 @@
 //!
 //! Invariant: configuration and app are those of one release: both are named by where they really were when it was read.
 
-use std::path::Path;
+use std::ffi::OsString;
+use std::path::{Path, PathBuf};
 
 use serde_json::{Value, json};
 
-use crate::config::{Balance, Flavour, Loaded, Settings};
+use crate::config::{self, Balance, Flavour, Loaded, Settings};
 use crate::control::Wanted;
 use crate::core::{HostKind, PoolSpec};
-use crate::driver::{Configured, InForce, SettingsFrom, SpawnOverrides};
+use crate::driver::{Configured, InForce, NodeBoot, Runs, SettingsFrom, SpawnOverrides};
 use crate::node::cluster::{self, SocketAccess};
 use crate::node::scripts::Script;
 use crate::process::{self, Sealed};
+use crate::program::ProgramCommand;
 
 /// What workers get; `package` is luster's own npm package, `overrides` what the configuration has wished for if it was run.
 pub(super) fn for_workers(
@@ -21,6 +23,33 @@ pub(super) fn for_workers(
     overrides: SpawnOverrides,
     host_kind: HostKind,
 ) -> Result<Configured, String> {
+    let runs = match &loaded.settings.program {
+        Some(program) => Runs::Program(command(program, &loaded.real.app)),
+        None => Runs::Node(node_boot(loaded, package)?),
+    };
+    Ok(Configured {
+        config: Some(loaded.real.config.clone()),
+        app: loaded.real.app.clone(),
+        runs,
+        overrides,
+        overridden_by: match host_kind {
+            HostKind::None => SettingsFrom::Configuration,
+            HostKind::ExtensionHost { .. } => SettingsFrom::Host,
+            HostKind::CustomMaster => SettingsFrom::CustomMaster,
+        },
+    })
+}
+
+/// How a program is run: by itself, or its interpreter.
+fn command(program: &config::Program, app: &Path) -> ProgramCommand {
+    let config::Program { interpreter, args, ready, stop_signal } = program;
+    let words = interpreter.iter().map(OsString::from).chain([app.as_os_str().to_owned()]);
+    let mut words = words.chain(args.iter().map(OsString::from));
+    let executable = words.next().map(PathBuf::from).unwrap_or_default();
+    ProgramCommand { executable, args: words.collect(), ready: ready.clone(), stop_signal: *stop_signal }
+}
+
+fn node_boot(loaded: &Loaded, package: Option<&Path>) -> Result<NodeBoot, String> {
     let data = sealed(loaded)?;
     let mut boot = about(loaded);
     if let Some(data) = &data {
@@ -32,19 +61,11 @@ pub(super) fn for_workers(
     boot["given"] =
         json!({"config": utf8(&loaded.path), "extensions": utf8(&loaded.settings.extensions_path)});
     let config = data.is_none().then(|| loaded.real.config.clone());
-    Ok(Configured {
-        config: Some(loaded.real.config.clone()),
-        main: loaded.real.app.clone(),
+    Ok(NodeBoot {
         boot: worker_boot(boot, &loaded.settings),
         readable: config.into_iter().collect(),
         data,
         inspect_port: loaded.settings.master_inspect_port,
-        overrides,
-        overridden_by: match host_kind {
-            HostKind::None => SettingsFrom::Configuration,
-            HostKind::ExtensionHost { .. } => SettingsFrom::Host,
-            HostKind::CustomMaster => SettingsFrom::CustomMaster,
-        },
     })
 }
 
@@ -124,13 +145,12 @@ pub(super) fn spec(loaded: &Loaded, configured: &Configured, modules: &[String])
         true => String::new(),
         false => json!([modules, loaded.raw.get("extensions"), utf8(&loaded.real.extensions)]).to_string(),
     };
+    let run = match &configured.runs {
+        Runs::Node(NodeBoot { boot, inspect_port, .. }) => format!("{boot}\n{inspect_port:?}"),
+        Runs::Program(command) => format!("{command:?}"),
+    };
     PoolSpec {
-        run: format!(
-            "{}\n{}\n{:?}\n{data}",
-            configured.main.display(),
-            configured.boot,
-            configured.inspect_port
-        ),
+        run: format!("{}\n{run}\n{data}", configured.app.display()),
         host,
         ..plain_spec(&loaded.settings)
     }

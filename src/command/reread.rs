@@ -29,7 +29,8 @@ pub(super) struct Reread {
     pub(super) before: Loaded,
     /// What this master is told apart by.
     pub(super) identity: Identity,
-    pub(super) node: PathBuf,
+    /// The Node program, or why there is none.
+    pub(super) node: Result<PathBuf, String>,
     pub(super) node_args: Vec<OsString>,
     pub(super) package: Option<PathBuf>,
     /// What scripts of ours are told.
@@ -77,7 +78,7 @@ impl Reread {
         }
         let mut evaluator = Evaluator {
             starter: Some(starter),
-            node: Some(self.node.clone()),
+            node: self.node.as_ref().ok().cloned(),
             node_args: self.node_args.clone(),
             // Ours, whatever has become of it.
             folder: ".".into(),
@@ -93,6 +94,11 @@ impl Reread {
         };
         let loaded = config::load(&self.request, &mut evaluator).map_err(|error| told(error.to_string()))?;
         let left = evaluator.running.take().map(|running| running.left);
+        if let (None, Err(error)) = (&loaded.settings.program, &self.node) {
+            return Err(format!(
+                "the app needs Node.js, and there was none when luster was started: {error}"
+            ));
+        }
         let (plan, odd) = self.check(&loaded)?;
         let mut left = left.unwrap_or_default();
         let host_kind = extensions::host_kind(&loaded.settings, &plan, left.stays);
@@ -140,7 +146,7 @@ impl Reread {
     /// What else `luster check` looks at; answers with who does the work of which extension, and with what looks odd.
     fn check(&self, loaded: &Loaded) -> Result<(ExtensionPlan, Vec<String>), String> {
         let resolution = Resolution {
-            node: Some(&self.node),
+            node: self.node.as_deref().ok(),
             node_args: &self.node_args,
             package: self.package.as_deref(),
         };

@@ -16,7 +16,7 @@ use super::run_spec::{self, Program};
 use crate::cli::Arguments;
 use crate::config::{self, Loaded};
 use crate::core::HostKind;
-use crate::driver::{self, AppSpec, HostSetup, LOG_FILE, RunSpec};
+use crate::driver::{self, AppSpec, HostSetup, LOG_FILE, RunSpec, Runs};
 use crate::exit::Exit;
 use crate::logging;
 use crate::node::host::HostLauncher;
@@ -57,14 +57,16 @@ fn serve(found: Found<'_>) -> Exit {
 fn prepare(found: Found<'_>) -> Result<RunSpec, (Exit, String)> {
     let Found { environment, identity, request, loaded, extension_plan, plan, mut evaluator } = found;
     let settings = &loaded.settings;
-    let node = environment.node.as_ref().map_err(|error| (Exit::ForkOrExec, error.to_string()))?.clone();
-    node_program::check(&node)?;
-    // Before the host is started: what it prints goes to the log files too.
-    let mut builtins = plan.open()?;
-    extension_plan.native.iter().for_each(|name| builtins.begin(name));
     let mut left =
         evaluator.running.as_mut().map(|running| std::mem::take(&mut running.left)).unwrap_or_default();
     let host_kind = extensions::host_kind(settings, extension_plan, left.stays);
+    let node = environment.node.as_ref().map_err(ToString::to_string);
+    if settings.program.is_none() || host_kind != HostKind::None {
+        node_program::check(node.clone().map_err(|error| (Exit::ForkOrExec, error))?)?;
+    }
+    // Before the host is started: what it prints goes to the log files too.
+    let mut builtins = plan.open()?;
+    extension_plan.native.iter().for_each(|name| builtins.begin(name));
     let host_setup = match host_kind {
         HostKind::None | HostKind::CustomMaster => {
             drop(evaluator);
@@ -74,13 +76,15 @@ fn prepare(found: Found<'_>) -> Result<RunSpec, (Exit, String)> {
     };
     let package = environment.launched.package.as_deref();
     let program = Program {
-        node: node.clone(),
+        // Without one nothing is started that needs it.
+        node: node.clone().map_or_else(|_| "node".into(), Clone::clone),
         node_args: environment.launched.node_args.clone(),
         configured: generation::for_workers(loaded, package, left.overrides(), host_kind)
             .map_err(|error| (Exit::Internal, error))?,
         args: environment.words.clone(),
     };
-    let read = environment.reread(request, (loaded, identity.clone()), node, extension_plan.native.clone());
+    let read =
+        environment.reread(request, (loaded, identity.clone()), node.cloned(), extension_plan.native.clone());
     let mut spec = generation::spec(loaded, &program.configured, &extension_plan.modules);
     spec.policy.host_kind = host_kind;
     let control = run_spec::control(settings, identity, &loaded.path);
@@ -149,13 +153,22 @@ fn start(
     (launcher, started)
 }
 
+/// What runs the app, if it does not run itself.
+fn run_by(job: &AppSpec) -> String {
+    let program = job.launcher.configured.values().find_map(|configured| match &configured.runs {
+        Runs::Node(_) => Some(&job.launcher.node),
+        Runs::Program(command) => Some(&command.executable).filter(|file| **file != configured.app),
+    });
+    program.map(|program| format!(" with {}", program.display())).unwrap_or_default()
+}
+
 fn announce(job: &AppSpec, main: &Path, extension_plan: &ExtensionPlan) {
     let (workers, pid, version) = (job.spec.policy.workers, std::process::id(), env!("CARGO_PKG_VERSION"));
-    let (app, node) = (main.display(), job.launcher.node.display());
+    let (app, by) = (main.display(), run_by(job));
     let s = if workers == 1 { "" } else { "s" };
     info!(
         event = "start",
-        pid, workers, version, "luster {version} (pid {pid}) runs {workers} worker{s} of {app} with {node}"
+        pid, workers, version, "luster {version} (pid {pid}) runs {workers} worker{s} of {app}{by}"
     );
     for name in &extension_plan.native {
         info!(event = "native", name, "{name} is not installed; using the built-in one");

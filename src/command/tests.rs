@@ -66,6 +66,7 @@ impl Story {
             defaults: Defaults { workers: 4, balance: Balance::RoundRobin },
             evaluation_deadline: self.deadline,
             links: Links::Followed,
+            find_program: |name| crate::process::find_program(name, std::env::var_os("PATH").as_deref()).ok(),
         }
     }
 
@@ -337,7 +338,7 @@ fn at_a_reload_it_has_as_long_and_what_runs_stays() {
             request: ConfigRequest { evaluation_deadline: deadline, ..story.request() },
             before: before.clone(),
             identity: crate::control::place::Identity::named("story").expect("a name"),
-            node: story.node.clone().expect("it is there"),
+            node: story.node.clone().ok_or_else(String::new),
             node_args: Vec::new(),
             package: None,
             boot: json!({"v": 1, "program": "/usr/bin/luster", "args": []}),

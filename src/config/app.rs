@@ -1,53 +1,108 @@
-//! Judges `app`: the worker's main module has to be there, and to be something Node runs.
+//! Judges `app`: the worker's main module has to be there, and to be something Node runs, or a program.
 //!
 //! Invariant: a file that is there is never called missing; what people probably meant is looked for only then.
 
+use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 
 use crate::config::error::in_words;
+use crate::config::file_kind::{self, FileKind, RUNNABLE};
 use crate::config::find::{self, NotFound};
+use crate::config::program;
+use crate::config::request::FindProgram;
+use crate::config::settings::Program;
 use crate::config::validator::Validator;
 
 const KEY: &str = "app";
 
-/// Extensions of programs in other languages, which Node would read as JavaScript or refuse.
-const FOREIGN: [&str; 12] = ["py", "rb", "php", "sh", "bash", "pl", "lua", "go", "rs", "java", "jar", "exe"];
-
-/// Extensions of what Node, or something that is loaded into it, runs.
-const RUNNABLE: [&str; 8] = ["js", "mjs", "cjs", "ts", "mts", "cts", "jsx", "tsx"];
-
 /// The most files of a folder that are compared with a missing one's name.
 const LOOKED_AT: usize = 1000;
 
-/// The main module's file, if it is there.
+/// The app's file, if it is there, and how it is run if not by Node.
 pub(super) fn app(
     validator: &mut Validator<'_>,
     base_dir: &Path,
     find_app: &mut dyn FnMut(&Path) -> Option<PathBuf>,
-) -> PathBuf {
+    find_program: FindProgram,
+) -> (PathBuf, Option<Program>) {
+    let has_interpreter = program::has_interpreter(validator);
+    let interpreter =
+        if has_interpreter { program::interpreter(validator, base_dir, find_program) } else { None };
+    let (app, runs) = match has_interpreter {
+        true => (interpreted(validator, base_dir), RunBy::Itself),
+        false => executed(validator, base_dir, find_app, find_program),
+    };
+    match runs {
+        RunBy::Itself => (app, Some(program::program(validator, interpreter.unwrap_or_default()))),
+        RunBy::Node => {
+            program::warn_of_no_program(validator);
+            (app, None)
+        }
+    }
+}
+
+/// Who runs an app without an interpreter.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum RunBy {
+    Node,
+    Itself,
+}
+
+/// What was written, unless that is wrong.
+fn written<'a>(validator: &mut Validator<'a>, expected: &str) -> Option<&'a str> {
     if !validator.has(KEY) {
         let example = "it names the worker's main module, as in \"app\": \"worker.js\"";
         validator.fail(KEY, format!("\"app\" is missing: {example}"));
-        return PathBuf::new();
+        return None;
     }
-    let expected = "the path of the worker's main module";
-    let Some(app) = validator.text(KEY, expected) else { return PathBuf::new() };
+    let app = validator.text(KEY, expected)?;
     if app.is_empty() || app.contains('\0') {
         validator.fail_value(KEY, expected);
-        return PathBuf::new();
+        return None;
     }
+    Some(app)
+}
+
+/// An app that an interpreter runs: a file, or a folder that it makes sense of.
+fn interpreted(validator: &mut Validator<'_>, base_dir: &Path) -> PathBuf {
+    let Some(app) = written(validator, "the path of what the interpreter runs") else {
+        return PathBuf::new();
+    };
+    let wanted = find::resolve(base_dir, Path::new(app));
+    if let Err(error) = std::fs::metadata(&wanted) {
+        let message = format!("\"app\": {} cannot be read: {}", wanted.display(), in_words(&error));
+        validator.fail(KEY, message);
+    }
+    wanted
+}
+
+/// An app that Node runs, or that is executed.
+fn executed(
+    validator: &mut Validator<'_>,
+    base_dir: &Path,
+    find_app: &mut dyn FnMut(&Path) -> Option<PathBuf>,
+    find_program: FindProgram,
+) -> (PathBuf, RunBy) {
+    let none = (PathBuf::new(), RunBy::Node);
+    let Some(app) = written(validator, "the path of the worker's main module") else { return none };
     let wanted = find::resolve(base_dir, Path::new(app));
     match find::find(&wanted, find::APP_EXTENSIONS) {
-        Ok(app) => match extension(&app).filter(|extension| FOREIGN.contains(extension)) {
-            None => return app,
-            Some(extension) => {
-                let message = format!("\"app\" is a .{extension} file, but luster runs Node.js modules");
+        Ok(app) => match file_kind::kind_of(&app) {
+            FileKind::Node => return (app, RunBy::Node),
+            FileKind::Executable => return (app, RunBy::Itself),
+            FileKind::Refused(why) => {
+                let message = format!("\"app\" is {}, {why}", validator.shown(KEY));
                 validator.fail(KEY, message);
             }
         },
         Err(NotFound::Missing(tried)) => {
             if let Some(app) = find_app(&wanted) {
-                return app;
+                return (app, RunBy::Node);
+            }
+            if !app.contains('/')
+                && let Some(app) = find_program(OsStr::new(app))
+            {
+                return (app, RunBy::Itself);
             }
             let message = missing(&validator.shown(KEY), &wanted, &tried);
             validator.fail(KEY, message);
@@ -56,7 +111,7 @@ pub(super) fn app(
             validator.fail(KEY, format!("\"app\": {} cannot be read: {}", path.display(), in_words(&error)));
         }
     }
-    PathBuf::new()
+    none
 }
 
 /// What is said of an app that is not there.

@@ -15,7 +15,7 @@ use crate::config::hints::Kind;
 use crate::config::keys::{SECTIONS, warn_of_near_misses};
 use crate::config::pm2;
 use crate::config::raw::ValueAt;
-use crate::config::request::Defaults;
+use crate::config::request::{Defaults, FindProgram};
 use crate::config::server::server;
 use crate::config::settings::Settings;
 use crate::config::socket;
@@ -31,11 +31,12 @@ pub(super) struct Surroundings<'a> {
     pub(super) defaults: Defaults,
     /// See [`Evaluate::find_app`].
     pub(super) find_app: &'a mut dyn FnMut(&Path) -> Option<PathBuf>,
+    pub(super) find_program: FindProgram,
 }
 
 /// Judges everything; the settings are to be used only if the validator noted no problem.
 pub(super) fn check(validator: &mut Validator<'_>, surroundings: Surroundings<'_>) -> Settings {
-    let Surroundings { base_dir, defaults, find_app } = surroundings;
+    let Surroundings { base_dir, defaults, find_app, find_program } = surroundings;
     for section in SECTIONS {
         // JS luster takes null for an empty section.
         if !matches!(validator.at(section), ValueAt::Absent | ValueAt::Plain(Value::Null | Value::Object(_)))
@@ -43,9 +44,9 @@ pub(super) fn check(validator: &mut Validator<'_>, surroundings: Surroundings<'_
             validator.fail_type_of(section, Kind::of_section(section), "an object");
         }
     }
-    let app = app(validator, base_dir, find_app);
+    let (app, program) = app(validator, base_dir, find_app, find_program);
     let workers = workers(validator, defaults.workers);
-    let policy = policy(validator, workers);
+    let policy = policy(validator, workers, program.is_some());
     let server = server(validator, workers, defaults.balance);
     let settings = Settings {
         extensions: extensions(validator),
@@ -59,11 +60,12 @@ pub(super) fn check(validator: &mut Validator<'_>, surroundings: Surroundings<'_
         control_group: socket::group(validator, "control.group"),
         compile_cache: validator.boolean("control.compileCache", true),
         app,
+        program,
         policy,
         server,
     };
     warn_of_near_misses(validator);
-    pm2::warn(validator);
+    pm2::warn(validator, settings.program.is_some());
     settings
 }
 
@@ -84,10 +86,12 @@ fn workers(validator: &mut Validator<'_>, default: u32) -> f64 {
 
 /// How long a canary serves where that is not said.
 const WATCH: Duration = Duration::from_secs(30);
+/// How long a program may take to end: unlike a worker of Node's it cannot be asked whether it still answers somebody.
+const PROGRAM_KILL: Duration = Duration::from_secs(10);
 /// How long a replacement may take: a new one that never gets ready must be given up some time.
 const READY_TIMEOUT: Duration = Duration::from_secs(60);
 
-fn policy(validator: &mut Validator<'_>, workers: f64) -> Policy {
+fn policy(validator: &mut Validator<'_>, workers: f64, is_program: bool) -> Policy {
     let workers = whole(workers.ceil()).unwrap_or(MAX_WORKERS);
     let restart = validator
         .choice(
@@ -95,7 +99,10 @@ fn policy(validator: &mut Validator<'_>, workers: f64) -> Policy {
             &[("stop-first", RestartOrder::StopFirst), ("start-first", RestartOrder::StartFirst)],
         )
         .unwrap_or(RestartOrder::StopFirst);
-    let limits = limits(validator);
+    let mut limits = limits(validator);
+    if is_program && !validator.has("control.killTimeout") {
+        limits.kill_timeout = Some(PROGRAM_KILL.saturating_add(limits.stop_timeout.unwrap_or_default()));
+    }
     if limits.allowed_sequential_deaths > 0 && limits.exit_threshold.is_none() {
         validator.warn(
             "control.allowedSequentialDeaths",
@@ -107,7 +114,7 @@ fn policy(validator: &mut Validator<'_>, workers: f64) -> Policy {
     let policy = Policy {
         workers,
         limits,
-        readiness: readiness(validator),
+        readiness: if is_program { Readiness::Checked } else { readiness(validator) },
         restart,
         parallel: parallel(validator, workers),
         ready_timeout,

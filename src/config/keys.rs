@@ -9,6 +9,8 @@ use crate::config::validator::Validator;
 /// Every key luster reads, in the order of the documentation.
 pub(super) const KEYS: &[&str] = &[
     "app",
+    "interpreter",
+    "args",
     "workers",
     "control.forkTimeout",
     "control.stopTimeout",
@@ -22,6 +24,8 @@ pub(super) const KEYS: &[&str] = &[
     "control.parallel",
     "control.readyTimeout",
     "control.canary",
+    "control.ready",
+    "control.stopSignal",
     "control.compileCache",
     "control.socket",
     "control.group",

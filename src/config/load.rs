@@ -4,6 +4,7 @@
 //! it.
 
 use std::collections::BTreeMap;
+use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 
 use serde_json::Value;
@@ -111,11 +112,19 @@ fn load_once(request: &ConfigRequest, evaluator: &mut dyn Evaluate) -> Result<Lo
     let variable = request.luster_conf.as_ref().map(|value| value.to_string_lossy()).unwrap_or_default();
     let overridden = overrides::apply(&variable, &mut raw, &mut origins);
     let mut find_app = |path: &Path| evaluator.find_app(path);
-    let surroundings =
-        Surroundings { base_dir: &base_dir, defaults: request.defaults, find_app: &mut find_app };
+    let surroundings = Surroundings {
+        base_dir: &base_dir,
+        defaults: request.defaults,
+        find_app: &mut find_app,
+        find_program: request.find_program,
+    };
     let (settings, warnings) = decide(overridden, &raw, &origins, surroundings)?;
     let real = Real {
-        app: request.links.real(&settings.app),
+        app: match &settings.program {
+            // What is executed may go by the name it has.
+            Some(program) if program.interpreter.is_empty() => request.links.real_folder(&settings.app),
+            Some(_) | None => request.links.real(&settings.app),
+        },
         extensions: request.links.real(&settings.extensions_path),
         flavour: (source == SourceFormat::Module).then(|| find::flavour(&real)),
         config: real,
@@ -166,7 +175,17 @@ pub fn validate(
     let overridden = overrides::apply(luster_conf, &mut raw, &mut origins);
     let mut find_app = |_: &Path| app.clone();
     let defaults = Defaults::from_environment();
-    decide(overridden, &raw, &origins, Surroundings { base_dir, defaults, find_app: &mut find_app })
+    // None is run.
+    let find_program = |name: &OsStr| Some(Path::new("/").join(name));
+    let surroundings = Surroundings { base_dir, defaults, find_app: &mut find_app, find_program };
+    let (settings, warnings) = decide(overridden, &raw, &origins, surroundings)?;
+    if settings.program.is_some() {
+        let message =
+            "\"app\" is no Node.js app: `luster CONFIG` runs such, a script of yours cannot".to_owned();
+        let problems = vec![origins.problem("app", message)];
+        return Err(Error::Invalid { problems, warnings, rest: Box::default() });
+    }
+    Ok((settings, warnings))
 }
 
 /// The settings, if nothing is wrong, and what looked odd.

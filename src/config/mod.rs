@@ -12,6 +12,7 @@ mod builtin_extensions;
 mod check;
 mod error;
 mod evaluate;
+mod file_kind;
 mod find;
 mod hints;
 mod json5_parser;
@@ -25,6 +26,7 @@ mod overrides;
 mod pm2;
 mod ports;
 mod problem;
+mod program;
 mod raw;
 mod read;
 mod render;
@@ -48,8 +50,8 @@ pub use origins::Origins;
 pub use problem::Problem;
 pub use read::SourceFormat;
 pub use render::{changed_keys, render};
-pub use request::{ConfigRequest, Defaults, EVALUATION_DEADLINE, Links, SIZE_LIMIT};
-pub use settings::{Balance, ControlSocket, Server, Settings};
+pub use request::{ConfigRequest, Defaults, EVALUATION_DEADLINE, FindProgram, Links, SIZE_LIMIT};
+pub use settings::{Balance, ControlSocket, Program, Server, Settings};
 
 // A part of the settings.
 pub use crate::core::{MAX_WORKERS, Port};

@@ -35,7 +35,7 @@ const OWN: &[(&[&str], &str)] = &[
         "the extension \"luster-log-file\" writes log files",
     ),
     (&["node_args", "interpreter_args"], "luster's is the option --node-arg"),
-    (&["interpreter", "exec_interpreter"], "luster runs Node.js, the one that its option --node names"),
+    (&["exec_interpreter"], "luster's is \"interpreter\""),
     (&["cron_restart"], "a systemd timer or cron can send SIGHUP to luster's pid"),
     (
         &["env_production", "env_development", "env_staging"],
@@ -59,14 +59,15 @@ const SHARED: &[(&[&str], &str)] = &[
 ];
 
 /// Warns of such keys.
-pub(super) fn warn(validator: &mut Validator<'_>) {
+pub(super) fn warn(validator: &mut Validator<'_>, is_program: bool) {
     let Some(raw) = validator.raw().as_object() else { return };
     let is_pm2 = raw.keys().any(|key| advice(OWN, key).is_some())
         || (raw.contains_key("script") && !raw.contains_key("app"));
     if !is_pm2 {
         return;
     }
-    for key in raw.keys() {
+    // A program's `args` are luster's own key.
+    for key in raw.keys().filter(|key| *key != "args" || !is_program) {
         if let Some(advice) = advice(OWN, key).or_else(|| advice(SHARED, key)) {
             validator.warn_at_key(key, format!("unknown key \"{key}\": {advice}"));
         }

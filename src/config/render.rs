@@ -6,12 +6,13 @@
 use std::path::Path;
 use std::time::Duration;
 
+use nix::sys::signal::Signal;
 use serde_json::{Map, Value, json};
 
 use crate::config::keys::{KEYS, unknown};
 use crate::config::load::Loaded;
-use crate::config::settings::{Balance, ControlSocket};
-use crate::core::{ExitTimeout, Port, Readiness, RestartOrder};
+use crate::config::settings::{Balance, ControlSocket, Program};
+use crate::core::{ExitTimeout, Port, Readiness, ReadyCheck, RestartOrder};
 
 /// The settings in force as a JSON object, ended by a line feed. `null` stands for "none".
 #[must_use]
@@ -51,7 +52,7 @@ fn real<'a>(loaded: &'a Loaded, key: &str) -> Option<&'a Path> {
 #[must_use]
 pub fn changed_keys(before: &Loaded, now: &Loaded) -> Vec<&'static str> {
     let differs = |key: &&'static str| match *key {
-        "app" | "workers" | "maxEventListeners" => false,
+        "app" | "interpreter" | "args" | "workers" | "maxEventListeners" => false,
         "server.port"
         | "server.groups"
         | "server.portsPerGroup"
@@ -124,7 +125,32 @@ fn in_force(loaded: &Loaded, key: &str) -> Value {
         "extensionsLoadTimeout" => millis(settings.extensions_load_timeout),
         "maxEventListeners" => json!(settings.max_event_listeners),
         "properties.masterInspectPort" => json!(settings.master_inspect_port),
+        key => settings.program.as_ref().map_or(Value::Null, |program| of_program(program, key)),
+    }
+}
+
+/// What only a program that is not Node's has.
+fn of_program(program: &Program, key: &str) -> Value {
+    match key {
+        "interpreter" => json!(Some(&program.interpreter).filter(|words| !words.is_empty())),
+        "args" => json!(program.args),
+        "control.ready" => ready(&program.ready),
+        "control.stopSignal" => signal(program.stop_signal),
         _ => Value::Null,
+    }
+}
+
+/// Its name, or its number if it has none.
+fn signal(number: i32) -> Value {
+    match Signal::try_from(number) {
+        Ok(signal) => json!(signal.as_str()),
+        Err(_) => json!(number),
+    }
+}
+
+fn ready(check: &ReadyCheck) -> Value {
+    match check {
+        ReadyCheck::After(wait) => json!({ "after": millis(Some(*wait)) }),
     }
 }
 

@@ -2,7 +2,7 @@
 //!
 //! Invariant: nothing is taken from the environment but what the [`ConfigRequest`] holds, so that tests can give it.
 
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 use std::{env, io};
@@ -30,14 +30,19 @@ pub struct ConfigRequest {
     pub evaluation_deadline: Duration,
     /// Whether Node follows symbolic links to where files really are.
     pub links: Links,
+    /// Finds programs.
+    pub find_program: FindProgram,
 }
+
+/// Finds a program by its name, in PATH.
+pub type FindProgram = fn(&OsStr) -> Option<PathBuf>;
 
 impl ConfigRequest {
     /// A request from this process's surroundings.
     ///
     /// # Errors
     /// There is no working directory.
-    pub fn from_environment(config: Option<PathBuf>) -> io::Result<Self> {
+    pub fn from_environment(config: Option<PathBuf>, find_program: FindProgram) -> io::Result<Self> {
         Ok(Self {
             config,
             cwd: env::current_dir()?,
@@ -45,6 +50,7 @@ impl ConfigRequest {
             defaults: Defaults::from_environment(),
             evaluation_deadline: EVALUATION_DEADLINE,
             links: Links::Followed,
+            find_program,
         })
     }
 }
@@ -63,6 +69,14 @@ impl Links {
         match self {
             Self::Followed => path.canonicalize().unwrap_or_else(|_| path.to_owned()),
             Self::Kept => path.to_owned(),
+        }
+    }
+
+    /// The same, but for the last name.
+    pub(super) fn real_folder(self, path: &Path) -> PathBuf {
+        match (path.parent(), path.file_name()) {
+            (Some(folder), Some(name)) => self.real(folder).join(name),
+            _ => path.to_owned(),
         }
     }
 }

@@ -7,14 +7,16 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use crate::config::builtin_extensions::BuiltinOptions;
-use crate::core::{Policy, Port};
+use crate::core::{Policy, Port, ReadyCheck};
 
 /// Everything the configuration decides. Each field's key is in parentheses.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Settings {
-    /// The worker's main module: an absolute path to an existing file, found as Node finds a main module
+    /// The worker's main module: an absolute path to an existing file, found as Node finds a main module; or a program
     /// (`app`).
     pub app: PathBuf,
+    /// How the app is run, if not by Node (`interpreter`, `args`, or what the file itself says).
+    pub program: Option<Program>,
     /// The folder that the configuration's relative paths start from.
     pub base_dir: PathBuf,
     /// How workers are started, watched, stopped and replaced (`workers`, `control.*`).
@@ -39,6 +41,20 @@ pub struct Settings {
     pub max_event_listeners: u32,
     /// Worker k's validator listens on this port + k (`properties.masterInspectPort`).
     pub master_inspect_port: Option<u16>,
+}
+
+/// A program that is not Node's.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Program {
+    /// The interpreter's file and its own arguments, the app coming behind them (`interpreter`); empty if the app is executed
+    /// itself.
+    pub interpreter: Vec<String>,
+    /// The app's arguments (`args`).
+    pub args: Vec<String>,
+    /// When one that runs is ready (`control.ready`).
+    pub ready: ReadyCheck,
+    /// The number of the signal that asks one to end (`control.stopSignal`).
+    pub stop_signal: i32,
 }
 
 /// Where the control socket is.

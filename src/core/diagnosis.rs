@@ -34,6 +34,7 @@ impl Slot {
                 Unready::Lacks(instance.missing(&self.expected.at(&instance.port)))
             }
             (Stage::Loading { said_ready: None, .. }, Readiness::Manual) => Unready::Wordless,
+            (Stage::Loading { said_ready: None, .. }, Readiness::Checked) => Unready::Unproven,
             (Stage::Loading { said_ready: None, .. }, Readiness::Automatic)
             | (Stage::Launching { .. } | Stage::Ready { .. } | Stage::Stopping { .. }, _) => Unready::Loading,
         }

@@ -60,6 +60,8 @@ pub enum Unready {
     Loading,
     /// Its app has not called `ready()`.
     Wordless,
+    /// It has not shown what its configuration waits for.
+    Unproven,
     /// It does not listen on these, which its predecessor did.
     Lacks(BTreeSet<Endpoint>),
     /// It was refused this listen.

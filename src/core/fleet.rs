@@ -133,7 +133,7 @@ impl Supervisor {
                     instance.comes_online(now, &mut effects);
                     match readiness {
                         Readiness::Manual => instance.owes_a_word(now),
-                        Readiness::Automatic => {}
+                        Readiness::Automatic | Readiness::Checked => {}
                     }
                 });
             }

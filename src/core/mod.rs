@@ -33,6 +33,7 @@ mod pending;
 mod policy;
 mod pools;
 mod readiness;
+mod ready_check;
 mod reload;
 mod reload_state;
 mod requests;
@@ -69,6 +70,7 @@ pub use policy::{
     Canary, ExitTimeout, HostKind, LifecycleLimits, MAX_WORKERS, Persistence, Policy, Readiness, RestartOrder,
 };
 pub use pools::{Fleet, FleetEffect, FleetPlan, OnDead, PoolName};
+pub use ready_check::ReadyCheck;
 pub use snapshot::{
     FleetGoal, HostSnapshot, InstanceSnapshot, RolloutProgress, Snapshot, WorkerSnapshot, WorkerState,
 };

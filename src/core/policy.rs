@@ -15,7 +15,7 @@ pub struct Policy {
     pub workers: u32,
     /// How each is watched and stopped, unless it has limits of its own.
     pub limits: LifecycleLimits,
-    /// Who says that a worker is ready [`control.triggerReadyStateManually`].
+    /// Who says that a worker is ready [`control.triggerReadyStateManually`, `control.ready`].
     pub readiness: Readiness,
     /// Which comes first in a rollout, the old worker's end or the new one's start [`control.restart`].
     pub restart: RestartOrder,
@@ -114,6 +114,8 @@ pub enum Readiness {
     Automatic,
     /// The app calls `require('luster').ready()`.
     Manual,
+    /// Whoever started it finds out [`control.ready`]; what it listens on counts for nothing.
+    Checked,
 }
 
 /// Which comes first when a worker is replaced in a rollout.

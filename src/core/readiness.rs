@@ -90,7 +90,7 @@ impl Instance {
         let expected = expected.at(&self.port);
         let missing = match readiness {
             Readiness::Automatic => self.missing(&expected),
-            Readiness::Manual => BTreeSet::new(),
+            Readiness::Manual | Readiness::Checked => BTreeSet::new(),
         };
         let is_late = now >= said_ready.after(SETTLE_LIMIT);
         if is_late && self.readiness_rule == ReadinessRule::Overlap {

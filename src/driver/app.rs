@@ -31,6 +31,7 @@ use crate::node::cluster::Cluster;
 use crate::node::host::{HostChannel, HostLauncher, HostNews};
 use crate::node::ipc::Progress;
 use crate::process::{Child, Terminal};
+use crate::program::Programs;
 use crate::systemd::ManagerEnvironment;
 
 /// What is to be run.
@@ -104,6 +105,7 @@ pub(super) struct App {
     /// What its log lines are told within.
     pub(super) span: Span,
     channels: AsyncFd<OwnedFd>,
+    programs: AsyncFd<OwnedFd>,
     link: AsyncFd<OwnedFd>,
     pub(super) undone: Undone,
     /// What it begins with, until it does.
@@ -128,6 +130,8 @@ pub(super) struct Undone {
 pub(super) enum Happened {
     /// Something at the workers' channels and listeners, or there is more of it.
     Cluster,
+    /// Something at programs that are not Node's.
+    Programs,
     PortHolder(Answer),
     Status(Report),
     Files,
@@ -144,6 +148,7 @@ impl App {
         reporter: Arc<Reporter>,
     ) -> anyhow::Result<Self> {
         let AppSpec { spec, limits, in_force, launcher, host_setup, builtins } = job;
+        let programs = Programs::new().context("programs cannot be watched")?;
         let mut cluster = Cluster::new(in_force.balance).context("workers' channels cannot be watched")?;
         // Nobody listens yet.
         let _ = cluster.give_access(in_force.access);
@@ -170,10 +175,11 @@ impl App {
         // Nothing is decided by it before the app begins.
         let policy = Policy { host_kind: HostKind::None, ..spec.policy.clone() };
         let idle = supervisor(PoolSpec { policy, ..spec.clone() });
-        let mut driver = Driver::new(idle, cluster, launcher, host, builtins, reporter);
+        let mut driver = Driver::new(idle, (cluster, programs), launcher, host, builtins, reporter);
         driver.readings.insert(Generation(0), in_force);
         // Duplicates, so that the watch and what is watched each own what they use.
         let channels = sys::watch(driver.cluster.as_fd().try_clone_to_owned()?)?;
+        let programs = sys::watch(driver.programs.as_fd().try_clone_to_owned()?)?;
         let link = sys::watch(driver.host.link().as_fd().try_clone_to_owned()?)?;
         let span = match name.is_nameless() {
             true => Span::none(),
@@ -182,7 +188,7 @@ impl App {
         // What came before anything was watched: lines behind an introduction, the end of a host.
         let undone = Undone { cluster: Progress::Idle, link: Progress::More };
         let waiting = Some(Beginning { spec, limits, backlog, starts_host });
-        Ok(Self { driver, span, channels, link, undone, waiting })
+        Ok(Self { driver, span, channels, programs, link, undone, waiting })
     }
 
     /// Begins, as far as nobody else is to say when.
@@ -231,6 +237,10 @@ impl App {
                 guard?.clear_ready();
                 Ok(Happened::Cluster)
             }
+            guard = self.programs.readable() => {
+                guard?.clear_ready();
+                Ok(Happened::Programs)
+            }
             answer = port_holders.next() => Ok(Happened::PortHolder(answer)),
             status = host_status.next() => Ok(Happened::Status(status)),
             () = builtins.changed() => Ok(Happened::Files),
@@ -247,6 +257,7 @@ impl App {
         let driver = &mut self.driver;
         match happened {
             Happened::Cluster => self.undone.cluster = driver.process(now),
+            Happened::Programs => driver.hear_programs(now),
             Happened::PortHolder(answer) => driver.hear_of_owner(now, answer),
             Happened::Status(status) => driver.hear_status(now, status),
             Happened::Files => driver.files_changed(now),

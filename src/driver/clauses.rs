@@ -35,6 +35,7 @@ pub(super) fn abort_reason(reason: &AbortReason) -> String {
 pub(super) fn what_it_lacks(lack: &Unready) -> String {
     match lack {
         Unready::Loading => "its app has not loaded".to_owned(),
+        Unready::Unproven => "it has not shown what control.ready waits for".to_owned(),
         Unready::Wordless => "it has not called ready()".to_owned(),
         Unready::Lacks(endpoints) => {
             let endpoints = endpoints.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");

@@ -47,7 +47,7 @@ impl Driver {
             host,
             config_real: configured.and_then(|configured| configured.config.clone()),
             socket: self.socket.clone(),
-            app: configured.map(|configured| configured.main.clone()).unwrap_or_default(),
+            app: configured.map(|configured| configured.app.clone()).unwrap_or_default(),
         }
     }
 

@@ -44,6 +44,9 @@ impl Driver {
         self.cluster.hear_out(instance, now, &mut news);
         self.take_in(now, news);
         self.cluster.detach(instance);
+        // One that ended at once may not have been heard of yet.
+        self.hear_programs(now);
+        self.programs.detach(instance);
         let unstarted = self.children.get_mut(&instance).and_then(|process| process.begun.settle().cloned());
         let not_started = match unstarted {
             Some(Unstarted::Lacking(reason)) => match self.start_anew(now, instance, reason) {

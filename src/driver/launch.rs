@@ -1,4 +1,4 @@
-//! What a worker's process is started with: Node, its flags, the preload, the main module, and the environment.
+//! What a worker's process is started with: Node, its flags, the preload, the main module, and the environment; or a program.
 //!
 //! Sources: node-cluster-protocol.md section 1 (environment, inspector ports), contract section 3 (`port`,
 //! `LUSTER_WID`).
@@ -12,6 +12,7 @@ use crate::core::{Generation, Spawn, WorkerId};
 use crate::node::host::{EnvChanges, Setup, needed};
 use crate::node::scripts::{self, NodeFlags, readable_arg};
 use crate::process::{Change, DescriptorLimit, FOR_LUSTER_ALONE, Forked, Sealed, SpawnError, Start, Stream};
+use crate::program::ProgramCommand;
 
 use super::spawn_overrides::{Serialization, SpawnOverrides, StreamOverride};
 
@@ -44,8 +45,28 @@ pub struct Launcher {
 pub struct Configured {
     /// Where the configuration really is, if there is a file of it.
     pub config: Option<PathBuf>,
-    /// The main module: the app, or a custom master's script.
-    pub main: PathBuf,
+    /// The app, or a custom master's script.
+    pub app: PathBuf,
+    /// What workers run.
+    pub runs: Runs,
+    /// What it overrides for workers.
+    pub overrides: SpawnOverrides,
+    /// Whether a host says that instead, once it is there.
+    pub overridden_by: SettingsFrom,
+}
+
+/// What workers run.
+#[derive(Debug)]
+pub enum Runs {
+    /// The app, as Node's main module.
+    Node(NodeBoot),
+    /// A program.
+    Program(ProgramCommand),
+}
+
+/// What a Node worker is given besides its main module.
+#[derive(Debug)]
+pub struct NodeBoot {
     /// What the workers' script is told, as JSON (`LUSTER_BOOT`).
     pub boot: String,
     /// What that reads besides, whatever else a worker may read.
@@ -54,10 +75,6 @@ pub struct Configured {
     pub data: Option<Sealed>,
     /// `properties.masterInspectPort`.
     pub inspect_port: Option<u16>,
-    /// What it overrides for workers.
-    pub overrides: SpawnOverrides,
-    /// Whether a host says that instead, once it is there.
-    pub overridden_by: SettingsFrom,
 }
 
 /// Who wants something.
@@ -77,8 +94,6 @@ pub(super) struct Launched {
     pub(super) forked: Forked,
     /// The command line, its first word being the program.
     pub(super) argv: Vec<String>,
-    /// How its messages are written.
-    pub(super) serialization: Serialization,
 }
 
 /// A worker's process could not be started.
@@ -101,50 +116,81 @@ pub(super) enum LaunchError {
     Channel(#[from] std::io::Error),
 }
 
-/// What one process is started with.
+/// What one Node worker is started with.
 struct LaunchPlan<'a> {
     launcher: &'a Launcher,
-    configured: &'a Configured,
+    app: &'a Path,
+    node: &'a NodeBoot,
     overrides: &'a SpawnOverrides,
     spawn: &'a Spawn,
 }
 
 impl Launcher {
-    /// Starts a process for this instance with this end of its channel and these streams. Whether it runs Node is known later.
+    /// What workers on this configuration run; nothing if it was forgotten.
+    pub(super) fn runs(&self, generation: Generation) -> Option<&Runs> {
+        self.configured.get(&generation).map(|configured| &configured.runs)
+    }
+
+    /// Starts a Node for this instance with this end of its channel and these streams. Whether it runs is known later.
     ///
     /// # Errors
     /// See [`LaunchError`]; nothing is left behind.
-    pub(super) fn launch(
+    pub(super) fn launch_node(
         &self,
         spawn: &Spawn,
+        boot: &NodeBoot,
         channel: OwnedFd,
         stdio: [Stream; 3],
     ) -> Result<Launched, LaunchError> {
         let configured = self.configured.get(&spawn.generation).ok_or(LaunchError::Forgotten)?;
         let overrides = self.overrides_of(configured);
-        let plan = LaunchPlan { launcher: self, configured, overrides, spawn };
+        let plan = LaunchPlan { launcher: self, app: &configured.app, node: boot, overrides, spawn };
         let (preload, seen) = self.preload.seen();
-        let args = plan.args(preload);
-        let text = |word: &OsString| word.to_string_lossy().into_owned();
-        let argv = [self.node.as_os_str().to_owned()].iter().chain(&args).map(text).collect();
-        let start = Start {
+        let data = boot.data.as_ref().map(Sealed::share).transpose().map_err(LaunchError::Data)?;
+        fork(Start {
             program: self.node.clone(),
-            args,
+            args: plan.args(preload),
             env: plan.env(),
             folder: overrides.folder.clone(),
             stdio,
-            channel,
-            further: configured
-                .data
-                .iter()
-                .map(Sealed::share)
-                .collect::<Result<_, _>>()
-                .map_err(LaunchError::Data)?,
+            given: [channel].into_iter().chain(data).collect(),
             identity: overrides.identity,
             limit: self.limit,
             needed: Some(needed(preload, seen)),
-        };
-        Ok(Launched { forked: start.fork()?, argv, serialization: overrides.serialization })
+        })
+    }
+
+    /// Starts a program for this instance with these streams. Whether it runs is known later.
+    ///
+    /// # Errors
+    /// See [`LaunchError`]; nothing is left behind.
+    pub(super) fn launch_program(
+        &self,
+        spawn: &Spawn,
+        command: &ProgramCommand,
+        stdio: [Stream; 3],
+    ) -> Result<Launched, LaunchError> {
+        let configured = self.configured.get(&spawn.generation).ok_or(LaunchError::Forgotten)?;
+        let overrides = self.overrides_of(configured);
+        let mut env = overrides.env.clone();
+        env.extend(command.env(spawn.worker, &spawn.port));
+        fork(Start {
+            program: command.executable.clone(),
+            args: command.args.clone(),
+            env,
+            folder: overrides.folder.clone(),
+            stdio,
+            given: Vec::new(),
+            identity: overrides.identity,
+            limit: self.limit,
+            needed: None,
+        })
+    }
+
+    /// How messages to workers on this configuration are written.
+    pub(super) fn serialization(&self, generation: Generation) -> Serialization {
+        let configured = self.configured.get(&generation);
+        configured.map(|configured| self.overrides_of(configured).serialization).unwrap_or_default()
     }
 
     fn overrides_of<'a>(&'a self, configured: &'a Configured) -> &'a SpawnOverrides {
@@ -197,7 +243,7 @@ impl Launcher {
                 if let (Some(exec), Some(configured)) =
                     (&setup.exec, self.configured.values_mut().next_back())
                 {
-                    configured.main = PathBuf::from(exec);
+                    configured.app = PathBuf::from(exec);
                 }
                 if let Some(args) = &setup.args {
                     self.args = args.iter().map(OsString::from).collect();
@@ -205,6 +251,12 @@ impl Launcher {
             }
         }
     }
+}
+
+fn fork(start: Start) -> Result<Launched, LaunchError> {
+    let words = [start.program.as_os_str()].into_iter().chain(start.args.iter().map(OsString::as_os_str));
+    let argv = words.map(|word| word.to_string_lossy().into_owned()).collect();
+    Ok(Launched { forked: start.fork()?, argv })
 }
 
 impl LaunchPlan<'_> {
@@ -221,10 +273,10 @@ impl LaunchPlan<'_> {
         }
         if flags.has_permissions() {
             // The script's own first: the script takes all from there on out of what the app sees.
-            let ours = [preload].into_iter().chain(self.configured.readable.iter().map(PathBuf::as_path));
+            let ours = [preload].into_iter().chain(self.node.readable.iter().map(PathBuf::as_path));
             args.extend(ours.map(readable_arg));
         }
-        args.extend([OsString::from("-r"), preload.into(), self.configured.main.clone().into()]);
+        args.extend([OsString::from("-r"), preload.into(), self.app.into()]);
         args.extend(self.launcher.args.iter().cloned());
         args
     }
@@ -247,7 +299,7 @@ impl LaunchPlan<'_> {
         }
         let written =
             flag.split_once('=').and_then(|(_, value)| value.rsplit(':').next()?.parse::<u16>().ok());
-        let base = self.configured.inspect_port.or(written).unwrap_or(INSPECTOR);
+        let base = self.node.inspect_port.or(written).unwrap_or(INSPECTOR);
         let port = inspector_port(base, self.spawn.worker);
         Some(format!("--inspect-port={port}").into())
     }
@@ -263,7 +315,7 @@ impl LaunchPlan<'_> {
             ("NODE_UNIQUE_ID", instance.0.to_string()),
             ("LUSTER_WID", worker.to_string()),
             ("port", port.as_ref().to_owned()),
-            ("LUSTER_BOOT", self.configured.boot.clone()),
+            ("LUSTER_BOOT", self.node.boot.clone()),
         ];
         let set = set.into_iter().map(|(name, value)| (name.into(), Change::Set(value.into())));
         // Ours, if luster itself was started by a Node.

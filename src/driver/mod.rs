@@ -5,7 +5,7 @@
 //! Where to read: `run` (the loop), `clock` (what time it is), `fleet` (what it owns for all apps), `app` and `state` (of each), `worker_events`, `host_requests` and `exits`
 //! (events in), `perform` (effects out), `listens` and `port_holder` (what became of requests to listen), `log_lines` and
 //! `host_notifications` (what people and JavaScript are told), `control` (what is asked over the control socket).
-//! `builtin_extensions` does the work of extensions that are not installed.
+//! `programs` starts and asks programs that are not Node's. `builtin_extensions` does the work of extensions that are not installed.
 //! Invariants: nothing waits but the loop itself; every process is known by its instance; an instance's channel is read to
 //! its end before its exit is told.
 
@@ -34,6 +34,7 @@ mod listens;
 mod log_lines;
 mod perform;
 mod port_holder;
+mod programs;
 mod reader;
 mod readings;
 mod rest;
@@ -53,7 +54,7 @@ pub use app::{AppSpec, CustomMaster, HostSetup, RunSpec};
 pub use builtin_extensions::{BuiltinExtensions, GUARD, LOG_FILE, Restart, Watching};
 pub use clauses::cause_of_death;
 pub use control_answers::rollout_failure;
-pub use launch::{Configured, Launcher, SettingsFrom};
+pub use launch::{Configured, Launcher, NodeBoot, Runs, SettingsFrom};
 pub use reader::{FleetReading, InForce, NowRunning, Read, Reading, Starter};
 pub use run::run;
 pub use spawn_overrides::SpawnOverrides;

@@ -2,6 +2,8 @@
 
 use tracing::{info, warn};
 
+use std::os::fd::OwnedFd;
+
 use crate::core::{
     Effect, Event, ExitStatus, Generation, HostEvent, HostInstanceId, InstanceId, Moment, Notice, Signal,
     Spawn,
@@ -11,12 +13,11 @@ use crate::process::{self, Delivery, Forked, Sealed};
 
 use super::demand::Demand;
 use super::exec_results::{Begun, Mended};
-use super::launch::{LaunchError, Launched};
+use super::launch::{LaunchError, Launched, Runs};
 use super::log_lines;
 use super::reader::{InForce, Reading};
-use super::state::{DirectChannel, DirectChannelUse, Driver, Engaged, Process, Relayed};
+use super::state::{DirectChannel, DirectChannelUse, Driver, Engaged, Kind, Process, Relayed};
 use super::streams::{self, Streams};
-use super::worker_messages;
 
 impl Driver {
     /// Performs orders, and those that follow from what comes of them. Called while that is going on it does nothing: what
@@ -44,12 +45,9 @@ impl Driver {
                     self.events.push_back(Event::NotStarted { instance, reason });
                 }
             }
-            Effect::Suspend(instance, haste) => {
-                self.cluster.suspend(instance);
-                self.say(now, instance, &worker_messages::suspend(haste));
-            }
-            Effect::Drain(instance) => self.say(now, instance, &worker_messages::drain()),
-            Effect::Disconnect(instance) => self.cluster.disconnect(instance, now),
+            Effect::Suspend(instance, haste) => self.suspend(now, instance, haste),
+            Effect::Drain(instance) => self.drain(now, instance),
+            Effect::Disconnect(instance) => self.disconnect(now, instance),
             Effect::Signal(instance, signal) => self.signal(instance, signal),
             Effect::ReleaseStaleListeners(instance) => self.cluster.instance_ready(instance),
             Effect::ReleaseSlotListeners(worker) => self.cluster.slot_abandoned(worker),
@@ -82,29 +80,17 @@ impl Driver {
         }
     }
 
-    /// Starts a worker's process, and tells of it. Whether it runs Node is known later.
+    /// Starts a worker's process, and tells of it. Whether it runs is known later.
     pub(super) fn spawn(&mut self, now: Moment, spawn: &Spawn) -> Result<(), LaunchError> {
-        let Spawn { worker, instance, .. } = *spawn;
-        let Self { reserve, cluster, launcher, children, builtins, .. } = self;
-        let (launched, ours) = reserve.lend(|| {
-            let (channel, theirs) = Cluster::channel_pair()?;
-            let Streams { ours, theirs: stdio } =
-                streams::make(launcher.streams_of(spawn.generation), builtins, worker, instance)
-                    .map_err(LaunchError::Streams)?;
-            let launched = launcher.launch(spawn, theirs, stdio)?;
-            match cluster.attach(worker, instance, channel) {
-                Ok(()) => Ok((launched, ours)),
-                Err(error) => {
-                    launched.forked.child.discard();
-                    Err(LaunchError::Channel(error))
-                }
-            }
-        })?;
-        let Launched { forked: Forked { child, exec }, argv, serialization } = launched;
+        let Spawn { worker, instance, generation, .. } = *spawn;
+        let serialization = self.launcher.serialization(generation);
+        let (launched, ours, kind) = self.launch(spawn)?;
+        let Launched { forked: Forked { child, exec }, argv } = launched;
         let process = Process {
             spawn: spawn.clone(),
             child,
             argv,
+            kind,
             serialization,
             streams: ours,
             direct: DirectChannel::No,
@@ -114,12 +100,44 @@ impl Driver {
             mended: Mended::No,
         };
         let pid = process.child.pid().as_raw();
-        children.insert(instance, process);
+        self.children.insert(instance, process);
         info!(event = "fork", wid = worker.0, pid, "worker {worker} (pid {pid}) started");
         self.endpoints.begins(instance);
         self.tell_streams(now, instance);
         self.tell_fork(now, instance);
         Ok(())
+    }
+
+    fn launch(&mut self, spawn: &Spawn) -> Result<(Launched, [Option<OwnedFd>; 3], Kind), LaunchError> {
+        let Spawn { worker, instance, generation, .. } = *spawn;
+        let Self { reserve, cluster, programs, launcher, builtins, .. } = self;
+        let runs = launcher.runs(generation).ok_or(LaunchError::Forgotten)?;
+        reserve.lend(|| {
+            let Streams { ours, theirs: stdio } =
+                streams::make(launcher.streams_of(generation), builtins, worker, instance)
+                    .map_err(LaunchError::Streams)?;
+            let (launched, attached, kind) = match runs {
+                Runs::Node(boot) => {
+                    let (channel, theirs) = Cluster::channel_pair()?;
+                    let launched = launcher.launch_node(spawn, boot, theirs, stdio)?;
+                    (launched, cluster.attach(worker, instance, channel), Kind::Node)
+                }
+                Runs::Program(command) => {
+                    // What an app of Node's before it has listened on: it binds that itself.
+                    cluster.slot_abandoned(worker);
+                    let launched = launcher.launch_program(spawn, command, stdio)?;
+                    let attached = programs.attach(instance, &launched.forked.exec, command.ready.clone());
+                    (launched, attached, Kind::Program { stop_signal: command.stop_signal })
+                }
+            };
+            match attached {
+                Ok(()) => Ok((launched, ours, kind)),
+                Err(error) => {
+                    launched.forked.child.discard();
+                    Err(LaunchError::Channel(error))
+                }
+            }
+        })
     }
 
     /// What was read, now or before, is in force from now on.

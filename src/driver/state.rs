@@ -18,6 +18,7 @@ use crate::node::host::HostNews;
 use crate::node::ipc::{Progress, SendOutcome};
 use crate::output::Relay;
 use crate::process::{Child, Reserve};
+use crate::program::Programs;
 
 use super::builtin_extensions::BuiltinExtensions;
 use super::clauses;
@@ -37,6 +38,7 @@ use super::spawn_overrides::Serialization;
 pub(super) struct Driver {
     pub(super) supervisor: Supervisor,
     pub(super) cluster: Cluster,
+    pub(super) programs: Programs,
     pub(super) launcher: Launcher,
     pub(super) host: HostHandle,
     pub(super) builtins: BuiltinExtensions,
@@ -99,8 +101,18 @@ pub(super) struct Process {
     pub(super) direct: DirectChannel,
     pub(super) direct_channel_use: DirectChannelUse,
     pub(super) relayed: Relayed,
+    pub(super) kind: Kind,
     pub(super) begun: Begun,
     pub(super) mended: Mended,
+}
+
+/// Who performs what is to be done with a worker.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Kind {
+    /// It has a channel of Node's.
+    Node,
+    /// It is asked to end by the signal with this number.
+    Program { stop_signal: i32 },
 }
 
 /// Whether there is a direct channel between the worker and the host.
@@ -129,7 +141,7 @@ pub(super) enum Relayed {
 impl Driver {
     pub(super) fn new(
         supervisor: Supervisor,
-        cluster: Cluster,
+        (cluster, programs): (Cluster, Programs),
         launcher: Launcher,
         host: HostHandle,
         builtins: BuiltinExtensions,
@@ -138,6 +150,7 @@ impl Driver {
         Self {
             supervisor,
             cluster,
+            programs,
             launcher,
             host,
             builtins,
@@ -186,6 +199,7 @@ impl Driver {
             self.take_in(now, news);
         }
         self.tell_overdue_ends(now);
+        self.wake_programs(now);
         self.rest.wake(now);
         if self.supervisor.next_wake().is_some_and(|at| at <= now) {
             self.stirred = Stirred::Yes;
@@ -202,6 +216,7 @@ impl Driver {
         let wakes = [
             self.supervisor.next_wake(),
             self.cluster.next_wake(),
+            self.programs.next_wake(),
             self.host.next_wake(),
             self.port_holders.next_wake(),
             self.rest.next_wake(),

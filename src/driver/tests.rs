@@ -9,7 +9,7 @@ use std::time::Instant;
 
 use super::builtin_extensions::BuiltinExtensions;
 use super::host_handle::HostHandle;
-use super::launch::{Configured, Launcher, SettingsFrom};
+use super::launch::{Configured, Launcher, NodeBoot, Runs, SettingsFrom};
 use super::spawn_overrides::SpawnOverrides;
 use super::state::{Driver, Engaged};
 use crate::control::{About, Reporter};
@@ -20,6 +20,7 @@ use crate::core::{
 use crate::node::cluster::{Balance, Cluster};
 use crate::node::scripts::{Placed, Places, Script};
 use crate::process::DescriptorLimit;
+use crate::program::Programs;
 
 /// What is logged in this thread.
 #[derive(Clone, Default)]
@@ -67,11 +68,13 @@ fn driver(folder: PathBuf) -> Driver {
     let spec = PoolSpec { policy, layout, run, listen, host };
     let configured = Configured {
         config: None,
-        main: "app.js".into(),
-        boot: "{}".to_owned(),
-        readable: Vec::new(),
-        data: None,
-        inspect_port: None,
+        app: "app.js".into(),
+        runs: Runs::Node(NodeBoot {
+            boot: "{}".to_owned(),
+            readable: Vec::new(),
+            data: None,
+            inspect_port: None,
+        }),
         overrides: SpawnOverrides::default(),
         overridden_by: SettingsFrom::Configuration,
     };
@@ -96,7 +99,7 @@ fn driver(folder: PathBuf) -> Driver {
     let reporter = Arc::new(Reporter::new(Arc::new(about)));
     Driver::new(
         Supervisor::new(Moment(0), spec, 1),
-        Cluster::new(Balance::RoundRobin).unwrap(),
+        (Cluster::new(Balance::RoundRobin).unwrap(), Programs::new().unwrap()),
         launcher,
         HostHandle::none().unwrap(),
         BuiltinExtensions::default(),

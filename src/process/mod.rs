@@ -3,7 +3,7 @@
 //! Owns every fork, exec, wait and kill of luster; knows nothing of why a worker is started or stopped.
 //! Invariants: a worker is signalled only through its pidfd, so never a stranger that got its number; every
 //! other number that is signalled belongs to a child not reaped yet; a worker leads a group of
-//! its own and inherits descriptors 0 to 3 and what it is given besides (its configuration, as [`Sealed`] bytes); one
+//! its own and inherits descriptors 0 to 2 and what it is given from 3 on (a channel, its configuration as [`Sealed`] bytes); one
 //! registry knows every child, and only it reaps: for [`reap()`], [`wait_or_kill()`] and [`end_orphans`].
 
 mod activated;
@@ -46,6 +46,6 @@ pub use sealed::Sealed;
 pub use signals::{Asked, Passed, ReceivedSignal, Signals, stop_at_once};
 pub use socket_owner::{Bound, Owner, State, owner_of};
 pub use spawn::{Change, Exec, FURTHER, Forked, Identity, Needed, SpawnError, Start, StartStep, Stream};
-pub use status::{CoreDump, ExitStatus};
+pub use status::{CoreDump, ExitStatus, signal_name};
 pub use terminal::Terminal;
 pub use wait_or_kill::wait_or_kill;

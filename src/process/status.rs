@@ -43,7 +43,7 @@ impl ExitStatus {
     pub fn signal_name(self) -> Option<Cow<'static, str>> {
         match self {
             Self::Code(_) => None,
-            Self::Signal { number, .. } => Some(name_of(number)),
+            Self::Signal { number, .. } => Some(signal_name(number)),
         }
     }
 }
@@ -53,7 +53,7 @@ impl fmt::Display for ExitStatus {
         match *self {
             Self::Code(code) => write!(f, "exited with code {code}"),
             Self::Signal { number, core } => {
-                write!(f, "was killed by {}", name_of(number))?;
+                write!(f, "was killed by {}", signal_name(number))?;
                 match core {
                     CoreDump::Written => f.write_str(" (core dumped)"),
                     CoreDump::None => Ok(()),
@@ -64,7 +64,8 @@ impl fmt::Display for ExitStatus {
 }
 
 /// Real-time signals have no entry in any table of names; bash's notation is used for them.
-fn name_of(number: i32) -> Cow<'static, str> {
+#[must_use]
+pub fn signal_name(number: i32) -> Cow<'static, str> {
     match nix::sys::signal::Signal::try_from(number) {
         Ok(signal) => Cow::Borrowed(signal.as_str()),
         Err(_) if number == libc::SIGRTMIN() => Cow::Borrowed("SIGRTMIN"),

@@ -67,9 +67,8 @@ pub(crate) fn start(program: &str, args: &[&str], channel: UnixStream) -> Result
         ]),
         folder: None,
         stdio: [Stream::Inherited, Stream::Inherited, Stream::Inherited],
-        further: Vec::new(),
         identity: Identity::default(),
-        channel: OwnedFd::from(channel),
+        given: vec![OwnedFd::from(channel)],
         limit: DescriptorLimit::current().unwrap(),
         needed: None,
     }

@@ -126,9 +126,8 @@ fn the_environment_is_changed_as_asked() {
             .into(),
             folder: None,
             stdio: [Stream::Inherited, Stream::Inherited, Stream::Inherited],
-            further: Vec::new(),
+            given: vec![theirs.into()],
             identity: Identity::default(),
-            channel: theirs.into(),
             limit: DescriptorLimit::current().unwrap(),
             needed: None,
         };
@@ -189,9 +188,8 @@ fn the_reserve_starts_a_worker_when_the_table_is_full() {
                 env: [].into(),
                 folder: None,
                 stdio: [Stream::Inherited, Stream::Inherited, Stream::Inherited],
-                further: Vec::new(),
+                given: vec![theirs.into()],
                 identity: Identity::default(),
-                channel: theirs.into(),
                 limit: original,
                 needed: None,
             };

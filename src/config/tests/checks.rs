@@ -441,7 +441,7 @@ fn the_settings_in_force_are_shown_with_their_origins() {
     let keys: Vec<&String> = shown.keys().collect();
     assert_eq!(
         (keys[0].as_str(), keys[1].as_str(), keys[keys.len() - 1].as_str()),
-        ("app", "workers", "server.host")
+        ("app", "interpreter", "server.host")
     );
 }
 

@@ -31,6 +31,7 @@ impl Story {
             defaults: Defaults { workers: 4, balance: Balance::RoundRobin },
             evaluation_deadline: EVALUATION_DEADLINE,
             links: Links::Followed,
+            find_program: |_| None,
         };
         Self { root, request }.file("worker.js", "")
     }

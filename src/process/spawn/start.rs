@@ -23,10 +23,10 @@ use super::needed::Needed;
 use super::sys::{self, Image, Isolation, PreparedStart};
 use crate::process::{Child, DescriptorLimit};
 
-/// Where a process finds its channel; the caller says so in its environment.
-const CHANNEL: RawFd = 3;
+/// The first number of what a process is given: its channel, if it has one; the caller says so in its environment.
+const GIVEN: RawFd = 3;
 
-/// The first number of what a process is given besides.
+/// The first number of what a process with a channel is given besides.
 pub const FURTHER: RawFd = 4;
 
 /// A process to be started: a worker, or the extension host.
@@ -42,10 +42,8 @@ pub struct Start {
     pub folder: Option<PathBuf>,
     /// Its stdin, stdout and stderr.
     pub stdio: [Stream; 3],
-    /// Its end of its channel; becomes its descriptor 3 and is closed here.
-    pub channel: OwnedFd,
-    /// What it is given besides: its descriptors from [`FURTHER`] on.
-    pub further: Vec<OwnedFd>,
+    /// What it is given: its descriptors from 3 on, in this order; closed here. A channel comes first.
+    pub given: Vec<OwnedFd>,
     /// Whose rights it has, if they are not ours.
     pub identity: Identity,
     /// The limit on descriptors luster was started with.
@@ -84,8 +82,8 @@ impl fmt::Debug for Change {
 }
 
 impl Start {
-    /// Starts the process: in a group of its own, killed by the kernel when the master dies, with the channel as
-    /// descriptor 3 and nothing else but stdio and what was given. Comes back at once; what becomes of it is told later.
+    /// Starts the process: in a group of its own, killed by the kernel when the master dies, with nothing
+    /// else but stdio and what was given. Comes back at once; what becomes of it is told later.
     ///
     /// The thread that calls this must be the master's main one: the kernel takes that thread's end for the
     /// master's. A program that gains rights by exec (set-uid, file capabilities) is not killed with the
@@ -130,8 +128,7 @@ impl Start {
                 (Stream::Null | Stream::Inherited, _) => {}
             }
         }
-        placements.push((self.channel.as_raw_fd(), CHANNEL));
-        placements.extend(self.further.iter().map(AsRawFd::as_raw_fd).zip(FURTHER..));
+        placements.extend(self.given.iter().map(AsRawFd::as_raw_fd).zip(GIVEN..));
         sys::start(PreparedStart {
             image,
             placements,

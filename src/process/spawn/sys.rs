@@ -183,7 +183,7 @@ fn forget_dispositions() {
 
 /// Puts all descriptors where they belong; answers with the highest number used. The report's number gives way.
 fn place_all(placements: &mut [(RawFd, RawFd)], report: &mut RawFd) -> Result<RawFd, Errno> {
-    let last = placements.iter().map(|(_, to)| *to).max().unwrap_or(2);
+    let last = placements.iter().map(|(_, to)| *to).max().unwrap_or(2).max(2);
     // First those out of the way whose place another one takes.
     for (from, to) in placements.iter_mut() {
         if *from <= last && from != to {

@@ -157,7 +157,7 @@ fn an_app_that_is_not_what_was_meant_is_told_with_what_is_there() {
     refused(&of("./wroker.js"), &["did you mean worker.js?"]);
     refused(&of("./dist"), &["but there is no such file\n", "dist.js"]);
     refused(&of("./lib").file("lib/x.js", ""), &["\"./lib\", which is a folder without an index.js"]);
-    refused(&of("app.py").file("app.py", ""), &["\"app\" is a .py file, but luster runs Node.js modules"]);
+    refused(&of("app.py").file("app.py", ""), &["\"app\" is \"app.py\", a .py file; name what runs it"]);
 }
 
 #[test]

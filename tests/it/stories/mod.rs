@@ -51,6 +51,7 @@ mod old_nodes;
 mod own_ends;
 mod pid_one;
 mod privileged_ports;
+mod programs;
 mod proofs;
 mod readme;
 mod refused_configurations;

@@ -16,6 +16,7 @@ const RUN: &[(&str, &str, &str)] = &[
     ("Operating a running luster", "console", "readme::a_running_luster_is_operated"),
     ("Operating a running luster", "console", "readme::a_running_luster_is_operated"),
     ("Configuration", "js", "readme::the_annotated_configuration_is_one"),
+    ("Any program as a worker", "json", "programs::the_configuration_of_the_readme_runs_python"),
     ("systemd", "ini", "deployment::the_systemd_unit_is_valid_and_does_what_it_says"),
     ("Containers", "dockerfile", "deployment::the_container_file_makes_a_folder_that_serves_and_stops"),
     ("nginx and haproxy", "json", "deployment::two_groups_behind"),
@@ -167,8 +168,10 @@ fn the_annotated_configuration_is_one() {
     let (_, stdout, _) = luster().arg("--print-config").output();
     let printed: serde_json::Value = serde_json::from_str(&stdout).expect("JSON");
     let known = printed.as_object().expect("an object").keys().filter_map(|key| key.rsplit('.').next());
+    let of_programs = block("Any program as a worker", "json");
     for key in known.filter(|key| !matches!(*key, "any")) {
-        assert!(text.contains(&format!("{key}:")), "{key} is not in the README");
+        let is_there = text.contains(&format!("{key}:")) || of_programs.contains(&format!("\"{key}\":"));
+        assert!(is_there, "{key} is not in the README");
     }
 }
 

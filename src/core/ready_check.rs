@@ -1,0 +1,14 @@
+//! What shows that a worker which says nothing itself is ready.
+//!
+//! Invariant: these are values; whoever runs workers looks.
+
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+/// When a program that runs is ready [`control.ready`].
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub enum ReadyCheck {
+    /// When it has run for so long.
+    After(Duration),
+}
