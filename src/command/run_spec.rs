@@ -18,6 +18,7 @@ use crate::driver::{
     rollout_failure,
 };
 use crate::exit::Exit;
+use crate::listen;
 use crate::logging;
 use crate::node::scripts::{Placed, Places, Script};
 use crate::process::{self, DescriptorLimit, Terminal};
@@ -77,7 +78,7 @@ pub(super) fn fleet(apps: BTreeMap<PoolName, AppSpec>, plan: FleetPlan, control:
     RunSpec {
         apps,
         plan,
-        sockets: process::activated_sockets(),
+        sockets: process::activated_sockets(listen::is_stored_name),
         read: None,
         terminal: Terminal::Unwatched,
         control,

@@ -27,10 +27,10 @@ use crate::core::{
     FleetPlan, Generation, HostInstanceId, HostKind, LifecycleLimits, Moment, Policy, PoolName, PoolSpec,
     Request, Supervisor, WorkerId,
 };
-use crate::node::cluster::Cluster;
+use crate::node::cluster::{Cluster, SocketStore};
 use crate::node::host::{HostChannel, HostLauncher, HostNews};
 use crate::node::ipc::Progress;
-use crate::process::{Child, Terminal};
+use crate::process::{Activated, Child, Terminal};
 use crate::program::Programs;
 use crate::systemd::ManagerEnvironment;
 
@@ -40,8 +40,8 @@ pub struct RunSpec {
     pub apps: BTreeMap<PoolName, AppSpec>,
     /// In which order they come and go.
     pub plan: FleetPlan,
-    /// Sockets they may listen on by their numbers: luster was started with them.
-    pub sockets: BTreeMap<RawFd, OwnedFd>,
+    /// Sockets they may listen on: luster was started with them.
+    pub sockets: Activated,
     /// How the configuration is read anew, if there is one to be read.
     pub read: Option<Read>,
     /// What SIGHUP means.
@@ -144,7 +144,7 @@ impl App {
     pub(super) fn new(
         name: &PoolName,
         job: AppSpec,
-        sockets: BTreeMap<RawFd, OwnedFd>,
+        (sockets, store): (BTreeMap<RawFd, OwnedFd>, SocketStore),
         reporter: Arc<Reporter>,
     ) -> anyhow::Result<Self> {
         let AppSpec { spec, limits, in_force, launcher, host_setup, builtins } = job;
@@ -153,6 +153,7 @@ impl App {
         // Nobody listens yet.
         let _ = cluster.give_access(in_force.access);
         cluster.lend(sockets);
+        cluster.use_store(store);
         let (mut backlog, mut starts_host) = (Vec::new(), false);
         let host = match host_setup {
             HostSetup::None => HostHandle::none(),

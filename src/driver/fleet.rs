@@ -11,7 +11,7 @@ use std::io;
 use std::task::Poll;
 
 use nix::errno::Errno;
-use tracing::{debug, warn};
+use tracing::{debug, info, warn};
 
 use super::app::{App, Happened, RunSpec};
 use super::control_desk::ControlDesk;
@@ -20,9 +20,10 @@ use super::ending;
 use super::exits::Whose;
 use super::reader::{Reader, Readings};
 use super::service::Service;
-use super::state::{Driver, Stirred};
+use super::state::{Driver, Kept, Stirred};
 use crate::control::Call;
-use crate::core::{self, FleetEffect, FleetSummary, Moment, OnDeath, Outcome, PoolName, Request};
+use crate::core::{self, FleetEffect, FleetGoal, FleetSummary, Moment, OnDeath, Outcome, PoolName, Request};
+use crate::node::cluster::SocketStore;
 use crate::process::{self, Asked, Passed, Pid, Remaining};
 
 /// Everything the loop owns.
@@ -36,6 +37,8 @@ pub(super) struct Fleet {
     pub(super) reader: Reader,
     pub(super) readings: Readings,
     service: Service,
+    /// The listening sockets that the service manager keeps.
+    store: SocketStore,
     /// The signals that hosts want, by app.
     signals: BTreeMap<PoolName, Vec<String>>,
     /// How it ended, once it has.
@@ -73,11 +76,12 @@ impl Fleet {
         let RunSpec { apps, plan, sockets, read, terminal: _, control, manager_environment, last_words: _ } =
             job;
         let desk = ControlDesk::begin(control);
+        let store = SocketStore::new(manager_environment.store(), sockets.stored);
         let mut placed = BTreeMap::new();
         for (name, job) in apps {
-            let sockets = sockets.iter().map(|(number, socket)| Ok((*number, socket.try_clone()?)));
+            let sockets = sockets.sockets.iter().map(|(number, socket)| Ok((*number, socket.try_clone()?)));
             let sockets = sockets.collect::<io::Result<_>>()?;
-            let app = App::new(&name, job, sockets, desk.reporter.clone())?;
+            let app = App::new(&name, job, (sockets, store.clone()), desk.reporter.clone())?;
             placed.insert(name, app);
         }
         let mut fleet = Self {
@@ -87,6 +91,7 @@ impl Fleet {
             desk,
             reader: Reader::new(read),
             readings: Readings::default(),
+            store,
             service: Service::begin(&manager_environment, super::clock::now()),
             signals: BTreeMap::new(),
             outcome: None,
@@ -207,6 +212,33 @@ impl Fleet {
         }
         let Self { service, apps, order, .. } = self;
         service.wake(now, || summary(apps, order));
+        if service.comes_up() {
+            self.release_found();
+        }
+    }
+
+    /// Everybody listens who is going to: what a former luster has left besides is given up.
+    fn release_found(&self) {
+        let sockets = self.store.release_found();
+        if sockets > 0 {
+            let s = if sockets == 1 { "" } else { "s" };
+            info!(
+                event = "store_released",
+                sockets,
+                "nobody listens any more on {sockets} socket{s} that the service manager has kept over the restart: closed"
+            );
+        }
+    }
+
+    /// Tells the service manager which sockets to keep while luster is not there.
+    fn change_store(&mut self, now: Moment) {
+        while let Some(change) = self.store.change() {
+            if !self.service.change_store(now, &change) {
+                return;
+            }
+            self.store.changed();
+        }
+        self.service.try_again();
     }
 
     /// Does what apps have demanded, and moves them on, until nothing follows.
@@ -232,6 +264,7 @@ impl Fleet {
                 self.look_at(now, &name);
             }
         }
+        self.change_store(now);
     }
 
     fn meet(&mut self, name: PoolName, demand: Demand) {
@@ -262,8 +295,13 @@ impl Fleet {
     fn look_at(&mut self, now: Moment, name: &PoolName) {
         let Some(app) = self.apps.get(name).filter(|app| app.has_begun()) else { return };
         let effects = if let Some(outcome) = app.driver.outcome.clone() {
+            let is_last = self.apps.values().all(|app| !app.runs());
+            let kept = if is_last || self.order.goal() == FleetGoal::Stop { Kept::Yes } else { Kept::No };
+            // There is no later.
+            self.service.try_again();
+            self.change_store(now);
             let _ = self.with(name, |app| {
-                app.driver.clean_up();
+                app.driver.clean_up(kept);
                 ending::tell(&outcome);
             });
             self.order.over(name, outcome)

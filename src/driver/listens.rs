@@ -3,7 +3,7 @@
 use std::io;
 
 use nix::errno::Errno;
-use tracing::debug;
+use tracing::{debug, info};
 
 use crate::core::{Closing, Endpoint, Event, ExitStatus, InstanceId, Moment};
 use crate::node::cluster::{BindRequest, Obstacle};
@@ -107,5 +107,17 @@ impl Driver {
     pub(super) fn exited(&mut self, now: Moment, instance: InstanceId, ending: ExitStatus) {
         self.handle(now, Event::Exited(instance, ending));
         self.children.remove(&instance);
+    }
+
+    /// The end: who waits on what the service manager keeps waits for the next luster.
+    pub(super) fn tell_kept(&mut self) {
+        let kept = self.cluster.close_all_but_kept();
+        if !kept.is_empty() {
+            let on = kept.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
+            info!(
+                event = "store_kept",
+                on, "the service manager keeps {on} open until luster is started again"
+            );
+        }
     }
 }

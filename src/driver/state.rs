@@ -82,6 +82,13 @@ pub(super) enum Stirred {
     Yes,
 }
 
+/// Whether the service manager's store goes on to wait for the app's clients, because luster itself ends.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Kept {
+    No,
+    Yes,
+}
+
 /// Whether orders are being carried out.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Engaged {
@@ -280,8 +287,11 @@ impl Driver {
     }
 
     /// Ends what is left when all workers are gone: listeners, and what they have printed.
-    pub(super) fn clean_up(&mut self) {
-        self.cluster.close_all();
+    pub(super) fn clean_up(&mut self, kept: Kept) {
+        match kept {
+            Kept::No => self.cluster.close_all(),
+            Kept::Yes => self.tell_kept(),
+        }
         self.relay.finish();
     }
 }

@@ -34,6 +34,8 @@ pub(crate) enum Owner {
     /// That of all who have none of their own.
     Common,
     Slot(WorkerId),
+    /// It was found at the start, and nobody has claimed it yet.
+    Unclaimed,
 }
 
 /// What a member is to its group at this moment.
@@ -65,6 +67,13 @@ impl Group {
     /// Adds a socket, already listening.
     pub(crate) fn add(&mut self, owner: Owner, socket: OwnedFd) {
         self.members.push(Member { owner, source: AcceptSource::new(Arc::new(socket), AcceptState::Shut) });
+    }
+
+    /// Gives a socket that nobody has claimed to this owner, if there is one.
+    pub(crate) fn claim(&mut self, owner: Owner) -> Option<&Arc<OwnedFd>> {
+        let member = self.members.iter_mut().find(|member| member.owner == Owner::Unclaimed)?;
+        member.owner = owner;
+        Some(&member.source.socket)
     }
 
     pub(crate) fn first_socket(&self) -> Option<&Arc<OwnedFd>> {

@@ -16,6 +16,8 @@ pub(crate) struct SocketFile {
     path: PathBuf,
     device: u64,
     inode: u64,
+    /// When it was made: a file that others have made since may have got the same number.
+    made: (i64, i64),
     /// What it was made with: the umask's bits, and our group or the folder's.
     mode: u32,
     group: u32,
@@ -53,6 +55,37 @@ impl SocketFile {
         fs::symlink_metadata(path).is_ok_and(|found| self.is(&found))
     }
 
+    /// Whether this path leads to it, and it is not another one of the same number.
+    pub(super) fn is_unchanged_at(&self, path: &str) -> bool {
+        let is_same = |found: Metadata| self.is(&found) && self.made == (found.mtime(), found.mtime_nsec());
+        fs::symlink_metadata(path).is_ok_and(is_same)
+    }
+
+    /// The same where it was made.
+    pub(super) fn is_unchanged(&self) -> bool {
+        self.path.to_str().is_some_and(|path| self.is_unchanged_at(path))
+    }
+
+    /// All there is to know of it but its path, for whoever goes on with it.
+    pub(super) fn to_text(&self) -> String {
+        let Self { path: _, device, inode, made: (seconds, nanoseconds), mode, group } = self;
+        format!("{device:x}.{inode:x}.{seconds:x}.{nanoseconds:x}.{mode:o}.{group:x}")
+    }
+
+    /// What was said of the file at this path.
+    pub(super) fn from_text(path: &str, text: &str) -> Option<Self> {
+        let mut numbers = text.split('.');
+        let mut next = |base| i64::from_str_radix(numbers.next()?, base).ok();
+        Some(Self {
+            path: PathBuf::from(path),
+            device: next(16)?.try_into().ok()?,
+            inode: next(16)?.try_into().ok()?,
+            made: (next(16)?, next(16)?),
+            mode: next(8)?.try_into().ok()?,
+            group: next(16)?.try_into().ok()?,
+        })
+    }
+
     fn is(&self, found: &Metadata) -> bool {
         found.dev() == self.device && found.ino() == self.inode
     }
@@ -62,6 +95,7 @@ impl SocketFile {
             path: PathBuf::from(path),
             device: found.dev(),
             inode: found.ino(),
+            made: (found.mtime(), found.mtime_nsec()),
             mode: found.mode(),
             group: found.gid(),
         }

@@ -29,7 +29,7 @@ mod sys;
 mod terminal;
 mod wait_or_kill;
 
-pub use activated::{FOR_LUSTER_ALONE, activated_sockets};
+pub use activated::{Activated, FOR_LUSTER_ALONE, activated_sockets};
 pub use authbind::{authbind_advice, is_under_authbind};
 pub use channel::{inherited, inherited_channel};
 pub use child::{Child, Delivery, Signal, SignalError};

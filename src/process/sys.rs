@@ -188,6 +188,12 @@ pub(super) fn duplicate_at_exec_closed(number: RawFd) -> Result<OwnedFd, Errno> 
     Ok(unsafe { OwnedFd::from_raw_fd(raw) })
 }
 
+/// Owns a descriptor that was inherited.
+pub(super) fn take_inherited(number: RawFd) -> OwnedFd {
+    // SAFETY: it was open before anything of ours was, so nothing of ours owns it; whoever asks has found it, and asks once.
+    unsafe { OwnedFd::from_raw_fd(number) }
+}
+
 /// Closes a descriptor that nobody owns.
 pub(super) fn close(number: RawFd) {
     // SAFETY: the caller has just found out that it was inherited, so nothing of ours owns it.

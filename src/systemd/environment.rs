@@ -9,6 +9,8 @@ pub struct ManagerEnvironment {
     pub(super) notify_socket: Option<String>,
     /// How long it waits for a sign of life.
     pub(super) watchdog: Option<Duration>,
+    /// How many descriptors it keeps for us (`FileDescriptorStoreMax=`); 0 if none. It tells that since systemd 254.
+    pub(super) store: usize,
 }
 
 impl ManagerEnvironment {
@@ -28,13 +30,34 @@ impl ManagerEnvironment {
         let is_meant =
             number("WATCHDOG_PID").is_none_or(|pid| ours.iter().any(|ours| u64::from(*ours) == pid));
         let watchdog = number("WATCHDOG_USEC").filter(|limit| is_meant && *limit > 0);
-        Self { notify_socket, watchdog: watchdog.map(Duration::from_micros) }
+        let store = number("FDSTORE").filter(|_| notify_socket.is_some()).unwrap_or_default();
+        let store = usize::try_from(store).unwrap_or(usize::MAX);
+        Self { notify_socket, watchdog: watchdog.map(Duration::from_micros), store }
+    }
+
+    /// How many descriptors the manager keeps while luster is not there.
+    #[must_use]
+    pub const fn store(&self) -> usize {
+        self.store
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn there_is_a_store_where_somebody_can_be_told_of_it() {
+        let read = |names: &'static [(&str, &str)]| {
+            let variable =
+                |name: &str| names.iter().find(|(its, _)| *its == name).map(|(_, value)| (*value).to_owned());
+            ManagerEnvironment::read(variable, &[7]).store()
+        };
+        assert_eq!(read(&[("NOTIFY_SOCKET", "@x"), ("FDSTORE", "16")]), 16);
+        assert_eq!(read(&[("FDSTORE", "16")]), 0);
+        assert_eq!(read(&[("NOTIFY_SOCKET", "@x"), ("FDSTORE", "many")]), 0);
+        assert_eq!(read(&[("NOTIFY_SOCKET", "@x")]), 0);
+    }
 
     #[test]
     fn a_watchdog_that_is_meant_for_somebody_else_is_none_of_ours() {

@@ -1,5 +1,5 @@
 //! The service manager that started luster, and what it is told: systemd's notify protocol, sd_notify(3) and
-//! sd_watchdog_enabled(3).
+//! sd_watchdog_enabled(3), and what it is to keep, sd_pid_notify_with_fds(3).
 //!
 //! `environment` reads what the manager has said in the environment, `notifier` decides what is said to it and when, `socket` says
 //! it. Invariants: a manager that does not listen is not waited for; who was not started by one has no socket and no timer.
@@ -9,6 +9,7 @@ mod notifier;
 mod socket;
 
 use std::io;
+use std::os::fd::BorrowedFd;
 
 use crate::core::{FleetSummary, Moment};
 
@@ -48,6 +49,29 @@ impl ServiceManager {
     /// The manager may have asked for a stop, which may be over soon.
     pub const fn stop_asked(&mut self, now: Moment) {
         self.notifier.stop_asked(now);
+    }
+
+    /// Whether it was told that luster is up, and not yet that it stops.
+    #[must_use]
+    pub const fn is_told_up(&self) -> bool {
+        self.notifier.is_told_up()
+    }
+
+    /// Has it keep a descriptor under this name while luster is not there, until it is told otherwise: it is not to look for
+    /// itself whether the descriptor is of use any more.
+    ///
+    /// # Errors
+    /// It could not be told.
+    pub fn keep(&self, name: &str, descriptor: BorrowedFd<'_>) -> io::Result<()> {
+        self.socket.send_with(&format!("FDSTORE=1\nFDNAME={name}\nFDPOLL=0"), descriptor)
+    }
+
+    /// Has it close what it keeps under this name.
+    ///
+    /// # Errors
+    /// It could not be told.
+    pub fn forget(&self, name: &str) -> io::Result<()> {
+        self.socket.send(&format!("FDSTOREREMOVE=1\nFDNAME={name}"))
     }
 
     /// When [`Self::wake`] is to be called.

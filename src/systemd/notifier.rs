@@ -84,6 +84,11 @@ impl Notifier {
         self.look = Some(now);
     }
 
+    /// Whether the manager was told that luster is up, and not yet that it stops.
+    pub(super) const fn is_told_up(&self) -> bool {
+        matches!(self.told, Told::Serving | Told::Reloading)
+    }
+
     /// When [`Self::wake`] is to be called.
     pub(super) fn next_wake(&self) -> Option<Moment> {
         let unsent = self.unsent.as_ref().map(|(at, _)| *at);

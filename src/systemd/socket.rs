@@ -2,9 +2,12 @@
 //!
 //! Invariant: sending never waits.
 
-use std::io;
+use std::io::{self, IoSlice};
+use std::os::fd::{AsRawFd, BorrowedFd};
 use std::os::linux::net::SocketAddrExt;
 use std::os::unix::net::{SocketAddr, UnixDatagram};
+
+use nix::sys::socket::{ControlMessage, MsgFlags, UnixAddr, sendmsg};
 
 /// A socket that speaks to the service manager.
 #[derive(Debug)]
@@ -29,6 +32,20 @@ impl NotifySocket {
     /// Sends one datagram, or fails at once.
     pub(super) fn send(&self, text: &str) -> io::Result<()> {
         self.socket.send_to_addr(text.as_bytes(), &self.manager).map(drop)
+    }
+
+    /// The same with a descriptor, of which the manager gets one of its own.
+    pub(super) fn send_with(&self, text: &str, descriptor: BorrowedFd<'_>) -> io::Result<()> {
+        let address = match (self.manager.as_pathname(), self.manager.as_abstract_name()) {
+            (Some(path), _) => UnixAddr::new(path)?,
+            (None, name) => UnixAddr::new_abstract(name.unwrap_or_default())?,
+        };
+        let descriptors = [descriptor.as_raw_fd()];
+        let control = [ControlMessage::ScmRights(&descriptors)];
+        let flags = MsgFlags::MSG_DONTWAIT | MsgFlags::MSG_NOSIGNAL;
+        let parts = [IoSlice::new(text.as_bytes())];
+        sendmsg(self.socket.as_raw_fd(), &parts, &control, flags, Some(&address))?;
+        Ok(())
     }
 }
 

@@ -12,8 +12,8 @@ use serde_json::value::RawValue;
 
 use crate::core::{InstanceId, Moment, WorkerId};
 use crate::listen::{
-    self, AcceptSource, AcceptState, BindAddress, BoundSocket, Group, Membership, Options, Owner, Sharing,
-    SourceChange, Transport,
+    self, AcceptSource, AcceptState, BindAddress, BoundSocket, FoundListener, Group, Membership, Options,
+    Owner, Sharing, SourceChange, Transport,
 };
 use crate::node::cluster::listener::{ALIAS, BoundBy, Listener};
 use crate::node::cluster::listener_id::ListenerId;
@@ -23,6 +23,7 @@ use crate::node::cluster::query::{ListenRequest, Refusal, Target};
 use crate::node::cluster::reply::{self, Granted};
 use crate::node::cluster::room::ListenPolicy;
 use crate::node::cluster::standing::memberships;
+use crate::node::cluster::store::Kept;
 use crate::node::cluster::token::Token;
 use crate::node::cluster::worker::{DisconnectHandshake, PendingAck};
 use crate::node::cluster::{Cluster, News};
@@ -171,7 +172,7 @@ impl Cluster {
         }
         let owner = manner.owner(slot);
         let sockets = &mut listener.sockets;
-        if sockets.socket_of(owner).is_some() {
+        if sockets.socket_of(owner).is_some() || sockets.claim(owner).is_some() {
             return Ok(manner);
         }
         sockets.open_up()?;
@@ -179,6 +180,7 @@ impl Cluster {
         match listen::open_beside(first, &listener.share.place, listener.options) {
             Ok(socket) => {
                 sockets.add(owner, socket);
+                self.keep_sockets(id);
                 Ok(manner)
             }
             // A worker has bound the one there is, and we may not bind another.
@@ -216,8 +218,38 @@ impl Cluster {
             return Ok(id);
         }
         let options = Options { access: self.access, ..target.options };
-        let bound = listen::open(&target.share.place, options, sharing)?;
-        self.install(slot, target, data, (manner, bound), now)
+        if let Some(found) = self.store.take(&target.share.place, options) {
+            return self.install_found(slot, target, data, (manner, found), now);
+        }
+        let bound = match listen::open(&target.share.place, options, sharing) {
+            Err(Errno::EADDRINUSE) if self.store.makes_way(&target.share.place) => {
+                listen::open(&target.share.place, options, sharing)?
+            }
+            outcome => outcome?,
+        };
+        let id = self.install(slot, target, data, (manner, bound), now)?;
+        self.keep_sockets(id);
+        Ok(id)
+    }
+
+    /// Goes on with what a former luster has left, all of which is bound at one place.
+    fn install_found(
+        &mut self,
+        slot: WorkerId,
+        target: Target,
+        data: &RawValue,
+        (manner, found): (Manner, FoundListener),
+        now: Moment,
+    ) -> Result<ListenerId, Errno> {
+        let mut sockets = found.sockets.into_iter();
+        let first = sockets.next().ok_or(Errno::EINVAL)?;
+        let bound = BoundSocket { socket: first, file: found.file, alias: None };
+        let id = self.install(slot, target, data, (manner, bound), now)?;
+        if let Some(listener) = self.listeners.get_mut(&id) {
+            sockets.for_each(|socket| listener.sockets.add(Owner::Unclaimed, socket));
+            listener.kept = Kept::found(found.names, found.next);
+        }
+        Ok(id)
     }
 
     /// Takes a socket that exists already, and that there is only one of.

@@ -19,6 +19,7 @@ use crate::node::cluster::listener_id::ListenerId;
 use crate::node::cluster::listener_key::ListenerKey;
 use crate::node::cluster::manner::Manner;
 use crate::node::cluster::reply;
+use crate::node::cluster::store::Kept;
 
 /// A holder that refused is asked again after this at first, then ever later, up to [`REFUSAL_BACKOFF_MOST`].
 const REFUSAL_BACKOFF_FIRST: Duration = Duration::from_millis(1);
@@ -60,6 +61,7 @@ pub(super) struct Listener {
     pub(super) sockets: Group,
     pub(super) file: Option<SocketFile>,
     pub(super) origin: BoundBy,
+    pub(super) kept: Kept,
     /// A second socket whose connections are dealt out, whichever way those of the first go.
     pub(super) alias: Option<AcceptSource>,
     /// Whether it is in line for its connections to be dealt out.
@@ -148,6 +150,7 @@ impl Listener {
             sockets,
             file: None,
             origin: BoundBy::Fleet,
+            kept: Kept::Nothing,
             alias: None,
             in_line: false,
         }

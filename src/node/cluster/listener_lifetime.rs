@@ -163,7 +163,8 @@ impl Cluster {
 
     /// Closes a listener, and with it the connections that wait for a worker.
     pub(super) fn close_listener(&mut self, id: ListenerId) {
-        let Some(listener) = self.listeners.remove(&id) else { return };
+        let Some(mut listener) = self.listeners.remove(&id) else { return };
+        self.forget_sockets(&mut listener);
         for holder in &listener.holders {
             if let Some(worker) = self.workers.get_mut(&holder.instance) {
                 worker.held = worker.held.saturating_sub(1);

@@ -3,7 +3,7 @@
 //! One [`Cluster`] owns every worker's channel and every listening socket. It is driven: it does I/O only inside
 //! the calls its owner makes, never waits, reads no clock, starts no thread and logs nothing; what happened comes
 //! out as [`News`]. Reading goes `room` (what may be asked), `io` (what is ready), `protocol` (what was said),
-//! `listen_requests` (who listens), `listener_lifetime` (how long), `balancer` (who gets a connection); the sockets are in the
+//! `listen_requests` (who listens), `listener_lifetime` (how long), `kept_listeners` (what outlives luster), `balancer` (who gets a connection); the sockets are in the
 //! room `listen`, the wire in the room `node/ipc`, `message`, `query` and `reply`.
 //!
 //! Invariants: nothing a worker writes can stop, crash or starve the others; every queue here has a bound; a
@@ -14,6 +14,7 @@ mod balancer;
 mod bind_request;
 mod heir;
 mod io;
+mod kept_listeners;
 mod listen_requests;
 mod listener;
 mod listener_id;
@@ -27,6 +28,7 @@ mod query;
 mod reply;
 mod room;
 mod standing;
+mod store;
 mod token;
 mod wake_timer;
 mod worker;
@@ -38,6 +40,7 @@ mod tests;
 pub use bind_request::BindRequest;
 pub use news::{Balance, News, Obstacle};
 pub use room::Cluster;
+pub use store::{SocketStore, StoreChange};
 
 // They are part of the news and of what a cluster is asked.
 pub use crate::listen::{Site, SocketAccess};

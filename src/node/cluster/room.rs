@@ -20,6 +20,7 @@ use crate::node::cluster::listener::Listener;
 use crate::node::cluster::listener_id::ListenerId;
 use crate::node::cluster::news::{Balance, News};
 use crate::node::cluster::reply;
+use crate::node::cluster::store::SocketStore;
 use crate::node::cluster::token::Token;
 use crate::node::cluster::wake_timer::WakeTimer;
 use crate::node::cluster::worker::{DisconnectHandshake, PendingAck, ServingState, TakeoverStage, Worker};
@@ -55,6 +56,7 @@ pub struct Cluster {
     pub(super) next_listener: u32,
     pub(super) listen_policy: ListenPolicy,
     pub(super) inherited: Inherited,
+    pub(super) store: SocketStore,
     /// What workers are binding for us.
     pub(super) bindings: Vec<Binding>,
     pub(super) next_binding: u32,
@@ -92,6 +94,7 @@ impl Cluster {
             next_listener: 0,
             listen_policy: ListenPolicy::Open,
             inherited: Inherited::default(),
+            store: SocketStore::default(),
             bindings: Vec::new(),
             next_binding: 0,
             most_listeners: most_listeners(),

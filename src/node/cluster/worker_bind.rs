@@ -155,7 +155,9 @@ impl Cluster {
             Transport::Stream => listen::listen(socket.as_fd(), target.options.backlog)?,
             Transport::Datagram => {}
         }
-        self.install_alone(slot, target, &ask.data, BoundSocket::without_file(socket), now)
+        let id = self.install_alone(slot, target, &ask.data, BoundSocket::without_file(socket), now)?;
+        self.keep_sockets(id);
+        Ok(id)
     }
 }
 

@@ -24,7 +24,7 @@ fn app(body: &str) -> String {
 }
 
 /// Starts luster with these sockets as descriptors 3, 4, … and with what systemd says of them, or nothing.
-fn with_sockets(luster: Luster, sockets: Vec<OwnedFd>, told: bool) -> Luster {
+pub(super) fn with_sockets(luster: Luster, sockets: Vec<OwnedFd>, told: bool) -> Luster {
     let luster = if told {
         // `$$` stays the same: each program becomes the next.
         luster.through(&[

@@ -72,5 +72,6 @@ mod socket_access;
 mod startup_faults;
 mod stop_faults;
 mod stops_at_the_start;
+mod stored_sockets;
 mod symlink_deploys;
 mod taken_back;

@@ -1,6 +1,7 @@
 //! A service manager that wants to be told how luster is: systemd's `Type=notify`, `Type=notify-reload` and `WatchdogSec`.
 
 use std::os::unix::net::UnixDatagram;
+use std::path::Path;
 use std::time::{Duration, Instant};
 
 use nix::sys::signal::Signal;
@@ -48,6 +49,17 @@ impl Manager {
         }
         panic!("{word} was not said, only {heard:?}")
     }
+}
+
+/// Sends until there is no room even for somebody who has sent nothing yet: each has a limit of its own besides.
+pub(super) fn fill_queue(path: &Path) -> Vec<UnixDatagram> {
+    let senders = std::iter::from_fn(|| {
+        let sender = UnixDatagram::unbound().expect("a socket");
+        sender.set_nonblocking(true).expect("it can be");
+        let sent = std::iter::repeat_with(|| sender.send_to(b"x", path)).take_while(Result::is_ok).count();
+        (sent > 0).then_some(sender)
+    });
+    senders.collect()
 }
 
 /// Microseconds on the clock that the manager reads, too.
@@ -138,10 +150,7 @@ fn its_watchdog_hears_of_a_luster_whose_loop_turns_and_whose_workers_serve() {
 #[test]
 fn one_that_does_not_listen_or_is_gone_costs_nothing_but_a_warning() {
     let manager = Manager::new();
-    // Its queue is full from the start.
-    let other = UnixDatagram::unbound().expect("a socket");
-    other.set_nonblocking(true).expect("it can be");
-    while other.send_to(b"x", manager.folder.path().join("notify")).is_ok() {}
+    let _others = fill_queue(&manager.folder.path().join("notify"));
     let luster =
         manager.starts(Luster::with(HTTP, json!({"workers": 1, "server": {"port": free_port()}}))).start();
     luster.await_ready(1);
