@@ -5,6 +5,7 @@
 //! whose name is that of a command is given with its folder: `luster ./check`.
 
 mod client;
+mod documents;
 mod not_commands;
 mod split;
 
@@ -16,6 +17,7 @@ use clap::error::ContextKind;
 use clap::{ArgAction, Args, CommandFactory, Parser, Subcommand, ValueEnum};
 
 pub(crate) use self::client::{List, Look, Reload, Scale, Size, Status, Waiting, Whom, Workers};
+pub(crate) use self::documents::{Shell, completions, manual};
 pub(crate) use self::not_commands::advice;
 use self::split::{Cut, cut};
 use crate::exit::Exit;
@@ -88,6 +90,16 @@ pub(crate) enum Command {
     Events(Look),
     /// Lists the lusters of this user that run
     List(List),
+    /// Prints what a shell completes luster's commands and options by
+    Completions {
+        /// bash, zsh or fish
+        shell: Shell,
+    },
+    /// Prints the manual page of luster, or of one of its commands
+    Man {
+        /// The command
+        command: Option<String>,
+    },
     /// Supervises the workers of a custom master, whose channel is in `NODE_CHANNEL_FD`
     #[command(name = "__attach", hide = true)]
     Attach,
@@ -221,7 +233,14 @@ pub(crate) fn parse() -> Result<Cli, Exit> {
             | Command::Events(_)
             | Command::List(_),
         )
-        | Some(Command::Init | Command::Attach | Command::Validate | Command::Link) => {}
+        | Some(
+            Command::Init
+            | Command::Completions { .. }
+            | Command::Man { .. }
+            | Command::Attach
+            | Command::Validate
+            | Command::Link,
+        ) => {}
     }
     Ok(cli)
 }

@@ -25,7 +25,7 @@ mod serve;
 mod tests;
 mod validate;
 
-use crate::cli::{Cli, Command};
+use crate::cli::{self, Cli, Command};
 use crate::exit::Exit;
 
 /// Runs the command.
@@ -34,6 +34,8 @@ pub(crate) fn run(cli: &Cli) -> Exit {
         None => serve::run(&cli.run),
         Some(Command::Check(check)) => check::run(check),
         Some(Command::Init) => init::run(),
+        Some(Command::Completions { shell }) => cli::print(&cli::completions(*shell)),
+        Some(Command::Man { command }) => man(command.as_deref()),
         Some(Command::Status(status)) => client::status(status),
         Some(Command::Events(look)) => client::events(look),
         Some(Command::List(list)) => client::list(list),
@@ -46,5 +48,16 @@ pub(crate) fn run(cli: &Cli) -> Exit {
         Some(Command::Attach) => attach::run(),
         Some(Command::Validate) => validate::run(),
         Some(Command::Link) => link::run(),
+    }
+}
+
+fn man(command: Option<&str>) -> Exit {
+    match cli::manual(command) {
+        Some(page) => cli::print(&page),
+        None => {
+            let name = command.unwrap_or_default();
+            cli::complain(&format!("luster: there is no command {name:?}; luster --help lists them"));
+            Exit::Usage
+        }
     }
 }

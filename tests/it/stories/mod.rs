@@ -18,6 +18,7 @@ mod control_socket_places;
 mod custom_masters;
 mod deployment;
 mod descriptors;
+mod documents;
 mod drains;
 mod examples;
 mod extension_faults;
