@@ -31,9 +31,9 @@ pub(super) fn describe(order: &Order) -> String {
         Order::Restart(whom) => format!("a restart of {}", who(whom)),
         Order::Stop(whom) => format!("a stop of {}", who(whom)),
         Order::Start(whom) => format!("a start of {}", who(whom)),
-        Order::Scale(Target::Count(count)) => format!("{count} workers"),
-        Order::Scale(Target::Change(change @ ..0)) => format!("{} workers fewer", change.unsigned_abs()),
-        Order::Scale(Target::Change(change)) => format!("{change} workers more"),
+        Order::Scale(Target::Count(1)) => "a change to 1 worker".to_owned(),
+        Order::Scale(Target::Count(count)) => format!("a change to {count} workers"),
+        Order::Scale(Target::Change(change)) => format!("a change of the number of workers by {change:+}"),
         Order::Revive(whom) => format!("a revival of {}", who(whom)),
     }
 }

@@ -171,6 +171,10 @@ fn a_dead_worker_is_revived_and_started() {
     let (code, answer) = control.post("/v1/start", "{\"workers\":[1]}");
     assert_eq!((code, &answer["outcome"], &answer["wid"]), (409, &json!("aborted"), &json!(1)), "{answer}");
     assert_eq!(answer["message"], "a start of worker 1 has failed: worker 1 exited with code 3");
+    let (code, answer) = control.post("/v1/scale", "{\"count\":3}");
+    assert_eq!((code, &answer["outcome"]), (409, &json!("aborted")), "{answer}");
+    let words = "a change to 3 workers has failed: worker";
+    assert!(answer["message"].as_str().is_some_and(|message| message.starts_with(words)), "{answer}");
     std::fs::remove_file(luster.path().join("bad")).expect("it is there");
     let (code, answer) = control.post("/v1/revive", "");
     assert_eq!((code, &answer["outcome"]), (200, &json!("done")), "{answer}");

@@ -93,7 +93,7 @@ fn an_extension_reloads_scales_and_asks_how_everything_stands() {
         assert!(status["workers"][0]["instances"][0]["memory_bytes"].as_u64() > Some(0), "{status}");
         luster.await_told_where(3, "version 2", |told| told["version"] == 2);
         let asked = luster.events("host_asked");
-        assert_eq!(asked[1]["message"], "the extension host asks for 3 workers");
+        assert_eq!(asked[1]["message"], "the extension host asks for a change to 3 workers");
         ends_well(luster);
     });
 }
