@@ -1,6 +1,6 @@
 //! The command line: what the user typed, and nothing of what it means.
 //!
-//! `luster [OPTIONS] [CONFIG [WORDS]...]` runs; `luster check` with the same only looks. The words behind CONFIG are not
+//! `luster [OPTIONS] [CONFIG [WORDS]...]` runs; `luster check` with the same only looks, `luster unit` prints. The words behind CONFIG are not
 //! luster's, whatever they look like. The other commands are for a luster that runs, and take no such words. A configuration
 //! whose name is that of a command is given with its folder: `luster ./check`.
 
@@ -23,7 +23,7 @@ use self::split::{Cut, cut};
 use crate::exit::Exit;
 
 const USAGE: &str = "luster [OPTIONS] [CONFIG [WORDS]...]\n       luster check [OPTIONS] [CONFIG [WORDS]...]\n       \
-                     luster COMMAND [OPTIONS] [CONFIG]";
+                     luster unit [OPTIONS] [CONFIG [WORDS]...]\n       luster COMMAND [OPTIONS] [CONFIG]";
 
 const EXAMPLES: &str = "\
 Examples:
@@ -68,6 +68,8 @@ pub(crate) enum Command {
     Check(Check),
     /// Writes a first configuration for the app in this folder
     Init,
+    /// Prints a systemd unit that runs CONFIG
+    Unit(Unit),
     /// Shows how everything stands: workers, rollout, last failure
     Status(Status),
     /// Reads the configuration again and replaces the workers one by one
@@ -122,7 +124,18 @@ pub(crate) struct Check {
     pub(crate) strict: bool,
 }
 
-/// What running and checking take.
+/// What a unit takes.
+#[derive(Debug, Args)]
+#[command(override_usage = "luster unit [OPTIONS] [CONFIG [WORDS]...]")]
+pub(crate) struct Unit {
+    #[command(flatten)]
+    pub(crate) arguments: Arguments,
+    /// Prints it for the user's own systemd (systemctl --user)
+    #[arg(long)]
+    pub(crate) user: bool,
+}
+
+/// What running, checking and a unit take.
 #[derive(Debug, Args)]
 pub(crate) struct Arguments {
     #[command(flatten)]
@@ -216,6 +229,7 @@ pub(crate) fn parse() -> Result<Cli, Exit> {
     })?;
     match &mut cli.command {
         Some(Command::Check(check)) => check.arguments.source.words = theirs,
+        Some(Command::Unit(unit)) => unit.arguments.source.words = theirs,
         None => cli.run.source.words = theirs,
         Some(
             Command::Restart(workers)

@@ -30,7 +30,7 @@ const OTHER_WAYS: [(&[&str], &str); 4] = [
     (&["reopen", "reloadLogs", "flush"], "send SIGUSR1 to luster's pid to have log files reopened"),
     (
         &["startup", "save", "resurrect", "install", "daemon"],
-        "a systemd unit starts it at boot, see the README",
+        "a systemd unit starts it at boot: luster unit prints one",
     ),
 ];
 

@@ -8,7 +8,7 @@ use std::ffi::{OsStr, OsString};
 use clap::Command;
 
 /// Commands with a CONFIG that is read, behind which are words for it.
-const TAKE_WORDS: &[&str] = &["check"];
+const TAKE_WORDS: &[&str] = &["check", "unit"];
 
 /// A command line in two parts.
 #[derive(Debug, PartialEq, Eq)]

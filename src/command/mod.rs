@@ -1,6 +1,6 @@
 //! What each command does: from the arguments to a running fleet, or to words on stdout.
 //!
-//! `serve` runs the workers of a configuration and `check` checks one, each once it is `found`; `client` is all
+//! `serve` runs the workers of a configuration `check` checks one and `unit` prints a systemd unit for one, each once it is `found`; `client` is all
 //! commands for a luster that runs; the commands for luster's own JavaScript are `attach` (the
 //! supervisor of a custom master), `validate` (what a configuration means) and `link` (hands a channel on).
 //!
@@ -23,6 +23,10 @@ mod run_spec;
 mod serve;
 #[cfg(test)]
 mod tests;
+mod unit;
+mod unit_facts;
+mod unit_sandbox;
+mod unit_times;
 mod validate;
 
 use crate::cli::{self, Cli, Command};
@@ -36,6 +40,7 @@ pub(crate) fn run(cli: &Cli) -> Exit {
         Some(Command::Init) => init::run(),
         Some(Command::Completions { shell }) => cli::print(&cli::completions(*shell)),
         Some(Command::Man { command }) => man(command.as_deref()),
+        Some(Command::Unit(unit)) => unit::run(unit),
         Some(Command::Status(status)) => client::status(status),
         Some(Command::Events(look)) => client::events(look),
         Some(Command::List(list)) => client::list(list),

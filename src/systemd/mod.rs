@@ -2,11 +2,12 @@
 //! sd_watchdog_enabled(3), and what it is to keep, sd_pid_notify_with_fds(3).
 //!
 //! `environment` reads what the manager has said in the environment, `notifier` decides what is said to it and when, `socket` says
-//! it. Invariants: a manager that does not listen is not waited for; who was not started by one has no socket and no timer.
+//! it; `unit_file` is how units are written. Invariants: a manager that does not listen is not waited for; who was not started by one has no socket and no timer.
 
 mod environment;
 mod notifier;
 mod socket;
+mod unit_file;
 
 use std::io;
 use std::os::fd::BorrowedFd;
@@ -14,6 +15,7 @@ use std::os::fd::BorrowedFd;
 use crate::core::{FleetSummary, Moment};
 
 pub use environment::ManagerEnvironment;
+pub use unit_file::{UnitFile, Unwritable};
 
 use notifier::Notifier;
 use socket::NotifySocket;

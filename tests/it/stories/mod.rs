@@ -76,3 +76,4 @@ mod stops_at_the_start;
 mod stored_sockets;
 mod symlink_deploys;
 mod taken_back;
+mod unit;

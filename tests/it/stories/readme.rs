@@ -82,7 +82,7 @@ fn the_commands_options_are_those_of_its_help() {
         assert_eq!(code, 0, "{command:?}");
         help.split("Examples:").next().expect("a part").to_owned()
     };
-    let help = help(&[]) + &help(&["check"]);
+    let help = help(&[]) + &help(&["check"]) + &help(&["unit"]);
     let text = readme();
     let section = text.split("## The command").nth(1).and_then(|rest| rest.split("**Signals.**").next());
     let section = section.expect("it is there");
@@ -112,8 +112,9 @@ fn the_commands_for_a_running_luster_are_those_of_its_help() {
         listed.split("Commands:").nth(1).and_then(|rest| rest.split("\n\n").next()).expect("commands");
     let names = listed.lines().filter(|line| line.starts_with("  ") && !line.starts_with("   "));
     let names = names.filter_map(|line| line.split_whitespace().next());
-    let names: Vec<_> =
-        names.filter(|name| !matches!(*name, "check" | "help" | "init" | "completions" | "man")).collect();
+    let names: Vec<_> = names
+        .filter(|name| !matches!(*name, "check" | "help" | "init" | "unit" | "completions" | "man"))
+        .collect();
     assert!(names.len() > 5, "{listed}");
     for name in names {
         assert!(section.contains(&format!("| `luster {name}")), "{name} is not in the README");

@@ -11,13 +11,13 @@ use serde_json::json;
 use crate::harness::{HTTP, Load, Luster, PATIENCE, Style, Target, free_port};
 
 /// What stands where systemd would, with a folder for its socket.
-struct Manager {
+pub(super) struct Manager {
     socket: UnixDatagram,
-    folder: tempfile::TempDir,
+    pub(super) folder: tempfile::TempDir,
 }
 
 impl Manager {
-    fn new() -> Self {
+    pub(super) fn new() -> Self {
         let folder = tempfile::tempdir().expect("a folder");
         let socket = UnixDatagram::bind(folder.path().join("notify")).expect("bound");
         Self { socket, folder }
@@ -38,7 +38,7 @@ impl Manager {
 
     /// Everything that is said until this is.
     #[track_caller]
-    fn hears_until(&self, word: &str) -> Vec<String> {
+    pub(super) fn hears_until(&self, word: &str) -> Vec<String> {
         let deadline = Instant::now() + PATIENCE;
         let mut heard: Vec<String> = Vec::new();
         while Instant::now() < deadline {
