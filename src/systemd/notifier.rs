@@ -212,7 +212,8 @@ fn in_words(told: Told, fleet: &FleetSummary) -> String {
         (Told::Reloading | Told::Serving, Some(rollout)) => {
             let all = rollout.replaced + rollout.under_way + rollout.waiting;
             let held = if rollout.is_held { ", waiting for a replacement that failed" } else { "" };
-            format!("rollout: {} of {all} replaced{held}; {serving}", rollout.replaced)
+            let what = if rollout.takes_back { "taking back the last rollout" } else { "rollout" };
+            format!("{what}: {} of {all} replaced{held}; {serving}", rollout.replaced)
         }
         (Told::Serving, None) => {
             let others = [

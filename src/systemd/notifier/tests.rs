@@ -74,6 +74,17 @@ fn rolling(replaced: usize) -> FleetSummary {
 }
 
 #[test]
+fn a_rollout_that_is_being_taken_back_is_called_that() {
+    let mut fleet = rolling(1);
+    assert_eq!(in_words(Told::Reloading, &fleet), "rollout: 1 of 4 replaced; 3 of 4 workers ready");
+    fleet.rollout.as_mut().expect("one").takes_back = true;
+    assert_eq!(
+        in_words(Told::Reloading, &fleet),
+        "taking back the last rollout: 1 of 4 replaced; 3 of 4 workers ready"
+    );
+}
+
+#[test]
 fn ready_is_said_when_all_serve_or_are_given_up_and_only_once() {
     let mut world = World::new(None);
     assert_eq!(world.wakes(&ready(0)), ["STATUS=starting: 0 of 4 workers ready"]);

@@ -117,6 +117,27 @@ fn a_reload_that_is_refused_is_begun_and_over() {
 }
 
 #[test]
+fn it_is_told_when_a_reload_that_failed_is_being_taken_back() {
+    let (manager, port) = (Manager::new(), free_port());
+    // Slow enough for a look at it while it comes.
+    let good = format!("setTimeout(() => {{{HTTP}}}, 500);");
+    let bad = format!("{HTTP}setTimeout(() => process.exit(3), 300);");
+    let config = |app: &str| {
+        json!({"app": app, "workers": 2, "server": {"port": port},
+            "control": {"canary": {"workers": 1, "watch": 20_000}}})
+    };
+    let luster = manager.starts(Luster::with(&good, config("worker.js")).file("bad.js", &bad)).start();
+    manager.hears_until("READY=1");
+    luster.put("luster.conf.json", &config("bad.js").to_string());
+    luster.signal(Signal::SIGHUP);
+    let heard = manager.hears_until("READY=1");
+    let words = "STATUS=taking back the last rollout: 0 of 1 replaced; ";
+    assert!(heard.iter().any(|line| line.starts_with(words)), "{heard:?}");
+    luster.await_event("rollout_taken_back", 1);
+    assert_eq!(luster.stop().0, 0);
+}
+
+#[test]
 fn its_watchdog_hears_of_a_luster_whose_loop_turns_and_whose_workers_serve() {
     let manager = Manager::new();
     let config =
