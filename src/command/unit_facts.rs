@@ -5,7 +5,7 @@
 use std::ffi::OsString;
 use std::fs;
 use std::os::unix::fs::MetadataExt;
-use std::path::{Path, PathBuf};
+use std::path::{Component, Path, PathBuf};
 
 use nix::unistd::{Group, Uid, User};
 
@@ -204,5 +204,6 @@ fn own_program() -> std::io::Result<PathBuf> {
             .zip(fs::metadata(&real).ok())
             .is_some_and(|(named, real)| (named.dev(), named.ino()) == (real.dev(), real.ino()))
     };
-    Ok(named.filter(is_ours).unwrap_or(real))
+    let has_no_way_up = |path: &PathBuf| !path.components().any(|part| part == Component::ParentDir);
+    Ok(named.filter(has_no_way_up).filter(is_ours).unwrap_or(real))
 }

@@ -14,6 +14,7 @@ use super::activated_sockets::with_sockets;
 use super::service_manager::fill_queue;
 use crate::harness::{
     Connection, HTTP, Load, Luster, Running, Style, TELL, Target, eventually, free_port, get,
+    on_oldest_and_newest,
 };
 
 /// What stands where systemd would, with its store.
@@ -184,6 +185,30 @@ fn nobody_is_refused_when_luster_is_killed() {
     assert_eq!(early.request("GET / HTTP/1.1", b"").expect("an answer").status, 200);
     manager.hears_ready();
     manager.stops(luster);
+}
+
+/// Where Node cannot become luster, its script stays in front and hands on what systemd has passed to it.
+#[test]
+fn the_npm_command_hands_them_on() {
+    on_oldest_and_newest(|node| {
+        let (mut manager, port) = (Manager::new(4), free_port());
+        let start = |manager: &Manager| {
+            let luster = Luster::with(HTTP, json!({"workers": 2, "server": {"port": port}}));
+            manager.starts(luster.by_package(node, &[]))
+        };
+        let luster = start(&manager);
+        manager.hears_ready();
+        manager.hears_until("it is stored", |manager| manager.store.len() == 1);
+        manager.stops(luster);
+        let mut early = Connection::open(&Target::Tcp(port)).expect("it waits");
+        let luster = start(&manager);
+        let answer = early.request("GET / HTTP/1.1", b"").expect("an answer");
+        assert_eq!(answer.status, 200, "Node {}", node.major);
+        manager.hears_ready();
+        manager.hears();
+        assert_eq!(manager.store.len(), 1, "Node {}: {:?}", node.major, manager.store);
+        manager.stops(luster);
+    });
 }
 
 #[test]

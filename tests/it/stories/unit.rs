@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::io::Write;
+use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 
@@ -223,6 +224,20 @@ fn the_npm_package_prints_one_for_itself() {
         assert!(reload.status.success(), "Node {}: {reload:?}", node.major);
         started.stops();
     });
+}
+
+#[test]
+fn paths_that_lead_up_are_written_as_they_end() {
+    let (luster, folder) = odd(json!({}));
+    std::fs::create_dir(folder.join("below")).expect("ours");
+    let binary = Path::new(env!("CARGO_BIN_EXE_luster"));
+    let folder_of_it = binary.parent().expect("a folder");
+    let up = folder_of_it.join("..").join(folder_of_it.file_name().expect("a name")).join("luster");
+    let luster = luster.current_dir(folder.join("below")).arg("../luster.conf.json");
+    let unit = printed(&luster.adjust(move |command| _ = command.arg0(&up)));
+    verify(&unit, &[]);
+    assert!(!unit.contains(".."), "{unit}");
+    assert_eq!(Path::new(&value(&unit, "WorkingDirectory")), folder);
 }
 
 #[test]
