@@ -110,9 +110,13 @@ impl Facts<'_> {
     fn environment(&self, unit: &mut UnitFile) -> Result<(), Unwritable> {
         let node_env = std::env::var_os("NODE_ENV").filter(|value| !value.is_empty());
         let binary = std::env::var_os("LUSTER_BINARY").filter(|_| !self.script.is_empty());
-        for (name, value) in
-            [("LUSTER_CONF", &self.luster_conf), ("LUSTER_BINARY", &binary), ("NODE_ENV", &node_env)]
-        {
+        let path = self.path();
+        for (name, value) in [
+            ("LUSTER_CONF", &self.luster_conf),
+            ("LUSTER_BINARY", &binary),
+            ("NODE_ENV", &node_env),
+            ("PATH", &path),
+        ] {
             if let Some(value) = value {
                 let mut assignment = OsString::from(format!("{name}="));
                 assignment.push(value);

@@ -60,13 +60,10 @@ impl<'a> Facts<'a> {
             }
             (_, _) => (own_program().map_err(ourselves)?, Vec::new()),
         };
-        let is_found_there = |node: &Path| {
-            node.parent().is_some_and(|folder| PATH_OF_SYSTEMD.iter().any(|it| folder == Path::new(it)))
-        };
         let mut options: Vec<OsString> = Vec::new();
         if let Some(node) = node
             && script.is_empty()
-            && (source.node.is_some() || !is_found_there(node))
+            && (source.node.is_some() || !systemd_finds(node))
         {
             options.extend(["--node".into(), node.clone().into_os_string()]);
         }
@@ -139,7 +136,21 @@ impl<'a> Facts<'a> {
         let mut paths: Vec<&Path> =
             vec![path, base_dir, &real.config, &real.app, &settings.extensions_path, &self.program];
         paths.extend(self.node.as_deref());
+        paths.extend(self.interpreter());
         paths
+    }
+
+    /// What runs the app, if that is not Node.
+    fn interpreter(&self) -> Option<&Path> {
+        self.loaded.settings.program.as_ref()?.interpreter.first().map(Path::new)
+    }
+
+    /// What `PATH` has to be for luster to find the interpreter again; nothing if systemd's own does.
+    pub(super) fn path(&self) -> Option<OsString> {
+        let folder = self.interpreter().filter(|program| !systemd_finds(program))?.parent()?;
+        let mut path = folder.as_os_str().to_owned();
+        path.push(format!(":{}", PATH_OF_SYSTEMD.join(":")));
+        Some(path)
     }
 
     /// The least port that workers are told to listen on.
@@ -173,6 +184,11 @@ impl<'a> Facts<'a> {
         groups.dedup();
         groups
     }
+}
+
+/// Whether this program is found by its name in a service.
+fn systemd_finds(program: &Path) -> bool {
+    program.parent().is_some_and(|folder| PATH_OF_SYSTEMD.iter().any(|it| folder == Path::new(it)))
 }
 
 /// The flags that Node was started with itself; those of --node-arg are behind them.

@@ -79,8 +79,8 @@ fn command(unit: &str, key: &str, manager: &Manager) -> Command {
     let mut command = Command::new(&line[0]);
     // The program's own word is no place for variables, the others are: `$$` is a dollar.
     command.args(line[1..].iter().map(|word| word.replace("$$", "$")));
-    command.env_clear().envs(environment).current_dir(value(unit, "WorkingDirectory"));
-    command.env("PATH", "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin");
+    command.env_clear().env("PATH", "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin");
+    command.envs(environment).current_dir(value(unit, "WorkingDirectory"));
     let folder = |name: &str| {
         let folder = manager.folder.path().join(name);
         std::fs::create_dir_all(&folder).expect("ours");
@@ -224,6 +224,32 @@ fn the_npm_package_prints_one_for_itself() {
         assert!(reload.status.success(), "Node {}: {reload:?}", node.major);
         started.stops();
     });
+}
+
+#[test]
+fn a_program_is_run_by_the_interpreter_that_was_found() {
+    let manager = Manager::new();
+    let luster = Luster::new()
+        .file("bin/mine", "#!/bin/sh\nexec sleep 1000\n")
+        .file("app.txt", "")
+        .file(
+            "luster.conf.json",
+            r#"{"app": "app.txt", "interpreter": "mine", "workers": 1, "control": {"ready": "after"}}"#,
+        )
+        .arg("unit");
+    let bin = luster.path().join("bin");
+    let executable = std::os::unix::fs::PermissionsExt::from_mode(0o755);
+    std::fs::set_permissions(bin.join("mine"), executable).expect("ours");
+    let path = format!("{}:/usr/bin:/bin", bin.display());
+    let luster = luster.env("PATH", &path);
+    let unit = printed(&luster);
+    verify(&unit, &[]);
+    let expected = format!("PATH={}:/usr/local/sbin:", bin.display());
+    assert!(values(&unit, "Environment").iter().any(|it| it.starts_with(&expected)), "{unit}");
+    let mut start = command(&unit, "ExecStart", &manager);
+    let started = Started(start.stderr(Stdio::null()).spawn().expect("it starts"));
+    manager.hears_until("READY=1");
+    started.stops();
 }
 
 #[test]
