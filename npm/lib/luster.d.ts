@@ -54,6 +54,8 @@ declare namespace luster {
             groups?: number;
             portsPerGroup?: number;
             balance?: 'round-robin' | 'shared' | 'reuseport';
+            /** Whether an app that is not Node's is started with its listening socket (LISTEN_FDS); true. */
+            pass?: boolean;
             /** Permission bits of unix sockets, in octal: `'0660'` or `0o660`. */
             socketMode?: string | number;
             /** Group of unix sockets: a name or a number. */

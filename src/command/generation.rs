@@ -14,7 +14,7 @@ use crate::driver::{Configured, InForce, NodeBoot, Runs, SettingsFrom, SpawnOver
 use crate::node::cluster::{self, SocketAccess};
 use crate::node::scripts::Script;
 use crate::process::{self, Sealed};
-use crate::program::ProgramCommand;
+use crate::program::{Pass, ProgramCommand};
 
 /// What workers get; `package` is luster's own npm package, `overrides` what the configuration has wished for if it was run.
 pub(super) fn for_workers(
@@ -42,11 +42,17 @@ pub(super) fn for_workers(
 
 /// How a program is run: by itself, or its interpreter.
 fn command(program: &config::Program, app: &Path) -> ProgramCommand {
-    let config::Program { interpreter, args, ready, stop_signal } = program;
+    let config::Program { interpreter, args, ready, stop_signal, pass } = program;
     let words = interpreter.iter().map(OsString::from).chain([app.as_os_str().to_owned()]);
     let mut words = words.chain(args.iter().map(OsString::from));
     let executable = words.next().map(PathBuf::from).unwrap_or_default();
-    ProgramCommand { executable, args: words.collect(), ready: ready.clone(), stop_signal: *stop_signal }
+    ProgramCommand {
+        executable,
+        args: words.collect(),
+        ready: ready.clone(),
+        stop_signal: *stop_signal,
+        pass: if *pass { Pass::Socket } else { Pass::Nothing },
+    }
 }
 
 fn node_boot(loaded: &Loaded, package: Option<&Path>) -> Result<NodeBoot, String> {

@@ -17,7 +17,7 @@ use crate::config::pm2;
 use crate::config::raw::ValueAt;
 use crate::config::request::{Defaults, FindProgram};
 use crate::config::server::server;
-use crate::config::settings::Settings;
+use crate::config::settings::{Balance, Settings};
 use crate::config::socket;
 use crate::config::validator::Validator;
 use crate::core::{
@@ -47,7 +47,8 @@ pub(super) fn check(validator: &mut Validator<'_>, surroundings: Surroundings<'_
     let (app, program) = app(validator, base_dir, find_app, find_program);
     let workers = workers(validator, defaults.workers);
     let policy = policy(validator, workers, program.is_some());
-    let server = server(validator, workers, defaults.balance);
+    let balance = if program.is_some() { Balance::Shared } else { defaults.balance };
+    let server = server(validator, workers, balance);
     let settings = Settings {
         extensions: extensions(validator),
         extensions_path: extensions_path(validator, base_dir),

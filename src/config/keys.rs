@@ -33,6 +33,7 @@ pub(super) const KEYS: &[&str] = &[
     "server.groups",
     "server.portsPerGroup",
     "server.balance",
+    "server.pass",
     "server.socketMode",
     "server.socketGroup",
     "extensions",

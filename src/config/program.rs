@@ -21,6 +21,8 @@ const INTERPRETER: &str = "interpreter";
 const ARGS: &str = "args";
 const READY: &str = "control.ready";
 const STOP_SIGNAL: &str = "control.stopSignal";
+const PASS: &str = "server.pass";
+const BALANCE: &str = "server.balance";
 
 /// A program that lives for so long counts as ready where nothing else is written.
 const READY_AFTER: Duration = Duration::from_secs(1);
@@ -86,12 +88,34 @@ pub(super) fn program(validator: &mut Validator<'_>, interpreter: Vec<String>) -
             validator.warn(key, &message);
         }
     }
-    Program { interpreter, args, ready: ready(validator), stop_signal: stop_signal(validator) }
+    let pass = validator.boolean(PASS, true);
+    check_balance(validator, pass);
+    Program { interpreter, args, ready: ready(validator), stop_signal: stop_signal(validator), pass }
+}
+
+/// Connections are dealt out to Node's workers only.
+fn check_balance(validator: &mut Validator<'_>, pass: bool) {
+    match validator.at(BALANCE) {
+        ValueAt::Absent => {}
+        _ if !pass => {
+            let message =
+                format!("{BALANCE} has no effect where {PASS} is false: each worker binds its port itself");
+            validator.warn(BALANCE, &message);
+        }
+        ValueAt::Plain(Value::String(balance)) if balance == "round-robin" => {
+            let message = format!(
+                "\"{BALANCE}\" is \"round-robin\", which is for Node.js apps alone; for this one it is \"shared\" (the default) or \
+                 \"reuseport\""
+            );
+            validator.fail(BALANCE, message);
+        }
+        ValueAt::Plain(_) | ValueAt::NonJsonValue(_) => {}
+    }
 }
 
 /// Warns of what has a meaning only for programs that are not Node's.
 pub(super) fn warn_of_no_program(validator: &mut Validator<'_>) {
-    for key in [READY, STOP_SIGNAL] {
+    for key in [READY, STOP_SIGNAL, PASS] {
         if validator.has(key) {
             validator.warn(
                 key,

@@ -57,6 +57,7 @@ pub fn changed_keys(before: &Loaded, now: &Loaded) -> Vec<&'static str> {
         | "server.groups"
         | "server.portsPerGroup"
         | "server.balance"
+        | "server.pass"
         | "server.socketMode"
         | "server.socketGroup" => false,
         control if control.starts_with("control.") => false,
@@ -134,6 +135,7 @@ fn of_program(program: &Program, key: &str) -> Value {
     match key {
         "interpreter" => json!(Some(&program.interpreter).filter(|words| !words.is_empty())),
         "args" => json!(program.args),
+        "server.pass" => json!(program.pass),
         "control.ready" => ready(&program.ready),
         "control.stopSignal" => signal(program.stop_signal),
         _ => Value::Null,

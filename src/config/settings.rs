@@ -55,6 +55,8 @@ pub struct Program {
     pub ready: ReadyCheck,
     /// The number of the signal that asks one to end (`control.stopSignal`).
     pub stop_signal: i32,
+    /// Whether one is started with its listening socket, where there is a port (`server.pass`).
+    pub pass: bool,
 }
 
 /// Where the control socket is.

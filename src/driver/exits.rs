@@ -46,6 +46,7 @@ impl Driver {
         self.cluster.detach(instance);
         // One that ended at once may not have been heard of yet.
         self.hear_programs(now);
+        self.hint_at_pass(instance, status);
         self.programs.detach(instance);
         let unstarted = self.children.get_mut(&instance).and_then(|process| process.begun.settle().cloned());
         let not_started = match unstarted {

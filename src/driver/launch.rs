@@ -8,7 +8,7 @@ use std::ffi::{OsStr, OsString};
 use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 
-use crate::core::{Generation, Spawn, WorkerId};
+use crate::core::{Generation, ListenRefusal, Spawn, WorkerId};
 use crate::node::host::{EnvChanges, Setup, needed};
 use crate::node::scripts::{self, NodeFlags, readable_arg};
 use crate::process::{Change, DescriptorLimit, FOR_LUSTER_ALONE, Forked, Sealed, SpawnError, Start, Stream};
@@ -105,6 +105,9 @@ pub(super) enum LaunchError {
     /// What it prints to could not be made.
     #[error("its stdout and stderr cannot be made: {0}")]
     Streams(#[source] std::io::Error),
+    /// It could not be given the socket it is to listen on.
+    #[error("it cannot listen on {}: {}", .0.endpoint, .0.reason)]
+    Refused(ListenRefusal),
     /// It could not be given its configuration.
     #[error("its configuration cannot be handed to it: {0}")]
     Data(#[source] std::io::Error),
@@ -157,10 +160,17 @@ impl Launcher {
             identity: overrides.identity,
             limit: self.limit,
             needed: Some(needed(preload, seen)),
+            own_pid: None,
         })
     }
 
-    /// Starts a program for this instance with these streams. Whether it runs is known later.
+    /// The folder that workers on this configuration begin in, if it is not ours.
+    pub(super) fn folder(&self, generation: Generation) -> Option<&Path> {
+        let configured = self.configured.get(&generation)?;
+        self.overrides_of(configured).folder.as_deref()
+    }
+
+    /// Starts a program for this instance with these sockets and streams. Whether it runs is known later.
     ///
     /// # Errors
     /// See [`LaunchError`]; nothing is left behind.
@@ -168,19 +178,21 @@ impl Launcher {
         &self,
         spawn: &Spawn,
         command: &ProgramCommand,
+        sockets: Vec<OwnedFd>,
         stdio: [Stream; 3],
     ) -> Result<Launched, LaunchError> {
         let configured = self.configured.get(&spawn.generation).ok_or(LaunchError::Forgotten)?;
         let overrides = self.overrides_of(configured);
         let mut env = overrides.env.clone();
-        env.extend(command.env(spawn.worker, &spawn.port));
+        env.extend(command.env(spawn.worker, &spawn.port, sockets.len()));
         fork(Start {
             program: command.executable.clone(),
             args: command.args.clone(),
             env,
             folder: overrides.folder.clone(),
             stdio,
-            given: Vec::new(),
+            own_pid: (!sockets.is_empty()).then_some("LISTEN_PID"),
+            given: sockets,
             identity: overrides.identity,
             limit: self.limit,
             needed: None,

@@ -15,6 +15,7 @@ use super::demand::Demand;
 use super::exec_results::{Begun, Mended};
 use super::launch::{LaunchError, Launched, Runs};
 use super::log_lines;
+use super::programs;
 use super::reader::{InForce, Reading};
 use super::state::{DirectChannel, DirectChannelUse, Driver, Engaged, Kind, Process, Relayed};
 use super::streams::{self, Streams};
@@ -42,6 +43,9 @@ impl Driver {
             Effect::Spawn(spawn) => {
                 if let Err(error) = self.spawn(now, &spawn) {
                     let (instance, reason) = (spawn.instance, error.to_string());
+                    if let LaunchError::Refused(refusal) = error {
+                        self.events.push_back(Event::Refused(instance, refusal));
+                    }
                     self.events.push_back(Event::NotStarted { instance, reason });
                 }
             }
@@ -84,7 +88,7 @@ impl Driver {
     pub(super) fn spawn(&mut self, now: Moment, spawn: &Spawn) -> Result<(), LaunchError> {
         let Spawn { worker, instance, generation, .. } = *spawn;
         let serialization = self.launcher.serialization(generation);
-        let (launched, ours, kind) = self.launch(spawn)?;
+        let (launched, ours, kind) = self.launch(now, spawn)?;
         let Launched { forked: Forked { child, exec }, argv } = launched;
         let process = Process {
             spawn: spawn.clone(),
@@ -108,7 +112,11 @@ impl Driver {
         Ok(())
     }
 
-    fn launch(&mut self, spawn: &Spawn) -> Result<(Launched, [Option<OwnedFd>; 3], Kind), LaunchError> {
+    fn launch(
+        &mut self,
+        now: Moment,
+        spawn: &Spawn,
+    ) -> Result<(Launched, [Option<OwnedFd>; 3], Kind), LaunchError> {
         let Spawn { worker, instance, generation, .. } = *spawn;
         let Self { reserve, cluster, programs, launcher, builtins, .. } = self;
         let runs = launcher.runs(generation).ok_or(LaunchError::Forgotten)?;
@@ -123,17 +131,21 @@ impl Driver {
                     (launched, cluster.attach(worker, instance, channel), Kind::Node)
                 }
                 Runs::Program(command) => {
-                    // What an app of Node's before it has listened on: it binds that itself.
-                    cluster.slot_abandoned(worker);
-                    let launched = launcher.launch_program(spawn, command, stdio)?;
+                    let passed = programs::sockets(cluster, launcher, (spawn, command.pass), now)?;
+                    let (sockets, listens) =
+                        passed.map(|passed| (passed.socket, (passed.endpoint, passed.address))).unzip();
+                    let launched = launcher
+                        .launch_program(spawn, command, Vec::from_iter(sockets), stdio)
+                        .inspect_err(|_| cluster.detach(instance))?;
                     let attached = programs.attach(instance, &launched.forked.exec, command.ready.clone());
-                    (launched, attached, Kind::Program { stop_signal: command.stop_signal })
+                    (launched, attached, Kind::Program { stop_signal: command.stop_signal, listens })
                 }
             };
             match attached {
                 Ok(()) => Ok((launched, ours, kind)),
                 Err(error) => {
                     launched.forked.child.discard();
+                    cluster.detach(instance);
                     Err(LaunchError::Channel(error))
                 }
             }

@@ -3,11 +3,16 @@
 //!
 //! Invariant: both kinds perform the same effects and are told of by the same events.
 
-use crate::core::{Audience, Event, Haste, InstanceId, Moment};
-use crate::process;
-use crate::program::News;
+use tracing::info;
 
-use super::state::{Driver, Kind};
+use crate::core::{Audience, Event, Haste, InstanceId, Moment, Spawn};
+use crate::node::cluster::{Cluster, NotPassed, PassAddress, Passed};
+use crate::process;
+use crate::program::{News, Pass};
+
+use super::launch::{LaunchError, Launcher};
+use super::state::{Driver, Kind, PassHint};
+use super::translate;
 use super::worker_messages;
 
 impl Driver {
@@ -31,16 +36,35 @@ impl Driver {
     /// Tells it to finish what it has begun, and to end.
     pub(super) fn disconnect(&mut self, now: Moment, instance: InstanceId) {
         self.cluster.disconnect(instance, now);
-        if let Some(Kind::Program { stop_signal }) = self.kind(instance)
-            && let Some(process) = self.children.get(&instance)
+        if let Some(process) = self.children.get(&instance)
+            && let Kind::Program { stop_signal, .. } = process.kind
         {
             let signal = process::Signal::Other(stop_signal);
             self.send_signal(process, signal, &process::signal_name(stop_signal));
         }
     }
 
-    fn kind(&self, instance: InstanceId) -> Option<Kind> {
-        self.children.get(&instance).map(|process| process.kind)
+    fn kind(&self, instance: InstanceId) -> Option<&Kind> {
+        self.children.get(&instance).map(|process| &process.kind)
+    }
+
+    /// A program that fails at its start may have tried to bind what it was given: says so, once.
+    pub(super) fn hint_at_pass(&mut self, instance: InstanceId, status: process::ExitStatus) {
+        let Some(Kind::Program { listens: Some((endpoint, _)), .. }) = self.kind(instance) else { return };
+        let has_failed = status.code().is_some_and(|code| code != 0) && !self.programs.is_ready(instance);
+        if !has_failed || self.pass_hint == PassHint::Told {
+            return;
+        }
+        let ((wid, pid), on) = (self.name(instance), endpoint.to_string());
+        info!(
+            event = "pass_hint",
+            wid,
+            pid,
+            on,
+            "worker {wid} (pid {pid}) had its listening socket, {on}, as descriptor 3 (LISTEN_FDS); a program that binds its port \
+             itself needs server.pass: false"
+        );
+        self.pass_hint = PassHint::Told;
     }
 
     /// Hears what has become of programs.
@@ -75,6 +99,41 @@ impl Driver {
             self.programs.runs(instance, now);
             let _ = self.reserve.refill();
             self.handle(now, Event::Online(instance));
+            if let Some(Kind::Program { listens: Some((endpoint, address)), .. }) =
+                self.kind(instance).cloned()
+            {
+                self.handle(now, Event::Listening(instance, endpoint, address));
+            }
         }
     }
+}
+
+/// The socket that a program is started with, if it is to have one.
+pub(super) fn sockets(
+    cluster: &mut Cluster,
+    launcher: &Launcher,
+    (spawn, pass): (&Spawn, Pass),
+    now: Moment,
+) -> Result<Option<Passed>, LaunchError> {
+    let Spawn { worker, instance, generation, port } = spawn;
+    let folder = match launcher.folder(*generation) {
+        Some(folder) => folder.to_owned(),
+        None => std::env::current_dir().unwrap_or_default(),
+    };
+    let address = match pass {
+        Pass::Socket => PassAddress::of(port, &folder),
+        Pass::Nothing => None,
+    };
+    let Some(address) = address else {
+        // What an app before it has listened on: it binds that itself.
+        cluster.slot_abandoned(*worker);
+        return Ok(None);
+    };
+    cluster.attach_program(*worker, *instance)?;
+    let passed = cluster.pass(*instance, &address, now);
+    let passed = passed.map_err(|NotPassed { endpoint, error, obstacle }| {
+        cluster.detach(*instance);
+        LaunchError::Refused(translate::refusal(endpoint, &error, &obstacle))
+    });
+    passed.map(Some)
 }

@@ -11,7 +11,8 @@ use tracing::{trace, warn};
 
 use crate::control::Reporter;
 use crate::core::{
-    Effect, Event, Generation, InstanceId, Moment, Outcome, RequestId, Snapshot, Spawn, Supervisor,
+    Effect, Endpoint, Event, Generation, InstanceId, ListenAddress, Moment, Outcome, RequestId, Snapshot,
+    Spawn, Supervisor,
 };
 use crate::node::cluster::{Cluster, News};
 use crate::node::host::HostNews;
@@ -69,6 +70,8 @@ pub(super) struct Driver {
     pub(super) engaged: Engaged,
     /// Whether it was told that the workers' Node is too old.
     pub(super) is_node_warned_of: bool,
+    /// Whether it was told what a program gets that is not ready before it ends.
+    pub(super) pass_hint: PassHint,
     /// The request made last.
     pub(super) last_request: RequestId,
     /// How it ended, once it has.
@@ -87,6 +90,13 @@ pub(super) enum Stirred {
 pub(super) enum Kept {
     No,
     Yes,
+}
+
+/// Whether it was told what a program has that fails at its start.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum PassHint {
+    Due,
+    Told,
 }
 
 /// Whether orders are being carried out.
@@ -114,12 +124,12 @@ pub(super) struct Process {
 }
 
 /// Who performs what is to be done with a worker.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Kind {
     /// It has a channel of Node's.
     Node,
-    /// It is asked to end by the signal with this number.
-    Program { stop_signal: i32 },
+    /// It is asked to end by the signal with this number, and was started with this socket.
+    Program { stop_signal: i32, listens: Option<(Endpoint, ListenAddress)> },
 }
 
 /// Whether there is a direct channel between the worker and the host.
@@ -179,6 +189,7 @@ impl Driver {
             stirred: Stirred::No,
             engaged: Engaged::No,
             is_node_warned_of: false,
+            pass_hint: PassHint::Due,
             last_request: RequestId(0),
             outcome: None,
         }

@@ -14,6 +14,7 @@ use nix::sys::socket::{setsockopt, sockopt};
 
 use crate::core::WorkerId;
 use crate::listen::accept::{AcceptSource, AcceptState, Accepted};
+use crate::listen::passing;
 use crate::listen::sys::{self, instruction};
 
 /// The sockets of one place; more than one are a reuseport group.
@@ -36,6 +37,10 @@ pub(crate) enum Owner {
     Slot(WorkerId),
     /// It was found at the start, and nobody has claimed it yet.
     Unclaimed,
+    /// That of all programs, which others may not share: what one does to a descriptor happens to whoever shares it.
+    Programs,
+    /// That of a slot's programs.
+    ProgramsOf(WorkerId),
 }
 
 /// What a member is to its group at this moment.
@@ -93,6 +98,10 @@ impl Group {
         self.members.iter().find(|member| member.owner == owner).map(|member| &member.source.socket)
     }
 
+    pub(crate) fn owners(&self) -> impl Iterator<Item = Owner> {
+        self.members.iter().map(|member| member.owner)
+    }
+
     pub(crate) fn source_mut(&mut self, index: usize) -> Option<&mut AcceptSource> {
         self.members.get_mut(index).map(|member| &mut member.source)
     }
@@ -132,6 +141,7 @@ impl Group {
             let socket = Arc::clone(&member.source.socket);
             match (member.source.flow, ours) {
                 (AcceptState::Shut, true) => {
+                    let _ = passing::take_back(&socket);
                     member.source.flow = AcceptState::Running;
                     changes.push(SourceChange::Open { index, socket });
                 }
@@ -151,6 +161,7 @@ impl Group {
         for member in &mut self.members {
             // Without the filter one that comes between the last look and the end is reset.
             let _ = sys::drop_requests(member.source.socket.as_fd());
+            let _ = passing::take_back(&member.source.socket);
             member.source.flow = AcceptState::Running;
             while let Accepted::Connection(connection) = member.source.accept() {
                 last.push(connection);

@@ -9,5 +9,5 @@
 mod command;
 mod room;
 
-pub use command::ProgramCommand;
+pub use command::{Pass, ProgramCommand};
 pub use room::{News, Programs};

@@ -85,6 +85,12 @@ impl Programs {
         self.instances.remove(&instance);
     }
 
+    /// Whether it is ready, or was.
+    #[must_use]
+    pub fn is_ready(&self, instance: InstanceId) -> bool {
+        self.instances.get(&instance).is_some_and(|watched| watched.stage == Stage::Ready)
+    }
+
     /// It runs.
     pub fn runs(&mut self, instance: InstanceId, now: Moment) {
         let Some(watched) = self.instances.get_mut(&instance) else { return };

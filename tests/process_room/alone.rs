@@ -71,6 +71,7 @@ pub(crate) fn start(program: &str, args: &[&str], channel: UnixStream) -> Result
         given: vec![OwnedFd::from(channel)],
         limit: DescriptorLimit::current().unwrap(),
         needed: None,
+        own_pid: None,
     }
     .spawn()
 }

@@ -130,6 +130,7 @@ fn the_environment_is_changed_as_asked() {
             identity: Identity::default(),
             limit: DescriptorLimit::current().unwrap(),
             needed: None,
+            own_pid: None,
         };
         let worker = worker.spawn().unwrap();
         assert_eq!(line(&ours), "1--4-a b");
@@ -192,6 +193,7 @@ fn the_reserve_starts_a_worker_when_the_table_is_full() {
                 identity: Identity::default(),
                 limit: original,
                 needed: None,
+                own_pid: None,
             };
             (worker.spawn().unwrap(), ours)
         });

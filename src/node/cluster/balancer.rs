@@ -113,12 +113,25 @@ impl Cluster {
         }
     }
 
+    /// Closes what only workers of Node's could be given, of whom none is left, so that clients learn of it now.
+    fn turn_away(&mut self, id: ListenerId) -> Dealt {
+        let Some(listener) = self.listeners.get_mut(&id) else { return Dealt::Dry };
+        listener.waiting.clear();
+        match listener.accept() {
+            Accepted::Connection(_) => Dealt::One,
+            Accepted::Dry | Accepted::Starved => Dealt::Dry,
+        }
+    }
+
     /// A descriptor of ours was closed: accepting may go on.
     pub(super) fn descriptors_freed(&mut self) {
         self.starved = None;
     }
 
     fn deal_one(&mut self, id: ListenerId, now: Moment) -> Dealt {
+        if self.listeners.get(&id).is_some_and(|listener| self.is_all_programs(listener)) {
+            return self.turn_away(id);
+        }
         let Some(listener) = self.listeners.get_mut(&id) else { return Dealt::Dry };
         let Some(chosen) = choose(listener, &self.workers, now) else {
             if let Some(until) = first_shy(listener, now) {

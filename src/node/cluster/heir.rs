@@ -9,7 +9,7 @@ use crate::listen::BindAddress;
 use crate::node::cluster::Cluster;
 use crate::node::cluster::listener::{LastHolder, Listener};
 use crate::node::cluster::listener_id::ListenerId;
-use crate::node::cluster::worker::ServingState;
+use crate::node::cluster::worker::{ServingState, Worker};
 
 impl Cluster {
     /// Closes a listener that nobody wants any more since workers have stopped; who waits there is served elsewhere.
@@ -45,7 +45,9 @@ impl Cluster {
         let left = self.listeners.get(&id).filter(|listener| listener.left_by == LastHolder::HadNoOther)?;
         let serves = |instance: &InstanceId| {
             let worker = self.workers.get(instance);
-            worker.is_some_and(|it| it.most_held == 1 && it.serving_state == ServingState::Serving)
+            // A program cannot be dealt what others have left.
+            let takes = |it: &Worker| !it.is_program() && it.serving_state == ServingState::Serving;
+            worker.is_some_and(|it| it.most_held == 1 && takes(it))
         };
         let is_heir = |listener: &&Listener| {
             is_moved(&left.share.place, &listener.share.place)

@@ -3,6 +3,7 @@
 //! Invariants: every request is answered exactly once, unless the asker was told to go; an instance holds a listener once;
 //! what becomes of a listener whose holders go is in `listener_lifetime`.
 
+use std::collections::BTreeSet;
 use std::os::fd::{AsFd, OwnedFd};
 use std::sync::Arc;
 
@@ -83,7 +84,7 @@ impl Cluster {
     }
 
     /// What is in the way of a request that was refused, as far as we know.
-    fn obstacle(&self, instance: InstanceId, place: &BindAddress, errno: Errno) -> Obstacle {
+    pub(super) fn obstacle(&self, instance: InstanceId, place: &BindAddress, errno: Errno) -> Obstacle {
         match (errno, place) {
             (Errno::EADDRINUSE, _) => {
                 let ours = self.listeners.values().find(|listener| {
@@ -115,7 +116,7 @@ impl Cluster {
     }
 
     /// Makes an instance a holder of what it asked for.
-    fn join(
+    pub(super) fn join(
         &mut self,
         instance: InstanceId,
         target: Target,
@@ -132,14 +133,15 @@ impl Cluster {
             // A second server of one worker's on one port: it would be so outside of a cluster, too.
             Some(listener) if listener.is_held_by(instance) => return Err(Errno::EADDRINUSE),
             Some(listener) => listener.id,
-            None => match self.open(slot, target.clone(), data, now) {
+            None => match self.open(instance, slot, target.clone(), data, now) {
                 Err(Errno::EADDRINUSE) if self.makes_way(slot, &target.share.place) => {
-                    self.open(slot, target.clone(), data, now)?
+                    self.open(instance, slot, target.clone(), data, now)?
                 }
                 outcome => outcome?,
             },
         };
-        let manner = match self.take_part(slot, id, &target) {
+        let manner = self.manner(instance, &target.share);
+        let manner = match self.take_part((slot, manner), id, &target) {
             Ok(manner) => manner,
             Err(errno) => {
                 self.close_if_unwanted(id);
@@ -159,9 +161,13 @@ impl Cluster {
     }
 
     /// Sees to it that a slot has its part in an open listener, as connections are shared now.
-    fn take_part(&mut self, slot: WorkerId, id: ListenerId, target: &Target) -> Result<Manner, Errno> {
+    fn take_part(
+        &mut self,
+        (slot, manner): (WorkerId, Manner),
+        id: ListenerId,
+        target: &Target,
+    ) -> Result<Manner, Errno> {
         let listener = self.listeners.get_mut(&id).ok_or(Errno::ESRCH)?;
-        let manner = Manner::of(self.balance, &listener.share.place);
         let manner = match listener.origin {
             BoundBy::Starter => manner.alone(),
             BoundBy::Fleet => manner,
@@ -193,6 +199,7 @@ impl Cluster {
 
     fn open(
         &mut self,
+        instance: InstanceId,
         slot: WorkerId,
         target: Target,
         data: &RawValue,
@@ -201,17 +208,18 @@ impl Cluster {
         if self.listeners.len() >= self.most_listeners {
             return Err(Errno::EMFILE);
         }
-        let manner = Manner::of(self.balance, &target.share.place);
+        let manner = self.manner(instance, &target.share);
         let sharing = match manner {
-            Manner::Dealt | Manner::Handed => Sharing::Alone,
-            Manner::Grouped => Sharing::Group,
+            Manner::Dealt | Manner::Handed | Manner::Passed => Sharing::Alone,
+            Manner::Grouped | Manner::PassedOwn => Sharing::Group,
         };
         let given = match target.share.place {
             BindAddress::Inherited { number, transport } => Some(self.inherited.open(number, transport)),
             _ => self.inherited.bound_at(&target.share.place),
         };
         if let Some(given) = given {
-            let id = self.install_alone(slot, target, data, BoundSocket::without_file(given?), now)?;
+            let bound = BoundSocket::without_file(given?);
+            let id = self.install(slot, target, data, (manner.alone(), bound), now)?;
             if let Some(listener) = self.listeners.get_mut(&id) {
                 listener.origin = BoundBy::Starter;
             }
@@ -280,7 +288,7 @@ impl Cluster {
                 self.watch(&socket, id, 0)?;
                 AcceptState::Dry
             }
-            Manner::Handed | Manner::Grouped => AcceptState::Shut,
+            Manner::Handed | Manner::Grouped | Manner::Passed | Manner::PassedOwn => AcceptState::Shut,
         };
         let sockets = Group::new(manner.owner(slot), AcceptSource::new(Arc::new(socket), flow));
         self.next_listener += 1;
@@ -306,7 +314,7 @@ impl Cluster {
             Some(Manner::Dealt) | None => {
                 return worker.peer.post(granted.dealt(listener.address), None, now);
             }
-            Some(manner @ (Manner::Handed | Manner::Grouped)) => {
+            Some(manner @ (Manner::Handed | Manner::Grouped | Manner::Passed | Manner::PassedOwn)) => {
                 listener.sockets.socket_of(manner.owner(worker.slot))
             }
         };
@@ -330,10 +338,21 @@ impl Cluster {
 
     /// Recomputes which of a listener's sockets serve, drain, or are left to us.
     pub(super) fn rebalance(&mut self, id: ListenerId) {
+        let known = self.listeners.get(&id);
+        let is_programs = known.is_some_and(|listener| self.is_left_to_programs(listener));
+        let is_undealt = known.is_some_and(|listener| self.is_all_programs(listener));
         let Some(listener) = self.listeners.get_mut(&id) else { return };
         let memberships = memberships(&listener.holders, &self.workers);
-        let membership = |owner| memberships.get(&owner).copied().unwrap_or(Membership::Orphaned);
-        let changes = listener.sockets.rebalance(membership);
+        let (awaited, sockets) = (&listener.awaited, &mut listener.sockets);
+        let emptied =
+            sockets.owners().filter(|owner| is_emptied(awaited, sockets, *owner)).collect::<Vec<_>>();
+        let membership = |owner| match memberships.get(&owner).copied().unwrap_or(Membership::Orphaned) {
+            Membership::Dealt(instances) if is_programs => Membership::Serving(instances),
+            // Its next program empties it.
+            Membership::Orphaned if is_undealt && emptied.contains(&owner) => Membership::Draining,
+            membership => membership,
+        };
+        let changes = sockets.rebalance(membership);
         for change in changes {
             match change {
                 SourceChange::Open { index, socket } => {
@@ -354,5 +373,15 @@ impl Cluster {
     pub(super) fn unwatch(&self, socket: &OwnedFd) {
         // It fails only for what is not watched.
         let _ = self.epoll.delete(socket.as_fd());
+    }
+}
+
+/// Whether the next program of a slot is expected to go on with this socket: with one of Node's only if there is no other.
+fn is_emptied(awaited: &BTreeSet<WorkerId>, sockets: &Group, owner: Owner) -> bool {
+    match owner {
+        Owner::Programs | Owner::Unclaimed => !awaited.is_empty(),
+        Owner::Common => !awaited.is_empty() && sockets.socket_of(Owner::Programs).is_none(),
+        Owner::ProgramsOf(slot) => awaited.contains(&slot),
+        Owner::Slot(slot) => awaited.contains(&slot) && sockets.socket_of(Owner::ProgramsOf(slot)).is_none(),
     }
 }

@@ -190,8 +190,14 @@ impl Listener {
         self.awaited.remove(&slot);
         self.closed = None;
         match (manner, self.traffic) {
-            (Manner::Handed | Manner::Grouped, Traffic::None) => self.traffic = Traffic::Unknown,
-            (Manner::Handed | Manner::Grouped, Traffic::Unknown | Traffic::Seen) | (Manner::Dealt, _) => {}
+            (Manner::Dealt, _) => {}
+            (Manner::Handed | Manner::Grouped | Manner::Passed | Manner::PassedOwn, Traffic::None) => {
+                self.traffic = Traffic::Unknown
+            }
+            (
+                Manner::Handed | Manner::Grouped | Manner::Passed | Manner::PassedOwn,
+                Traffic::Unknown | Traffic::Seen,
+            ) => {}
         }
     }
 

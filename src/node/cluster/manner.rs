@@ -16,6 +16,10 @@ pub(super) enum Manner {
     Handed,
     /// It has its slot's own socket.
     Grouped,
+    /// It is a program, and has the socket that other programs have, too.
+    Passed,
+    /// It is a program, and has its slot's own socket.
+    PassedOwn,
 }
 
 impl Manner {
@@ -34,10 +38,30 @@ impl Manner {
         }
     }
 
+    /// The same for a program, which is dealt nothing, and shares no socket with Node where there can be another one.
+    pub(super) fn passed(self, place: &BindAddress) -> Self {
+        match (place, self) {
+            (BindAddress::Tcp { .. } | BindAddress::TcpAnywhere { .. }, Self::Grouped | Self::PassedOwn) => {
+                Self::PassedOwn
+            }
+            (
+                BindAddress::Tcp { .. } | BindAddress::TcpAnywhere { .. },
+                Self::Dealt | Self::Handed | Self::Passed,
+            ) => Self::Passed,
+            (
+                BindAddress::Udp { .. }
+                | BindAddress::Path(_)
+                | BindAddress::Abstract(_)
+                | BindAddress::Inherited { .. },
+                _,
+            ) => Self::Handed,
+        }
+    }
+
     /// The same where there can be only one socket.
     pub(super) const fn alone(self) -> Self {
         match self {
-            Self::Grouped => Self::Handed,
+            Self::Grouped | Self::Passed | Self::PassedOwn => Self::Handed,
             Self::Dealt | Self::Handed => self,
         }
     }
@@ -47,6 +71,8 @@ impl Manner {
         match self {
             Self::Dealt | Self::Handed => Owner::Common,
             Self::Grouped => Owner::Slot(slot),
+            Self::Passed => Owner::Programs,
+            Self::PassedOwn => Owner::ProgramsOf(slot),
         }
     }
 }

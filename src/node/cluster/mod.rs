@@ -3,7 +3,8 @@
 //! One [`Cluster`] owns every worker's channel and every listening socket. It is driven: it does I/O only inside
 //! the calls its owner makes, never waits, reads no clock, starts no thread and logs nothing; what happened comes
 //! out as [`News`]. Reading goes `room` (what may be asked), `io` (what is ready), `protocol` (what was said),
-//! `listen_requests` (who listens), `listener_lifetime` (how long), `kept_listeners` (what outlives luster), `balancer` (who gets a connection); the sockets are in the
+//! `listen_requests` (who listens), `passing` (with which sockets programs are started), `listener_lifetime` (how long),
+//! `kept_listeners` (what outlives luster), `balancer` (who gets a connection); the sockets are in the
 //! room `listen`, the wire in the room `node/ipc`, `message`, `query` and `reply`.
 //!
 //! Invariants: nothing a worker writes can stop, crash or starve the others; every queue here has a bound; a
@@ -23,6 +24,7 @@ mod listener_lifetime;
 mod manner;
 mod message;
 mod news;
+mod passing;
 mod protocol;
 mod query;
 mod reply;
@@ -39,6 +41,7 @@ mod tests;
 
 pub use bind_request::BindRequest;
 pub use news::{Balance, News, Obstacle};
+pub use passing::{NotPassed, PassAddress, Passed};
 pub use room::Cluster;
 pub use store::{SocketStore, StoreChange};
 

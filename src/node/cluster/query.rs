@@ -16,7 +16,7 @@ use crate::listen::{BindAddress, Families, Host, Options, Reuse, SocketAccess, T
 use crate::node::cluster::listener_key::ListenerKey;
 
 /// `backlog: 0`, `false` or nothing means this.
-const DEFAULT_BACKLOG: i32 = 511;
+pub(super) const DEFAULT_BACKLOG: i32 = 511;
 
 /// What libuv calls `UV_TCP_IPV6ONLY` and `UV_UDP_IPV6ONLY`.
 pub(super) const ONLY_6: i64 = 1;

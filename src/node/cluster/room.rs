@@ -268,7 +268,11 @@ impl Cluster {
     pub fn instance_ready(&mut self, instance: InstanceId) {
         let Some(worker) = self.workers.get_mut(&instance) else { return };
         worker.stage = TakeoverStage::Ready;
-        let slot = worker.slot;
+        let (slot, is_program) = (worker.slot, worker.is_program());
+        if is_program {
+            // From now on it gets its part.
+            self.rebalance_held_by(instance);
+        }
         self.drop_claims(slot);
     }
 

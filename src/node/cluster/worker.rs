@@ -41,6 +41,8 @@ pub(super) struct Worker {
     pub(super) nacks: u32,
     /// Whether it is in line to be read.
     pub(super) in_line: bool,
+    /// The other end of the channel of a program, which has none.
+    pub(super) silent: Option<OwnedFd>,
     next_seq: u64,
 }
 
@@ -111,8 +113,20 @@ impl Worker {
             turn: 0,
             nacks: 0,
             in_line: false,
+            silent: None,
             next_seq: 1,
         }
+    }
+
+    /// Whether it is a program that is not Node's.
+    pub(super) const fn is_program(&self) -> bool {
+        self.silent.is_some()
+    }
+
+    /// Whether new connections are for it: for a program only once it is ready, because it has its socket from the start.
+    pub(super) fn takes_new(&self) -> bool {
+        let is_up = !self.is_program() || self.stage == TakeoverStage::Ready;
+        is_up && self.serving_state == ServingState::Serving
     }
 
     /// Whether it is still heard.
@@ -149,7 +163,7 @@ impl Worker {
             ServingState::Serving | ServingState::Suspending => true,
             ServingState::Draining | ServingState::Left | ServingState::Broken => false,
         };
-        responsive && serves && self.peer.takes_descriptors()
+        responsive && serves && !self.is_program() && self.peer.takes_descriptors()
     }
 
     /// Offers a connection; gives it back if it could not be written.

@@ -134,6 +134,7 @@ impl HostLauncher {
             identity: Identity::default(),
             limit: self.limit,
             needed: Some(needed(script, seen)),
+            own_pid: None,
         };
         Ok((start, ours))
     }

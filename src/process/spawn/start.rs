@@ -50,6 +50,8 @@ pub struct Start {
     pub limit: DescriptorLimit,
     /// A file the program cannot do without.
     pub needed: Option<Needed>,
+    /// An environment variable in which the process finds its own number.
+    pub own_pid: Option<&'static str>,
 }
 
 /// What one of the standard descriptors becomes.
@@ -162,7 +164,8 @@ impl Start {
             let path = needed.path.as_os_str().as_bytes().to_vec();
             Ok((string("the path of a script", path)?, needed.clone()))
         });
-        Ok(Image { program, args, env, folder, needed: needed.transpose()? })
+        let own_pid = self.own_pid.map(|name| assignment(name.into(), OsStr::new("")));
+        Ok(Image { program, args, env, folder, needed: needed.transpose()?, own_pid })
     }
 }
 

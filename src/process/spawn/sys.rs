@@ -33,7 +33,12 @@ pub(super) struct Image {
     pub(super) env: Vec<CString>,
     pub(super) folder: Option<CString>,
     pub(super) needed: Option<(CString, Needed)>,
+    /// One more variable, in which the new process writes its own number: `NAME=`.
+    pub(super) own_pid: Option<Vec<u8>>,
 }
+
+/// What the digits of a process's number and the closing zero take at most.
+const OWN_PID_ROOM: usize = 11;
 
 /// A start with everything opened and allocated.
 pub(super) struct PreparedStart<'a> {
@@ -58,8 +63,10 @@ pub(super) enum Isolation {
 
 /// Forks the process; answers with it and with the pipe that tells what becomes of it.
 pub(super) fn start(mut plan: PreparedStart<'_>) -> Result<(Child, OwnedFd), Failure> {
-    let args = pointers(&plan.image.args);
-    let env = pointers(&plan.image.env);
+    let args = pointers(&plan.image.args, None);
+    let mut own_pid = plan.image.own_pid.clone();
+    let own_pid = own_pid.as_mut().map(OwnPid::of);
+    let env = pointers(&plan.image.env, own_pid);
     let flags = OFlag::O_CLOEXEC | OFlag::O_NONBLOCK;
     let (answer, report) = nix::unistd::pipe2(flags).map_err(StartStep::Open.failed())?;
     // From here until it is entered nobody else may reap it.
@@ -69,6 +76,9 @@ pub(super) fn start(mut plan: PreparedStart<'_>) -> Result<(Child, OwnedFd), Fai
     // SAFETY: the new process makes async-signal-safe calls only (see `become_program`) and never returns.
     let forked = unsafe { fork() };
     if let Ok(ForkResult::Child) = forked {
+        if let Some(own_pid) = own_pid {
+            own_pid.write();
+        }
         become_program(&mut plan, &args, &env, answer.as_raw_fd(), report.as_raw_fd());
     }
     // Setting a mask that was in force before cannot fail.
@@ -89,8 +99,43 @@ pub(super) fn start(mut plan: PreparedStart<'_>) -> Result<(Child, OwnedFd), Fai
     }
 }
 
-fn pointers(strings: &[CString]) -> Vec<*const c_char> {
-    strings.iter().map(|string| string.as_ptr()).chain([ptr::null()]).collect()
+fn pointers(strings: &[CString], own_pid: Option<OwnPid>) -> Vec<*const c_char> {
+    let own_pid = own_pid.map(|variable| variable.start.cast_const().cast());
+    strings.iter().map(|string| string.as_ptr()).chain(own_pid).chain([ptr::null()]).collect()
+}
+
+/// A variable that the new process completes with its own number. Valid as long as the bytes it was made of.
+#[derive(Clone, Copy)]
+struct OwnPid {
+    start: *mut u8,
+    /// Where the digits go, of which there is room for [`OWN_PID_ROOM`] with the closing zero.
+    digits: usize,
+}
+
+impl OwnPid {
+    fn of(variable: &mut Vec<u8>) -> Self {
+        let digits = variable.len();
+        variable.resize(digits + OWN_PID_ROOM, 0);
+        Self { start: variable.as_mut_ptr(), digits }
+    }
+
+    /// In the new process: writes its number.
+    fn write(self) {
+        // SAFETY: takes nothing, and cannot fail.
+        let mut rest = unsafe { libc::getpid() }.unsigned_abs();
+        let mut length = 1;
+        let mut power = 1;
+        while rest / power >= 10 {
+            (power, length) = (power * 10, length + 1);
+        }
+        for place in (0..length).rev() {
+            let digit = b'0' + (rest % 10) as u8;
+            rest /= 10;
+            // SAFETY: at most ten digits go into the room for eleven bytes behind the name; this process is a copy of the
+            // one that owns them.
+            unsafe { self.start.add(self.digits + place).write(digit) };
+        }
+    }
 }
 
 /// In the new process: becomes the program, or reports why not and ends.

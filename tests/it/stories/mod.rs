@@ -50,6 +50,7 @@ mod npm_command;
 mod npm_package;
 mod old_nodes;
 mod own_ends;
+mod passed_sockets;
 mod pid_one;
 mod privileged_ports;
 mod programs;

@@ -8,8 +8,8 @@ use nix::sys::signal::Signal;
 use serde_json::{Value, json};
 
 use crate::harness::{
-    HTTP, Luster, Running, Target, block, eventually, free_ports, get, here, is_alive, processes_in,
-    usual_node,
+    HTTP, Luster, Running, Target, block, eventually, free_port, free_ports, get, here, is_alive,
+    processes_in, usual_node,
 };
 
 /// Answers with what the environment and the command line say; ends at SIGTERM when it has answered.
@@ -58,7 +58,7 @@ fn an_interpreter_runs_the_app_with_its_arguments_port_and_number_and_nothing_of
     let first = free_ports(2);
     let config = json!({
         "app": "app.py", "interpreter": ["python3", "-B"], "args": ["--flag", "a b"], "workers": 2,
-        "server": {"port": first, "groups": 2},
+        "server": {"port": first, "groups": 2, "pass": false},
     });
     let luster = Luster::new()
         .file("app.py", PYTHON)
@@ -92,22 +92,18 @@ fn an_interpreter_runs_the_app_with_its_arguments_port_and_number_and_nothing_of
 
 #[test]
 fn the_configuration_of_the_readme_runs_python() {
-    let first = free_ports(2);
-    let text = here(&block("Any program as a worker", "json"), &[("8080", &first.to_string())]);
-    let luster = Luster::new().file("app.py", PYTHON).file("luster.conf.json", &text);
-    let (code, _, stderr) = Luster::new()
-        .file("app.py", PYTHON)
-        .file("luster.conf.json", &text)
-        .arg("check")
-        .arg("--strict")
-        .output();
+    let port = free_port();
+    let (config, app) =
+        (block("Any program as a worker", "json"), block("Any program as a worker", "python"));
+    let text = here(&config, &[("8080", &port.to_string())]);
+    let luster = || Luster::new().file("app.py", &app).file("luster.conf.json", &text);
+    let (code, _, stderr) = luster().arg("check").arg("--strict").output();
     assert_eq!(code, 0, "{stderr}");
-    let luster = luster.start();
+    let luster = luster().start();
     luster.await_ready(2);
-    for port in [first, first + 1] {
-        let body = eventually("it serves", || Some(get(&Target::Tcp(port)).ok()?.body));
-        assert!(body.contains("--verbose"), "{body}");
-    }
+    assert_eq!(get(&Target::Tcp(port)).expect("an answer").body, "hello\n");
+    assert_eq!(luster.rollout()["event"], "rollout_finished");
+    assert_eq!(get(&Target::Tcp(port)).expect("an answer").body, "hello\n");
     assert_eq!(luster.stop().0, 0);
 }
 
@@ -150,7 +146,7 @@ fn a_stop_is_the_signal_that_is_written_and_waits_for_what_is_under_way() {
     let folder = luster.path().to_owned();
     luster.signal(Signal::SIGHUP);
     luster.await_event("rollout_finished", 1);
-    assert!(said(&luster).starts_with("up\nasked\ndone\nup\n"), "{}", said(&luster));
+    eventually("the next one is up", || (said(&luster) == "up\nasked\ndone\nup\n").then_some(()));
     assert!(luster.events("signalled").is_empty());
     assert_eq!(luster.stop().0, 0);
     assert_eq!(processes_in(&folder), []);
@@ -216,9 +212,10 @@ fn another_program_is_rolled_out_and_one_that_ends_is_taken_back() {
 }
 
 #[test]
-fn a_node_app_becomes_a_program_and_a_node_app_again() {
+fn a_node_app_becomes_a_program_that_binds_by_itself_and_a_node_app_again() {
     let first = free_ports(2);
-    let server = json!({"port": first, "groups": 2});
+    // Each binds its port itself: that of a Node app is given up for it.
+    let server = json!({"port": first, "groups": 2, "pass": false});
     let node = json!({"app": "worker.js", "workers": 2, "server": server});
     let python = json!({"app": "app.py", "interpreter": "python3", "workers": 2, "server": server});
     let luster = Luster::with(HTTP, node.clone()).file("app.py", PYTHON).start();
