@@ -37,8 +37,8 @@ declare namespace luster {
             readyTimeout?: number;
             /** The replacements of a reload that serve for `watch` milliseconds before the others follow. */
             canary?: { workers?: number; watch?: number };
-            /** When an app that is not Node's is ready: when it has run for `after` milliseconds; 1000. */
-            ready?: 'after' | { after: number };
+            /** When an app that is not Node's is ready: when it has run for `after` milliseconds (1000), or says so (sd_notify). */
+            ready?: 'after' | 'notify' | { after: number };
             /** The signal that asks an app that is not Node's to end; `'SIGTERM'`. */
             stopSignal?: string | number;
             /** Whether workers keep what Node has compiled for those after them (Node 22.8 or newer); true by default. */

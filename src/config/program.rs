@@ -144,11 +144,12 @@ fn texts(validator: &mut Validator<'_>, key: &str, expected: &str) -> Option<Vec
 
 /// When one that runs is ready.
 fn ready(validator: &mut Validator<'_>) -> ReadyCheck {
-    let expected = "{ \"after\": 1000 } (milliseconds)";
+    let expected = "{ \"after\": 1000 } (milliseconds) or \"notify\"";
     let default = ReadyCheck::After(READY_AFTER);
     match validator.at(READY) {
         ValueAt::Absent => default,
         ValueAt::Plain(Value::String(word)) if word == "after" => default,
+        ValueAt::Plain(Value::String(word)) if word == "notify" => ReadyCheck::Notify,
         ValueAt::Plain(Value::Object(members)) => {
             let millis = members.get("after").filter(|_| members.len() == 1).and_then(Value::as_f64);
             let millis = millis.filter(|millis| (0.0..=MAX_MILLIS).contains(millis));

@@ -152,6 +152,7 @@ fn signal(number: i32) -> Value {
 
 fn ready(check: &ReadyCheck) -> Value {
     match check {
+        ReadyCheck::Notify => json!("notify"),
         ReadyCheck::After(wait) => json!({ "after": millis(Some(*wait)) }),
     }
 }

@@ -11,4 +11,6 @@ use serde::{Deserialize, Serialize};
 pub enum ReadyCheck {
     /// When it has run for so long.
     After(Duration),
+    /// When it says so (sd_notify(3), `READY=1`).
+    Notify,
 }

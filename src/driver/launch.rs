@@ -176,7 +176,7 @@ impl Launcher {
     /// See [`LaunchError`]; nothing is left behind.
     pub(super) fn launch_program(
         &self,
-        spawn: &Spawn,
+        (spawn, notify): (&Spawn, Option<String>),
         command: &ProgramCommand,
         sockets: Vec<OwnedFd>,
         stdio: [Stream; 3],
@@ -185,6 +185,9 @@ impl Launcher {
         let overrides = self.overrides_of(configured);
         let mut env = overrides.env.clone();
         env.extend(command.env(spawn.worker, &spawn.port, sockets.len()));
+        if let Some(socket) = notify {
+            env.insert("NOTIFY_SOCKET".into(), Change::Set(socket.into()));
+        }
         fork(Start {
             program: command.executable.clone(),
             args: command.args.clone(),

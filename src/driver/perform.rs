@@ -134,10 +134,11 @@ impl Driver {
                     let passed = programs::sockets(cluster, launcher, (spawn, command.pass), now)?;
                     let (sockets, listens) =
                         passed.map(|passed| (passed.socket, (passed.endpoint, passed.address))).unzip();
+                    let notify = programs.prepare(instance, &command.ready)?;
                     let launched = launcher
-                        .launch_program(spawn, command, Vec::from_iter(sockets), stdio)
+                        .launch_program((spawn, notify), command, Vec::from_iter(sockets), stdio)
                         .inspect_err(|_| cluster.detach(instance))?;
-                    let attached = programs.attach(instance, &launched.forked.exec, command.ready.clone());
+                    let attached = programs.attach(instance, &launched.forked, command.ready.clone());
                     (launched, attached, Kind::Program { stop_signal: command.stop_signal, listens })
                 }
             };

@@ -69,9 +69,14 @@ impl Driver {
 
     /// Hears what has become of programs.
     pub(super) fn hear_programs(&mut self, now: Moment) {
-        let mut news = Vec::new();
-        self.programs.process(&mut news);
-        self.take_in_programs(now, news);
+        loop {
+            let mut news = Vec::new();
+            self.programs.process(&mut news);
+            if news.is_empty() {
+                return;
+            }
+            self.take_in_programs(now, news);
+        }
     }
 
     /// Lets the room act on what is due.

@@ -11,7 +11,8 @@ use nix::errno::Errno;
 use nix::sys::epoll::{Epoll, EpollCreateFlags, EpollEvent, EpollFlags, EpollTimeout};
 
 use crate::core::{InstanceId, Moment, ReadyCheck};
-use crate::process::Exec;
+use crate::process::{Forked, Pid};
+use crate::program::notify::{NotifySocket, Said};
 
 /// What has happened to a program.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -30,12 +31,17 @@ pub enum News {
 pub struct Programs {
     epoll: Epoll,
     instances: BTreeMap<InstanceId, Watched>,
+    /// The socket of one that is about to be started.
+    prepared: Option<(InstanceId, NotifySocket)>,
 }
 
 #[derive(Debug)]
 struct Watched {
     check: ReadyCheck,
     stage: Stage,
+    leader: Pid,
+    /// Where it says what it has to say.
+    notify: Option<NotifySocket>,
 }
 
 /// How far a program has come.
@@ -45,8 +51,16 @@ enum Stage {
     Starting,
     /// It is ready then.
     Waiting(Moment),
+    /// It is ready when it says so.
+    Listening,
     Ready,
 }
+
+/// What tells a notify socket's events from those of a start.
+const NOTIFY: u64 = 1 << 32;
+
+/// How often is looked for more in one call: often enough to empty a socket's queue.
+const TURNS: usize = 64;
 
 /// How many events are taken at a time.
 const AT_ONCE: usize = 64;
@@ -58,7 +72,7 @@ impl Programs {
     /// There are no descriptors.
     pub fn new() -> io::Result<Self> {
         let epoll = Epoll::new(EpollCreateFlags::EPOLL_CLOEXEC)?;
-        Ok(Self { epoll, instances: BTreeMap::new() })
+        Ok(Self { epoll, instances: BTreeMap::new(), prepared: None })
     }
 
     /// Readable when [`Programs::process`] has something to do.
@@ -67,16 +81,36 @@ impl Programs {
         self.epoll.0.as_fd()
     }
 
+    /// Makes what this instance is to be started with: the value of its `NOTIFY_SOCKET`, if it is to have one.
+    ///
+    /// # Errors
+    /// The kernel has no room for it.
+    pub fn prepare(&mut self, instance: InstanceId, check: &ReadyCheck) -> io::Result<Option<String>> {
+        self.prepared = match check {
+            ReadyCheck::After(_) => None,
+            ReadyCheck::Notify => Some((instance, NotifySocket::new(instance)?)),
+        };
+        Ok(self.prepared.as_ref().map(|(_, socket)| socket.name().to_owned()))
+    }
+
     /// Begins to watch a process that was forked.
     ///
     /// # Errors
     /// The kernel has no room for it.
-    pub fn attach(&mut self, instance: InstanceId, exec: &Exec, check: ReadyCheck) -> io::Result<()> {
+    pub fn attach(&mut self, instance: InstanceId, forked: &Forked, check: ReadyCheck) -> io::Result<()> {
+        let notify =
+            self.prepared.take().filter(|(prepared, _)| *prepared == instance).map(|(_, socket)| socket);
+        if let Some(socket) = &notify {
+            self.epoll
+                .add(socket.as_fd(), EpollEvent::new(EpollFlags::EPOLLIN, NOTIFY | u64::from(instance.0)))?;
+        }
+        let exec = &forked.exec;
         self.epoll.add(
             exec.as_fd(),
             EpollEvent::new(EpollFlags::EPOLLIN | EpollFlags::EPOLLONESHOT, instance.0.into()),
         )?;
-        self.instances.insert(instance, Watched { check, stage: Stage::Starting });
+        let leader = forked.child.pid();
+        self.instances.insert(instance, Watched { check, stage: Stage::Starting, leader, notify });
         Ok(())
     }
 
@@ -96,26 +130,47 @@ impl Programs {
         let Some(watched) = self.instances.get_mut(&instance) else { return };
         watched.stage = match (watched.stage, &watched.check) {
             (Stage::Starting, ReadyCheck::After(wait)) => Stage::Waiting(now.after(*wait)),
-            (stage @ (Stage::Waiting(_) | Stage::Ready), _) => stage,
+            (Stage::Starting, ReadyCheck::Notify) => Stage::Listening,
+            (stage @ (Stage::Waiting(_) | Stage::Listening | Stage::Ready), _) => stage,
         };
     }
 
-    /// Tells what has happened.
+    /// Tells what has happened. To be asked again as long as there is news.
     pub fn process(&mut self, news: &mut Vec<News>) {
         let mut events = [EpollEvent::empty(); AT_ONCE];
-        loop {
+        for _ in 0..TURNS {
             let count = match self.epoll.wait(&mut events, EpollTimeout::ZERO) {
+                Ok(0) => return,
                 Ok(count) => count,
                 Err(Errno::EINTR) => continue,
                 // It is asked again when it is readable.
                 Err(_) => return,
             };
             for event in &events[..count] {
-                let Ok(number) = u32::try_from(event.data()) else { continue };
-                news.push(News::Begun(InstanceId(number)));
+                let Ok(number) = u32::try_from(event.data() & !NOTIFY) else { continue };
+                let instance = InstanceId(number);
+                match event.data() & NOTIFY {
+                    // Each is told once.
+                    0 => news.push(News::Begun(instance)),
+                    _ => self.listen(instance, news),
+                }
             }
-            // Each is told once; the rest comes again.
+            if !news.is_empty() {
+                return;
+            }
+        }
+    }
+
+    /// Reads what a program says. Before it is known that it runs that waits.
+    fn listen(&mut self, instance: InstanceId, news: &mut Vec<News>) {
+        let Some(watched) = self.instances.get_mut(&instance).filter(|one| one.stage != Stage::Starting)
+        else {
             return;
+        };
+        let said = watched.notify.as_ref().map_or(Said::Other, |socket| socket.read(watched.leader));
+        if said == Said::Ready && watched.stage == Stage::Listening {
+            watched.stage = Stage::Ready;
+            news.push(News::Ready(instance));
         }
     }
 
@@ -124,7 +179,7 @@ impl Programs {
     pub fn next_wake(&self) -> Option<Moment> {
         let wakes = self.instances.values().filter_map(|watched| match watched.stage {
             Stage::Waiting(at) => Some(at),
-            Stage::Starting | Stage::Ready => None,
+            Stage::Starting | Stage::Listening | Stage::Ready => None,
         });
         wakes.min()
     }

@@ -122,6 +122,55 @@ fn an_executable_is_run_by_itself_and_ready_when_it_has_lived_for_as_long_as_is_
 }
 
 #[test]
+fn a_program_that_is_to_say_when_it_is_ready_is_heard_and_nobody_else_for_it() {
+    let app = r#"
+import os, socket, subprocess, sys, time
+def say(text):
+    name = os.environ["NOTIFY_SOCKET"].replace("@", "\0", 1)
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as notify:
+        notify.sendto(text, name)
+if sys.argv[1:] == ["stranger"]:
+    say(b"READY=1")
+    open("stranger", "w").close()
+    time.sleep(1000)
+for turn in range(2000):
+    say(b"STATUS=starting %d\nEXTEND_TIMEOUT_USEC=1" % turn)
+say(b"X" * 20000)
+subprocess.Popen([sys.executable, __file__, "stranger"], start_new_session=True)
+while not os.path.exists("go"):
+    time.sleep(0.01)
+say(b"STATUS=up\nREADY=1")
+while True:
+    say(b"WATCHDOG=1")
+    time.sleep(0.01)
+"#;
+    let config =
+        json!({"app": "app.py", "interpreter": "python3", "workers": 1, "control": {"ready": "notify"}});
+    let luster = Luster::new().file("app.py", app).config(config.clone()).start();
+    eventually("a stranger has spoken", || luster.path().join("stranger").exists().then_some(()));
+    // Whoever asks is answered behind what was said before.
+    let status = luster.control().status();
+    assert_eq!(
+        (&status["ready"], &status["workers"][0]["state"]),
+        (&json!(0), &json!("starting")),
+        "{status}"
+    );
+    luster.put("go", "");
+    luster.await_ready(1);
+    // One that never says so is taken back.
+    std::fs::remove_file(luster.path().join("go")).expect("there");
+    let mut next = config;
+    next["control"]["readyTimeout"] = 1500.into();
+    luster.put("luster.conf.json", &next.to_string());
+    let aborted = luster.rollout();
+    assert_eq!(aborted["event"], "rollout_aborted");
+    assert!(aborted.to_string().contains("it has not shown what control.ready waits for"), "{aborted}");
+    luster.put("go", "");
+    luster.await_event("rollout_taken_back", 1);
+    assert_eq!(luster.stop().0, 0);
+}
+
+#[test]
 fn a_program_that_keeps_dying_is_started_with_ever_longer_pauses_and_given_up_as_is_written() {
     let config = json!({
         "app": "run", "workers": 1, "control": {"exitThreshold": 60_000, "allowedSequentialDeaths": 3},
@@ -255,7 +304,7 @@ fn what_cannot_be_run_is_refused_with_one_sentence() {
         (json!({"app": "run", "control": {"stopSignal": "SIGFOO"}}), "a signal's name or number"),
         (
             json!({"app": "run", "control": {"ready": {"after": "1s"}}}),
-            "\"control.ready\" must be { \"after\": 1000 }",
+            "\"control.ready\" must be { \"after\": 1000 } (milliseconds) or",
         ),
     ] {
         for command in [None, Some("check")] {
