@@ -196,7 +196,10 @@ impl Model {
                     let needs = |(other, on): (&PoolName, &BTreeSet<PoolName>)| {
                         on.contains(&pool) && self.running.contains(other)
                     };
-                    assert!(request == Request::Kill || self.killed || !self.depends.iter().any(needs));
+                    // Who is told again was being stopped before anybody came to depend on it.
+                    let is_told_again = self.asked.contains(&pool);
+                    let is_killed = request == Request::Kill || self.killed;
+                    assert!(is_told_again || is_killed || !self.depends.iter().any(needs));
                     self.asked.insert(pool);
                 }
                 FleetEffect::Finish(_) => {
