@@ -15,6 +15,7 @@ mod nodes;
 mod pair;
 mod ports;
 mod procfs;
+mod python;
 mod readme;
 mod script;
 mod told;

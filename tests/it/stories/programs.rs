@@ -32,7 +32,7 @@ http.server.ThreadingHTTPServer(("", int(os.environ["port"])), Handler).serve_fo
 
 /// A luster of this configuration with an executable script beside it.
 fn with_script(script: &str, config: Value) -> Luster {
-    let luster = Luster::new().file("run", script).config(config);
+    let luster = Luster::with_python().file("run", script).config(config);
     executable(&luster.path().join("run"));
     luster
 }
@@ -60,7 +60,7 @@ fn an_interpreter_runs_the_app_with_its_arguments_port_and_number_and_nothing_of
         "app": "app.py", "interpreter": ["python3", "-B"], "args": ["--flag", "a b"], "workers": 2,
         "server": {"port": first, "groups": 2, "pass": false},
     });
-    let luster = Luster::new()
+    let luster = Luster::with_python()
         .file("app.py", PYTHON)
         .config(config)
         .env("NODE_UNIQUE_ID", "7")
@@ -96,7 +96,7 @@ fn the_configuration_of_the_readme_runs_python() {
     let (config, app) =
         (block("Any program as a worker", "json"), block("Any program as a worker", "python"));
     let text = here(&config, &[("8080", &port.to_string())]);
-    let luster = || Luster::new().file("app.py", &app).file("luster.conf.json", &text);
+    let luster = || Luster::with_python().file("app.py", &app).file("luster.conf.json", &text);
     let (code, _, stderr) = luster().arg("check").arg("--strict").output();
     assert_eq!(code, 0, "{stderr}");
     let luster = luster().start();
@@ -146,7 +146,7 @@ while True:
 "#;
     let config =
         json!({"app": "app.py", "interpreter": "python3", "workers": 1, "control": {"ready": "notify"}});
-    let luster = Luster::new().file("app.py", app).config(config.clone()).start();
+    let luster = Luster::with_python().file("app.py", app).config(config.clone()).start();
     eventually("a stranger has spoken", || luster.path().join("stranger").exists().then_some(()));
     // Whoever asks is answered behind what was said before.
     let status = luster.control().status();
