@@ -1,6 +1,6 @@
 //! The arguments of the commands for a luster that runs.
 //!
-//! Invariant: nothing is looked up here; a word that is a number is a worker's, any other is CONFIG.
+//! Invariant: nothing is looked up here; a word that is a number is a worker's, any other is an app's name or CONFIG.
 
 use std::ffi::OsString;
 use std::path::PathBuf;
@@ -28,6 +28,9 @@ pub(crate) struct Whom {
 /// How long a command waits for what comes of it.
 #[derive(Debug, Args)]
 pub(crate) struct Waiting {
+    /// The app that is meant, where the configuration has several [default: all]
+    #[arg(long)]
+    pub(crate) app: Option<String>,
     /// Does not wait for what comes of it
     #[arg(long, conflicts_with = "timeout")]
     pub(crate) no_wait: bool,
@@ -99,8 +102,8 @@ pub(crate) struct Workers {
     pub(crate) whom: Whom,
     #[command(flatten)]
     pub(crate) waiting: Waiting,
-    /// Workers' numbers [default: all], and the configuration luster runs [default: luster.conf, or the only one that runs]
-    #[arg(value_name = "WID|CONFIG")]
+    /// Workers' numbers or an app [default: all], and the configuration luster runs [default: luster.conf, or the only one that runs]
+    #[arg(value_name = "WID|APP|APP/WID|CONFIG")]
     words: Vec<OsString>,
     /// Those of the words that are numbers.
     #[arg(skip)]
@@ -120,23 +123,53 @@ pub(crate) enum Size {
 }
 
 impl Workers {
-    /// Tells workers' numbers and CONFIG apart.
+    /// Tells apps, workers' numbers and CONFIG apart: `APP/WID` is a worker of an app, and of two words the first is an app.
     pub(super) fn sort(&mut self) -> Result<(), String> {
-        for word in self.words.drain(..) {
-            let digits = word.to_str().filter(|word| word.bytes().all(|byte| byte.is_ascii_digit()));
-            match (digits.map(str::parse), &self.config) {
-                (Some(Ok(wid)), _) => self.wids.push(wid),
-                (Some(Err(_)), _) => return Err(format!("{} is no worker's number", word.display())),
-                (None, None) if !word.is_empty() => self.config = Some(word.into()),
-                (None, None) => return Err("CONFIG is empty".to_owned()),
-                (None, Some(config)) => {
-                    let (first, second) = (config.display(), word.display());
-                    return Err(format!("{first} and {second} cannot both be CONFIG; workers have numbers"));
+        for word in std::mem::take(&mut self.words) {
+            let text = word.to_str().unwrap_or_default();
+            let (app, number) = match text.split_once('/') {
+                Some((app, number)) if is_number(number) && is_plain(app) => (Some(app.to_owned()), number),
+                Some(_) | None => (None, text),
+            };
+            if is_number(number) {
+                let wid = number.parse().map_err(|_| format!("{} is no worker's number", word.display()))?;
+                self.wids.push(wid);
+                app.map_or(Ok(()), |app| self.mean(app))?;
+            } else if word.is_empty() {
+                return Err("CONFIG is empty".to_owned());
+            } else if let Some(first) = self.config.replace(PathBuf::from(&word)) {
+                match first.to_str().filter(|first| is_plain(first) && self.waiting.app.is_none()) {
+                    Some(app) => self.mean(app.to_owned())?,
+                    None => {
+                        let (first, second) = (first.display(), word.display());
+                        return Err(format!(
+                            "{first} and {second} cannot both be CONFIG; workers have numbers"
+                        ));
+                    }
                 }
             }
         }
         Ok(())
     }
+
+    fn mean(&mut self, app: String) -> Result<(), String> {
+        match self.waiting.app.replace(app.clone()) {
+            Some(other) if other != app => {
+                Err(format!("{other} and {app} are two apps; one command is about one of them, or about all"))
+            }
+            Some(_) | None => Ok(()),
+        }
+    }
+}
+
+fn is_number(word: &str) -> bool {
+    !word.is_empty() && word.bytes().all(|byte| byte.is_ascii_digit())
+}
+
+/// Whether a word could be an app's name, as it is neither a path nor a file with an ending.
+pub(crate) fn is_plain(word: &str) -> bool {
+    word.bytes().next().is_some_and(|byte| byte.is_ascii_alphanumeric())
+        && word.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_')
 }
 
 fn seconds(text: &str) -> Result<Duration, String> {

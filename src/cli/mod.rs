@@ -16,7 +16,7 @@ use std::path::PathBuf;
 use clap::error::ContextKind;
 use clap::{ArgAction, Args, CommandFactory, Parser, Subcommand, ValueEnum};
 
-pub(crate) use self::client::{List, Look, Reload, Scale, Size, Status, Waiting, Whom, Workers};
+pub(crate) use self::client::{List, Look, Reload, Scale, Size, Status, Waiting, Whom, Workers, is_plain};
 pub(crate) use self::documents::{Shell, completions, manual};
 pub(crate) use self::not_commands::advice;
 use self::split::{Cut, cut};
@@ -75,18 +75,18 @@ pub(crate) enum Command {
     /// Reads the configuration again and replaces the workers one by one
     Reload(Reload),
     /// Replaces workers one by one, with the configuration they have
-    #[command(override_usage = "luster restart [OPTIONS] [WID]... [CONFIG]")]
+    #[command(override_usage = "luster restart [OPTIONS] [APP | APP/WID | WID]... [CONFIG]")]
     Restart(Workers),
     /// Stops luster and all workers, or only some workers
-    #[command(override_usage = "luster stop [OPTIONS] [WID]... [CONFIG]")]
+    #[command(override_usage = "luster stop [OPTIONS] [APP | APP/WID | WID]... [CONFIG]")]
     Stop(Workers),
     /// Starts workers that were stopped
-    #[command(override_usage = "luster start [OPTIONS] [WID]... [CONFIG]")]
+    #[command(override_usage = "luster start [OPTIONS] [APP | APP/WID | WID]... [CONFIG]")]
     Start(Workers),
     /// Changes the number of workers: N, +N, -N
     Scale(Scale),
     /// Lets workers start again that had died too often
-    #[command(override_usage = "luster revive [OPTIONS] [WID]... [CONFIG]")]
+    #[command(override_usage = "luster revive [OPTIONS] [APP | APP/WID | WID]... [CONFIG]")]
     Revive(Workers),
     /// Prints what happens from now on
     Events(Look),

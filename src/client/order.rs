@@ -201,9 +201,13 @@ fn exit_of(answer: &Answer) -> Exit {
         (Outcome::TakenBack | Outcome::Aborted | Outcome::Overruled, _) => Exit::NotDone,
         (Outcome::Refused | Outcome::Unknown, reason) => match reason {
             Some(Reason::Configuration) => Exit::Config,
-            Some(Reason::UnknownWorker | Reason::OutOfRange | Reason::BadRequest | Reason::TooLarge) => {
-                Exit::Usage
-            }
+            Some(
+                Reason::UnknownWorker
+                | Reason::UnknownApp
+                | Reason::OutOfRange
+                | Reason::BadRequest
+                | Reason::TooLarge,
+            ) => Exit::Usage,
             Some(Reason::Busy) => Exit::Busy,
             Some(Reason::Forbidden) => Exit::Permission,
             // An older luster, or another one.

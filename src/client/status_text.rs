@@ -9,7 +9,8 @@ use super::form::{Colour, FAINT, GREEN, RED, YELLOW};
 use super::table::{self, Cell, Column, Side, end_of, painted};
 use super::words::{bytes, counted, plain, processor_time, share, time};
 use crate::control::schema::{
-    FailedRollout, Failure, Goal, Host, HostKind, Instance, Outcome, Role, Rollout, State, Status, Worker,
+    App, AppState, FailedRollout, Failure, Goal, Host, HostKind, Instance, Outcome, Role, Rollout, State,
+    Status, Worker,
 };
 
 const COLUMNS: [Column; 9] = [
@@ -88,6 +89,9 @@ fn head(status: &Status, before: Option<&Before>, colour: Colour) -> String {
     if let Some(host) = &status.host {
         let _ = writeln!(text, "{}", self::host(host));
     }
+    for app in &status.apps {
+        let _ = writeln!(text, "{}", self::app(app, colour));
+    }
     if let Some((wid, failure)) = last_failure(status) {
         let _ = writeln!(
             text,
@@ -97,6 +101,30 @@ fn head(status: &Status, before: Option<&Before>, colour: Colour) -> String {
         );
     }
     text
+}
+
+/// `api: running, 2 of 2 workers ready`.
+fn app(app: &App, colour: Colour) -> String {
+    let (state, painted_as) = match app.state {
+        AppState::Running => ("running", GREEN),
+        AppState::Waiting => ("waiting", YELLOW),
+        AppState::Stopping => ("stopping", YELLOW),
+        AppState::Stopped => ("stopped", FAINT),
+        AppState::Dead => ("dead", RED),
+        AppState::Unknown => ("unknown", FAINT),
+    };
+    let state = painted(state, colour.of(painted_as));
+    let on = match app.waits_for.is_empty() {
+        true => String::new(),
+        false => format!(" for {}", plain(&app.waits_for.join(", "))),
+    };
+    let wanted = counted(app.wanted, "worker");
+    format!(
+        "{}: {state}{on}, {} of {wanted} ready, generation {}",
+        plain(&app.name),
+        app.ready,
+        app.generation
+    )
 }
 
 fn rollout(rollout: &Rollout) -> String {
@@ -135,9 +163,9 @@ fn host(host: &Host) -> String {
     format!("{what}: {}{pid}", state_word(host.state))
 }
 
-fn last_failure(status: &Status) -> Option<(u32, &Failure)> {
+fn last_failure(status: &Status) -> Option<(String, &Failure)> {
     let failures =
-        status.workers.iter().filter_map(|worker| Some((worker.wid, worker.last_failure.as_ref()?)));
+        status.workers.iter().filter_map(|worker| Some((worker_name(worker), worker.last_failure.as_ref()?)));
     failures.min_by_key(|(_, failure)| failure.ago_ms)
 }
 
@@ -154,10 +182,10 @@ fn rows(worker: &Worker, before: Option<&Before>, colour: Colour) -> Vec<[Cell; 
     let pause = worker.backoff_ms.map(|left| format!(" {}", time(left))).unwrap_or_default();
     let state = format!("{}{pause}", state_word(worker.state));
     let own = row(
-        worker.wid.to_string(),
+        worker_name(worker),
         Cell { text: state, colour: colour.of(state_colour(worker.state)) },
         worker.restarts.to_string(),
-        active.map(|active| (worker.wid, active, before)),
+        active.map(|active| (active, before)),
     );
     let besides = others.map(|instance| {
         let role = match instance.role {
@@ -167,25 +195,33 @@ fn rows(worker: &Worker, before: Option<&Before>, colour: Colour) -> Vec<[Cell; 
         };
         let text = format!("{}{role}", state_word(instance.state));
         let state = Cell { text, colour: colour.of(state_colour(instance.state)) };
-        row(String::new(), state, String::new(), Some((worker.wid, instance, before)))
+        row(String::new(), state, String::new(), Some((instance, before)))
     });
     [own].into_iter().chain(besides).collect()
+}
+
+/// `3`, or `api/3` where there are several apps.
+fn worker_name(worker: &Worker) -> String {
+    match &worker.app {
+        None => worker.wid.to_string(),
+        Some(app) => format!("{}/{}", plain(app), worker.wid),
+    }
 }
 
 fn row(
     wid: String,
     state: Cell,
     restarts: String,
-    process: Option<(u32, &Instance, Option<&Before>)>,
+    process: Option<(&Instance, Option<&Before>)>,
 ) -> [Cell; 9] {
-    let Some((wid_of, instance, before)) = process else {
+    let Some((instance, before)) = process else {
         let [wid, restarts] = [wid, restarts].map(Cell::from);
         let none = Cell::default;
         return [wid, state, none(), none(), restarts, none(), none(), none(), none()];
     };
     let used = match before {
         Some(Before { status, ago }) => {
-            let earlier = cpu_of(status, wid_of, instance.id);
+            let earlier = cpu_of(status, instance);
             used_since(instance.cpu_ms, earlier).map(|used| share(used, *ago))
         }
         None => instance.cpu_ms.map(processor_time),
@@ -207,9 +243,10 @@ fn used_since(now: Option<u64>, before: Option<u64>) -> Option<u64> {
     Some(now?.saturating_sub(before.unwrap_or(0)))
 }
 
-fn cpu_of(status: &Status, wid: u32, id: u32) -> Option<u64> {
-    let worker = status.workers.iter().find(|worker| worker.wid == wid)?;
-    worker.instances.iter().find(|instance| instance.id == id)?.cpu_ms
+/// What this process had used: by its pid, because each app counts by itself.
+fn cpu_of(status: &Status, now: &Instance) -> Option<u64> {
+    let instances = status.workers.iter().flat_map(|worker| &worker.instances);
+    instances.filter(|known| known.id == now.id && known.pid == now.pid).find_map(|known| known.cpu_ms)
 }
 
 /// `*:8080` for `tcp *:8080`, the path for a unix socket; what else there is stays.

@@ -20,7 +20,7 @@ use crate::cli;
 use crate::cli::{LogFormat, Output};
 use crate::config::{self, Held};
 use crate::control::place::Identity;
-use crate::core::{HostKind, Moment};
+use crate::core::{HostKind, Moment, PoolName};
 use crate::driver::{self, Configured, HostSetup, NodeBoot, RunSpec, Runs, SettingsFrom, SpawnOverrides};
 use crate::exit::Exit;
 use crate::logging;
@@ -171,7 +171,8 @@ fn prepare(spec: &CustomMasterSpec, host_setup: HostSetup) -> Result<RunSpec, (E
     let luster_conf = std::env::var_os("LUSTER_CONF");
     let identity = Identity::of(&script.exec, luster_conf.as_deref());
     let control = run_spec::control(&settings, identity, &script.exec);
-    let mut app = run_spec::app(&settings, program, host_setup, run_spec::become_master()?)?;
+    let mut app =
+        run_spec::app((&PoolName::default(), &settings), program, host_setup, run_spec::become_master()?)?;
     app.in_force.control.clone_from(&control.wanted);
     app.builtins = builtins;
     app.spec.policy.host_kind = HostKind::CustomMaster;

@@ -6,8 +6,9 @@
 use std::fs;
 use std::path::Path;
 
+use super::apps::{counted, of_app, what_runs};
 use super::extensions;
-use super::found::{self, Found, Warnings};
+use super::found::{self, Found, FoundApp, Warnings};
 use crate::cli::{self, Check, LogFormat, Output};
 use crate::config::{ControlSocket, Loaded, LogTarget, Port, Problem};
 use crate::exit::Exit;
@@ -16,14 +17,23 @@ use crate::process;
 /// Does it.
 pub(super) fn run(check: &Check) -> Exit {
     let output = &check.arguments.output;
-    found::with_config(&check.arguments, Warnings::Kept, |Found { loaded, extension_plan, plan, .. }| {
-        if let Some(error) = extensions::missing(loaded, extension_plan) {
-            return found::refuse(output, error.exit(), &error.to_string());
+    found::with_config(&check.arguments, Warnings::Kept, |Found { fleet, apps, .. }| {
+        for FoundApp { name, loaded, extension_plan, .. } in &apps {
+            if let Some(error) = extensions::missing(loaded, extension_plan) {
+                return found::refuse(output, error.exit(), &of_app(name, &error.to_string()));
+            }
         }
-        let warnings: Vec<_> =
-            loaded.warnings.iter().chain(&plan.warnings).cloned().chain(here(loaded)).collect();
+        let of_app = |app: &FoundApp<'_>| {
+            app.plan.warnings.iter().cloned().chain(here(app.loaded)).collect::<Vec<_>>()
+        };
+        let mut warnings: Vec<_> = fleet.warnings().cloned().collect();
+        for odd in apps.iter().flat_map(of_app) {
+            if !warnings.contains(&odd) {
+                warnings.push(odd);
+            }
+        }
         tell(output, &warnings);
-        let (file, counted) = (loaded.path.display(), counted(warnings.len(), "warning"));
+        let (file, counted) = (fleet.any().path.display(), counted(warnings.len(), "warning"));
         if check.strict && !warnings.is_empty() {
             return found::refuse(
                 output,
@@ -33,13 +43,8 @@ pub(super) fn run(check: &Check) -> Exit {
         }
         let found =
             if warnings.is_empty() { "no mistakes".to_owned() } else { format!("no mistakes, {counted}") };
-        let workers = self::counted(loaded.settings.policy.workers as usize, "worker");
-        cli::print(&format!("{file}: {found}; it runs {workers}\n"))
+        cli::print(&format!("{file}: {found}; it runs {}\n", what_runs(fleet)))
     })
-}
-
-fn counted(count: usize, what: &str) -> String {
-    format!("{count} {what}{}", if count == 1 { "" } else { "s" })
 }
 
 fn tell(output: &Output, warnings: &[Problem]) {

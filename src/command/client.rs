@@ -34,7 +34,8 @@ pub(super) fn list(list: &List) -> Exit {
 pub(super) fn reload(reload: &Reload) -> Exit {
     let Reload { whom, waiting, config } = reload;
     let order = order("reload", json!({}), "the reload", Shown::Replaced);
-    carry_out(whom, waiting, config.as_deref(), &order)
+    let (app, config) = meant(waiting, config.as_deref());
+    carry_out(whom, waiting, config, &of_app(order, app))
 }
 
 pub(super) fn scale(scale: &Scale) -> Exit {
@@ -43,7 +44,8 @@ pub(super) fn scale(scale: &Scale) -> Exit {
         Size::Count(count) => json!({ "count": count }),
         Size::Change(change) => json!({ "change": change }),
     };
-    carry_out(whom, waiting, config.as_deref(), &order("scale", body, "the change", Shown::Ready))
+    let (app, config) = meant(waiting, config.as_deref());
+    carry_out(whom, waiting, config, &of_app(order("scale", body, "the change", Shown::Ready), app))
 }
 
 pub(super) fn restart(workers: &Workers) -> Exit {
@@ -51,7 +53,8 @@ pub(super) fn restart(workers: &Workers) -> Exit {
 }
 
 pub(super) fn stop(workers: &Workers) -> Exit {
-    let over = if workers.wids.is_empty() { CompletionSource::Process } else { CompletionSource::Answer };
+    let is_all = workers.wids.is_empty() && meant(&workers.waiting, workers.config.as_deref()).0.is_none();
+    let over = if is_all { CompletionSource::Process } else { CompletionSource::Answer };
     of_workers(workers, Order { over, ..order("stop", json!({}), "the stop", Shown::Left) })
 }
 
@@ -71,7 +74,27 @@ fn of_workers(workers: &Workers, mut order: Order) -> Exit {
     if !workers.wids.is_empty() {
         order.body = json!({ "workers": workers.wids });
     }
-    carry_out(&workers.whom, &workers.waiting, workers.config.as_deref(), &order)
+    let (app, config) = meant(&workers.waiting, workers.config.as_deref());
+    carry_out(&workers.whom, &workers.waiting, config, &of_app(order, app))
+}
+
+fn of_app(mut order: Order, app: Option<&str>) -> Order {
+    if let Some(app) = app {
+        order.body["app"] = app.into();
+    }
+    order
+}
+
+/// The app and the configuration that are meant: one word alone that is no path is an app where there is a `luster.conf`.
+fn meant<'a>(waiting: &'a Waiting, config: Option<&'a Path>) -> (Option<&'a str>, Option<&'a Path>) {
+    if let Some(app) = waiting.app.as_deref() {
+        return (Some(app), config);
+    }
+    let is_there = || env::current_dir().is_ok_and(|cwd| config::locate(None, &cwd).is_ok());
+    match config.and_then(Path::to_str).filter(|word| cli::is_plain(word)) {
+        Some(app) if is_there() => (Some(app), None),
+        Some(_) | None => (None, config),
+    }
 }
 
 fn carry_out(whom: &Whom, waiting: &Waiting, config: Option<&Path>, order: &Order) -> Exit {

@@ -146,9 +146,9 @@ pub(super) struct LeftBehind {
 
 impl LeftBehind {
     /// How workers are to be started otherwise.
-    pub(super) fn overrides(&mut self) -> SpawnOverrides {
-        let setup = self.setup.take().unwrap_or_default();
-        SpawnOverrides::of_configuration(&setup, self.env.take().unwrap_or_default())
+    pub(super) fn overrides(&self) -> SpawnOverrides {
+        let setup = self.setup.clone().unwrap_or_default();
+        SpawnOverrides::of_configuration(&setup, self.env.clone().unwrap_or_default())
     }
 }
 

@@ -2,6 +2,7 @@
 //!
 //! Invariant: what is wrong is told at once, whole, and nothing has been started but the Node that ran the configuration.
 
+use std::collections::BTreeMap;
 use std::ffi::{OsStr, OsString};
 use std::os::fd::OwnedFd;
 use std::path::PathBuf;
@@ -9,6 +10,7 @@ use std::path::PathBuf;
 use serde_json::{Value, json};
 use tracing::{error, warn};
 
+use super::apps;
 use super::builtin_extensions::{self, BuiltinPlan};
 use super::evaluator::Evaluator;
 use super::extensions::{self, ExtensionPlan, Resolution};
@@ -16,8 +18,9 @@ use super::generation::utf8;
 use super::npm_launcher::NpmLauncher;
 use super::reread::Reread;
 use crate::cli::{self, Arguments, LogFormat, Output, Source};
-use crate::config::{self, Loaded, Problem, Settings};
+use crate::config::{self, Loaded, LoadedFleet, Problem, Settings};
 use crate::control::place::Identity;
+use crate::core::PoolName;
 use crate::exit::Exit;
 use crate::logging;
 use crate::node::scripts::NodeFlags;
@@ -65,31 +68,28 @@ pub(super) fn with_config(
         Err(error) => return refuse_config(arguments, error, &environment),
     };
     if warnings == Warnings::Logged || *print_config {
-        tell_warnings(&loaded.warnings);
+        tell_warnings(loaded.warnings());
     }
     if *print_config {
         return cli::print(&config::render(&loaded));
     }
-    let Settings { extensions, extensions_path, .. } = &loaded.settings;
-    let extension_plan = extensions::divide(extensions, extensions_path, &environment.resolution());
-    match builtin_extensions::plan(&loaded.settings.builtins, &extension_plan.ours(), output.log_format) {
-        Ok(plan) => {
-            if warnings == Warnings::Logged {
-                tell_warnings(&plan.warnings);
+    let mut all = Vec::new();
+    for (name, loaded) in &loaded.apps {
+        let Settings { extensions, extensions_path, builtins, .. } = &loaded.settings;
+        let extension_plan = extensions::divide(extensions, extensions_path, &environment.resolution());
+        match builtin_extensions::plan(builtins, &extension_plan.ours(), output.log_format) {
+            Ok(plan) => {
+                if warnings == Warnings::Logged {
+                    tell_warnings(&plan.warnings);
+                }
+                all.push(FoundApp { name, loaded, extension_plan, plan });
             }
-            then(Found {
-                environment: &environment,
-                identity: identity
-                    .unwrap_or_else(|| Identity::of(&loaded.path, request.luster_conf.as_deref())),
-                request,
-                loaded: &loaded,
-                extension_plan: &extension_plan,
-                plan,
-                evaluator,
-            })
+            Err((exit, reason)) => return refuse(output, exit, &apps::of_app(name, &reason)),
         }
-        Err((exit, reason)) => refuse(output, exit, &reason),
     }
+    let config = &loaded.any().path;
+    let identity = identity.unwrap_or_else(|| Identity::of(config, request.luster_conf.as_deref()));
+    then(Found { environment: &environment, identity, request, fleet: &loaded, apps: all, evaluator })
 }
 
 fn tell_misplaced(words: &[OsString]) {
@@ -105,7 +105,7 @@ fn tell_misplaced(words: &[OsString]) {
 }
 
 /// Tells of what is odd, in the log.
-pub(super) fn tell_warnings(warnings: &[Problem]) {
+pub(super) fn tell_warnings<'a>(warnings: impl IntoIterator<Item = &'a Problem>) {
     for warning in warnings {
         warn!(event = "config_warning", "{}", warning.headline());
     }
@@ -137,10 +137,18 @@ pub(super) struct Found<'a> {
     /// What this master is told apart by.
     pub(super) identity: Identity,
     pub(super) request: config::ConfigRequest,
-    pub(super) loaded: &'a Loaded,
-    pub(super) extension_plan: &'a ExtensionPlan,
-    pub(super) plan: BuiltinPlan<'a>,
+    pub(super) fleet: &'a LoadedFleet,
+    /// Every app; the only one of a configuration without `apps` has no name.
+    pub(super) apps: Vec<FoundApp<'a>>,
     pub(super) evaluator: Evaluator<'static>,
+}
+
+/// One app of it.
+pub(super) struct FoundApp<'a> {
+    pub(super) name: &'a PoolName,
+    pub(super) loaded: &'a Loaded,
+    pub(super) extension_plan: ExtensionPlan,
+    pub(super) plan: BuiltinPlan<'a>,
 }
 
 /// What we were started with.
@@ -186,17 +194,18 @@ impl Environment {
         Ok(config::ConfigRequest { links, ..request })
     }
 
-    /// How the configuration is read again while workers run; `native` are the extensions that luster does the work of.
+    /// How the configuration is read again while workers run; `apps` are as they were, with the extensions of each that luster does
+    /// the work of.
     pub(super) fn reread(
         &self,
         request: config::ConfigRequest,
-        (loaded, identity): (&Loaded, Identity),
+        identity: Identity,
         node: Result<PathBuf, String>,
-        native: Vec<String>,
+        apps: BTreeMap<PoolName, (Loaded, Vec<String>)>,
     ) -> Reread {
         Reread {
             request,
-            before: loaded.clone(),
+            apps,
             identity,
             node,
             node_args: self.launched.node_args.clone(),
@@ -204,7 +213,6 @@ impl Environment {
             boot: self.boot(),
             parent: self.parent.as_ref().and_then(|channel| channel.try_clone().ok()),
             limit: self.limit,
-            native,
         }
     }
 

@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 
 use crate::config::{self, Balance, Flavour, Loaded, Settings};
 use crate::control::Wanted;
-use crate::core::{HostKind, PoolSpec};
+use crate::core::{HostKind, PoolName, PoolSpec};
 use crate::driver::{Configured, InForce, NodeBoot, Runs, SettingsFrom, SpawnOverrides};
 use crate::node::cluster::{self, SocketAccess};
 use crate::node::scripts::Script;
@@ -18,14 +18,14 @@ use crate::program::{Pass, ProgramCommand};
 
 /// What workers get; `package` is luster's own npm package, `overrides` what the configuration has wished for if it was run.
 pub(super) fn for_workers(
-    loaded: &Loaded,
+    (name, loaded): (&PoolName, &Loaded),
     package: Option<&Path>,
     overrides: SpawnOverrides,
     host_kind: HostKind,
 ) -> Result<Configured, String> {
     let runs = match &loaded.settings.program {
         Some(program) => Runs::Program(command(program, &loaded.real.app)),
-        None => Runs::Node(node_boot(loaded, package)?),
+        None => Runs::Node(node_boot((name, loaded), package)?),
     };
     Ok(Configured {
         config: Some(loaded.real.config.clone()),
@@ -55,9 +55,9 @@ fn command(program: &config::Program, app: &Path) -> ProgramCommand {
     }
 }
 
-fn node_boot(loaded: &Loaded, package: Option<&Path>) -> Result<NodeBoot, String> {
+fn node_boot((name, loaded): (&PoolName, &Loaded), package: Option<&Path>) -> Result<NodeBoot, String> {
     let data = sealed(loaded)?;
-    let mut boot = about(loaded);
+    let mut boot = about(name, loaded);
     if let Some(data) = &data {
         boot["data"] = json!({"descriptor": process::FURTHER, "size": data.size()});
     }
@@ -91,12 +91,16 @@ pub(super) fn utf8(path: &Path) -> String {
 }
 
 /// How JavaScript gets the configuration: it runs a program itself, and is given what is none.
-fn about(loaded: &Loaded) -> Value {
+fn about(name: &PoolName, loaded: &Loaded) -> Value {
     let format = if loaded.data.is_some() { "data" } else { "module" };
     let flavour = loaded.real.flavour.map(flavour);
-    json!({
+    let mut about = json!({
         "config": utf8(&loaded.real.config), "baseDir": utf8(&loaded.base_dir), "format": format, "flavour": flavour,
-    })
+    });
+    if !name.is_nameless() {
+        about["app"] = name.as_str().into();
+    }
+    about
 }
 
 /// The host's word for it.
@@ -108,8 +112,8 @@ pub(super) const fn flavour(flavour: Flavour) -> &'static str {
 }
 
 /// How the extension host gets it.
-pub(super) fn for_host(loaded: &Loaded) -> Value {
-    let mut boot = about(loaded);
+pub(super) fn for_host(name: &PoolName, loaded: &Loaded) -> Value {
+    let mut boot = about(name, loaded);
     boot["extensions"] = place_of_extensions(loaded);
     boot
 }
@@ -120,10 +124,13 @@ pub(super) fn place_of_extensions(loaded: &Loaded) -> Value {
 }
 
 /// What it means to all but workers.
-pub(super) fn in_force(loaded: &Loaded, control: Option<Wanted>) -> Result<InForce, String> {
+pub(super) fn in_force(
+    (name, loaded): (&PoolName, &Loaded),
+    control: Option<Wanted>,
+) -> Result<InForce, String> {
     let settings = &loaded.settings;
     Ok(InForce {
-        host: (for_host(loaded), sealed(loaded)?),
+        host: (for_host(name, loaded), sealed(loaded)?),
         access: access(settings),
         balance: balance(settings),
         control,

@@ -6,6 +6,7 @@
 //!
 //! Invariant: nothing is started before the configuration, Node and the app have been found.
 
+mod apps;
 mod attach;
 mod builtin_extensions;
 mod check;
@@ -21,6 +22,7 @@ mod npm_launcher;
 mod reread;
 mod run_spec;
 mod serve;
+mod several;
 #[cfg(test)]
 mod tests;
 mod unit;

@@ -10,14 +10,15 @@ use std::sync::Arc;
 
 use serde_json::Value;
 
-use super::evaluator::Evaluator;
+use super::builtin_extensions::BuiltinPlan;
+use super::evaluator::{Evaluator, LeftBehind};
 use super::extensions::{self, ExtensionPlan, Resolution};
-use super::{builtin_extensions, generation, run_spec};
+use super::{apps, builtin_extensions, generation, run_spec};
 use crate::cli::LogFormat;
-use crate::config::{self, ConfigRequest, Loaded, Problem, changed_keys};
+use crate::config::{self, ConfigRequest, Loaded, LoadedFleet, Problem, changed_keys};
 use crate::control::place::Identity;
 use crate::control::{Prepared, Wanted};
-use crate::core::{FleetPlan, HostKind, PoolName};
+use crate::core::{HostKind, PoolName};
 use crate::driver::{FleetReading, GUARD, LOG_FILE, Read, Reading, Starter};
 use crate::node::host::HostLauncher;
 use crate::process::DescriptorLimit;
@@ -25,8 +26,8 @@ use crate::process::DescriptorLimit;
 /// What is needed for it, as it was at the start.
 pub(super) struct Reread {
     pub(super) request: ConfigRequest,
-    /// What luster runs on.
-    pub(super) before: Loaded,
+    /// What luster was started with: each app, and the extensions of it that luster does the work of.
+    pub(super) apps: BTreeMap<PoolName, (Loaded, Vec<String>)>,
     /// What this master is told apart by.
     pub(super) identity: Identity,
     /// The Node program, or why there is none.
@@ -37,8 +38,6 @@ pub(super) struct Reread {
     pub(super) boot: Value,
     pub(super) parent: Option<OwnedFd>,
     pub(super) limit: DescriptorLimit,
-    /// The extensions that luster does the work of.
-    pub(super) native: Vec<String>,
 }
 
 /// Makes the control socket, where that is not served already.
@@ -59,6 +58,14 @@ fn control_socket(starter: &Starter, wanted: Option<&Wanted>) -> Result<Option<P
 /// Nothing where there are no descriptors: it is not worth a refusal.
 fn again(descriptor: &OwnedFd) -> Option<OwnedFd> {
     descriptor.try_clone().ok()
+}
+
+/// What one app's reading is made of.
+struct About<'a> {
+    name: &'a PoolName,
+    loaded: &'a Loaded,
+    wanted: Option<Wanted>,
+    left: &'a mut LeftBehind,
 }
 
 impl Reread {
@@ -92,32 +99,75 @@ impl Reread {
             Some(warning) => format!("{reason}\n{warning}"),
             None => reason,
         };
-        let loaded = config::load(&self.request, &mut evaluator).map_err(|error| told(error.to_string()))?;
-        let left = evaluator.running.take().map(|running| running.left);
+        let fleet = config::load(&self.request, &mut evaluator).map_err(|error| told(error.to_string()))?;
+        self.compare(&fleet)?;
+        let mut left = evaluator.running.take().map(|running| running.left).unwrap_or_default();
+        let wanted = run_spec::control_socket(&fleet.any().settings, self.identity.clone());
+        let mut all = BTreeMap::new();
+        for (name, loaded) in &fleet.apps {
+            let about = About { name, loaded, wanted: wanted.clone(), left: &mut left };
+            let mut reading =
+                self.app(about, starter, &evaluator).map_err(|error| apps::of_app(name, &error))?;
+            warnings.append(&mut reading.warnings);
+            all.insert(name.clone(), reading);
+        }
+        // Last, because it leaves something to be seen.
+        let mut socket = control_socket(starter, wanted.as_ref())?;
+        for reading in all.values_mut() {
+            reading.socket = socket.take();
+            reading.warnings.append(&mut warnings);
+        }
+        Ok(FleetReading { apps: all, plan: fleet.plan })
+    }
+
+    /// One app is no fleet of several, nor the other way round: what runs would be nobody's.
+    fn compare(&self, fleet: &LoadedFleet) -> Result<(), String> {
+        let was_plain = self.apps.contains_key(&PoolName::default());
+        match (was_plain, fleet.only().is_some()) {
+            (true, true) | (false, false) => Ok(()),
+            (true, false) => {
+                Err("it has \"apps\" now, and luster was started with one app: restart luster".to_owned())
+            }
+            (false, true) => Err("it has no \"apps\" any more: restart luster to run one app".to_owned()),
+        }
+    }
+
+    fn app(&self, about: About<'_>, starter: &Starter, evaluator: &Evaluator<'_>) -> Result<Reading, String> {
+        let About { name, loaded, wanted, left } = about;
         if let (None, Err(error)) = (&loaded.settings.program, &self.node) {
             return Err(format!(
                 "the app needs Node.js, and there was none when luster was started: {error}"
             ));
         }
-        let (plan, odd) = self.check(&loaded)?;
-        let mut left = left.unwrap_or_default();
-        let host_kind = extensions::host_kind(&loaded.settings, &plan, left.stays);
+        let (extension_plan, plan) = self.check(loaded)?;
+        let mut warnings: Vec<_> =
+            loaded.warnings.iter().chain(&plan.warnings).map(Problem::headline).collect();
+        // With several apps nobody goes on with what the configuration has left.
+        let stays = left.stays && name.is_nameless();
+        let host_kind = extensions::host_kind(&loaded.settings, &extension_plan, stays);
         let host_launcher = match host_kind {
-            HostKind::ExtensionHost { .. } => Some(Box::new(self.host_launcher(&evaluator)?)),
+            HostKind::ExtensionHost { .. } => Some(Box::new(self.host_launcher(evaluator)?)),
             HostKind::None | HostKind::CustomMaster => None,
         };
-        warnings.extend(loaded.warnings.iter().map(Problem::headline).chain(odd));
+        let overrides = left.overrides();
         let configured =
-            generation::for_workers(&loaded, self.package.as_deref(), left.overrides(), host_kind)?;
-        let mut spec = generation::spec(&loaded, &configured, &plan.modules);
+            generation::for_workers((name, loaded), self.package.as_deref(), overrides, host_kind)?;
+        let mut spec = generation::spec(loaded, &configured, &extension_plan.modules);
         spec.policy.host_kind = host_kind;
-        let wanted = run_spec::control_socket(&loaded.settings, self.identity.clone());
-        let in_force = generation::in_force(&loaded, wanted)?;
-        let unapplied = self.unapplied(&loaded, &plan);
-        // Last, because it leaves something to be seen.
-        let socket = control_socket(starter, in_force.control.as_ref())?;
-        let reading = Reading { configured, in_force, spec, socket, host_launcher, warnings, unapplied };
-        Ok(FleetReading { apps: BTreeMap::from([(PoolName::default(), reading)]), plan: FleetPlan::plain() })
+        let in_force = generation::in_force((name, loaded), wanted)?;
+        let unapplied = match self.apps.get(name) {
+            Some((before, native)) => unapplied((before, native), loaded, &extension_plan),
+            None => Vec::new(),
+        };
+        let runs = starter.running().apps.contains(name);
+        let builtins = match runs || name.is_nameless() {
+            true => None,
+            false => Some(apps::builtins(plan, &extension_plan).map_err(|(_, reason)| reason)?),
+        };
+        if !runs && left.stays {
+            warnings.extend(apps::left_running(name));
+        }
+        Ok(Reading { configured, in_force, spec, socket: None, host_launcher, builtins, warnings, unapplied })
     }
 
     /// How a host is started that is the first.
@@ -127,24 +177,8 @@ impl Reread {
         Ok(HostLauncher { parent: self.parent.as_ref().and_then(again), ..launcher })
     }
 
-    /// The keys whose change a reload does not apply.
-    fn unapplied(&self, now: &Loaded, plan: &ExtensionPlan) -> Vec<&'static str> {
-        let mut keys = changed_keys(&self.before, now);
-        let ours = plan.ours();
-        for (name, key) in [(LOG_FILE, "extensions.luster-log-file"), (GUARD, "extensions.luster-guard")] {
-            let options =
-                |loaded: &Loaded| loaded.raw.get("extensions").and_then(|all| all.get(name)).cloned();
-            let is_ours = |names: &[String]| names.iter().any(|one| one == name);
-            let (before, after) = (is_ours(&self.native), is_ours(&ours));
-            if before != after || (after && options(&self.before) != options(now)) {
-                keys.push(key);
-            }
-        }
-        keys
-    }
-
-    /// What else `luster check` looks at; answers with who does the work of which extension, and with what looks odd.
-    fn check(&self, loaded: &Loaded) -> Result<(ExtensionPlan, Vec<String>), String> {
+    /// What else `luster check` looks at; answers with who does the work of which extension, and how luster would do its part.
+    fn check<'a>(&self, loaded: &'a Loaded) -> Result<(ExtensionPlan, BuiltinPlan<'a>), String> {
         let resolution = Resolution {
             node: self.node.as_deref().ok(),
             node_args: &self.node_args,
@@ -157,11 +191,27 @@ impl Reread {
         }
         // Nothing is opened: the form of the log does not matter.
         match builtin_extensions::plan(&settings.builtins, &extension_plan.ours(), LogFormat::Text) {
-            Ok(plan) => {
-                let odd = plan.warnings.iter().map(Problem::headline).collect();
-                Ok((extension_plan, odd))
-            }
+            Ok(plan) => Ok((extension_plan, plan)),
             Err((_, reason)) => Err(reason),
         }
     }
+}
+
+/// The keys whose change a reload does not apply.
+fn unapplied(
+    (before, native): (&Loaded, &[String]),
+    now: &Loaded,
+    extension_plan: &ExtensionPlan,
+) -> Vec<&'static str> {
+    let mut keys = changed_keys(before, now);
+    let ours = extension_plan.ours();
+    for (name, key) in [(LOG_FILE, "extensions.luster-log-file"), (GUARD, "extensions.luster-guard")] {
+        let options = |loaded: &Loaded| loaded.raw.get("extensions").and_then(|all| all.get(name)).cloned();
+        let is_ours = |names: &[String]| names.iter().any(|one| one == name);
+        let (was, is) = (is_ours(native), is_ours(&ours));
+        if was != is || (is && options(before) != options(now)) {
+            keys.push(key);
+        }
+    }
+    keys
 }

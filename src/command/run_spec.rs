@@ -41,7 +41,7 @@ pub(super) fn become_master() -> Result<DescriptorLimit, (Exit, String)> {
 
 /// Finds what an app's workers are started with.
 pub(super) fn app(
-    settings: &Settings,
+    (name, settings): (&PoolName, &Settings),
     program: Program,
     host_setup: HostSetup,
     limit: DescriptorLimit,
@@ -49,6 +49,7 @@ pub(super) fn app(
     let preload = Placed::place(Script::Worker, Places::of_this_process())
         .map_err(|error| (Exit::ForkOrExec, error.to_string()))?;
     let launcher = Launcher {
+        app: name.clone(),
         node: program.node,
         node_args: program.node_args,
         configured: BTreeMap::from([(Generation(0), program.configured)]),

@@ -1,21 +1,24 @@
 //! `luster [CONFIG]`.
 
+use std::collections::BTreeMap;
 use std::os::fd::OwnedFd;
 use std::path::Path;
 
 use serde_json::{Value, json};
 use tracing::{error, info};
 
+use super::apps::of_app;
 use super::evaluator::{Evaluator, Running};
 use super::extensions::{self, ExtensionPlan};
-use super::found::{self, Found, Warnings};
+use super::found::{self, Found, FoundApp, Warnings};
 use super::generation;
 use super::generation::utf8;
 use super::node_program;
 use super::run_spec::{self, Program};
+use super::several;
 use crate::cli::Arguments;
 use crate::config::{self, Loaded};
-use crate::core::HostKind;
+use crate::core::{HostKind, PoolName};
 use crate::driver::{self, AppSpec, HostSetup, LOG_FILE, RunSpec, Runs};
 use crate::exit::Exit;
 use crate::logging;
@@ -27,19 +30,23 @@ use crate::systemd::ManagerEnvironment;
 pub(super) fn run(arguments: &Arguments) -> Exit {
     found::with_config(arguments, Warnings::Logged, |found| {
         // A program may change where modules are found, and so may an extension that comes before.
-        let is_program = found.loaded.source == config::SourceFormat::Module;
-        if !is_program
-            && found.extension_plan.modules.first() == found.extension_plan.missing.first()
-            && let Some(error) = extensions::missing(found.loaded, found.extension_plan)
-        {
-            return found::refuse(&arguments.output, error.exit(), &error.to_string());
+        for FoundApp { name, loaded, extension_plan, .. } in &found.apps {
+            let is_program = loaded.source == config::SourceFormat::Module;
+            if !is_program
+                && extension_plan.modules.first() == extension_plan.missing.first()
+                && let Some(error) = extensions::missing(loaded, extension_plan)
+            {
+                let reason = of_app(name, &error.to_string());
+                return found::refuse(&arguments.output, error.exit(), &reason);
+            }
         }
         serve(found)
     })
 }
 
 fn serve(found: Found<'_>) -> Exit {
-    match prepare(found) {
+    let prepared = if found.fleet.only().is_some() { prepare(found) } else { several::prepare(found) };
+    match prepared {
         Ok(job) => {
             logging::hand_over();
             driver::run(job).unwrap_or_else(|error| {
@@ -55,9 +62,11 @@ fn serve(found: Found<'_>) -> Exit {
 }
 
 fn prepare(found: Found<'_>) -> Result<RunSpec, (Exit, String)> {
-    let Found { environment, identity, request, loaded, extension_plan, plan, mut evaluator } = found;
+    let Found { environment, identity, request, fleet: _, mut apps, mut evaluator } = found;
+    let FoundApp { name, loaded, extension_plan, plan } = apps.remove(0);
+    let extension_plan = &extension_plan;
     let settings = &loaded.settings;
-    let mut left =
+    let left =
         evaluator.running.as_mut().map(|running| std::mem::take(&mut running.left)).unwrap_or_default();
     let host_kind = extensions::host_kind(settings, extension_plan, left.stays);
     let node = environment.node.as_ref().map_err(ToString::to_string);
@@ -79,19 +88,19 @@ fn prepare(found: Found<'_>) -> Result<RunSpec, (Exit, String)> {
         // Without one nothing is started that needs it.
         node: node.clone().map_or_else(|_| "node".into(), Clone::clone),
         node_args: environment.launched.node_args.clone(),
-        configured: generation::for_workers(loaded, package, left.overrides(), host_kind)
+        configured: generation::for_workers((name, loaded), package, left.overrides(), host_kind)
             .map_err(|error| (Exit::Internal, error))?,
         args: environment.words.clone(),
     };
-    let read =
-        environment.reread(request, (loaded, identity.clone()), node.cloned(), extension_plan.native.clone());
+    let before = BTreeMap::from([(name.clone(), (loaded.clone(), extension_plan.native.clone()))]);
+    let read = environment.reread(request, identity.clone(), node.cloned(), before);
     let mut spec = generation::spec(loaded, &program.configured, &extension_plan.modules);
     spec.policy.host_kind = host_kind;
     let control = run_spec::control(settings, identity, &loaded.path);
-    let mut app = run_spec::app(settings, program, host_setup, run_spec::become_master()?)?;
+    let mut app = run_spec::app((name, settings), program, host_setup, run_spec::become_master()?)?;
     app.spec = spec;
     let wanted = control.wanted.clone();
-    app.in_force = generation::in_force(loaded, wanted).map_err(|error| (Exit::Internal, error))?;
+    app.in_force = generation::in_force((name, loaded), wanted).map_err(|error| (Exit::Internal, error))?;
     app.builtins = builtins;
     announce(&app, &loaded.real.app, extension_plan);
     let mut job = run_spec::plain(app, control);
@@ -146,7 +155,7 @@ fn start(
 ) -> (HostLauncher, Result<(Child, OwnedFd), String>) {
     launcher.boot["validation"] = validation;
     match generation::sealed(loaded) {
-        Ok(data) => launcher.configure(&generation::for_host(loaded), data),
+        Ok(data) => launcher.configure(&generation::for_host(&PoolName::default(), loaded), data),
         Err(error) => return (launcher, Err(error)),
     }
     let started = launcher.launch(&json!({})).map_err(|error| error.to_string());

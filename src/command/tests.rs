@@ -82,7 +82,7 @@ impl Story {
             limit: DescriptorLimit::current().unwrap(),
             running: None,
         };
-        let loaded = load(&self.request(), &mut evaluator);
+        let loaded = load(&self.request(), &mut evaluator).map(|fleet| fleet.any().clone());
         (loaded, evaluator.running.is_some_and(|running| running.left.stays))
     }
 
@@ -336,7 +336,7 @@ fn at_a_reload_it_has_as_long_and_what_runs_stays() {
     let reread = |story: &Story, deadline| {
         let reread = Reread {
             request: ConfigRequest { evaluation_deadline: deadline, ..story.request() },
-            before: before.clone(),
+            apps: [(crate::core::PoolName::default(), (before.clone(), Vec::new()))].into(),
             identity: crate::control::place::Identity::named("story").expect("a name"),
             node: story.node.clone().ok_or_else(String::new),
             node_args: Vec::new(),
@@ -344,7 +344,6 @@ fn at_a_reload_it_has_as_long_and_what_runs_stays() {
             boot: json!({"v": 1, "program": "/usr/bin/luster", "args": []}),
             parent: None,
             limit: DescriptorLimit::current().unwrap(),
-            native: Vec::new(),
         };
         reread.into_read()(&Starter::alone())
     };

@@ -23,10 +23,15 @@ const STORE: u32 = 64;
 pub(super) fn run(unit: &Unit) -> Exit {
     let output = &unit.arguments.output;
     found::with_config(&unit.arguments, Warnings::Logged, |found| {
-        if let Some(error) = extensions::missing(found.loaded, found.extension_plan) {
+        let ([app], Some(_)) = (found.apps.as_slice(), found.fleet.only()) else {
+            let reason = "luster: luster unit knows configurations of one app only, and this one has several \"apps\": have a \
+                unit printed for one of them alone, and change its times and folders for all";
+            return found::refuse(output, Exit::Config, reason);
+        };
+        if let Some(error) = extensions::missing(app.loaded, &app.extension_plan) {
             return found::refuse(output, error.exit(), &error.to_string());
         }
-        let facts = match Facts::of(unit, &found) {
+        let facts = match Facts::of(unit, &found, app.loaded) {
             Ok(facts) => facts,
             Err((exit, reason)) => return found::refuse(output, exit, &reason),
         };

@@ -44,8 +44,8 @@ pub(super) struct Facts<'a> {
 }
 
 impl<'a> Facts<'a> {
-    pub(super) fn of(unit: &'a Unit, found: &Found<'a>) -> Result<Self, (Exit, String)> {
-        let (source, loaded) = (&unit.arguments.source, found.loaded);
+    pub(super) fn of(unit: &'a Unit, found: &Found<'a>, loaded: &'a Loaded) -> Result<Self, (Exit, String)> {
+        let source = &unit.arguments.source;
         let launched = &found.environment.launched;
         let node = match (&found.environment.node, &loaded.settings.program) {
             (Ok(node), _) => Some(node),

@@ -9,6 +9,7 @@ use std::time::Duration;
 use serde_json::Value;
 
 use crate::config::app::app;
+use crate::config::apps::warn_of_ignored;
 use crate::config::builtin_extensions::builtins;
 use crate::config::find;
 use crate::config::hints::Kind;
@@ -66,6 +67,7 @@ pub(super) fn check(validator: &mut Validator<'_>, surroundings: Surroundings<'_
         server,
     };
     warn_of_near_misses(validator);
+    warn_of_ignored(validator);
     pm2::warn(validator, settings.program.is_some());
     settings
 }

@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 
 use serde_json::Value;
 
+use crate::config::apps::{self, Part};
 use crate::config::check::{Surroundings, check};
 use crate::config::error::{Error, NamedExtensions};
 use crate::config::evaluate::Evaluate;
@@ -24,6 +25,7 @@ use crate::config::read::{ParsedConfig, SourceFormat, read};
 use crate::config::request::{ConfigRequest, Defaults};
 use crate::config::settings::Settings;
 use crate::config::validator::{Validator, with_article};
+use crate::core::{FleetPlan, PoolName};
 
 /// The file looked for when the command line names none; extensions are tried.
 const DEFAULT_CONFIG: &str = "luster.conf";
@@ -49,6 +51,37 @@ pub struct Loaded {
     pub warnings: Vec<Problem>,
     /// Where each value came from.
     pub origins: Origins,
+}
+
+/// A configuration that can be used, of one app or of several.
+#[derive(Debug, Clone)]
+pub struct LoadedFleet {
+    /// Each app by its name; the only one of a configuration without `apps` has none.
+    pub apps: BTreeMap<PoolName, Loaded>,
+    /// In which order they come and go.
+    pub plan: FleetPlan,
+}
+
+impl LoadedFleet {
+    /// The only app of a configuration without `apps`.
+    #[must_use]
+    pub fn only(&self) -> Option<&Loaded> {
+        self.apps.get(&PoolName::default())
+    }
+
+    /// One of them, for what they have in common: the file, the control socket.
+    ///
+    /// # Panics
+    /// Never: a configuration without an app is refused.
+    #[must_use]
+    pub fn any(&self) -> &Loaded {
+        self.apps.values().next().expect("a configuration without an app is refused")
+    }
+
+    /// What looked odd.
+    pub fn warnings(&self) -> impl Iterator<Item = &Problem> {
+        self.apps.values().flat_map(|loaded| &loaded.warnings)
+    }
 }
 
 /// Where files really are: what a symbolic link leads to is another release tomorrow.
@@ -79,17 +112,17 @@ impl Loaded {
 ///
 /// # Errors
 /// It cannot be found or read, or it is wrong: then all mistakes are told at once.
-pub fn load(request: &ConfigRequest, evaluator: &mut dyn Evaluate) -> Result<Loaded, Error> {
+pub fn load(request: &ConfigRequest, evaluator: &mut dyn Evaluate) -> Result<LoadedFleet, Error> {
     let loaded = load_once(request, evaluator)?;
     // A link was moved meanwhile: configuration and app might be of two releases.
-    if request.links.real(&loaded.path) == loaded.real.config {
+    if request.links.real(&loaded.any().path) == loaded.any().real.config {
         Ok(loaded)
     } else {
         load_once(request, evaluator)
     }
 }
 
-fn load_once(request: &ConfigRequest, evaluator: &mut dyn Evaluate) -> Result<Loaded, Error> {
+fn load_once(request: &ConfigRequest, evaluator: &mut dyn Evaluate) -> Result<LoadedFleet, Error> {
     let config = request.config.as_deref().unwrap_or(Path::new(DEFAULT_CONFIG));
     let wanted = find::resolve(&request.cwd, config);
     let path = match find::find(&wanted, find::CONFIG_EXTENSIONS) {
@@ -112,24 +145,90 @@ fn load_once(request: &ConfigRequest, evaluator: &mut dyn Evaluate) -> Result<Lo
     let variable = request.luster_conf.as_ref().map(|value| value.to_string_lossy()).unwrap_or_default();
     let overridden = overrides::apply(&variable, &mut raw, &mut origins);
     let mut find_app = |path: &Path| evaluator.find_app(path);
-    let surroundings = Surroundings {
-        base_dir: &base_dir,
-        defaults: request.defaults,
-        find_app: &mut find_app,
-        find_program: request.find_program,
+    let mut decide = |overridden, raw: &RawConfig, origins: &Origins| {
+        let surroundings = Surroundings {
+            base_dir: &base_dir,
+            defaults: request.defaults,
+            find_app: &mut find_app,
+            find_program: request.find_program,
+        };
+        decide(overridden, raw, origins, surroundings)
     };
-    let (settings, warnings) = decide(overridden, &raw, &origins, surroundings)?;
-    let real = Real {
-        app: match &settings.program {
-            // What is executed may go by the name it has.
-            Some(program) if program.interpreter.is_empty() => request.links.real_folder(&settings.app),
-            Some(_) | None => request.links.real(&settings.app),
+    let loaded = |raw: Value, (settings, warnings): (Settings, Vec<Problem>), origins: Origins| Loaded {
+        path: path.clone(),
+        base_dir: base_dir.clone(),
+        source,
+        data: data.clone(),
+        raw,
+        real: Real {
+            app: match &settings.program {
+                // What is executed may go by the name it has.
+                Some(program) if program.interpreter.is_empty() => request.links.real_folder(&settings.app),
+                Some(_) | None => request.links.real(&settings.app),
+            },
+            extensions: request.links.real(&settings.extensions_path),
+            flavour: (source == SourceFormat::Module).then(|| find::flavour(&real)),
+            config: real.clone(),
         },
-        extensions: request.links.real(&settings.extensions_path),
-        flavour: (source == SourceFormat::Module).then(|| find::flavour(&real)),
-        config: real,
+        settings,
+        warnings,
+        origins,
     };
-    Ok(Loaded { path, base_dir, source, data, raw: raw.value, settings, real, warnings, origins })
+    if !apps::are_several(&raw) {
+        let decided = decide(overridden, &raw, &origins)?;
+        let apps = BTreeMap::from([(PoolName::default(), loaded(raw.value, decided, origins))]);
+        return Ok(LoadedFleet { apps, plan: FleetPlan::plain() });
+    }
+    let (decided, plan) = decide_several(overridden, &raw, &origins, &mut decide)?;
+    let of_app = |(part, decided): (Part, _)| (part.name, loaded(part.raw.value, decided, part.origins));
+    Ok(LoadedFleet { apps: decided.into_iter().map(of_app).collect(), plan })
+}
+
+type Decided = (Settings, Vec<Problem>);
+
+/// The settings of each app, if nothing is wrong with any, and in which order they come and go. What several apps have in common
+/// is told once.
+fn decide_several(
+    overridden: overrides::SearchOutcome,
+    raw: &RawConfig,
+    origins: &Origins,
+    decide: &mut dyn FnMut(overrides::SearchOutcome, &RawConfig, &Origins) -> Result<Decided, Error>,
+) -> Result<(Vec<(Part, Decided)>, FleetPlan), Error> {
+    let mut validator = Validator::new(raw, origins);
+    let (parts, plan) = apps::divide(raw, origins, &mut validator);
+    let mut problems = overridden.problems;
+    problems.append(&mut validator.problems);
+    let mut odd = overridden.warnings;
+    odd.append(&mut validator.warnings);
+    let mut told = Vec::new();
+    let mut only_new = |all: Vec<Problem>| {
+        let (new, _): (Vec<_>, Vec<_>) = all.into_iter().partition(|problem| !told.contains(problem));
+        told.extend(new.iter().cloned());
+        new
+    };
+    let mut decided = Vec::new();
+    for part in parts {
+        match decide(overrides::SearchOutcome::default(), &part.raw, &part.origins) {
+            Ok((settings, warnings)) => decided.push((part, (settings, only_new(warnings)))),
+            Err(Error::Invalid { problems: more, warnings, .. }) => {
+                problems.extend(only_new(more));
+                odd.extend(only_new(warnings));
+            }
+            Err(other) => return Err(other),
+        }
+    }
+    let judged: Vec<_> =
+        decided.iter().map(|(part, (settings, _))| (&part.name, settings, &part.origins)).collect();
+    problems.extend(apps::clashes(&judged));
+    if problems.is_empty() {
+        if let Some((_, (_, warnings))) = decided.first_mut() {
+            odd.append(warnings);
+            *warnings = odd;
+        }
+        return Ok((decided, plan));
+    }
+    odd.extend(decided.into_iter().flat_map(|(_, (_, warnings))| warnings));
+    Err(Error::Invalid { problems, warnings: odd, rest: Box::default() })
 }
 
 /// The file that CONFIG names, found by name alone; where there is none, what it could be.
@@ -173,6 +272,11 @@ pub fn validate(
     let mut raw = RawConfig::from_javascript(value, odd);
     // Applied twice it is the same as once.
     let overridden = overrides::apply(luster_conf, &mut raw, &mut origins);
+    if apps::are_several(&raw) {
+        let message = "several \"apps\" are run by `luster CONFIG`; a script runs one: give it that app's configuration";
+        let problems = vec![origins.problem_of_key(apps::APPS, message.to_owned())];
+        return Err(Error::Invalid { problems, warnings: Vec::new(), rest: Box::default() });
+    }
     let mut find_app = |_: &Path| app.clone();
     let defaults = Defaults::from_environment();
     // None is run.

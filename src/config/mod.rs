@@ -8,6 +8,7 @@
 //! read them.
 
 mod app;
+mod apps;
 mod builtin_extensions;
 mod check;
 mod error;
@@ -44,7 +45,7 @@ pub use error::{Error, ModuleFailure, NamedExtensions};
 pub use evaluate::{Evaluate, EvaluationError};
 pub use find::resolve;
 pub use literal::Flavour;
-pub use load::{Held, Loaded, Real, load, locate, validate};
+pub use load::{Held, Loaded, LoadedFleet, Real, load, locate, validate};
 pub use origin::Origin;
 pub use origins::Origins;
 pub use problem::Problem;

@@ -2,7 +2,10 @@
 //!
 //! Invariant: an origin can be given for every dotted path, also for one that nobody wrote.
 
+use std::borrow::Cow;
 use std::ops::Range;
+
+use serde_json::{Map, Value};
 
 use crate::config::json5_parser::Node;
 use crate::config::origin::Origin;
@@ -17,17 +20,55 @@ pub struct Origins {
     source: Option<(SourceText, Node)>,
     /// Dotted paths that `LUSTER_CONF` set.
     overridden: Vec<String>,
+    /// Which app's values these are, where there are several.
+    within: Option<Within>,
+}
+
+/// One app among several: its own values are below a path, those it has in common with others are not.
+#[derive(Debug, Clone)]
+struct Within {
+    path: String,
+    own: Value,
+    common: Value,
 }
 
 impl Origins {
     /// For a file whose values have places.
     pub(super) fn of_text(name: String, text: SourceText, tree: Node) -> Self {
-        Self { name, source: Some((text, tree)), overridden: Vec::new() }
+        Self { name, source: Some((text, tree)), overridden: Vec::new(), within: None }
     }
 
     /// For a file that was run.
     pub(super) fn of_module(name: String) -> Self {
-        Self { name, source: None, overridden: Vec::new() }
+        Self { name, source: None, overridden: Vec::new(), within: None }
+    }
+
+    /// Those of an app below this path, with these values of its own beside what all have in common.
+    pub(super) fn within(&self, path: &str, own: &Map<String, Value>, common: &Value) -> Self {
+        let (own, common) = (Value::Object(own.clone()), common.clone());
+        Self { within: Some(Within { path: path.to_owned(), own, common }), ..self.clone() }
+    }
+
+    /// A dotted path as it is in the file.
+    fn whole<'a>(&self, path: &'a str) -> Cow<'a, str> {
+        let Some(Within { path: app, own, common }) = &self.within else { return path.into() };
+        let is_in = |value| path.split('.').try_fold(value, |value: &Value, name| value.get(name)).is_some();
+        if !is_in(own) && is_in(common) { path.into() } else { format!("{app}.{path}").into() }
+    }
+
+    /// What is said of a key, with its whole path.
+    fn told(&self, path: &str, whole: &str, message: String) -> String {
+        if path == whole {
+            return message;
+        }
+        let quoted = format!("\"{path}\"");
+        if message.contains(&quoted) {
+            message.replacen(&quoted, &format!("\"{whole}\""), 1)
+        } else if message.contains(path) {
+            message.replacen(path, whole, 1)
+        } else {
+            format!("{whole}: {message}")
+        }
     }
 
     pub(super) fn override_path(&mut self, path: &str) {
@@ -38,6 +79,10 @@ impl Origins {
     /// wrote is said to come from the file as a whole.
     #[must_use]
     pub fn of(&self, path: &str) -> Origin {
+        self.of_whole(&self.whole(path))
+    }
+
+    fn of_whole(&self, path: &str) -> Origin {
         if self.is_overridden(path) {
             return Origin::Environment;
         }
@@ -50,19 +95,28 @@ impl Origins {
     /// What is wrong or odd about the value at this dotted path.
     #[must_use]
     pub fn problem(&self, path: &str, message: String) -> Problem {
-        let (origin, excerpt) = (self.of(path), self.excerpt(path));
+        let whole = self.whole(path);
+        let message = self.told(path, &whole, message);
+        self.problem_of_whole(&whole, message)
+    }
+
+    fn problem_of_whole(&self, path: &str, message: String) -> Problem {
+        let (origin, excerpt) = (self.of_whole(path), self.excerpt(path));
         Problem { key: Some(path.to_owned()), message, origin, excerpt }
     }
 
     /// What is wrong or odd about there being such a key.
     #[must_use]
     pub fn problem_of_key(&self, path: &str, message: String) -> Problem {
+        let whole = self.whole(path);
+        let message = self.told(path, &whole, message);
+        let path = &*whole;
         match &self.source {
             Some((text, tree)) if !self.is_overridden(path) => match tree.find(path) {
                 Some(entry) => self.problem_at(text, path, entry.key_span.clone(), message),
-                None => self.problem(path, message),
+                None => self.problem_of_whole(path, message),
             },
-            Some(_) | None => self.problem(path, message),
+            Some(_) | None => self.problem_of_whole(path, message),
         }
     }
 

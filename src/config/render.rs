@@ -10,20 +10,33 @@ use nix::sys::signal::Signal;
 use serde_json::{Map, Value, json};
 
 use crate::config::keys::{KEYS, unknown};
-use crate::config::load::Loaded;
+use crate::config::load::{Loaded, LoadedFleet};
 use crate::config::settings::{Balance, ControlSocket, Program};
 use crate::core::{ExitTimeout, Port, Readiness, ReadyCheck, RestartOrder};
 
-/// The settings in force as a JSON object, ended by a line feed. `null` stands for "none".
+/// The settings in force as a JSON object, ended by a line feed: those of each app, where there are several. `null` stands for
+/// "none".
 #[must_use]
-pub fn render(loaded: &Loaded) -> String {
+pub fn render(fleet: &LoadedFleet) -> String {
+    if let Some(loaded) = fleet.only() {
+        return format!("{:#}\n", Value::Object(entries(loaded)));
+    }
+    let apps: Map<_, _> =
+        fleet.apps.iter().map(|(name, loaded)| (name.to_string(), entries(loaded).into())).collect();
+    let pools = fleet.plan.pools.iter().filter(|(_, on)| !on.is_empty());
+    let depends: Map<_, _> = pools.map(|(name, on)| (name.to_string(), json!(on))).collect();
+    let of_all = json!({ "apps": apps, "depends": depends, "onDead": fleet.plan.on_dead });
+    format!("{of_all:#}\n")
+}
+
+fn entries(loaded: &Loaded) -> Map<String, Value> {
     let known = KEYS.iter().map(|&key| (key.to_owned(), in_force(loaded, key)));
     let others = unknown(&loaded.raw).into_iter().map(|path| {
         let value = path.split('.').try_fold(&loaded.raw, |value, name| value.get(name));
         let value = value.cloned().unwrap_or_default();
         (path, value)
     });
-    let entries: Map<String, Value> = known
+    known
         .chain(others)
         .map(|(key, value)| {
             let from = loaded.origin(&key).to_string();
@@ -33,8 +46,7 @@ pub fn render(loaded: &Loaded) -> String {
             }
             (key, entry)
         })
-        .collect();
-    format!("{:#}\n", Value::Object(entries))
+        .collect()
 }
 
 /// Where the file is that this key names, if a symbolic link leads there.

@@ -48,6 +48,11 @@ impl<'a> Validator<'a> {
         self.problems.push(self.origins.problem(key, message));
     }
 
+    /// Notes what is wrong with there being such a key.
+    pub(super) fn fail_at_key(&mut self, key: &str, message: String) {
+        self.problems.push(self.origins.problem_of_key(key, message));
+    }
+
     /// Notes that the value is none of those expected.
     pub(super) fn fail_value(&mut self, key: &str, expected: &str) {
         self.fail_value_of(key, Kind::Other, expected);

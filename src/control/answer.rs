@@ -86,6 +86,7 @@ fn code(answer: &Answer) -> StatusCode {
             Some(Reason::Internal) => StatusCode::INTERNAL_SERVER_ERROR,
             Some(
                 Reason::UnknownWorker
+                | Reason::UnknownApp
                 | Reason::ScriptDecides
                 | Reason::OutOfRange
                 | Reason::Configuration

@@ -8,16 +8,29 @@ use std::sync::Arc;
 use tokio::sync::oneshot;
 
 use super::peer::Peer;
-use super::schema::{Answer, HostKind};
-use crate::core::{InstanceId, Moment, Snapshot, WorkerId};
+use super::schema::{Answer, AppState, HostKind};
+use crate::core::{InstanceId, Moment, PoolName, Snapshot, WorkerId};
 
 /// A question.
 #[derive(Debug)]
 pub enum Call {
     /// How everything stands.
-    Status(oneshot::Sender<LiveState>),
+    Status(oneshot::Sender<Vec<AppLive>>),
     /// Something is to be done.
     Ask(Ask),
+}
+
+/// How one app stands; the only one of a configuration without `apps` has no name.
+#[derive(Debug, Clone)]
+pub struct AppLive {
+    /// Its name.
+    pub name: PoolName,
+    /// Where it stands.
+    pub stage: AppState,
+    /// The apps that it waits for.
+    pub waits_for: Vec<PoolName>,
+    /// Everything else.
+    pub state: LiveState,
 }
 
 /// How everything stands, as the loop holds it.
@@ -42,6 +55,8 @@ pub struct LiveState {
 /// Something that is to be done, and who waits for what comes of it.
 #[derive(Debug)]
 pub struct Ask {
+    /// Which app is meant, if one is named.
+    pub app: Option<PoolName>,
     /// What.
     pub order: Order,
     /// Who asks.

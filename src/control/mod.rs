@@ -26,11 +26,12 @@ mod schema_rollout;
 mod server;
 mod socket;
 mod status;
+mod status_apps;
 mod sys;
 mod thread;
 mod usage;
 
-pub use call::{Ask, Call, LiveState, Order, Target, Whom};
+pub use call::{AppLive, Ask, Call, LiveState, Order, Target, Whom};
 pub use events::Lines;
 pub use handle::{Control, Setup};
 pub use peer::Peer;

@@ -8,7 +8,7 @@ use std::path::Path;
 use utoipa::OpenApi;
 
 use super::routes::PATHS;
-use super::schema::{Answer, Health, Lost, Nothing, Scale, Status, Whom};
+use super::schema::{Answer, Health, Lost, Reload, Scale, Status, Whom};
 
 /// What the document says of itself.
 const ABOUT: &str = "HTTP/1.1 over a unix socket: `curl --unix-socket PATH http://luster/v1/status`. Every answer has `schema`. \
@@ -42,7 +42,7 @@ fn events() {}
 
 /// Reads the configuration anew, with every check, and replaces all workers.
 #[utoipa::path(
-    post, path = "/v1/reload", request_body(content = Option<Nothing>), params(Waiting),
+    post, path = "/v1/reload", request_body(content = Option<Reload>), params(Waiting),
     responses(Came)
 )]
 fn reload() {}

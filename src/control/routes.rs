@@ -20,7 +20,7 @@ use super::events::{self, Lines};
 use super::peer::Peer;
 use super::schema::{self, Answer, Health, Outcome, Reason};
 use super::status::StatusDesk;
-use crate::core::WorkerId;
+use crate::core::{PoolName, WorkerId};
 
 /// The longest body, in bytes.
 const LONGEST_BODY: usize = 64 << 10;
@@ -100,10 +100,11 @@ impl Routes {
     /// Has something done.
     async fn order(&self, path: &str, request: Request<Incoming>, by: Peer) -> Result<Answer, Answer> {
         let wait = wait(request.uri().query())?;
-        let order = order(path, &read(request.into_body()).await?)?;
+        let (app, order) = order(path, &read(request.into_body()).await?)?;
+        let app = app.map(|name| PoolName::new(&name));
         let (reply, replied) = oneshot::channel();
         let (completed, done) = oneshot::channel();
-        let call = Call::Ask(Ask { order, by, reply, completed });
+        let call = Call::Ask(Ask { app, order, by, reply, completed });
         self.calls.try_send(call).map_err(|_| unanswered())?;
         match timeout(REPLY_PATIENCE, replied).await {
             Ok(Ok(accepted)) => accepted?,
@@ -144,34 +145,40 @@ fn wait(query: Option<&str>) -> Result<Wait, Answer> {
     }
 }
 
-/// What a path and a body ask for.
-fn order(path: &str, body: &[u8]) -> Result<Order, Answer> {
+/// What a path and a body ask for, and of which app.
+fn order(path: &str, body: &[u8]) -> Result<(Option<String>, Order), Answer> {
+    let some = |order: fn(Whom) -> Order| whom(body).map(|(app, whom)| (app, order(whom)));
     match path {
-        "/v1/reload" => parse::<schema::Nothing>(body).map(|_| Order::Reload),
-        "/v1/restart" => whom(body).map(Order::Restart),
-        "/v1/stop" => whom(body).map(Order::Stop),
-        "/v1/start" => whom(body).map(Order::Start),
-        "/v1/revive" => whom(body).map(Order::Revive),
+        "/v1/reload" => parse::<schema::Reload>(body).map(|reload| (reload.app, Order::Reload)),
+        "/v1/restart" => some(Order::Restart),
+        "/v1/stop" => some(Order::Stop),
+        "/v1/start" => some(Order::Start),
+        "/v1/revive" => some(Order::Revive),
         _ => match parse::<schema::Scale>(body)? {
-            schema::Scale { count: Some(count), change: None } => Ok(Order::Scale(Target::Count(count))),
-            schema::Scale { count: None, change: Some(change) } => Ok(Order::Scale(Target::Change(change))),
-            schema::Scale { count: _, change: _ } => Err(bad(
+            schema::Scale { app, count: Some(count), change: None } => {
+                Ok((app, Order::Scale(Target::Count(count))))
+            }
+            schema::Scale { app, count: None, change: Some(change) } => {
+                Ok((app, Order::Scale(Target::Change(change))))
+            }
+            schema::Scale { .. } => Err(bad(
                 "the body is to have either a count, as in {\"count\":4}, or a change, as in {\"change\":-1}",
             )),
         },
     }
 }
 
-fn whom(body: &[u8]) -> Result<Whom, Answer> {
-    match parse::<schema::Whom>(body)?.workers {
-        None => Ok(Whom::All),
+fn whom(body: &[u8]) -> Result<(Option<String>, Whom), Answer> {
+    let schema::Whom { app, workers } = parse(body)?;
+    match workers {
+        None => Ok((app, Whom::All)),
         Some(workers) if workers.is_empty() => {
             Err(bad("\"workers\" names no worker; leave it out to mean all of them"))
         }
         Some(mut workers) => {
             workers.sort_unstable();
             workers.dedup();
-            Ok(Whom::Some(workers.into_iter().map(WorkerId).collect()))
+            Ok((app, Whom::Some(workers.into_iter().map(WorkerId).collect())))
         }
     }
 }
@@ -219,7 +226,7 @@ mod tests {
     use super::*;
 
     fn asked(path: &str, body: &str) -> Result<Order, String> {
-        order(path, body.as_bytes()).map_err(|answer| answer.message)
+        order(path, body.as_bytes()).map(|(_, order)| order).map_err(|answer| answer.message)
     }
 
     #[test]

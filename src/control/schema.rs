@@ -48,6 +48,63 @@ pub struct Status {
     /// The extension host or the custom master's script, if there is one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub host: Option<Host>,
+    /// Each app, where the configuration has several. What is above is of all of them together.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub apps: Vec<App>,
+}
+
+/// One app of a configuration with several.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(utoipa::ToSchema))]
+pub struct App {
+    /// Its name.
+    pub name: String,
+    /// Where it stands.
+    pub state: AppState,
+    /// The apps that are to be ready before it is started.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub waits_for: Vec<String>,
+    /// What its workers run.
+    pub app: String,
+    /// The generation of the configuration that its new workers get; counted for each app.
+    pub generation: u32,
+    /// How many workers it is to have, those that were stopped on request included.
+    pub count: u32,
+    /// How many of these are to run.
+    pub wanted: u32,
+    /// How many of those are ready.
+    pub ready: u32,
+    /// The replacement of its workers under way, if there is one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rollout: Option<Rollout>,
+    /// Its last rollout that failed, until one has succeeded that makes up for it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub failed_rollout: Option<FailedRollout>,
+    /// What has become of its workers' processes.
+    pub counters: Counters,
+    /// Its extension host, if there is one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub host: Option<Host>,
+}
+
+/// Where an app stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(utoipa::ToSchema))]
+#[serde(rename_all = "snake_case")]
+pub enum AppState {
+    /// It waits for another one to be ready.
+    Waiting,
+    /// It runs.
+    Running,
+    /// It is being stopped.
+    Stopping,
+    /// It was stopped on purpose, by an extension of its own as a rule.
+    Stopped,
+    /// Its workers died too often, or its extensions failed.
+    Dead,
+    /// A word of a later version.
+    #[serde(other)]
+    Unknown,
 }
 
 /// Who answers.
@@ -100,7 +157,10 @@ pub enum Goal {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(test, derive(utoipa::ToSchema))]
 pub struct Worker {
-    /// Its number, from 1.
+    /// Its app, where the configuration has several.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub app: Option<String>,
+    /// Its number, from 1; in each app.
     pub wid: u32,
     /// Its state: that of its active process, or why it has none.
     pub state: State,
@@ -267,18 +327,25 @@ pub struct Health {
     pub not_ready: Vec<u32>,
 }
 
-/// The body of `POST /v1/reload`: none, or `{}`.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+/// The body of `POST /v1/reload`; none is the same as `{}`.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(test, derive(utoipa::ToSchema))]
-#[serde(deny_unknown_fields)]
-pub struct Nothing {}
+#[serde(default, deny_unknown_fields)]
+pub struct Reload {
+    /// The app that is meant, where the configuration has several; all if absent.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub app: Option<String>,
+}
 
 /// The body of `POST /v1/restart`, `stop`, `start` and `revive`; none is the same as `{}`.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(test, derive(utoipa::ToSchema))]
 #[serde(default, deny_unknown_fields)]
 pub struct Whom {
-    /// The workers that are meant; all if absent (a stop of all ends the master, too).
+    /// Their app, where the configuration has several; all apps if absent.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub app: Option<String>,
+    /// The workers that are meant; all if absent (a stop of all of all apps ends the master, too).
     #[serde(skip_serializing_if = "Option::is_none")]
     pub workers: Option<Vec<u32>>,
 }
@@ -288,6 +355,9 @@ pub struct Whom {
 #[cfg_attr(test, derive(utoipa::ToSchema))]
 #[serde(default, deny_unknown_fields)]
 pub struct Scale {
+    /// Whose workers, where the configuration has several apps.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub app: Option<String>,
     /// How many workers there are to be.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub count: Option<i64>,

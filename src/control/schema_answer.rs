@@ -57,6 +57,8 @@ pub enum Outcome {
 pub enum Reason {
     /// There is no worker of this number. (409)
     UnknownWorker,
+    /// There is no app of this name that runs, or the app has to be named. (409)
+    UnknownApp,
     /// A custom master's script decides that, by its methods. (409)
     ScriptDecides,
     /// The number of workers is out of range. (409)

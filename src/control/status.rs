@@ -12,7 +12,7 @@ use tokio::sync::{mpsc, oneshot};
 use tokio::task::spawn_local;
 use tokio::time::timeout;
 
-use super::call::{Call, LiveState};
+use super::call::{AppLive, Call, LiveState};
 use super::schema::{self, SCHEMA};
 use super::usage::Units;
 use crate::core::{
@@ -88,7 +88,7 @@ impl StatusDesk {
         // From now on it is another question.
         let waiting = self.waiting.borrow_mut().take().unwrap_or_default();
         let Some(state) = state else { return };
-        let status = Rc::new(self.reporter.report(&state));
+        let Some(status) = self.reporter.report_all(&state).map(Rc::new) else { return };
         for sender in waiting {
             // Whoever is gone does not miss it.
             let _ = sender.send(status.clone());
@@ -147,7 +147,30 @@ impl Reporter {
                 state: snapshot.host.map_or(schema::State::Ready, |host| word(host.state)),
             }),
             workers,
+            apps: Vec::new(),
         }
+    }
+
+    /// All of all apps: of several each by itself, and then together.
+    #[must_use]
+    pub fn report_all(&self, apps: &[AppLive]) -> Option<schema::Status> {
+        let mut all: Option<schema::Status> = None;
+        for live in apps {
+            let mut status = self.report(&live.state);
+            if live.name.is_nameless() {
+                return Some(status);
+            }
+            let name = live.name.to_string();
+            status.workers.iter_mut().for_each(|worker| worker.app = Some(name.clone()));
+            status.apps = vec![schema::App::of(live, &status)];
+            status.master.app = None;
+            // It is the master that is stopping or not, which only an app that is over does not know.
+            all = Some(match all {
+                None => status,
+                Some(all) => all.and(status),
+            });
+        }
+        all
     }
 
     fn master(&self, state: &LiveState) -> schema::Master {
@@ -186,6 +209,7 @@ impl Reporter {
         });
         let counters = &worker.counters;
         schema::Worker {
+            app: None,
             wid: worker.worker.0,
             state: word(worker.state),
             removed: worker.is_removed,

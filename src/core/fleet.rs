@@ -216,6 +216,12 @@ impl Supervisor {
         self.slots.find(worker).is_some()
     }
 
+    /// Those that are to be there.
+    #[must_use]
+    pub fn workers(&self) -> Vec<WorkerId> {
+        self.staying().map(|slot| slot.worker).collect()
+    }
+
     /// How many processes there are.
     #[must_use]
     pub fn instances(&self) -> usize {

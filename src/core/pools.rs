@@ -298,6 +298,18 @@ impl Fleet {
             && self.pools.values().any(is_it)
     }
 
+    /// Whether there is this pool, or was and is wanted.
+    #[must_use]
+    pub fn knows(&self, name: &PoolName) -> bool {
+        self.pools.contains_key(name)
+    }
+
+    /// Whether this pool is over, or there is none.
+    #[must_use]
+    pub fn is_over(&self, name: &PoolName) -> bool {
+        self.pools.get(name).is_none_or(|pool| matches!(pool.stage, Stage::Over(_)))
+    }
+
     /// What it is all for.
     #[must_use]
     pub const fn goal(&self) -> FleetGoal {

@@ -19,7 +19,7 @@ use super::host_handle::HostHandle;
 use super::host_status::Report;
 use super::launch::Launcher;
 use super::port_holder::Answer;
-use super::reader::{InForce, Read};
+use super::reader::{InForce, Read, Reading};
 use super::state::Driver;
 use super::sys;
 use crate::control::{self, Reporter};
@@ -159,10 +159,7 @@ impl App {
             HostSetup::None => HostHandle::none(),
             HostSetup::ToBeStarted(launcher) => {
                 starts_host = true;
-                HostHandle::none().map(|mut host| {
-                    host.may_be_started_by(Some(launcher));
-                    host
-                })
+                HostHandle::to_be_started(*launcher)
             }
             HostSetup::ExtensionHost { launcher, child, socket } => {
                 HostHandle::host(*launcher, child, socket)
@@ -219,6 +216,21 @@ impl App {
     /// Whether it has begun.
     pub(super) const fn has_begun(&self) -> bool {
         self.waiting.is_none()
+    }
+
+    /// What a reading says of an app that does not run becomes what is to be run.
+    pub(super) fn spec_of(name: &PoolName, model: &Launcher, reading: Reading) -> (AppSpec, Vec<String>) {
+        let Reading { configured, in_force, spec, host_launcher, builtins, warnings, .. } = reading;
+        let launcher = model.of_another(name.clone(), configured);
+        let host_setup = host_launcher.map_or(HostSetup::None, |mut launcher| {
+            let (about, data) = &in_force.host;
+            // Where it cannot be handed over, its host says so.
+            launcher.configure(about, data.as_ref().and_then(|data| data.again().ok()));
+            launcher.parent = None;
+            HostSetup::ToBeStarted(launcher)
+        });
+        let builtins = builtins.unwrap_or_default();
+        (AppSpec { spec, limits: Vec::new(), in_force, launcher, host_setup, builtins }, warnings)
     }
 
     /// Whether it has begun and is not over.

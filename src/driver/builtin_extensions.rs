@@ -28,6 +28,7 @@ pub struct BuiltinExtensions {
     /// How the guard restarts workers.
     restart: Restart,
     changed: Arc<Notify>,
+    own_output: OwnOutput,
     rival_told: Cell<bool>,
 }
 
@@ -44,6 +45,15 @@ pub struct Watching {
     pub telling: Telling,
     /// What follows.
     pub restart: Restart,
+}
+
+/// Whether luster's own output goes to the log files, too.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+enum OwnOutput {
+    #[default]
+    Taken,
+    /// It is about other apps, too.
+    Left,
 }
 
 /// How workers are restarted when files have changed.
@@ -85,8 +95,15 @@ impl BuiltinExtensions {
             restart: watching.as_ref().map(|watching| watching.restart).unwrap_or_default(),
             guard: watching.map_or(Work::NotOurs, Work::Ready),
             changed: Arc::default(),
+            own_output: OwnOutput::default(),
             rival_told: Cell::new(false),
         }
+    }
+
+    /// The log files are one app's among several: luster's own output does not go there.
+    #[must_use]
+    pub fn of_one_app_of_several(self) -> Self {
+        Self { own_output: OwnOutput::Left, ..self }
     }
 
     /// Begins the work of this extension, if it is one of ours and has not begun.
@@ -100,13 +117,16 @@ impl BuiltinExtensions {
 
     /// Writes log files from now on; luster's own output goes there too.
     fn begin_log_files(&mut self) {
+        let own_output = self.own_output;
         self.log_files.begin(|files| {
             // Here, while it is read: afterwards the terminal shows nothing.
             if let Some(files) = files.shown() {
                 info!(event = "logging_to", files, "logging to {files}");
             }
             // Workers' output is worth more than ours.
-            if let Err(error) = files.take_over() {
+            if own_output == OwnOutput::Taken
+                && let Err(error) = files.take_over()
+            {
                 error!(event = "log_files", "luster's own output cannot go to the log files: {error}");
             }
             Some(files)

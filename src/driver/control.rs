@@ -10,6 +10,7 @@ use tracing::info;
 
 use super::control_answers;
 use super::control_desk::{Asker, OpenAsk};
+use super::demand::Demand;
 use super::state::Driver;
 use crate::control::schema::{Answer, HostKind};
 use crate::control::{Ask, LiveState, Order, Peer, Whom};
@@ -53,7 +54,7 @@ impl Driver {
 
     /// Does what is asked for over the control socket.
     pub(super) fn control_ask(&mut self, now: Moment, ask: Ask) {
-        let Ask { order, by, reply, completed } = ask;
+        let Ask { app: _, order, by, reply, completed } = ask;
         let (request, what) = (control_answers::name(&order), control_answers::describe(&order));
         let Peer { pid, uid } = by;
         info!(event = "control_asked", request, pid, uid, "process {pid} of user {uid} asks for {what}");
@@ -144,6 +145,7 @@ impl Driver {
             // Whoever does not wait for it does not miss it.
             Asker::Client(completed) => drop(completed.send(answer)),
             Asker::Host(host, id) => self.answer_host(now, (host, id), &answer),
+            Asker::Fleet(number) => self.demands.push(Demand::Answered(number, answer)),
         }
     }
 }

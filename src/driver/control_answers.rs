@@ -182,7 +182,8 @@ pub fn rollout_failure(failure: &RolloutFailure) -> [String; 2] {
     }
 }
 
-fn refused_configuration(reason: &str) -> Answer {
+/// A configuration that is refused.
+pub(super) fn refused_configuration(reason: &str) -> Answer {
     let message = format!("the configuration cannot be used, and nothing was changed: {reason}");
     Answer::new(Outcome::Refused, Some(Reason::Configuration), message)
 }

@@ -8,9 +8,10 @@ use std::sync::Arc;
 use tokio::sync::oneshot;
 use tracing::{debug, warn};
 
+use super::reader::Extent;
 use crate::control::schema::Answer;
 use crate::control::{Control, Order, Prepared, Reporter, Setup, Socket, Wanted};
-use crate::core::{Completion, HostInstanceId, Refusal, RequestId};
+use crate::core::{Completion, HostInstanceId, PoolName, Refusal, RequestId};
 
 /// The control socket's side of the loop.
 pub(super) struct ControlDesk {
@@ -40,6 +41,32 @@ pub(super) struct OpenAsk {
     pub(super) completions: Vec<Completion>,
 }
 
+/// What was asked of several apps and is not complete.
+#[derive(Debug, Default)]
+pub(super) struct FleetAsks {
+    pub(super) open: BTreeMap<u64, FleetAsk>,
+    pub(super) last: u64,
+}
+
+/// One ask of several apps.
+#[derive(Debug)]
+pub(super) struct FleetAsk {
+    pub(super) completed: oneshot::Sender<Answer>,
+    /// Whom it waits for.
+    pub(super) waiting: BTreeMap<PoolName, Awaited>,
+    /// Whether the configuration is read for it, after which others may be waited for.
+    pub(super) extent: Extent,
+    pub(super) answers: BTreeMap<PoolName, Answer>,
+}
+
+/// What is waited for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Awaited {
+    Answer,
+    Readiness,
+    End,
+}
+
 /// Who waits for what comes of an ask.
 #[derive(Debug)]
 pub(super) enum Asker {
@@ -47,6 +74,8 @@ pub(super) enum Asker {
     Client(oneshot::Sender<Answer>),
     /// This process of the host, under a number of its own.
     Host(HostInstanceId, u64),
+    /// The loop, whose ask of this number concerns several apps.
+    Fleet(u64),
 }
 
 impl ControlDesk {

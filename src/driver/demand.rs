@@ -2,6 +2,7 @@
 //!
 //! Invariant: it is taken up when everything is performed that the app was told to do.
 
+use crate::control::schema::Answer;
 use crate::control::{Prepared, Wanted};
 use crate::core::Generation;
 
@@ -14,4 +15,6 @@ pub(super) enum Demand {
     Socket(Option<Wanted>, Option<Prepared>),
     /// A reading is forgotten: sockets that only it names are not needed any more.
     Forgotten,
+    /// This has come of its part in what was asked of several apps.
+    Answered(u64, Answer),
 }

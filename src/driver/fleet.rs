@@ -8,6 +8,7 @@ use std::cell::OnceCell;
 use std::collections::{BTreeMap, BTreeSet};
 use std::future::poll_fn;
 use std::io;
+use std::os::fd::{OwnedFd, RawFd};
 use std::task::Poll;
 
 use nix::errno::Errno;
@@ -15,13 +16,13 @@ use tracing::{debug, info, warn};
 
 use super::app::{App, Happened, RunSpec};
 use super::control_desk::ControlDesk;
+use super::control_desk::FleetAsks;
 use super::demand::Demand;
 use super::ending;
 use super::exits::Whose;
-use super::reader::{Reader, Readings};
+use super::reader::{Extent, Reader, Readings};
 use super::service::Service;
 use super::state::{Driver, Kept, Stirred};
-use crate::control::Call;
 use crate::core::{self, FleetEffect, FleetGoal, FleetSummary, Moment, OnDeath, Outcome, PoolName, Request};
 use crate::node::cluster::SocketStore;
 use crate::process::{self, Asked, Passed, Pid, Remaining};
@@ -36,6 +37,9 @@ pub(super) struct Fleet {
     pub(super) desk: ControlDesk,
     pub(super) reader: Reader,
     pub(super) readings: Readings,
+    pub(super) asks: FleetAsks,
+    /// Sockets that luster was started with: each app has them.
+    sockets: BTreeMap<RawFd, OwnedFd>,
     service: Service,
     /// The listening sockets that the service manager keeps.
     store: SocketStore,
@@ -77,10 +81,13 @@ impl Fleet {
             job;
         let desk = ControlDesk::begin(control);
         let store = SocketStore::new(manager_environment.store(), sockets.stored);
-        let mut placed = BTreeMap::new();
+        let is_plain = apps.contains_key(&PoolName::default());
+        let (mut placed, mut kept, mut sockets) = (BTreeMap::new(), BTreeMap::new(), sockets.sockets);
+        if !is_plain {
+            kept = std::mem::take(&mut sockets);
+        }
         for (name, job) in apps {
-            let sockets = sockets.sockets.iter().map(|(number, socket)| Ok((*number, socket.try_clone()?)));
-            let sockets = sockets.collect::<io::Result<_>>()?;
+            let sockets = if is_plain { std::mem::take(&mut sockets) } else { again(&kept) };
             let app = App::new(&name, job, (sockets, store.clone()), desk.reporter.clone())?;
             placed.insert(name, app);
         }
@@ -91,6 +98,8 @@ impl Fleet {
             desk,
             reader: Reader::new(read),
             readings: Readings::default(),
+            asks: FleetAsks::default(),
+            sockets: kept,
             store,
             service: Service::begin(&manager_environment, super::clock::now()),
             signals: BTreeMap::new(),
@@ -102,6 +111,11 @@ impl Fleet {
         fleet.perform(now, effects);
         fleet.settle(now);
         Ok(fleet)
+    }
+
+    /// Whether apps have names: there may be more or fewer of them after a reload.
+    fn is_several(&self) -> bool {
+        !self.apps.contains_key(&PoolName::default())
     }
 
     /// Does something with one app.
@@ -158,8 +172,23 @@ impl Fleet {
         }
     }
 
+    /// The sockets that luster was started with, and those that the manager keeps, for one more app.
+    pub(super) fn activated(&self) -> (BTreeMap<RawFd, OwnedFd>, SocketStore) {
+        (again(&self.sockets), self.store.clone())
+    }
+
+    /// Forgets apps that are wanted no more and have gone.
+    pub(super) fn forget_gone(&mut self) {
+        let order = &self.order;
+        self.apps.retain(|name, app| app.runs() || order.knows(name));
+        self.signals.retain(|name, _| self.apps.contains_key(name));
+    }
+
     /// Reads the configuration again, for all that runs.
     pub(super) fn reload_all(&mut self, now: Moment) {
+        if self.is_several() {
+            self.readings.waiting.extent = Extent::Whole;
+        }
         self.with_each(|driver| driver.request(now, Request::Reload(OnDeath::Hold)));
     }
 
@@ -252,7 +281,7 @@ impl Fleet {
                     stirred.push(name.clone());
                 }
             }
-            if demands.is_empty() && stirred.is_empty() {
+            if demands.is_empty() && stirred.is_empty() && !self.readings.are_due() {
                 break;
             }
             for (name, demand) in demands {
@@ -274,6 +303,7 @@ impl Fleet {
                 self.desk.adopt(wanted.as_ref(), made);
                 self.tell_socket();
             }
+            Demand::Answered(number, answer) => self.answered(&name, number, answer),
             Demand::Forgotten => {
                 let readings = self.apps.values().flat_map(|app| app.driver.readings.values());
                 self.desk.control.keep(readings.filter_map(|reading| reading.control.as_ref()));
@@ -284,7 +314,7 @@ impl Fleet {
     }
 
     /// Where the control socket is now.
-    fn tell_socket(&mut self) {
+    pub(super) fn tell_socket(&mut self) {
         let socket = self.desk.control.socket().map(|socket| socket.path().to_owned()).unwrap_or_default();
         for app in self.apps.values_mut() {
             app.driver.socket.clone_from(&socket);
@@ -292,9 +322,13 @@ impl Fleet {
     }
 
     /// An app has been told something: whether others have waited for that.
-    fn look_at(&mut self, now: Moment, name: &PoolName) {
+    pub(super) fn look_at(&mut self, now: Moment, name: &PoolName) {
         let Some(app) = self.apps.get(name).filter(|app| app.has_begun()) else { return };
-        let effects = if let Some(outcome) = app.driver.outcome.clone() {
+        if let Some(outcome) = app.driver.outcome.clone() {
+            if self.order.is_over(name) {
+                return;
+            }
+            let several = self.is_several();
             let is_last = self.apps.values().all(|app| !app.runs());
             let kept = if is_last || self.order.goal() == FleetGoal::Stop { Kept::Yes } else { Kept::No };
             // There is no later.
@@ -304,13 +338,20 @@ impl Fleet {
                 app.driver.clean_up(kept);
                 ending::tell(&outcome);
             });
-            self.order.over(name, outcome)
-        } else if self.order.awaits(name) && is_ready(&app.driver.supervisor.summary()) {
-            self.order.ready(name)
-        } else {
-            return;
-        };
-        self.perform(now, effects);
+            self.went(name, outcome.is_death());
+            let effects = self.order.over(name, outcome);
+            self.perform(now, effects);
+            if several {
+                self.forget_gone();
+            }
+        } else if self.order.awaits(name) || self.is_asked_for(name) {
+            let summary = app.driver.supervisor.summary();
+            if is_ready(&summary) {
+                self.came_up(name, summary.ready);
+                let effects = self.order.ready(name);
+                self.perform(now, effects);
+            }
+        }
     }
 
     /// Does what the order of the apps demands.
@@ -326,16 +367,6 @@ impl Fleet {
         }
     }
 
-    /// Answers a question of the control socket.
-    pub(super) fn control_call(&mut self, now: Moment, call: Call) {
-        let Some(app) = self.apps.values_mut().next() else { return };
-        match call {
-            // Whoever has gone away does not miss it.
-            Call::Status(answer) => drop(answer.send(app.driver.live_state(now))),
-            Call::Ask(ask) => app.driver.control_ask(now, ask),
-        }
-    }
-
     /// Ends what is left when all workers are gone: processes that detached themselves.
     pub(super) fn clean_up(&mut self) {
         for pid in process::end_orphans(process::StopTimeouts::default()) {
@@ -343,6 +374,12 @@ impl Fleet {
             warn!(event = "left_behind", pid, error = %Errno::EBUSY, "process {pid} cannot be killed and is left behind");
         }
     }
+}
+
+/// The same sockets once more; those for which there is no descriptor are missing.
+fn again(sockets: &BTreeMap<RawFd, OwnedFd>) -> BTreeMap<RawFd, OwnedFd> {
+    let again = |(number, socket): (&RawFd, &OwnedFd)| Some((*number, socket.try_clone().ok()?));
+    sockets.iter().filter_map(again).collect()
 }
 
 /// How all apps together stand.

@@ -29,6 +29,7 @@ pub(super) struct HostHandle {
     script: Option<HostInstanceId>,
     launcher: Option<HostLauncher>,
     begun: Begun,
+    starts_app: StartsApp,
     /// The instance for which its script was put back.
     mended: Option<HostInstanceId>,
     /// Kept from call to call.
@@ -43,6 +44,13 @@ pub(super) struct HostHandle {
 /// Whether so much waits for it that nothing more was taken.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Overflowed {
+    No,
+    Yes,
+}
+
+/// Whether the host that is started next is the one that has the app's workers started.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum StartsApp {
     No,
     Yes,
 }
@@ -83,6 +91,7 @@ impl HostHandle {
             script: None,
             launcher: None,
             begun: Begun::Yes,
+            starts_app: StartsApp::No,
             mended: None,
             news: Vec::new(),
             lost: DroppedMessages::default(),
@@ -104,6 +113,12 @@ impl HostHandle {
         host.process = Some((HostInstanceId::FIRST, child));
         host.launcher = Some(launcher);
         Ok(host)
+    }
+
+    /// A host that is started when its app begins, and has the workers started.
+    pub(super) fn to_be_started(launcher: HostLauncher) -> io::Result<Self> {
+        let host = Self::none()?;
+        Ok(Self { launcher: Some(launcher), starts_app: StartsApp::Yes, ..host })
     }
 
     /// Who it is, for the log.
@@ -165,8 +180,11 @@ impl HostHandle {
     /// Starts a host's process, which begins with workers that are told to listen on these.
     pub(super) fn start(&mut self, instance: HostInstanceId, ports: &[String]) -> Result<i32, String> {
         let launcher = self.launcher.as_mut().ok_or("there is none to start")?;
-        let (forked, socket) =
-            launcher.fork(&HostLauncher::again(ports)).map_err(|error| error.to_string())?;
+        let more = match std::mem::replace(&mut self.starts_app, StartsApp::No) {
+            StartsApp::No => HostLauncher::again(ports),
+            StartsApp::Yes => HostLauncher::first(ports),
+        };
+        let (forked, socket) = launcher.fork(&more).map_err(|error| error.to_string())?;
         let Forked { child, exec } = forked;
         if let Err(error) = self.link.expect(socket) {
             child.discard();

@@ -8,7 +8,7 @@ use std::ffi::{OsStr, OsString};
 use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 
-use crate::core::{Generation, ListenRefusal, Spawn, WorkerId};
+use crate::core::{Generation, ListenRefusal, PoolName, Spawn, WorkerId};
 use crate::node::host::{EnvChanges, Setup, needed};
 use crate::node::scripts::{self, NodeFlags, readable_arg};
 use crate::process::{Change, DescriptorLimit, FOR_LUSTER_ALONE, Forked, Sealed, SpawnError, Start, Stream};
@@ -22,6 +22,8 @@ const INSPECTOR: u16 = 9229;
 /// Starts workers, all alike but for their number, group and instance.
 #[derive(Debug)]
 pub struct Launcher {
+    /// Whose workers they are.
+    pub app: PoolName,
     /// The Node program.
     pub node: PathBuf,
     /// Flags for Node, before the preload.
@@ -134,6 +136,27 @@ impl Launcher {
         self.configured.get(&generation).map(|configured| &configured.runs)
     }
 
+    /// What says to workers whose they are, where there are several apps.
+    fn app_variable(&self) -> Option<(OsString, Change)> {
+        let app = Some(&self.app).filter(|app| !app.is_nameless());
+        app.map(|app| ("LUSTER_APP".into(), Change::Set(app.as_str().into())))
+    }
+
+    /// Starts those of another app, on this configuration.
+    pub(super) fn of_another(&self, app: PoolName, configured: Configured) -> Self {
+        Self {
+            app,
+            node: self.node.clone(),
+            node_args: self.node_args.clone(),
+            configured: BTreeMap::from([(Generation(0), configured)]),
+            args: self.args.clone(),
+            preload: self.preload.clone(),
+            limit: self.limit,
+            overrides: None,
+            arriving: None,
+        }
+    }
+
     /// Starts a Node for this instance with this end of its channel and these streams. Whether it runs is known later.
     ///
     /// # Errors
@@ -185,6 +208,7 @@ impl Launcher {
         let overrides = self.overrides_of(configured);
         let mut env = overrides.env.clone();
         env.extend(command.env(spawn.worker, &spawn.port, sockets.len()));
+        env.extend(self.app_variable());
         if let Some(socket) = notify {
             env.insert("NOTIFY_SOCKET".into(), Change::Set(socket.into()));
         }
@@ -342,6 +366,7 @@ impl LaunchPlan<'_> {
             Serialization::Advanced => Change::Set("advanced".into()),
         };
         let set = set.chain([("LUSTER_SERIALIZATION".into(), serialization)]);
+        let set = set.chain(self.launcher.app_variable());
         of_our_starter.into_iter().chain(self.overrides.env.clone()).chain(set).chain(removed).collect()
     }
 }

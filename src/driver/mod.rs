@@ -23,6 +23,7 @@ mod exec_results;
 mod exit_lines;
 mod exits;
 mod fleet;
+mod fleet_control;
 mod host_answers;
 mod host_handle;
 mod host_notifications;

@@ -157,8 +157,7 @@ impl Driver {
     fn adopt_configuration(&mut self, generation: Generation) {
         let mut made = None;
         if let Some((_, reading)) = self.read.take().filter(|(of, _)| *of == generation) {
-            let Reading { configured, in_force, socket, host_launcher, warnings, unapplied, spec: _ } =
-                reading;
+            let Reading { configured, in_force, socket, host_launcher, warnings, unapplied, .. } = reading;
             made = socket;
             self.host.may_be_started_by(host_launcher);
             for warning in warnings {

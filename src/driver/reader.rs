@@ -3,7 +3,7 @@
 //! Invariants: the loop forks whatever processes the reading needs, because the kernel would take the end of another thread
 //! for luster's; one reading at a time; what comes of one that nobody waits for changes nothing.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
@@ -12,6 +12,7 @@ use std::sync::mpsc::{Sender, channel};
 use serde_json::Value;
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 
+use super::builtin_extensions::BuiltinExtensions;
 use super::launch::Configured;
 use crate::control::{Prepared, Wanted};
 use crate::core::{FleetPlan, Generation, PoolName, PoolSpec};
@@ -44,6 +45,8 @@ pub struct Reading {
     pub socket: Option<Prepared>,
     /// How an extension host is started, if one is wanted.
     pub host_launcher: Option<Box<HostLauncher>>,
+    /// What is done in place of extensions, where the app does not run yet.
+    pub builtins: Option<BuiltinExtensions>,
     /// What looked odd.
     pub warnings: Vec<String>,
     /// The keys whose change needs a full restart.
@@ -74,6 +77,8 @@ pub struct Starter {
 /// What runs while something is read.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct NowRunning {
+    /// The apps that run.
+    pub apps: BTreeSet<PoolName>,
     /// Whether there is a host, which then has the channel of luster's parent.
     pub host: bool,
     /// The control socket that was asked for last, whether it could be had or not.
@@ -101,16 +106,47 @@ pub(super) struct Reader {
 pub(super) struct Readings {
     /// The reading begun last.
     pub(super) last: Generation,
-    /// Whom the one under way is for, and as what.
-    pub(super) under_way: Option<BTreeMap<PoolName, Generation>>,
-    /// Who has asked since it began.
-    pub(super) waiting: BTreeMap<PoolName, Generation>,
+    /// What the one under way is for.
+    pub(super) under_way: Option<Asked>,
+    /// What has been asked for since it began.
+    pub(super) waiting: Asked,
+}
+
+/// What a reading is for.
+#[derive(Debug, Default)]
+pub(super) struct Asked {
+    /// Apps that wait for it, each under a number of its own.
+    pub(super) apps: BTreeMap<PoolName, Generation>,
+    /// Apps that are over and are to run again on it.
+    pub(super) again: BTreeSet<PoolName>,
+    /// Whether it is for all: apps are added and taken away as it says.
+    pub(super) extent: Extent,
+}
+
+/// Whether a reading is for all apps.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(super) enum Extent {
+    #[default]
+    Named,
+    Whole,
 }
 
 impl Readings {
     /// This app waits for a reading, under this number of its own.
     pub(super) fn want(&mut self, name: PoolName, generation: Generation) {
-        self.waiting.insert(name, generation);
+        self.waiting.apps.insert(name, generation);
+    }
+
+    /// Whether something has been asked for and nothing is being read.
+    pub(super) fn are_due(&self) -> bool {
+        let Asked { apps, again, extent } = &self.waiting;
+        let is_asked = !apps.is_empty() || !again.is_empty() || *extent == Extent::Whole;
+        is_asked && self.under_way.is_none()
+    }
+
+    /// What has been asked for, if something has and nothing is being read.
+    pub(super) fn next(&mut self) -> Option<Asked> {
+        self.are_due().then(|| std::mem::take(&mut self.waiting))
     }
 }
 

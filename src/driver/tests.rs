@@ -14,8 +14,8 @@ use super::spawn_overrides::SpawnOverrides;
 use super::state::{Driver, Engaged};
 use crate::control::{About, Reporter};
 use crate::core::{
-    ExitTimeout, Generation, HostKind, Layout, LifecycleLimits, Moment, Policy, PoolSpec, Readiness, Request,
-    RestartOrder, Supervisor,
+    ExitTimeout, Generation, HostKind, Layout, LifecycleLimits, Moment, Policy, PoolName, PoolSpec,
+    Readiness, Request, RestartOrder, Supervisor,
 };
 use crate::node::cluster::{Balance, Cluster};
 use crate::node::scripts::{Placed, Places, Script};
@@ -79,6 +79,7 @@ fn driver(folder: PathBuf) -> Driver {
         overridden_by: SettingsFrom::Configuration,
     };
     let launcher = Launcher {
+        app: PoolName::default(),
         node: "/no/node".into(),
         node_args: Vec::new(),
         configured: BTreeMap::from([(Generation(0), configured)]),

@@ -10,6 +10,7 @@ use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::registry;
 use tracing_subscriber::util::SubscriberInitExt;
 
+use super::apps::{Apps, WithApp};
 use super::journal::{self, Prioritized};
 use super::levels::{Levels, ToListeners, ToStderr};
 use super::listeners::Listeners;
@@ -30,12 +31,13 @@ pub(crate) fn install(output: &Output) {
     let stream = Stream::now();
     let journal = journal::reads_stderr().then_some(stream);
     let stderr = layer().with_writer(Stderr::new);
-    let listeners = layer().with_writer(Listeners::new).fmt_fields(JsonFields::new()).event_format(json());
-    let all = registry().with(Levels { stderr: level }).with(ToListeners(listeners));
+    let listeners =
+        layer().with_writer(Listeners::new).fmt_fields(JsonFields::new()).event_format(WithApp(json()));
+    let all = registry().with(Levels { stderr: level }).with(Apps).with(ToListeners(listeners));
     // A second installation (only tests do that) keeps the first.
     let _ = match output.log_format {
         LogFormat::Json => {
-            let form = Prioritized { form: json(), journal };
+            let form = Prioritized { form: WithApp(json()), journal };
             let stderr = stderr.fmt_fields(JsonFields::new()).event_format(form);
             all.with(ToStderr { level, layer: stderr }).try_init()
         }

@@ -2,6 +2,7 @@
 //!
 //! Invariant: a reader of stderr that is slow or gone never makes the loop wait; lines are dropped and counted.
 
+mod apps;
 mod install;
 mod journal;
 mod levels;

@@ -9,6 +9,7 @@ use tracing_subscriber::fmt::time::{FormatTime, SystemTime};
 use tracing_subscriber::fmt::{FmtContext, FormatEvent, FormatFields};
 use tracing_subscriber::registry::LookupSpan;
 
+use super::apps;
 use super::journal::priority;
 use super::stream::Stream;
 
@@ -40,7 +41,7 @@ where
 {
     fn format_event(
         &self,
-        _: &FmtContext<'_, S, N>,
+        context: &FmtContext<'_, S, N>,
         mut writer: Writer<'_>,
         event: &Event<'_>,
     ) -> fmt::Result {
@@ -48,6 +49,9 @@ where
         let place = if Stream::now() == self.stream { self.place } else { Place::LogFile };
         let mut sentence = Sentence(String::new());
         event.record(&mut sentence);
+        if let Some(app) = apps::current(context) {
+            sentence.0.insert_str(0, &format!("{app}: "));
+        }
         match place {
             Place::Terminal => {
                 SystemTime.format_time(&mut writer)?;

@@ -35,7 +35,7 @@ module.exports = function serve(master, config, about) {
     // From the first it tells on, luster hears what this process might die of.
     link.once('tell', () => {
         link.removeListener('end', lost);
-        process.nextTick(configure, master, config, about.baseDir, link);
+        process.nextTick(configure, master, config, about, link);
     });
 };
 
@@ -52,9 +52,10 @@ function connect({ helper, socket }) {
     }
 }
 
-function configure(master, config, baseDir, link) {
+function configure(master, config, { app, baseDir }, link) {
     try {
-        master.configure(config, true, baseDir).run();
+        // What is picked out of several apps has the environment applied.
+        master.configure(config, app === undefined, baseDir).run();
     } catch (error) {
         if (error.code !== 'EXTENSION_NOT_FOUND') {
             throw error;

@@ -10,6 +10,7 @@ const reallyExit = process.reallyExit.bind(process);
 const names = require('../shared/names');
 const Master = require('../master/master');
 const Settings = require('../master/settings');
+const apps = require('../shared/apps');
 const configSource = require('../shared/config_source');
 const handshake = require('./handshake');
 const evaluate = require('./evaluate');
@@ -50,7 +51,7 @@ if (boot.evaluate) {
     reallyExit(0);
 } else if (boot.format === 'module') {
     evaluate.load(main, boot).then(
-        config => process.nextTick(serve, config, boot),
+        config => process.nextTick(serve, boot.app === undefined ? config : apps.pick(config, boot.app), boot),
         error => process.nextTick(() => { throw error; }));
 } else {
     configSource.read(boot, config => serve(config, boot));

@@ -6,6 +6,7 @@
 
 const fs = require('fs');
 const types = require('util').types;
+const apps = require('./apps');
 
 // What `require` says of a file that only `import` can load. The last one is that of Node 20 and 22 for an ES module that
 // imports what only the hooks of `module.register` can resolve: those run in a thread of their own, and `require` does not wait.
@@ -19,14 +20,22 @@ exports.take = function take(boot) {
     }
 };
 
-/** Calls `use` with the configuration object, at once if that is possible. */
+/** Calls `use` with the configuration object, at once if that is possible; where there are several apps, with this app's. */
 exports.read = function read(boot, use) {
+    if (boot.app !== undefined) {
+        readWhole(boot, config => use(apps.pick(config, boot.app)));
+    } else {
+        readWhole(boot, use);
+    }
+};
+
+function readWhole(boot, use) {
     if (boot.format === 'data') {
         use(JSON.parse(boot.text));
     } else {
         loadModule(boot.config, use);
     }
-};
+}
 
 /** From the beginning, whoever else reads it: all have one position. */
 function readAll({ descriptor, size }) {

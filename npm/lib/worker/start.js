@@ -55,7 +55,7 @@ if (boot.format === 'script') {
         worker.runsBy(release.enter(boot, mainFile) ? load : loaded => {
             load(loaded, release.given(boot, worker.config.resolve('app')));
         });
-        configSource.read(boot, config => worker.configure(config, true, boot.baseDir).run());
+        configSource.read(boot, config => worker.configure(config, boot.app === undefined, boot.baseDir).run());
     });
 }
 

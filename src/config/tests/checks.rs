@@ -370,7 +370,10 @@ fn the_app_is_found_as_node_finds_a_main_module() {
     {
         let mut request = story.request.clone();
         request.luster_conf = Some(format!("app={app}").into());
-        assert_eq!(crate::config::load(&request, &mut NoNode).unwrap().settings.app, story.path().join(file));
+        assert_eq!(
+            crate::config::load(&request, &mut NoNode).unwrap().any().settings.app,
+            story.path().join(file)
+        );
     }
 }
 
@@ -429,7 +432,7 @@ fn the_settings_in_force_are_shown_with_their_origins() {
             "{\"my\": {\"x\": 1},\n \"app\": \"worker\", \"server\": {\"port\": \"80\", \"host\": \"h\"}}",
         )
         .environment("workers=2");
-    let shown: serde_json::Value = serde_json::from_str(&render(&story.loaded())).unwrap();
+    let shown: serde_json::Value = serde_json::from_str(&render(&story.fleet().unwrap())).unwrap();
     let shown = shown.as_object().unwrap();
     let entry = |key: &str| (shown[key]["value"].clone(), shown[key]["from"].as_str().unwrap());
     assert_eq!(entry("app").1, "luster.conf.json:2:9");

@@ -12,7 +12,7 @@ use tempfile::TempDir;
 
 use crate::config::{
     Balance, ConfigRequest, Defaults, EVALUATION_DEADLINE, Error, Evaluate, EvaluationError, Flavour, Links,
-    Loaded, load,
+    Loaded, LoadedFleet, load,
 };
 
 /// A folder with files, and the request to read a configuration there. It always holds `worker.js`.
@@ -58,6 +58,10 @@ impl Story {
     }
 
     fn load(&self) -> Result<Loaded, Error> {
+        self.fleet().map(|fleet| fleet.only().expect("it is one app's").clone())
+    }
+
+    fn fleet(&self) -> Result<LoadedFleet, Error> {
         load(&self.request, &mut NoNode)
     }
 

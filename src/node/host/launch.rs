@@ -166,6 +166,12 @@ impl HostLauncher {
         env
     }
 
+    /// What one that is started when its app begins is told besides: what workers are told to listen on.
+    #[must_use]
+    pub fn first(ports: &[String]) -> Value {
+        json!({"validation": {"ports": ports}})
+    }
+
     /// What a host that is started again is told besides: there is nothing to evaluate, and workers may run, which are told
     /// to listen on these.
     #[must_use]

@@ -41,7 +41,7 @@ pub enum Error {
 pub struct Places(Vec<PathBuf>);
 
 /// A script's file on disk.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct Placed {
     script: Script,
     places: Places,

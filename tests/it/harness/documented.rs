@@ -32,7 +32,7 @@ pub(crate) fn undocumented_field(line: &Value) -> Option<String> {
     if !row.levels.split(", ").any(|known| known == level) {
         return Some(format!("{event}: level {level}"));
     }
-    let always = ["timestamp", "level", "message", "event"];
+    let always = ["timestamp", "level", "message", "event", "app"];
     let unknown = object.keys().find(|key| !always.contains(&key.as_str()) && !row.fields.contains(key))?;
     Some(format!("{event}: field {unknown}"))
 }

@@ -68,6 +68,7 @@ mod rolling_restarts;
 mod secrets;
 mod serialization;
 mod service_manager;
+mod several_apps;
 mod signals;
 mod slow_hosts;
 mod socket_access;

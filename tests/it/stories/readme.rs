@@ -18,6 +18,7 @@ const RUN: &[(&str, &str, &str)] = &[
     ("Configuration", "js", "readme::the_annotated_configuration_is_one"),
     ("Any program as a worker", "json", "programs::the_configuration_of_the_readme_runs_python"),
     ("Any program as a worker", "python", "programs::the_configuration_of_the_readme_runs_python"),
+    ("Several apps", "json", "several_apps::the_configuration_of_the_readme_runs_both"),
     ("systemd", "ini", "deployment::the_systemd_unit_is_valid_and_does_what_it_says"),
     ("Containers", "dockerfile", "deployment::the_container_file_makes_a_folder_that_serves_and_stops"),
     ("nginx and haproxy", "json", "deployment::two_groups_behind"),
