@@ -17,7 +17,9 @@ const HANGS: &str = "require('fs').writeFileSync('runs', ''); for (;;);";
 #[test]
 fn luster_ends_at_once_and_nothing_is_left() {
     for signal in [Signal::SIGTERM, Signal::SIGINT] {
-        let mut luster = Luster::new().file("luster.conf.js", HANGS).start();
+        // A shell without job control starts what it has in the background with SIGINT ignored, and so would luster be.
+        let heard = ["env", "--default-signal=TERM,INT"];
+        let mut luster = Luster::new().file("luster.conf.js", HANGS).through(&heard).start();
         eventually("it runs", || luster.path().join("runs").exists().then_some(()));
         let began = Instant::now();
         luster.signal(signal);
