@@ -337,6 +337,8 @@ fn extensions_restart_workers_on_the_configuration_of_now_and_not_on_a_wrong_one
         let aborted = luster.await_told_where(1, "it is given up", |told| told.get("aborted").is_some());
         assert_eq!(aborted[0]["aborted"], "null");
         assert!(aborted[0]["reason"].as_str().expect("text").contains("luster.conf.json"), "{aborted:?}");
+        // What the host prints comes by another pipe than the log.
+        luster.await_event("config_refused", 1);
         assert_eq!(luster.events("config_refused").len(), 1);
         assert_eq!(luster.all_pids(), old, "{method}");
 
