@@ -41,8 +41,8 @@ pub(super) fn for_workers(
 }
 
 /// How a program is run: by itself, or its interpreter.
-fn command(program: &config::Program, app: &Path) -> ProgramCommand {
-    let config::Program { interpreter, args, ready, stop_signal, pass } = program;
+fn command(program: &config::ProgramSettings, app: &Path) -> ProgramCommand {
+    let config::ProgramSettings { interpreter, args, ready, stop_signal, pass } = program;
     let words = interpreter.iter().map(OsString::from).chain([app.as_os_str().to_owned()]);
     let mut words = words.chain(args.iter().map(OsString::from));
     let executable = words.next().map(PathBuf::from).unwrap_or_default();

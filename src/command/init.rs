@@ -60,23 +60,23 @@ fn init(folder: &Path) -> Result<String, String> {
 }
 
 /// What is run, and how it was found.
-struct App {
+struct MainModule {
     /// From the working directory.
     path: String,
     found: &'static str,
 }
 
-fn find_app(folder: &Path) -> Result<App, String> {
+fn find_app(folder: &Path) -> Result<MainModule, String> {
     let package = package(folder)?;
     let text = |value: &Value| value.as_str().map(str::to_owned);
     let main = package.as_ref().and_then(|package| text(&package["main"]));
     let start = package.as_ref().and_then(|package| text(&package["scripts"]["start"]));
     let started = start.as_deref().and_then(started_by_node).map(str::to_owned);
     let said = [(started, "scripts.start in package.json"), (main, "main in package.json")];
-    let said = said.into_iter().filter_map(|(path, found)| Some(App { path: path?, found }));
-    let usual = USUAL.iter().map(|path| App { path: (*path).to_owned(), found: "a usual place" });
+    let said = said.into_iter().filter_map(|(path, found)| Some(MainModule { path: path?, found }));
+    let usual = USUAL.iter().map(|path| MainModule { path: (*path).to_owned(), found: "a usual place" });
     let is_there =
-        |app: &App| ["", ".js"].iter().any(|end| folder.join(format!("{}{end}", app.path)).is_file());
+        |app: &MainModule| ["", ".js"].iter().any(|end| folder.join(format!("{}{end}", app.path)).is_file());
     said.chain(usual).find(is_there).ok_or_else(|| {
         let package = if package.is_some() { "package.json names none that is there" } else { "there is no package.json" };
         format!(
@@ -127,8 +127,8 @@ fn listens_where_it_is_told(app: &Path) -> bool {
     })
 }
 
-fn configuration(app: &App, listens: bool) -> String {
-    let App { path, .. } = app;
+fn configuration(app: &MainModule, listens: bool) -> String {
+    let MainModule { path, .. } = app;
     let path = Value::from(path.as_str());
     let comment = if listens { "" } else { "// " };
     format!(

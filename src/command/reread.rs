@@ -61,7 +61,7 @@ fn again(descriptor: &OwnedFd) -> Option<OwnedFd> {
 }
 
 /// What one app's reading is made of.
-struct About<'a> {
+struct AppToRead<'a> {
     name: &'a PoolName,
     loaded: &'a Loaded,
     wanted: Option<Wanted>,
@@ -105,7 +105,7 @@ impl Reread {
         let wanted = run_spec::control_socket(&fleet.any().settings, self.identity.clone());
         let mut all = BTreeMap::new();
         for (name, loaded) in &fleet.apps {
-            let about = About { name, loaded, wanted: wanted.clone(), left: &mut left };
+            let about = AppToRead { name, loaded, wanted: wanted.clone(), left: &mut left };
             let mut reading =
                 self.app(about, starter, &evaluator).map_err(|error| apps::of_app(name, &error))?;
             warnings.append(&mut reading.warnings);
@@ -132,8 +132,13 @@ impl Reread {
         }
     }
 
-    fn app(&self, about: About<'_>, starter: &Starter, evaluator: &Evaluator<'_>) -> Result<Reading, String> {
-        let About { name, loaded, wanted, left } = about;
+    fn app(
+        &self,
+        about: AppToRead<'_>,
+        starter: &Starter,
+        evaluator: &Evaluator<'_>,
+    ) -> Result<Reading, String> {
+        let AppToRead { name, loaded, wanted, left } = about;
         if let (None, Err(error)) = (&loaded.settings.program, &self.node) {
             return Err(format!(
                 "the app needs Node.js, and there was none when luster was started: {error}"

@@ -10,7 +10,7 @@ use crate::config::file_kind::{self, FileKind, RUNNABLE};
 use crate::config::find::{self, NotFound};
 use crate::config::program;
 use crate::config::request::FindProgram;
-use crate::config::settings::Program;
+use crate::config::settings::ProgramSettings;
 use crate::config::validator::Validator;
 
 const KEY: &str = "app";
@@ -24,7 +24,7 @@ pub(super) fn app(
     base_dir: &Path,
     find_app: &mut dyn FnMut(&Path) -> Option<PathBuf>,
     find_program: FindProgram,
-) -> (PathBuf, Option<Program>) {
+) -> (PathBuf, Option<ProgramSettings>) {
     let has_interpreter = program::has_interpreter(validator);
     let interpreter =
         if has_interpreter { program::interpreter(validator, base_dir, find_program) } else { None };

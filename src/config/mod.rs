@@ -52,7 +52,7 @@ pub use problem::Problem;
 pub use read::SourceFormat;
 pub use render::{changed_keys, render};
 pub use request::{ConfigRequest, Defaults, EVALUATION_DEADLINE, FindProgram, Links, SIZE_LIMIT};
-pub use settings::{Balance, ControlSocket, Program, Server, Settings};
+pub use settings::{Balance, ControlSocket, ProgramSettings, Server, Settings};
 
 // A part of the settings.
 pub use crate::core::{MAX_WORKERS, Port};

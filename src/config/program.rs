@@ -13,7 +13,7 @@ use serde_json::Value;
 use crate::config::file_kind::{is_executable, names_node};
 use crate::config::find;
 use crate::config::raw::ValueAt;
-use crate::config::settings::Program;
+use crate::config::settings::ProgramSettings;
 use crate::config::validator::Validator;
 use crate::core::{ReadyCheck, whole};
 
@@ -76,7 +76,7 @@ pub(super) fn interpreter(
 }
 
 /// What is said of the program besides its file.
-pub(super) fn program(validator: &mut Validator<'_>, interpreter: Vec<String>) -> Program {
+pub(super) fn program(validator: &mut Validator<'_>, interpreter: Vec<String>) -> ProgramSettings {
     let args = texts(validator, ARGS, "a list of strings, the program's arguments").unwrap_or_default();
     for (key, instead) in [
         ("control.triggerReadyStateManually", READY),
@@ -90,7 +90,7 @@ pub(super) fn program(validator: &mut Validator<'_>, interpreter: Vec<String>) -
     }
     let pass = validator.boolean(PASS, true);
     check_balance(validator, pass);
-    Program { interpreter, args, ready: ready(validator), stop_signal: stop_signal(validator), pass }
+    ProgramSettings { interpreter, args, ready: ready(validator), stop_signal: stop_signal(validator), pass }
 }
 
 /// Connections are dealt out to Node's workers only.

@@ -11,7 +11,7 @@ use serde_json::{Map, Value, json};
 
 use crate::config::keys::{KEYS, unknown};
 use crate::config::load::{Loaded, LoadedFleet};
-use crate::config::settings::{Balance, ControlSocket, Program};
+use crate::config::settings::{Balance, ControlSocket, ProgramSettings};
 use crate::core::{ExitTimeout, Port, Readiness, ReadyCheck, RestartOrder};
 
 /// The settings in force as a JSON object, ended by a line feed: those of each app, where there are several. `null` stands for
@@ -143,7 +143,7 @@ fn in_force(loaded: &Loaded, key: &str) -> Value {
 }
 
 /// What only a program that is not Node's has.
-fn of_program(program: &Program, key: &str) -> Value {
+fn of_program(program: &ProgramSettings, key: &str) -> Value {
     match key {
         "interpreter" => json!(Some(&program.interpreter).filter(|words| !words.is_empty())),
         "args" => json!(program.args),

@@ -16,7 +16,7 @@ pub struct Settings {
     /// (`app`).
     pub app: PathBuf,
     /// How the app is run, if not by Node (`interpreter`, `args`, or what the file itself says).
-    pub program: Option<Program>,
+    pub program: Option<ProgramSettings>,
     /// The folder that the configuration's relative paths start from.
     pub base_dir: PathBuf,
     /// How workers are started, watched, stopped and replaced (`workers`, `control.*`).
@@ -45,7 +45,7 @@ pub struct Settings {
 
 /// A program that is not Node's.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Program {
+pub struct ProgramSettings {
     /// The interpreter's file and its own arguments, the app coming behind them (`interpreter`); empty if the app is executed
     /// itself.
     pub interpreter: Vec<String>,

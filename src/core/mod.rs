@@ -69,7 +69,7 @@ pub use observed::{ChannelState, Departure, Startup};
 pub use policy::{
     Canary, ExitTimeout, HostKind, LifecycleLimits, MAX_WORKERS, Persistence, Policy, Readiness, RestartOrder,
 };
-pub use pools::{Fleet, FleetEffect, FleetPlan, OnDead, PoolName};
+pub use pools::{FleetEffect, FleetOrder, FleetPlan, OnDead, PoolName};
 pub use ready_check::ReadyCheck;
 pub use snapshot::{
     FleetGoal, HostSnapshot, InstanceSnapshot, RolloutProgress, Snapshot, WorkerSnapshot, WorkerState,

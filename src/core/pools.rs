@@ -73,7 +73,7 @@ enum Stage {
 
 /// Whether a pool has been ready since it was last started.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-enum Readied {
+enum BeenReady {
     NotYet,
     Yes,
 }
@@ -82,14 +82,14 @@ enum Readied {
 struct Pool {
     depends: BTreeSet<PoolName>,
     stage: Stage,
-    readied: Readied,
+    readied: BeenReady,
     /// Whether it is to be there.
     is_wanted: bool,
 }
 
 /// Every pool's place in the order.
 #[derive(Debug, Serialize, Deserialize)]
-pub struct Fleet {
+pub struct FleetOrder {
     pools: BTreeMap<PoolName, Pool>,
     on_dead: OnDead,
     /// How everything is to be stopped, once it is.
@@ -145,7 +145,7 @@ impl FleetPlan {
 
 impl Pool {
     const fn waiting(depends: BTreeSet<PoolName>) -> Self {
-        Self { depends, stage: Stage::Waiting, readied: Readied::NotYet, is_wanted: true }
+        Self { depends, stage: Stage::Waiting, readied: BeenReady::NotYet, is_wanted: true }
     }
 
     const fn is_there(&self) -> bool {
@@ -190,7 +190,7 @@ impl Outcome {
     }
 }
 
-impl Fleet {
+impl FleetOrder {
     /// As planned; nothing is started yet.
     #[must_use]
     pub fn new(plan: FleetPlan) -> Self {
@@ -208,7 +208,9 @@ impl Fleet {
     #[must_use]
     pub fn ready(&mut self, name: &PoolName) -> Vec<FleetEffect> {
         match self.pools.get_mut(name) {
-            Some(pool) if pool.is_there() && pool.readied == Readied::NotYet => pool.readied = Readied::Yes,
+            Some(pool) if pool.is_there() && pool.readied == BeenReady::NotYet => {
+                pool.readied = BeenReady::Yes
+            }
             Some(_) | None => return Vec::new(),
         }
         self.advance(Vec::new())
@@ -294,7 +296,7 @@ impl Fleet {
         let is_it = |pool: &Pool| pool.stage == Stage::Waiting && pool.depends.contains(name);
         self.pools
             .get(name)
-            .is_some_and(|pool| pool.stage == Stage::Running && pool.readied == Readied::NotYet)
+            .is_some_and(|pool| pool.stage == Stage::Running && pool.readied == BeenReady::NotYet)
             && self.pools.values().any(is_it)
     }
 
@@ -320,7 +322,7 @@ impl Fleet {
     }
 
     fn was_ready(&self, name: &PoolName) -> bool {
-        self.pools.get(name).is_some_and(|pool| pool.readied == Readied::Yes)
+        self.pools.get(name).is_some_and(|pool| pool.readied == BeenReady::Yes)
     }
 
     /// Whether one runs that depends on it.

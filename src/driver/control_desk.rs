@@ -53,7 +53,7 @@ pub(super) struct FleetAsks {
 pub(super) struct FleetAsk {
     pub(super) completed: oneshot::Sender<Answer>,
     /// Whom it waits for.
-    pub(super) waiting: BTreeMap<PoolName, Awaited>,
+    pub(super) waiting: BTreeMap<PoolName, AwaitedOfApp>,
     /// Whether the configuration is read for it, after which others may be waited for.
     pub(super) extent: Extent,
     pub(super) answers: BTreeMap<PoolName, Answer>,
@@ -61,7 +61,7 @@ pub(super) struct FleetAsk {
 
 /// What is waited for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Awaited {
+pub(super) enum AwaitedOfApp {
     Answer,
     Readiness,
     End,

@@ -1,7 +1,7 @@
 //! All apps in the loop, and what they have in common: signals, the dead, the control socket, the reading of the configuration,
 //! the service manager.
 //!
-//! Invariants: what one app does or suffers changes nothing for another but through the core's [`core::Fleet`]; an app is spoken to
+//! Invariants: what one app does or suffers changes nothing for another but through the core's [`core::FleetOrder`]; an app is spoken to
 //! within its span, so that each of its log lines says whose it is.
 
 use std::cell::OnceCell;
@@ -22,7 +22,7 @@ use super::ending;
 use super::exits::Whose;
 use super::reader::{Extent, Reader, Readings};
 use super::service::Service;
-use super::state::{Driver, Kept, Stirred};
+use super::state::{ClientsWait, Driver, Stirred};
 use crate::core::{self, FleetEffect, FleetGoal, FleetSummary, Moment, OnDeath, Outcome, PoolName, Request};
 use crate::node::cluster::SocketStore;
 use crate::process::{self, Asked, Passed, Pid, Remaining};
@@ -33,7 +33,7 @@ pub(super) struct Fleet {
     /// Which of them is looked at first; another one each time.
     pub(super) turn: usize,
     /// Which runs when.
-    pub(super) order: core::Fleet,
+    pub(super) order: core::FleetOrder,
     pub(super) desk: ControlDesk,
     pub(super) reader: Reader,
     pub(super) readings: Readings,
@@ -94,7 +94,7 @@ impl Fleet {
         let mut fleet = Self {
             apps: placed,
             turn: 0,
-            order: core::Fleet::new(plan),
+            order: core::FleetOrder::new(plan),
             desk,
             reader: Reader::new(read),
             readings: Readings::default(),
@@ -330,7 +330,11 @@ impl Fleet {
             }
             let several = self.is_several();
             let is_last = self.apps.values().all(|app| !app.runs());
-            let kept = if is_last || self.order.goal() == FleetGoal::Stop { Kept::Yes } else { Kept::No };
+            let kept = if is_last || self.order.goal() == FleetGoal::Stop {
+                ClientsWait::Yes
+            } else {
+                ClientsWait::No
+            };
             // There is no later.
             self.service.try_again();
             self.change_store(now);
@@ -383,7 +387,7 @@ fn again(sockets: &BTreeMap<RawFd, OwnedFd>) -> BTreeMap<RawFd, OwnedFd> {
 }
 
 /// How all apps together stand.
-fn summary(apps: &BTreeMap<PoolName, App>, order: &core::Fleet) -> FleetSummary {
+fn summary(apps: &BTreeMap<PoolName, App>, order: &core::FleetOrder) -> FleetSummary {
     let summaries = apps.values().map(|app| app.driver.supervisor.summary());
     let goal = order.goal();
     FleetSummary::of_all(summaries, goal)

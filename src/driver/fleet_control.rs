@@ -9,7 +9,7 @@ use tracing::info;
 
 use super::app::App;
 use super::control_answers;
-use super::control_desk::{Asker, Awaited, FleetAsk};
+use super::control_desk::{Asker, AwaitedOfApp, FleetAsk};
 use super::fleet::Fleet;
 use super::reader::Extent;
 use crate::control::schema::{Answer, AppState, Outcome, Reason};
@@ -107,7 +107,7 @@ impl Fleet {
                 Order::Reload | Order::Start(Whom::All),
             ) => {
                 self.readings.waiting.again.insert(name.clone());
-                self.await_of(number, name, Awaited::Readiness);
+                self.await_of(number, name, AwaitedOfApp::Readiness);
                 Ok(Vec::new())
             }
             (AppState::Dead | AppState::Stopped | AppState::Unknown, _) => Err(unknown_app(format!(
@@ -126,7 +126,7 @@ impl Fleet {
             }
             Order::Stop(Whom::All) => {
                 let running: Vec<_> = self.running();
-                running.iter().for_each(|name| self.await_of(number, name, Awaited::End));
+                running.iter().for_each(|name| self.await_of(number, name, AwaitedOfApp::End));
                 self.stop(now, Request::Stop);
                 return Ok(Vec::new());
             }
@@ -154,12 +154,12 @@ impl Fleet {
 
     /// Has one app do its part.
     fn part(&mut self, now: Moment, number: u64, name: &PoolName, order: Order) -> Result<u64, Answer> {
-        self.await_of(number, name, Awaited::Answer);
+        self.await_of(number, name, AwaitedOfApp::Answer);
         let placed = self.with(name, |app| app.driver.place(now, order, Asker::Fleet(number)));
         placed.unwrap_or_else(|| Err(unknown_app(format!("there is no app {name}"))))
     }
 
-    fn await_of(&mut self, number: u64, name: &PoolName, awaited: Awaited) {
+    fn await_of(&mut self, number: u64, name: &PoolName, awaited: AwaitedOfApp) {
         if let Some(ask) = self.asks.open.get_mut(&number) {
             ask.waiting.insert(name.clone(), awaited);
         }
@@ -177,7 +177,7 @@ impl Fleet {
     pub(super) fn answered(&mut self, name: &PoolName, number: u64, answer: Answer) {
         let Some(ask) = self.asks.open.get_mut(&number) else { return };
         // It may be taken away meanwhile, which is what is waited for then.
-        if ask.waiting.get(name) == Some(&Awaited::Answer) {
+        if ask.waiting.get(name) == Some(&AwaitedOfApp::Answer) {
             ask.waiting.remove(name);
             ask.answers.insert(name.clone(), answer);
             self.close(number);
@@ -185,7 +185,7 @@ impl Fleet {
     }
 
     /// An app has come to this, for which others may have waited.
-    fn came_to(&mut self, name: &PoolName, is_it: impl Fn(Awaited) -> bool, answer: &Answer) {
+    fn came_to(&mut self, name: &PoolName, is_it: impl Fn(AwaitedOfApp) -> bool, answer: &Answer) {
         for ask in self.asks.open.values_mut() {
             if ask.waiting.get(name).is_some_and(|awaited| is_it(*awaited)) {
                 ask.waiting.remove(name);
@@ -197,14 +197,14 @@ impl Fleet {
 
     /// Whether somebody waits for this app to be ready.
     pub(super) fn is_asked_for(&self, name: &PoolName) -> bool {
-        self.asks.open.values().any(|ask| ask.waiting.get(name) == Some(&Awaited::Readiness))
+        self.asks.open.values().any(|ask| ask.waiting.get(name) == Some(&AwaitedOfApp::Readiness))
     }
 
     /// Its workers are ready.
     pub(super) fn came_up(&mut self, name: &PoolName, workers: usize) {
         let is = if workers == 1 { "worker is" } else { "workers are" };
         let answer = Answer::new(Outcome::Done, None, format!("started: {workers} {is} ready"));
-        self.came_to(name, |awaited| awaited == Awaited::Readiness, &answer);
+        self.came_to(name, |awaited| awaited == AwaitedOfApp::Readiness, &answer);
     }
 
     /// It is over.
@@ -212,14 +212,14 @@ impl Fleet {
         let message = if is_dead { "it is dead: its workers keep dying" } else { "it is stopped" };
         let outcome = if is_dead { Outcome::Aborted } else { Outcome::Overruled };
         let failed = Answer::new(outcome, None, message.to_owned());
-        self.came_to(name, |awaited| awaited != Awaited::End, &failed);
+        self.came_to(name, |awaited| awaited != AwaitedOfApp::End, &failed);
         self.came_to(name, |_| true, &Answer::new(Outcome::Done, None, "stopped".to_owned()));
     }
 
     /// It cannot be run again, for this reason.
     pub(super) fn not_read(&mut self, name: &PoolName, reason: &str) {
         let answer = control_answers::refused_configuration(reason);
-        self.came_to(name, |awaited| awaited == Awaited::Readiness, &answer);
+        self.came_to(name, |awaited| awaited == AwaitedOfApp::Readiness, &answer);
     }
 
     /// What was read for all is wrong. Those that run say so themselves.
@@ -237,8 +237,8 @@ impl Fleet {
     pub(super) fn whole_taken(&mut self, new: &[PoolName], going: &[PoolName]) {
         for ask in self.asks.open.values_mut().filter(|ask| ask.extent == Extent::Whole) {
             ask.extent = Extent::Named;
-            ask.waiting.extend(new.iter().map(|name| (name.clone(), Awaited::Readiness)));
-            ask.waiting.extend(going.iter().map(|name| (name.clone(), Awaited::End)));
+            ask.waiting.extend(new.iter().map(|name| (name.clone(), AwaitedOfApp::Readiness)));
+            ask.waiting.extend(going.iter().map(|name| (name.clone(), AwaitedOfApp::End)));
         }
         self.close_all();
     }

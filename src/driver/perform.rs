@@ -17,7 +17,7 @@ use super::launch::{LaunchError, Launched, Runs};
 use super::log_lines;
 use super::programs;
 use super::reader::{InForce, Reading};
-use super::state::{DirectChannel, DirectChannelUse, Driver, Engaged, Kind, Process, Relayed};
+use super::state::{DirectChannel, DirectChannelUse, Driver, Engaged, Process, Relayed, WorkerKind};
 use super::streams::{self, Streams};
 
 impl Driver {
@@ -116,7 +116,7 @@ impl Driver {
         &mut self,
         now: Moment,
         spawn: &Spawn,
-    ) -> Result<(Launched, [Option<OwnedFd>; 3], Kind), LaunchError> {
+    ) -> Result<(Launched, [Option<OwnedFd>; 3], WorkerKind), LaunchError> {
         let Spawn { worker, instance, generation, .. } = *spawn;
         let Self { reserve, cluster, programs, launcher, builtins, .. } = self;
         let runs = launcher.runs(generation).ok_or(LaunchError::Forgotten)?;
@@ -128,7 +128,7 @@ impl Driver {
                 Runs::Node(boot) => {
                     let (channel, theirs) = Cluster::channel_pair()?;
                     let launched = launcher.launch_node(spawn, boot, theirs, stdio)?;
-                    (launched, cluster.attach(worker, instance, channel), Kind::Node)
+                    (launched, cluster.attach(worker, instance, channel), WorkerKind::Node)
                 }
                 Runs::Program(command) => {
                     let passed = programs::sockets(cluster, launcher, (spawn, command.pass), now)?;
@@ -139,7 +139,7 @@ impl Driver {
                         .launch_program((spawn, notify), command, Vec::from_iter(sockets), stdio)
                         .inspect_err(|_| cluster.detach(instance))?;
                     let attached = programs.attach(instance, &launched.forked, command.ready.clone());
-                    (launched, attached, Kind::Program { stop_signal: command.stop_signal, listens })
+                    (launched, attached, WorkerKind::Program { stop_signal: command.stop_signal, listens })
                 }
             };
             match attached {

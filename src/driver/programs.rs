@@ -6,12 +6,12 @@
 use tracing::info;
 
 use crate::core::{Audience, Event, Haste, InstanceId, Moment, Spawn};
-use crate::node::cluster::{Cluster, NotPassed, PassAddress, Passed};
+use crate::node::cluster::{Cluster, NotPassed, PassAddress, PassedSocket};
 use crate::process;
 use crate::program::{News, Pass};
 
 use super::launch::{LaunchError, Launcher};
-use super::state::{Driver, Kind, PassHint};
+use super::state::{Driver, PassHint, WorkerKind};
 use super::translate;
 use super::worker_messages;
 
@@ -20,16 +20,16 @@ impl Driver {
     pub(super) fn suspend(&mut self, now: Moment, instance: InstanceId, haste: Haste) {
         self.cluster.suspend(instance);
         match self.kind(instance) {
-            Some(Kind::Node) => self.say(now, instance, &worker_messages::suspend(haste)),
-            Some(Kind::Program { .. }) => self.events.push_back(Event::Suspended(instance)),
+            Some(WorkerKind::Node) => self.say(now, instance, &worker_messages::suspend(haste)),
+            Some(WorkerKind::Program { .. }) => self.events.push_back(Event::Suspended(instance)),
             None => {}
         }
     }
 
     pub(super) fn drain(&mut self, now: Moment, instance: InstanceId) {
         match self.kind(instance) {
-            Some(Kind::Node) => self.say(now, instance, &worker_messages::drain()),
-            Some(Kind::Program { .. }) | None => {}
+            Some(WorkerKind::Node) => self.say(now, instance, &worker_messages::drain()),
+            Some(WorkerKind::Program { .. }) | None => {}
         }
     }
 
@@ -37,20 +37,22 @@ impl Driver {
     pub(super) fn disconnect(&mut self, now: Moment, instance: InstanceId) {
         self.cluster.disconnect(instance, now);
         if let Some(process) = self.children.get(&instance)
-            && let Kind::Program { stop_signal, .. } = process.kind
+            && let WorkerKind::Program { stop_signal, .. } = process.kind
         {
             let signal = process::Signal::Other(stop_signal);
             self.send_signal(process, signal, &process::signal_name(stop_signal));
         }
     }
 
-    fn kind(&self, instance: InstanceId) -> Option<&Kind> {
+    fn kind(&self, instance: InstanceId) -> Option<&WorkerKind> {
         self.children.get(&instance).map(|process| &process.kind)
     }
 
     /// A program that fails at its start may have tried to bind what it was given: says so, once.
     pub(super) fn hint_at_pass(&mut self, instance: InstanceId, status: process::ExitStatus) {
-        let Some(Kind::Program { listens: Some((endpoint, _)), .. }) = self.kind(instance) else { return };
+        let Some(WorkerKind::Program { listens: Some((endpoint, _)), .. }) = self.kind(instance) else {
+            return;
+        };
         let has_failed = status.code().is_some_and(|code| code != 0) && !self.programs.is_ready(instance);
         if !has_failed || self.pass_hint == PassHint::Told {
             return;
@@ -104,7 +106,7 @@ impl Driver {
             self.programs.runs(instance, now);
             let _ = self.reserve.refill();
             self.handle(now, Event::Online(instance));
-            if let Some(Kind::Program { listens: Some((endpoint, address)), .. }) =
+            if let Some(WorkerKind::Program { listens: Some((endpoint, address)), .. }) =
                 self.kind(instance).cloned()
             {
                 self.handle(now, Event::Listening(instance, endpoint, address));
@@ -119,7 +121,7 @@ pub(super) fn sockets(
     launcher: &Launcher,
     (spawn, pass): (&Spawn, Pass),
     now: Moment,
-) -> Result<Option<Passed>, LaunchError> {
+) -> Result<Option<PassedSocket>, LaunchError> {
     let Spawn { worker, instance, generation, port } = spawn;
     let folder = match launcher.folder(*generation) {
         Some(folder) => folder.to_owned(),

@@ -107,14 +107,14 @@ pub(super) struct Readings {
     /// The reading begun last.
     pub(super) last: Generation,
     /// What the one under way is for.
-    pub(super) under_way: Option<Asked>,
+    pub(super) under_way: Option<ReadingPurpose>,
     /// What has been asked for since it began.
-    pub(super) waiting: Asked,
+    pub(super) waiting: ReadingPurpose,
 }
 
 /// What a reading is for.
 #[derive(Debug, Default)]
-pub(super) struct Asked {
+pub(super) struct ReadingPurpose {
     /// Apps that wait for it, each under a number of its own.
     pub(super) apps: BTreeMap<PoolName, Generation>,
     /// Apps that are over and are to run again on it.
@@ -139,13 +139,13 @@ impl Readings {
 
     /// Whether something has been asked for and nothing is being read.
     pub(super) fn are_due(&self) -> bool {
-        let Asked { apps, again, extent } = &self.waiting;
+        let ReadingPurpose { apps, again, extent } = &self.waiting;
         let is_asked = !apps.is_empty() || !again.is_empty() || *extent == Extent::Whole;
         is_asked && self.under_way.is_none()
     }
 
     /// What has been asked for, if something has and nothing is being read.
-    pub(super) fn next(&mut self) -> Option<Asked> {
+    pub(super) fn next(&mut self) -> Option<ReadingPurpose> {
         self.are_due().then(|| std::mem::take(&mut self.waiting))
     }
 }

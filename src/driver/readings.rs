@@ -6,7 +6,7 @@ use tracing::warn;
 
 use super::app::App;
 use super::fleet::Fleet;
-use super::reader::{Asked, Extent, FleetReading, NowRunning, Reading, Word};
+use super::reader::{Extent, FleetReading, NowRunning, Reading, ReadingPurpose, Word};
 use crate::core::{Generation, Moment, PoolName};
 
 impl Fleet {
@@ -54,7 +54,7 @@ impl Fleet {
         }
     }
 
-    fn take_reading(&mut self, now: Moment, asked: Asked, reading: FleetReading) {
+    fn take_reading(&mut self, now: Moment, asked: ReadingPurpose, reading: FleetReading) {
         let FleetReading { mut apps, plan } = reading;
         for (name, generation) in asked.apps {
             let told = match (apps.remove(&name), asked.extent) {
@@ -123,7 +123,7 @@ impl Fleet {
     }
 
     /// What was asked for is refused: nothing changes.
-    fn refuse(&mut self, now: Moment, asked: &Asked, reason: &str) {
+    fn refuse(&mut self, now: Moment, asked: &ReadingPurpose, reason: &str) {
         for (name, generation) in &asked.apps {
             let refused = Err(reason.to_owned());
             self.with(name, |app| app.driver.hear_reading(now, *generation, refused));

@@ -22,12 +22,12 @@ pub(super) struct Service {
     trouble: Trouble,
     /// It could not be told what to keep: when it is tried again.
     store_retry: Option<Moment>,
-    left_behind: LeftBehind,
+    left_behind: FormerSockets,
 }
 
 /// What a former luster has left in the manager's store and nobody listens on.
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
-enum LeftBehind {
+enum FormerSockets {
     /// Somebody may still come to listen there.
     #[default]
     Kept,
@@ -82,7 +82,7 @@ impl Service {
     /// Whether it has just become known that everybody listens who is going to.
     pub(super) fn comes_up(&mut self) -> bool {
         self.manager.as_ref().is_some_and(ServiceManager::is_told_up)
-            && std::mem::replace(&mut self.left_behind, LeftBehind::Released) == LeftBehind::Kept
+            && std::mem::replace(&mut self.left_behind, FormerSockets::Released) == FormerSockets::Kept
     }
 
     /// Says what is to be kept, or kept no longer; whether that could be said.

@@ -87,7 +87,7 @@ pub(super) enum Stirred {
 
 /// Whether the service manager's store goes on to wait for the app's clients, because luster itself ends.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Kept {
+pub(super) enum ClientsWait {
     No,
     Yes,
 }
@@ -118,14 +118,14 @@ pub(super) struct Process {
     pub(super) direct: DirectChannel,
     pub(super) direct_channel_use: DirectChannelUse,
     pub(super) relayed: Relayed,
-    pub(super) kind: Kind,
+    pub(super) kind: WorkerKind,
     pub(super) begun: Begun,
     pub(super) mended: Mended,
 }
 
 /// Who performs what is to be done with a worker.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum Kind {
+pub(super) enum WorkerKind {
     /// It has a channel of Node's.
     Node,
     /// It is asked to end by the signal with this number, and was started with this socket.
@@ -298,10 +298,10 @@ impl Driver {
     }
 
     /// Ends what is left when all workers are gone: listeners, and what they have printed.
-    pub(super) fn clean_up(&mut self, kept: Kept) {
+    pub(super) fn clean_up(&mut self, kept: ClientsWait) {
         match kept {
-            Kept::No => self.cluster.close_all(),
-            Kept::Yes => self.tell_kept(),
+            ClientsWait::No => self.cluster.close_all(),
+            ClientsWait::Yes => self.tell_kept(),
         }
         self.relay.finish();
     }

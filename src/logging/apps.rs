@@ -15,9 +15,9 @@ use tracing_subscriber::registry::LookupSpan;
 
 /// The app a span is about.
 #[derive(Debug)]
-struct App(String);
+struct AppName(String);
 
-impl Visit for App {
+impl Visit for AppName {
     fn record_str(&mut self, field: &Field, value: &str) {
         if field.name() == "app" {
             value.clone_into(&mut self.0);
@@ -34,7 +34,7 @@ pub(super) struct Apps;
 impl<S: Subscriber + for<'a> LookupSpan<'a>> Layer<S> for Apps {
     fn on_new_span(&self, attributes: &Attributes<'_>, id: &Id, context: Context<'_, S>) {
         let Some(span) = context.span(id) else { return };
-        let mut app = App(String::new());
+        let mut app = AppName(String::new());
         attributes.record(&mut app);
         span.extensions_mut().insert(app);
     }
@@ -47,7 +47,7 @@ where
     N: for<'a> FormatFields<'a> + 'static,
 {
     let span = context.lookup_current()?;
-    let app = span.extensions().get::<App>().map(|app| app.0.clone());
+    let app = span.extensions().get::<AppName>().map(|app| app.0.clone());
     app.filter(|app| !app.is_empty())
 }
 

@@ -27,11 +27,11 @@ pub const FOR_LUSTER_ALONE: [&str; 8] = [
 const FIRST: RawFd = 3;
 
 /// What was open, until somebody has taken it.
-static FOUND: Mutex<Vec<Found>> = Mutex::new(Vec::new());
+static FOUND: Mutex<Vec<OpenAtStart>> = Mutex::new(Vec::new());
 
 /// A descriptor that was open at the start.
 #[derive(Debug, Clone, Copy)]
-struct Found {
+struct OpenAtStart {
     number: RawFd,
     awaits_clients: bool,
 }
@@ -52,7 +52,8 @@ pub(super) fn find() {
         entries.filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok()).collect();
     // The listing's own descriptor is closed by now.
     let open = numbers.into_iter().filter(|number| sys::is_open(*number));
-    let found = open.map(|number| Found { number, awaits_clients: sys::awaits_clients(number) }).collect();
+    let found =
+        open.map(|number| OpenAtStart { number, awaits_clients: sys::awaits_clients(number) }).collect();
     if let Ok(mut place) = FOUND.lock() {
         *place = found;
     }
@@ -66,7 +67,7 @@ pub fn activated_sockets(is_stored: impl Fn(&str) -> bool) -> Activated {
     let mut names = names(|name| std::env::var(name).ok(), &ours);
     names.retain(|_, name| is_stored(name));
     let mut activated = Activated::default();
-    for Found { number, awaits_clients } in found {
+    for OpenAtStart { number, awaits_clients } in found {
         match (names.remove(&number), awaits_clients) {
             (Some(name), true) => activated.stored.push((name, Some(sys::take_inherited(number)))),
             (Some(name), false) => {

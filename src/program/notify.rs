@@ -22,7 +22,7 @@ const AT_ONCE: usize = 16;
 
 /// What a program has said.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Said {
+pub(super) enum ProgramMessage {
     Ready,
     /// Nothing that matters here.
     Other,
@@ -30,12 +30,12 @@ pub(super) enum Said {
 
 /// One program's socket.
 #[derive(Debug)]
-pub(super) struct NotifySocket {
+pub(super) struct ReadinessSocket {
     socket: UnixDatagram,
     name: String,
 }
 
-impl NotifySocket {
+impl ReadinessSocket {
     /// A socket with a name of its own and no file.
     pub(super) fn new(instance: InstanceId) -> io::Result<Self> {
         let name = format!("luster/{}/{:016x}/{}", std::process::id(), random()?, instance.0);
@@ -51,12 +51,12 @@ impl NotifySocket {
     }
 
     /// What has been said meanwhile by the group that this process leads.
-    pub(super) fn read(&self, leader: Pid) -> Said {
-        let mut said = Said::Other;
+    pub(super) fn read(&self, leader: Pid) -> ProgramMessage {
+        let mut said = ProgramMessage::Other;
         for _ in 0..AT_ONCE {
             match self.read_one(leader) {
-                Some(Said::Ready) => said = Said::Ready,
-                Some(Said::Other) => {}
+                Some(ProgramMessage::Ready) => said = ProgramMessage::Ready,
+                Some(ProgramMessage::Other) => {}
                 None => break,
             }
         }
@@ -64,7 +64,7 @@ impl NotifySocket {
     }
 
     /// The next message; nothing if there is none.
-    fn read_one(&self, leader: Pid) -> Option<Said> {
+    fn read_one(&self, leader: Pid) -> Option<ProgramMessage> {
         let mut bytes = [0; MESSAGE];
         let mut parts = [IoSliceMut::new(&mut bytes)];
         let mut space = cmsg_space!(UnixCredentials);
@@ -82,11 +82,11 @@ impl NotifySocket {
         let is_its = group.is_some_and(|group| group.as_raw() == leader.as_raw());
         let is_ready =
             bytes[..length.min(MESSAGE)].split(|byte| *byte == b'\n').any(|line| line == b"READY=1");
-        Some(if is_its && is_ready { Said::Ready } else { Said::Other })
+        Some(if is_its && is_ready { ProgramMessage::Ready } else { ProgramMessage::Other })
     }
 }
 
-impl AsFd for NotifySocket {
+impl AsFd for ReadinessSocket {
     fn as_fd(&self) -> BorrowedFd<'_> {
         self.socket.as_fd()
     }

@@ -12,7 +12,7 @@ use nix::sys::epoll::{Epoll, EpollCreateFlags, EpollEvent, EpollFlags, EpollTime
 
 use crate::core::{InstanceId, Moment, ReadyCheck};
 use crate::process::{Forked, Pid};
-use crate::program::notify::{NotifySocket, Said};
+use crate::program::notify::{ProgramMessage, ReadinessSocket};
 
 /// What has happened to a program.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -32,7 +32,7 @@ pub struct Programs {
     epoll: Epoll,
     instances: BTreeMap<InstanceId, Watched>,
     /// The socket of one that is about to be started.
-    prepared: Option<(InstanceId, NotifySocket)>,
+    prepared: Option<(InstanceId, ReadinessSocket)>,
 }
 
 #[derive(Debug)]
@@ -41,7 +41,7 @@ struct Watched {
     stage: Stage,
     leader: Pid,
     /// Where it says what it has to say.
-    notify: Option<NotifySocket>,
+    notify: Option<ReadinessSocket>,
 }
 
 /// How far a program has come.
@@ -88,7 +88,7 @@ impl Programs {
     pub fn prepare(&mut self, instance: InstanceId, check: &ReadyCheck) -> io::Result<Option<String>> {
         self.prepared = match check {
             ReadyCheck::After(_) => None,
-            ReadyCheck::Notify => Some((instance, NotifySocket::new(instance)?)),
+            ReadyCheck::Notify => Some((instance, ReadinessSocket::new(instance)?)),
         };
         Ok(self.prepared.as_ref().map(|(_, socket)| socket.name().to_owned()))
     }
@@ -167,8 +167,9 @@ impl Programs {
         else {
             return;
         };
-        let said = watched.notify.as_ref().map_or(Said::Other, |socket| socket.read(watched.leader));
-        if said == Said::Ready && watched.stage == Stage::Listening {
+        let said =
+            watched.notify.as_ref().map_or(ProgramMessage::Other, |socket| socket.read(watched.leader));
+        if said == ProgramMessage::Ready && watched.stage == Stage::Listening {
             watched.stage = Stage::Ready;
             news.push(News::Ready(instance));
         }

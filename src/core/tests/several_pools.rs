@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use proptest::prelude::*;
 
 use crate::core::{
-    Death, ExitStatus, Fleet, FleetEffect, FleetPlan, InstanceId, OnDead, Outcome, PoolName, Request,
+    Death, ExitStatus, FleetEffect, FleetOrder, FleetPlan, InstanceId, OnDead, Outcome, PoolName, Request,
     StopCause, WorkerId,
 };
 
@@ -55,7 +55,7 @@ const TERM: Request = Request::StopBy(StopCause::Terminate);
 
 #[test]
 fn one_starts_when_all_that_it_depends_on_have_been_ready() {
-    let mut fleet = Fleet::new(plan(&["db", "api:db", "jobs:api,db"], OnDead::Exit));
+    let mut fleet = FleetOrder::new(plan(&["db", "api:db", "jobs:api,db"], OnDead::Exit));
     assert_eq!(starts(&fleet.begin()), ["db"]);
     assert!(fleet.awaits(&name("db")) && !fleet.awaits(&name("api")));
     assert_eq!(fleet.waits_for(&name("jobs")), Some(vec![name("api"), name("db")]));
@@ -67,7 +67,7 @@ fn one_starts_when_all_that_it_depends_on_have_been_ready() {
 
 #[test]
 fn they_are_stopped_in_reverse_and_those_that_wait_never_start() {
-    let mut fleet = Fleet::new(plan(&["db", "api:db", "jobs:api", "other"], OnDead::Exit));
+    let mut fleet = FleetOrder::new(plan(&["db", "api:db", "jobs:api", "other"], OnDead::Exit));
     let _ = fleet.begin();
     let _ = fleet.ready(&name("db"));
     assert_eq!(fleet.stop(TERM), [ask("api", TERM), ask("other", TERM)]);
@@ -78,7 +78,7 @@ fn they_are_stopped_in_reverse_and_those_that_wait_never_start() {
 
 #[test]
 fn whoever_is_killed_takes_all_along() {
-    let mut fleet = Fleet::new(plan(&["db", "api:db"], OnDead::Exit));
+    let mut fleet = FleetOrder::new(plan(&["db", "api:db"], OnDead::Exit));
     let _ = fleet.begin();
     let _ = fleet.ready(&name("db"));
     assert_eq!(fleet.stop(TERM), [ask("api", TERM)]);
@@ -91,7 +91,7 @@ fn whoever_is_killed_takes_all_along() {
 #[test]
 fn a_dead_one_does_not_end_the_others_and_is_told_at_the_end() {
     for on_dead in [OnDead::Exit, OnDead::Stay] {
-        let mut fleet = Fleet::new(plan(&["api", "jobs"], on_dead));
+        let mut fleet = FleetOrder::new(plan(&["api", "jobs"], on_dead));
         let _ = fleet.begin();
         assert_eq!(fleet.over(&name("api"), dead(1)), []);
         assert_eq!(fleet.stop(TERM), [ask("jobs", TERM)]);
@@ -101,13 +101,13 @@ fn a_dead_one_does_not_end_the_others_and_is_told_at_the_end() {
 
 #[test]
 fn when_all_are_dead_it_is_over_or_luster_stays() {
-    let mut fleet = Fleet::new(plan(&["api", "jobs", "late:jobs"], OnDead::Exit));
+    let mut fleet = FleetOrder::new(plan(&["api", "jobs", "late:jobs"], OnDead::Exit));
     let _ = fleet.begin();
     assert_eq!(fleet.over(&name("api"), dead(1)), []);
     let all = Outcome::AllDead(vec![death(1), death(2)]);
     assert_eq!(fleet.over(&name("jobs"), dead(2)), [FleetEffect::Finish(all)], "one waits for ever");
 
-    let mut fleet = Fleet::new(plan(&["api"], OnDead::Stay));
+    let mut fleet = FleetOrder::new(plan(&["api"], OnDead::Stay));
     let _ = fleet.begin();
     assert_eq!(fleet.over(&name("api"), dead(1)), []);
     assert_eq!(starts(&fleet.again(&name("api"))), ["api"]);
@@ -117,7 +117,7 @@ fn when_all_are_dead_it_is_over_or_luster_stays() {
 
 #[test]
 fn a_reload_adds_removes_and_revives() {
-    let mut fleet = Fleet::new(plan(&["api", "jobs:api", "dead"], OnDead::Exit));
+    let mut fleet = FleetOrder::new(plan(&["api", "jobs:api", "dead"], OnDead::Exit));
     let _ = fleet.begin();
     let _ = fleet.ready(&name("api"));
     let _ = fleet.over(&name("dead"), dead(1));
@@ -132,7 +132,7 @@ fn a_reload_adds_removes_and_revives() {
 
 #[test]
 fn one_that_is_wanted_again_before_it_has_gone_runs_again() {
-    let mut fleet = Fleet::new(plan(&["api", "jobs"], OnDead::Exit));
+    let mut fleet = FleetOrder::new(plan(&["api", "jobs"], OnDead::Exit));
     let _ = fleet.begin();
     assert_eq!(fleet.adopt(plan(&["jobs"], OnDead::Exit)), [ask("api", Request::Stop)]);
     assert_eq!(fleet.adopt(plan(&["api", "jobs"], OnDead::Exit)), []);
@@ -141,7 +141,7 @@ fn one_that_is_wanted_again_before_it_has_gone_runs_again() {
 
 /// What may happen at random: to which pool, and what.
 #[derive(Debug, Clone, Copy)]
-enum Step {
+enum Happening {
     Ready(usize),
     Over(usize, bool),
     Stop,
@@ -149,13 +149,13 @@ enum Step {
     Adopt(u8),
 }
 
-fn step() -> impl Strategy<Value = Step> {
+fn step() -> impl Strategy<Value = Happening> {
     prop_oneof![
-        6 => (0..5_usize).prop_map(Step::Ready),
-        4 => (0..5_usize, any::<bool>()).prop_map(|(pool, dies)| Step::Over(pool, dies)),
-        1 => Just(Step::Stop),
-        1 => Just(Step::Kill),
-        2 => any::<u8>().prop_map(Step::Adopt),
+        6 => (0..5_usize).prop_map(Happening::Ready),
+        4 => (0..5_usize, any::<bool>()).prop_map(|(pool, dies)| Happening::Over(pool, dies)),
+        1 => Just(Happening::Stop),
+        1 => Just(Happening::Kill),
+        2 => any::<u8>().prop_map(Happening::Adopt),
     ]
 }
 
@@ -219,18 +219,18 @@ proptest! {
         let on_dead = if stays { OnDead::Stay } else { OnDead::Exit };
         let first = random_plan(seed, there, on_dead);
         let mut model = Model { depends: first.pools.clone(), ..Model::default() };
-        let mut fleet = Fleet::new(first);
+        let mut fleet = FleetOrder::new(first);
         model.take(fleet.begin());
         for step in steps {
             match step {
-                Step::Ready(pool) => {
+                Happening::Ready(pool) => {
                     let pool = name(&pool.to_string());
                     if model.running.contains(&pool) {
                         model.ready.insert(pool.clone());
                     }
                     model.take(fleet.ready(&pool));
                 }
-                Step::Over(pool, dies) => {
+                Happening::Over(pool, dies) => {
                     let pool = name(&pool.to_string());
                     let outcome = if dies { dead(1) } else { Outcome::Stopped };
                     if model.running.remove(&pool) {
@@ -242,15 +242,15 @@ proptest! {
                         }
                     }
                 }
-                Step::Stop => {
+                Happening::Stop => {
                     model.stopped = true;
                     model.take(fleet.stop(TERM));
                 }
-                Step::Kill => {
+                Happening::Kill => {
                     (model.stopped, model.killed) = (true, true);
                     model.take(fleet.stop(Request::Kill));
                 }
-                Step::Adopt(there) => {
+                Happening::Adopt(there) => {
                     if model.stopped || model.finished || there & 31 == 0 {
                         continue;
                     }

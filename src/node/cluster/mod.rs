@@ -41,7 +41,7 @@ mod tests;
 
 pub use bind_request::BindRequest;
 pub use news::{Balance, News, Obstacle};
-pub use passing::{NotPassed, PassAddress, Passed};
+pub use passing::{NotPassed, PassAddress, PassedSocket};
 pub use room::Cluster;
 pub use store::{SocketStore, StoreChange};
 

@@ -35,7 +35,7 @@ pub enum PassAddress {
 
 /// A socket for a program.
 #[derive(Debug)]
-pub struct Passed {
+pub struct PassedSocket {
     /// It.
     pub socket: OwnedFd,
     /// What it is.
@@ -76,7 +76,7 @@ impl Cluster {
         instance: InstanceId,
         address: &PassAddress,
         now: Moment,
-    ) -> Result<Passed, NotPassed> {
+    ) -> Result<PassedSocket, NotPassed> {
         let place = address.place();
         let share = ListenerKey::of(place.clone(), 0);
         let endpoint = share.endpoint();
@@ -85,7 +85,7 @@ impl Cluster {
         let target = Target { share, index: 0, options };
         let joined = self.join(instance, target, RawValue::NULL, now);
         match joined.and_then(|id| self.duplicate_for(instance, id)) {
-            Ok(socket) => Ok(Passed { socket, endpoint, address: address.in_words() }),
+            Ok(socket) => Ok(PassedSocket { socket, endpoint, address: address.in_words() }),
             Err(errno) => {
                 let obstacle = self.obstacle(instance, &place, errno);
                 Err(NotPassed { endpoint, error: errno.into(), obstacle })
