@@ -14,14 +14,14 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
-use super::effect::{Effect, Spawn, StopReason};
+use super::effect::{Effect, Haste, Spawn, StopReason};
 use super::event::{Closing, Event, ExitStatus};
 use super::failed_rollout::FailedRollout;
 use super::failure::{AbortReason, Culprit};
 use super::goal::Goal;
 use super::host::Host;
 use super::ids::{Endpoint, Generation, InstanceId, Moment, WorkerId};
-use super::instance::{Instance, Leaves};
+use super::instance::{Instance, Intent, Leaves};
 use super::layout::Ports;
 use super::pending::Pending;
 use super::policy::{HostKind, LifecycleLimits, Policy, Readiness};
@@ -195,7 +195,8 @@ impl Supervisor {
         let overdue = slot.sitting().and_then(|sitting| Some((sitting.id, sitting.overdue(now)?)));
         let lack = overdue.map(|(id, limit)| (limit, slot.lack(id, self.policy.readiness)));
         if let (Some((limit, lack)), Some(sitting)) = (lack, slot.sitting_mut()) {
-            sitting.is_late(now, StopReason::NotReady(limit, lack), &limits, effects);
+            let why = StopReason::NotReady(limit, lack);
+            sitting.is_given_up(now, why, (Intent::Late, Haste::Some), &limits, effects);
         }
         if matches!(slot.state, SlotState::BackingOff { until } if until <= now) {
             self.spawn(now, worker, effects);

@@ -225,38 +225,23 @@ impl Instance {
         }
     }
 
-    /// It was to replace another and will not: it drains if it listens somewhere, since clients may be served by it.
+    /// It is not ready and is not to become it any more. If it listens somewhere clients may be served by it, so it drains.
     pub(super) fn is_given_up(
         &mut self,
         now: Moment,
         why: StopReason,
-        haste: Haste,
+        (intent, haste): (Intent, Haste),
         limits: &LifecycleLimits,
         effects: &mut Vec<Effect>,
     ) {
         if self.endpoints.is_empty() && self.is_coming_up() {
             effects.push(Notify(Notice::Stopping(self.worker, self.id, why)));
-            self.condemn(now, Intent::Ours, limits, effects);
-        } else {
-            self.stop(now, why, haste, limits, effects);
-        }
-    }
-
-    /// It is not ready in time. If it listens somewhere clients may be served by it, so it drains.
-    pub(super) fn is_late(
-        &mut self,
-        now: Moment,
-        why: StopReason,
-        limits: &LifecycleLimits,
-        effects: &mut Vec<Effect>,
-    ) {
-        if self.endpoints.is_empty() {
-            self.fail(now, why, limits, effects);
+            self.condemn(now, intent, limits, effects);
             return;
         }
-        self.stop(now, why, Haste::Some, limits, effects);
-        if let Stage::Stopping { intent, .. } = &mut self.stage {
-            *intent = Intent::Late;
+        self.stop(now, why, haste, limits, effects);
+        if let Stage::Stopping { intent: stopping, .. } = &mut self.stage {
+            *stopping = intent;
         }
     }
 

@@ -43,7 +43,19 @@ impl FleetSummary {
     #[must_use]
     pub fn of_all(pools: impl Iterator<Item = Self>, goal: FleetGoal) -> Self {
         let together = pools.reduce(Self::and);
-        let none = || Self {
+        together.map_or_else(
+            || Self::none(goal),
+            |together| match goal {
+                // An extension may stop a pool that is the only one.
+                FleetGoal::Serve => together,
+                FleetGoal::Stop => Self { goal, ..together },
+            },
+        )
+    }
+
+    /// No worker and no process.
+    const fn none(goal: FleetGoal) -> Self {
+        Self {
             goal,
             is_changing: false,
             rollout: None,
@@ -57,12 +69,7 @@ impl FleetSummary {
             instances: 0,
             longest_stop: Some(Duration::ZERO),
             longest_start: Some(Duration::ZERO),
-        };
-        together.map_or_else(none, |together| match goal {
-            // An extension may stop a pool that is the only one.
-            FleetGoal::Serve => together,
-            FleetGoal::Stop => Self { goal, ..together },
-        })
+        }
     }
 
     fn and(self, other: Self) -> Self {
@@ -111,19 +118,11 @@ impl Supervisor {
         let rollout = self.rollout_progress();
         let is_rolling_out = rollout.is_some_and(|rollout| !rollout.is_held);
         let mut summary = FleetSummary {
-            goal: self.fleet_goal(),
             is_changing: is_rolling_out || self.is_reading(),
             rollout,
-            wanted: 0,
-            ready: 0,
-            starting: 0,
-            draining: 0,
-            backing_off: 0,
-            stopped: 0,
-            dead: 0,
             instances: self.instances(),
-            longest_stop: Some(Duration::ZERO),
             longest_start: self.policy.ready_timeout,
+            ..FleetSummary::none(self.fleet_goal())
         };
         for slot in self.slots.iter() {
             let kill = slot.limits.kill_timeout;

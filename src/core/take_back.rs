@@ -15,7 +15,7 @@ use super::failure::{AbortReason, Culprit};
 use super::fleet::Supervisor;
 use super::goal::Goal;
 use super::ids::{Generation, InstanceId, Moment, WorkerId};
-use super::instance::{Instance, ReadinessRule};
+use super::instance::{Instance, Intent, ReadinessRule};
 use super::policy::{HostKind, RestartOrder};
 use super::reload_state::{HostTrial, Previous};
 use super::rollout::{Onto, Rollout, Step, StepResult, Wanted};
@@ -43,7 +43,7 @@ impl Supervisor {
                 late.ready_by = self.policy.start_timeout.map(|wait| late.forked.after(wait).max(soonest));
             }
             if let Some(mut failed) = slot.successor.take() {
-                failed.is_given_up(now, StopReason::GivenUp, Haste::None, &limits, effects);
+                failed.is_given_up(now, StopReason::GivenUp, (Intent::Ours, Haste::None), &limits, effects);
                 slot.retiring.push(failed);
             }
         }
@@ -99,7 +99,7 @@ impl Supervisor {
         let Some(instance) = slot.instance_mut(late).filter(|late| late.generation != in_force) else {
             return false;
         };
-        instance.is_given_up(now, why, Haste::Some, &limits, effects);
+        instance.is_given_up(now, why, (Intent::Ours, Haste::Some), &limits, effects);
         match slot.successor.take_if(|successor| successor.id == late) {
             Some(successor) => {
                 slot.retiring.push(successor);
@@ -249,7 +249,7 @@ impl Supervisor {
                 && instance.ready_since.is_none()
                 && slot.desired == DesiredState::Running
             {
-                instance.is_given_up(now, StopReason::GivenUp, Haste::Some, &limits, effects);
+                instance.is_given_up(now, StopReason::GivenUp, (Intent::Ours, Haste::Some), &limits, effects);
                 let old = instance.id;
                 self.aim(worker, Onto::InForce);
                 rollout.set(worker, Step::Stopping { old });
