@@ -3,7 +3,7 @@
 //! Invariants: an instance is known from `attach` to `detach`; it is told at most once that it has begun, and after that at
 //! most once that it is ready.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd};
 
@@ -31,6 +31,8 @@ pub enum News {
 pub struct Programs {
     epoll: Epoll,
     instances: BTreeMap<InstanceId, Watched>,
+    /// Those that are ready at some moment, the next one first: exactly those of [`Stage::Waiting`].
+    due: BTreeSet<(Moment, InstanceId)>,
     /// The socket of one that is about to be started.
     prepared: Option<(InstanceId, ReadinessSocket)>,
 }
@@ -72,7 +74,7 @@ impl Programs {
     /// There are no descriptors.
     pub fn new() -> io::Result<Self> {
         let epoll = Epoll::new(EpollCreateFlags::EPOLL_CLOEXEC)?;
-        Ok(Self { epoll, instances: BTreeMap::new(), prepared: None })
+        Ok(Self { epoll, instances: BTreeMap::new(), due: BTreeSet::new(), prepared: None })
     }
 
     /// Readable when [`Programs::process`] has something to do.
@@ -116,7 +118,10 @@ impl Programs {
 
     /// A process is gone, or on its way out.
     pub fn detach(&mut self, instance: InstanceId) {
-        self.instances.remove(&instance);
+        let gone = self.instances.remove(&instance);
+        if let Some(Watched { stage: Stage::Waiting(at), .. }) = gone {
+            self.due.remove(&(at, instance));
+        }
     }
 
     /// Whether it is ready, or was.
@@ -133,6 +138,9 @@ impl Programs {
             (Stage::Starting, ReadyCheck::Notify) => Stage::Listening,
             (stage @ (Stage::Waiting(_) | Stage::Listening | Stage::Ready), _) => stage,
         };
+        if let Stage::Waiting(at) = watched.stage {
+            self.due.insert((at, instance));
+        }
     }
 
     /// Tells what has happened. To be asked again as long as there is news.
@@ -178,19 +186,16 @@ impl Programs {
     /// When [`Programs::wake`] has something to do.
     #[must_use]
     pub fn next_wake(&self) -> Option<Moment> {
-        let wakes = self.instances.values().filter_map(|watched| match watched.stage {
-            Stage::Waiting(at) => Some(at),
-            Stage::Starting | Stage::Listening | Stage::Ready => None,
-        });
-        wakes.min()
+        self.due.first().map(|(at, _)| *at)
     }
 
     /// Does what the time has come for.
     pub fn wake(&mut self, now: Moment, news: &mut Vec<News>) {
-        for (instance, watched) in &mut self.instances {
-            if matches!(watched.stage, Stage::Waiting(at) if at <= now) {
+        while self.due.first().is_some_and(|(at, _)| *at <= now) {
+            let Some((_, instance)) = self.due.pop_first() else { return };
+            if let Some(watched) = self.instances.get_mut(&instance) {
                 watched.stage = Stage::Ready;
-                news.push(News::Ready(*instance));
+                news.push(News::Ready(instance));
             }
         }
     }
