@@ -49,7 +49,7 @@ fn init(folder: &Path) -> Result<String, String> {
         return Err(format!("{there} is there already; luster check {there} says whether it is right"));
     }
     let app = find_app(folder)?;
-    let text = configuration(&app, listens_where_it_is_told(&folder.join(&app.path)));
+    let text = configuration(&app);
     let path = folder.join(FILE);
     let written = File::create_new(&path).and_then(|mut file| file.write_all(text.as_bytes()));
     written.map_err(|error| format!("{} cannot be written: {error}", path.display()))?;
@@ -61,8 +61,10 @@ fn init(folder: &Path) -> Result<String, String> {
 
 /// What is run, and how it was found.
 struct MainModule {
-    /// From the working directory.
+    /// As it is written, from the working directory.
     path: String,
+    /// What that leads to.
+    file: PathBuf,
     found: &'static str,
 }
 
@@ -73,11 +75,12 @@ fn find_app(folder: &Path) -> Result<MainModule, String> {
     let start = package.as_ref().and_then(|package| text(&package["scripts"]["start"]));
     let started = start.as_deref().and_then(started_by_node).map(str::to_owned);
     let said = [(started, "scripts.start in package.json"), (main, "main in package.json")];
-    let said = said.into_iter().filter_map(|(path, found)| Some(MainModule { path: path?, found }));
-    let usual = USUAL.iter().map(|path| MainModule { path: (*path).to_owned(), found: "a usual place" });
-    let is_there =
-        |app: &MainModule| ["", ".js"].iter().any(|end| folder.join(format!("{}{end}", app.path)).is_file());
-    said.chain(usual).find(is_there).ok_or_else(|| {
+    let said =
+        said.into_iter().filter_map(|(path, found)| Some((path.filter(|path| !path.is_empty())?, found)));
+    let usual = USUAL.iter().map(|path| ((*path).to_owned(), "a usual place"));
+    let there =
+        |(path, found): (String, _)| Some(MainModule { file: config::find_app(folder, &path)?, path, found });
+    said.chain(usual).find_map(there).ok_or_else(|| {
         let package = if package.is_some() { "package.json names none that is there" } else { "there is no package.json" };
         format!(
             "no app is found in {}: {package}, and there is no {}; write the configuration by hand: echo '{{ \"app\": \
@@ -118,8 +121,7 @@ fn started_by_node(line: &str) -> Option<&str> {
 
 /// Whether the app looks for the port where luster puts it.
 fn listens_where_it_is_told(app: &Path) -> bool {
-    let with_extension = |end: &str| PathBuf::from(format!("{}{end}", app.display()));
-    let text = ["", ".js"].iter().find_map(|end| read(&with_extension(end)).ok()).unwrap_or_default();
+    let text = read(app).unwrap_or_default();
     ["process.env.port", "env['port']", "env[\"port\"]"].iter().any(|name| {
         // `process.env.portal` is another one.
         text.match_indices(name)
@@ -127,10 +129,9 @@ fn listens_where_it_is_told(app: &Path) -> bool {
     })
 }
 
-fn configuration(app: &MainModule, listens: bool) -> String {
-    let MainModule { path, .. } = app;
-    let path = Value::from(path.as_str());
-    let comment = if listens { "" } else { "// " };
+fn configuration(app: &MainModule) -> String {
+    let path = Value::from(app.path.as_str());
+    let comment = if listens_where_it_is_told(&app.file) { "" } else { "// " };
     format!(
         r"// The configuration of luster. `luster check` says whether it is right, `luster --print-config` what it means.
 {{

@@ -53,6 +53,12 @@ pub(super) fn find(path: &Path, extensions: &[&str]) -> Result<PathBuf, NotFound
     }
 }
 
+/// The file that is run where `app` says this, in a configuration in `folder`; `None` if there is none.
+#[must_use]
+pub fn find_app(folder: &Path, app: &str) -> Option<PathBuf> {
+    find(&resolve(folder, Path::new(app)), APP_EXTENSIONS).ok()
+}
+
 /// How Node loads this file: by its extension, or for `.js` by the nearest `package.json`.
 pub(super) fn flavour(file: &Path) -> Flavour {
     match file.extension().and_then(|extension| extension.to_str()) {

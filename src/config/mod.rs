@@ -43,7 +43,7 @@ mod validator;
 pub use builtin_extensions::{BuiltinOptions, Guard, GuardRestart, LogFile, LogTarget, Telling, Validated};
 pub use error::{Error, ModuleFailure, NamedExtensions};
 pub use evaluate::{Evaluate, EvaluationError};
-pub use find::resolve;
+pub use find::{find_app, resolve};
 pub use literal::Flavour;
 pub use load::{Held, Loaded, LoadedFleet, Real, load, locate, validate};
 pub use origin::Origin;

@@ -57,6 +57,7 @@ fn the_app_is_where_package_json_says_or_in_a_usual_place() {
         "require('http').createServer(() => {}).listen(process.env.PORT || 3000, process.env.portal);";
     for (package, file, text, has_port) in [
         (json!({"main": "lib/app"}), "lib/app.js", APP, true),
+        (json!({"main": "./lib"}), "lib/index.js", APP, true),
         (json!({"main": "gone.js", "scripts": {"start": "next start"}}), "server.js", elsewhere, false),
         (json!({}), "dist/index.js", APP, true),
     ] {
