@@ -1,6 +1,6 @@
 //! The JSON Schema of the configuration, by which editors help: it says what `luster check` says, value by value.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use serde_json::{Value, json};
@@ -30,6 +30,12 @@ fn values() -> Vec<Value> {
         json!("shared"),
         json!("start-first"),
         json!("root"),
+        json!("SIGTERM"),
+        json!("USR2"),
+        json!("SIGRTMIN+3"),
+        json!("15"),
+        json!("SIGSTOP"),
+        json!(19),
         json!([]),
         json!(["**/*.js"]),
         json!([""]),
@@ -37,58 +43,39 @@ fn values() -> Vec<Value> {
     ]
 }
 
-/// Where each value is put: every key, and those inside of objects that luster knows.
-const PLACES: &[&str] = &[
-    "app",
-    "workers",
-    "control",
-    "server",
-    "extensions",
-    "properties",
-    "control.forkTimeout",
-    "control.stopTimeout",
-    "control.killTimeout",
-    "control.exitTimeout",
-    "control.idleTimeout",
-    "control.exitThreshold",
-    "control.allowedSequentialDeaths",
-    "control.restart",
-    "control.parallel",
-    "control.readyTimeout",
-    "control.canary",
-    "control.canary.workers",
-    "control.canary.watch",
-    "control.compileCache",
-    "control.socket",
-    "control.group",
-    "server.port",
-    "server.groups",
-    "server.portsPerGroup",
-    "server.balance",
-    "server.socketMode",
-    "server.socketGroup",
-    "extensionsPath",
-    "extensionsLoadTimeout",
-    "maxEventListeners",
-    "properties.masterInspectPort",
-    "extensions.luster-log-file",
-    "extensions.luster-log-file.stdout",
-    "extensions.luster-guard",
-    "extensions.luster-guard.patterns",
-    "extensions.luster-guard.debounce",
-];
-
-/// What only the system knows, and no schema: whether a group or a file is there; and what depends on another key.
-fn is_beyond_a_schema(place: &str, value: &Value) -> bool {
-    let is_group = place == "control.group" || place == "server.socketGroup";
-    let is_more_than_all = place == "control.canary.workers" && value.as_u64() > Some(1);
-    is_more_than_all
-        || (is_group && (value.is_string() || value == &json!(3_000_000_000_u32)))
-        || (place == "app" && value.is_string())
+/// Where each value is put: at every key that the schema describes, and inside of objects that luster knows.
+fn places(schema: &Value) -> Vec<String> {
+    let mut places = Vec::new();
+    for (name, described) in schema["properties"].as_object().into_iter().flatten() {
+        places.push(name.clone());
+        places.extend(self::places(described).into_iter().map(|inner| format!("{name}.{inner}")));
+    }
+    places
 }
+
+/// What only the system knows, and no schema: whether a group, a program or a file is there; what depends on another key; and
+/// where anything is taken for true or false, as by JS luster, but nothing else should be written.
+fn is_beyond_a_schema(place: &str, value: &Value) -> bool {
+    match place {
+        "control.group" | "server.socketGroup" => value.is_string() || value == &json!(3_000_000_000_u32),
+        "control.canary.workers" => value.as_u64() > Some(1),
+        "app" => value.is_string(),
+        "interpreter" => value.is_string() || value.is_array(),
+        "control.triggerReadyStateManually"
+        | "extensions.luster-guard.silent"
+        | "extensions.luster-guard.softRestart" => !value.is_boolean(),
+        _ => false,
+    }
+}
+
+/// The keys of programs, which a Node app is told have no effect.
+const OF_PROGRAMS: [&str; 4] = ["args", "control.ready", "control.stopSignal", "server.pass"];
 
 fn with(place: &str, value: &Value) -> Value {
     let mut config = json!({"app": "worker.js", "workers": 1});
+    if OF_PROGRAMS.iter().any(|key| place.starts_with(key)) {
+        config["interpreter"] = "sh".into();
+    }
     let mut at = &mut config;
     for name in place.split('.') {
         if at.is_null() {
@@ -100,6 +87,10 @@ fn with(place: &str, value: &Value) -> Value {
     config
 }
 
+fn schema_file() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("npm/configuration.schema.json")
+}
+
 /// What the schema says of each.
 fn by_schema(configs: &[Value]) -> Vec<bool> {
     const JUDGE: &str = "const Ajv = require('ajv');
@@ -109,10 +100,9 @@ fn by_schema(configs: &[Value]) -> Vec<bool> {
     let folder = tempfile::tempdir().expect("a folder");
     let file = folder.path().join("configs.json");
     std::fs::write(&file, Value::from(configs.to_vec()).to_string()).expect("writable");
-    let schema = Path::new(env!("CARGO_MANIFEST_DIR")).join("npm/configuration.schema.json");
     let judged = Command::new("node")
         .args(["-e", JUDGE])
-        .args([schema, file])
+        .args([schema_file(), file])
         .env("NODE_PATH", packages(&["ajv@8"]))
         .output()
         .expect("node is there");
@@ -122,10 +112,10 @@ fn by_schema(configs: &[Value]) -> Vec<bool> {
 
 #[test]
 fn an_editor_and_luster_check_agree_on_every_value() {
-    let cases: Vec<_> =
-        PLACES.iter().flat_map(|place| values().into_iter().map(move |value| (*place, value))).collect();
-    let cases: Vec<_> =
-        cases.into_iter().filter(|(place, value)| !is_beyond_a_schema(place, value)).collect();
+    let schema = std::fs::read_to_string(schema_file()).expect("it is there");
+    let places = places(&serde_json::from_str(&schema).expect("it is JSON"));
+    let cases = places.iter().flat_map(|place| values().into_iter().map(move |value| (place, value)));
+    let cases: Vec<_> = cases.filter(|(place, value)| !is_beyond_a_schema(place, value)).collect();
     let mut configs: Vec<_> = cases.iter().map(|(place, value)| with(place, value)).collect();
     configs.push(json!({"workers": 1}));
     let judged = by_schema(&configs);
